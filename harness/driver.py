@@ -1,0 +1,289 @@
+"""The driver: the one process that owns the stores. It takes work from the queues and gives it to the engine.
+
+What it was doing when it was killed, the next one picks up: interrupted runs from their checkpoints, the queue from
+Optuna and MLflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import filelock
+
+from harness import tracking
+from harness.engines.base import Died, Ended, Engine, Job, Measured, Started, Stepped
+from harness.errors import HarnessError
+from harness.results import Results
+from harness.study import SETTLED, Known, Queue, Work, configurations, queues, storage
+from harness.tracking import Store
+from harness.trial import Outcome, Task
+
+if TYPE_CHECKING:
+    from harness.plan import Plan, Trial
+
+ATTEMPTS = 3
+"""How often a trial is tried in one run of the harness when its worker dies."""
+
+
+class Listener(Protocol):
+    """Who wants to know how a run goes."""
+
+    def planned(self, total: int, done: int) -> None:
+        """So many trials, of which so many are done already."""
+
+    def began(self, trial: Trial) -> None:
+        """A worker has a trial."""
+
+    def stepped(self, trial: Trial, step: int, point: dict[str, float]) -> None:
+        """A trial has come to a step."""
+
+    def ended(self, trial: Trial, outcome: Outcome) -> None:
+        """A trial has reached an outcome (or was stopped)."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Interrupted(Exception):
+    """The user stopped the run; everything is saved."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where things lie below the results folder."""
+
+    results: Path
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints and files of unfinished trials, a folder each."""
+        return self.results / "work"
+
+    @property
+    def cache(self) -> Path:
+        """Reference features and real-against-real figures, by content."""
+        return self.results / "cache"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the driver."""
+        return self.results / ".lock"
+
+
+@contextlib.contextmanager
+def exclusive(results: Path, purpose: str) -> Iterator[None]:
+    """Hold the store of a results folder; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        HarnessError: another driver has it; the message names it.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    path = Folders(results).lock
+    holder = path.with_suffix(".holder")
+    lock = filelock.FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        with contextlib.suppress(OSError):
+            purpose = holder.read_text()
+        raise HarnessError(
+            f"the store in {results} is in use by {purpose}: wait until it ends, or use another --results"
+        ) from None
+    try:
+        holder.write_text(f"`harness run {purpose}` (process {os.getpid()})")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+@dataclass
+class Driver:
+    """Runs what a plan still lacks.
+
+    Args:
+        plan: the suite's plan.
+        results: the results folder.
+        engine: where trials run; the driver does not close it.
+        listener: who is told.
+    """
+
+    plan: Plan
+    results: Path
+    engine: Engine
+    listener: Listener
+    _running: dict[str, tuple[Work, Queue]] = field(default_factory=dict)
+    _attempts: Counter[str] = field(default_factory=Counter)
+    _again: list[tuple[Work, Queue]] = field(default_factory=list)
+    _runs: dict[str, str] = field(default_factory=dict)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def run(self) -> None:
+        """Run until nothing is left to do. The store must be held (``exclusive``).
+
+        Raises:
+            Interrupted: Ctrl-C; every trial was saved first (a second Ctrl-C does not wait for that).
+        """
+        self.store = Store(self.results)
+        self.store.create()
+        self.experiment = self.store.experiment(self.plan.suite.name)
+        self.parent = self.store.parent(self.plan.suite, self.experiment)
+        known = self._known()
+        self.queues = queues(self.plan, storage(self.results), known)
+        remaining = sum(queue.remaining for queue in self.queues)
+        settled = len(self.plan.trials) - remaining if self.plan.trials else 0
+        self.listener.planned(remaining + settled, settled)
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            self._stop()
+            raise Interrupted from None
+        self.store.finish_parent(self.parent, {f"trials_{state}": n for state, n in self.outcomes.items()})
+
+    def _known(self) -> dict[str, Known]:
+        """Every trial in the store that reached an outcome. Interrupted runs are remembered, to be gone on with."""
+        known: dict[str, Known] = {}
+        for run in self.store.runs():
+            key, state = run.data.tags["key"], tracking.state(run)
+            if state == tracking.INTERRUPTED:
+                self._runs[key] = run.info.run_id
+            elif state in SETTLED and not (key in known and known[key].state == "done"):
+                known[key] = Known(state, self.store.record(run, "", with_curves=False).values)
+        return known
+
+    def _loop(self) -> None:
+        while True:
+            while self.engine.free and (item := self._next()) is not None:
+                self._submit(*item)
+            if not self._running:
+                return
+            for event in self.engine.wait(1.0):
+                self._handle(event)
+
+    def _next(self) -> tuple[Work, Queue] | None:
+        if self._again:
+            return self._again.pop()
+        for queue in self.queues:
+            if (work := queue.next()) is not None:
+                return work, queue
+        return None
+
+    def _submit(self, work: Work, queue: Queue) -> None:
+        folders, trial = Folders(self.results), work.trial
+        task = Task(
+            trial, self.plan.suite.run, folders.work / trial.key, folders.cache, self.engine.device, work.intermediate
+        )
+        self._running[trial.key] = (work, queue)
+        self._attempts[trial.key] += 1
+        run_id = self._runs.get(trial.key)
+        self.engine.submit(Job(task, self.results, self.plan.suite.name, self.experiment, self.parent, run_id))
+        self.listener.began(trial)
+
+    def _handle(self, event: Started | Stepped | Measured | Ended | Died) -> None:
+        work, queue = self._running[event.key]
+        match event:
+            case Started(key, run_id):
+                self._runs[key] = run_id
+            case Stepped(_, step, point):
+                self.listener.stepped(work.trial, step, point)
+            case Measured(key, step, value):
+                self.engine.answer(key, queue.measured(key, step, value))
+            case Ended(key, outcome):
+                del self._running[key]
+                self._ended(work, queue, outcome)
+            case Died(key, reason, _):
+                del self._running[key]
+                self._died(work, queue, reason)
+
+    def _ended(self, work: Work, queue: Queue, outcome: Outcome) -> None:
+        if outcome.state != "stopped":
+            self._runs.pop(work.trial.key, None)
+            queue.tell(work.trial.key, outcome)
+            self.outcomes[outcome.state] += 1
+            # What is worth keeping is with the run in MLflow; a trial to be tried again starts afresh.
+            shutil.rmtree(Folders(self.results).work / work.trial.key, ignore_errors=True)
+        self.listener.ended(work.trial, outcome)
+
+    def _died(self, work: Work, queue: Queue, reason: str) -> None:
+        key = work.trial.key
+        if self._attempts[key] < ATTEMPTS:
+            self.listener.note(f"{work.trial.arm.name}, seed {work.trial.seed}: {reason}; going on from its checkpoint")
+            self._again.append((work, queue))
+            return
+        outcome = Outcome("failed", f"{reason} ({ATTEMPTS} times)")
+        if (run_id := self._runs.get(key)) is not None:
+            tracking.end_run(self.store, run_id, outcome)
+        self._ended(work, queue, outcome)
+
+    def _stop(self) -> None:
+        """Let every trial save itself; a second Ctrl-C leaves it at its last checkpoint."""
+        try:
+            self.listener.note("stopping: saving the trials that run (Ctrl-C again stops at once)")
+            self.engine.stop()
+            while self._running:
+                for event in self.engine.wait(1.0):
+                    if isinstance(event, Died):
+                        del self._running[event.key]
+                    else:
+                        self._handle(event)
+        except KeyboardInterrupt:
+            pass
+
+
+def states(plan: Plan, results: Path) -> dict[str, str]:
+    """The state of every trial of a plan that the store knows; the others are to do."""
+    return {key: tracking.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
+
+
+def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
+    """The results of a suite so far, read from the store."""
+    store = Store(results)
+    trials = list(plan.trials)
+    if plan.suite.search is not None and store.exists:
+        studies = storage(results)
+        cells = [cell for cell in plan.cells if cell.excluded is None]
+        trials = [t for cell in cells for _, several in configurations(plan.suite, cell, studies) for t in several]
+    runs = store.latest(trial.key for trial in trials)
+    records = [
+        store.record(runs[trial.key], trial.arm.name, with_curves)
+        for trial in trials
+        if trial.key in runs and tracking.state(runs[trial.key]) != tracking.INTERRUPTED
+    ]
+    return Results(plan, tuple(records), len(trials) - len(records), store.uri, plan.suite.name)
+
+
+def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:
+    """A guess of a trial's time from what was measured: of its arm, else of its model by step; None without any."""
+    arms: dict[str, list[float]] = {}
+    models: dict[str, list[float]] = {}
+    store = Store(results)
+    for run in store.runs() if store.exists else ():
+        if tracking.state(run) == "done":
+            config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
+            seconds = sum(run.data.metrics.get(name, 0.0) for name in tracking.SECONDS)
+            arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
+            models.setdefault(run.data.tags["model"], []).append(seconds / int(config["train.steps"] or 1))
+
+    def guess(trial: Trial) -> float | None:
+        arm = trial.arm
+        tags = {"arm": arm.name, "data": arm.data.name}
+        config = {"train.steps": str(arm.train.steps), "train.threads": str(arm.train.threads)}
+        if own := arms.get(_signature(tags, config)):
+            return sum(own) / len(own)
+        if like := models.get(arm.model.name):
+            return sum(like) / len(like) * arm.train.steps
+        return None
+
+    return guess
+
+
+def _signature(tags: dict[str, str], config: dict[str, str | None]) -> str:
+    return json.dumps([tags["arm"], tags["data"], config], sort_keys=True)

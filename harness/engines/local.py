@@ -1,0 +1,231 @@
+"""Trials on this machine: one spawned worker process per slot, reused between trials, replaced when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from harness.engines.base import Died, Ended, Engine, Event, Job, Measured, Started, Stepped
+
+STOP = "stop"
+QUIT = "quit"
+
+
+class LocalEngine(Engine):
+    """Worker processes on this machine.
+
+    Args:
+        devices: the device of each slot; a device may have several slots.
+        logs: the folder where what workers print goes.
+    """
+
+    def __init__(self, devices: list[str], logs: Path) -> None:
+        self._slots = [_Slot(device, logs / f"worker-{number}.log") for number, device in enumerate(devices)]
+
+    @property
+    def free(self) -> int:
+        return sum(slot.job is None for slot in self._slots)
+
+    @property
+    def device(self) -> str:
+        return self._free_slot().device
+
+    def submit(self, job: Job) -> None:
+        self._free_slot().start(job)
+
+    def wait(self, seconds: float) -> list[Event]:
+        busy = [slot for slot in self._slots if slot.job is not None]
+        handles = [handle for slot in busy for handle in (slot.pipe, slot.process.sentinel)]
+        ready = set(wait(handles, seconds))
+        events = [slot.events() for slot in busy if slot.pipe in ready or slot.process.sentinel in ready]
+        return [event for several in events for event in several]
+
+    def answer(self, key: str, prune: bool) -> None:
+        for slot in self._slots:
+            if slot.job is not None and slot.job.key == key:
+                slot.send(prune)
+
+    def stop(self) -> None:
+        for slot in self._slots:
+            if slot.job is not None:
+                slot.send(STOP)
+
+    def close(self) -> None:
+        for slot in self._slots:
+            slot.close()
+
+    def _free_slot(self) -> _Slot:
+        # A worker that is already up is preferred: a new one costs seconds of imports.
+        return min((slot for slot in self._slots if slot.job is None), key=lambda slot: not slot.alive)
+
+
+class _Slot:
+    """A worker process, the pipe to it, and the job that it has."""
+
+    pipe: Connection
+    process: SpawnProcess
+
+    def __init__(self, device: str, log: Path) -> None:
+        self.device = device
+        self.log = log
+        self.job: Job | None = None
+        self.run_id: str | None = None
+        self._up = False
+
+    @property
+    def alive(self) -> bool:
+        return self._up and self.process.is_alive()
+
+    def start(self, job: Job) -> None:
+        if not self.alive:
+            context = multiprocessing.get_context("spawn")
+            self.pipe, theirs = context.Pipe()
+            self.process = context.Process(target=work, args=(theirs, self.log), daemon=True)
+            self.process.start()
+            theirs.close()
+            self._up = True
+        self.job, self.run_id = job, job.run_id
+        self.send(job)
+
+    def send(self, message: Any) -> None:
+        # A worker that has just died is noticed by its sentinel; there is nothing to tell it.
+        with contextlib.suppress(OSError):
+            self.pipe.send(message)
+
+    def events(self) -> list[Event]:
+        """What the worker has said, and that it died if it did."""
+        found: list[Event] = []
+        assert self.job is not None
+        key = self.job.key
+        try:
+            while self.pipe.poll():
+                event = self.pipe.recv()
+                if isinstance(event, Started):
+                    self.run_id = event.run_id
+                if isinstance(event, Ended | Died):
+                    self.job = None
+                found.append(event)
+        except (EOFError, OSError):
+            pass
+        if self.job is not None and not self.process.is_alive():
+            self.process.join()
+            found.append(Died(key, _explain(self.process.exitcode), self.run_id))
+            self.job = None
+        return found
+
+    def close(self) -> None:
+        if not self._up:
+            return
+        if self.job is None:
+            self.send(QUIT)
+            self.process.join(5)
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        self._up = False
+
+
+def _explain(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-exitcode).name
+            hint = "; perhaps the machine had run out of memory" if name == "SIGKILL" else ""
+            return f"the worker was ended by {name}{hint}"
+    return f"the worker ended with exit code {exitcode}"
+
+
+def work(pipe: Connection, log: Path) -> None:
+    """A worker's life: take a job, run it, record it, until told to quit or left alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver tells what to do
+    _end_with_parent()
+    _print_to(log)
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        if job == QUIT:
+            return
+        if job != STOP:  # one that came too late for the job it meant
+            _send(pipe, _perform(job, pipe))
+
+
+def _perform(job: Job, pipe: Connection) -> Event:
+    from harness import trial
+    from harness.tracking import RunWriter, Store
+
+    writer = None
+    try:
+        environment = trial.environment(job.task.trial.arm, job.task.device)
+        writer = RunWriter(
+            Store(job.results), job.suite, job.experiment, job.parent, job.task.trial, environment, job.run_id
+        )
+        _send(pipe, Started(job.key, writer.run_id))
+        outcome = trial.run(job.task, _Recorder(job.key, pipe, writer))
+        if outcome.state == "stopped":
+            writer.interrupt()
+        else:
+            writer.finish(outcome)
+        return Ended(job.key, outcome)
+    except Exception as error:  # recording itself failed: the driver must know, and tries again
+        return Died(job.key, f"{type(error).__name__}: {error}", writer.run_id if writer else None)
+
+
+class _Recorder:
+    """Passes a trial's news to the driver and its records to MLflow."""
+
+    def __init__(self, key: str, pipe: Connection, writer: Any) -> None:
+        self.key = key
+        self.pipe = pipe
+        self.points = writer.points
+        self.file = writer.file
+        self._stop = False
+
+    def progress(self, step: int, point: dict[str, float]) -> None:
+        _send(self.pipe, Stepped(self.key, step, point))
+
+    def should_stop(self) -> bool:
+        while not self._stop and self.pipe.poll():
+            self._stop = self.pipe.recv() == STOP
+        return self._stop
+
+    def should_prune(self, step: int, value: float) -> bool:
+        _send(self.pipe, Measured(self.key, step, value))
+        while True:
+            message = self.pipe.recv()
+            if message == STOP:
+                self._stop = True
+            else:
+                return bool(message)
+
+
+def _send(pipe: Connection, event: Event) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pipe.send(event)
+
+
+def _end_with_parent() -> None:
+    """End at once when the driver is gone, however it went: an orphan would train on beside its successor."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _print_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())

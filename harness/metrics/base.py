@@ -1,0 +1,48 @@
+"""What a metric is: a function of samples, reference and judge features to named numbers."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from harness.registry import Plugin
+
+if TYPE_CHECKING:
+    from harness.metrics.images import Images, Reference
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number that a metric gives: what it is called in tables, and how to read it."""
+
+    label: str
+    better: Literal["lower", "higher"]
+    summary: str
+    digits: int = 2
+    percent: bool = False
+
+
+class Metric(Plugin, abc.ABC):
+    """A metric. Features are extracted once for all metrics: see ``harness.metrics.images.Images``."""
+
+    values: ClassVar[Mapping[str, Value]]
+    """The numbers that it gives, by the name of their column."""
+    needs_judge: ClassVar[bool] = False
+    """Whether it needs a judge of the data's classes."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    @abc.abstractmethod
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        """The named numbers of ``values`` for the samples, held against the reference (real images)."""
+
+    def histograms(self, samples: Images, reference: Reference) -> dict[str, dict[str, list[Any]]]:
+        """What the report draws as bars: {name: {"bins": labels, "samples": shares, "reference": shares}}."""
+        return {}
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        """What the numbers depend on besides the images: settings, features and their hash, sizes."""
+        return {}

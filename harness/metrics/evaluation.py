@@ -1,0 +1,191 @@
+"""One evaluation: one generation pass, one feature pass, all metrics, each value with its protocol and its floor."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness import __version__, storage
+from harness.metrics.images import Extractor, Images, Reference, to_uint8
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.data.base import DataSet, Labelled
+    from harness.metrics.base import Metric
+    from harness.models.base import Model
+    from harness.suite import Evaluate
+
+GENERATION_BATCH = 500
+"""Images drawn from the model at a time. Not a setting: it would change which latents make which image."""
+
+
+class NotFinite(Exception):
+    """The model's samples are not all finite numbers."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the metrics say of a model."""
+
+    values: dict[str, float]
+    floors: dict[str, float]
+    """The same metrics for real images that are not in the reference, at the same number."""
+    histograms: dict[str, dict[str, list[Any]]]
+    protocol: dict[str, dict[str, Any]]
+
+
+class Evaluator:
+    """Measures models against one data set under one protocol.
+
+    Args:
+        config: what to measure and on how many samples.
+        data: the data set.
+        training: its training split.
+        device: where images are judged.
+        cache: a folder for reference features and floors, kept by content.
+    """
+
+    def __init__(
+        self, config: Evaluate, data: DataSet, training: Labelled, device: torch.device, cache: Path | None
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.training = training
+        self.device = device
+        self.cache = cache
+        self.metrics: list[Metric] = [choice.plugin(choice.settings) for choice in config.metrics]
+
+    @cached_property
+    def judge(self) -> Any:
+        """The judge of the data's classes, or None."""
+        from harness import judge
+
+        return judge.load(self.data.judge, self.device) if self.data.judge else None
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """Where features come from."""
+        from harness import judge
+        from harness.metrics.inception import Inception
+
+        extractor: Extractor
+        if self.config.features == "inception":
+            extractor = Inception(self.device)
+        elif self.judge is not None and self.config.features == self.judge.name:
+            extractor = self.judge
+        else:
+            assert self.config.features is not None, "the plan fills it in"
+            extractor = judge.load(self.config.features, self.device)
+        return extractor
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The real images that samples are held against: the whole of the split that the protocol names."""
+        split = self.training if self.config.split == "train" else self.data.load(self.config.split)
+        pixels = split.images.to(self.device)
+        return Reference(pixels, self.extractor, self.judge, self.training.labels, self.cache)
+
+    @cached_property
+    def floors(self) -> dict[str, float]:
+        """Every metric for real images of the other split, as many as there are samples (or as many as it has)."""
+        other = self.data.load("test") if self.config.split == "train" else self.training
+        chosen = torch.randperm(len(other.images), generator=torch.Generator().manual_seed(0))[: self.config.samples]
+        pixels = other.images[chosen.to(other.images.device)].to(self.device)
+        real = Images(pixels, self.extractor, self.judge, self.cache)
+        name = {
+            "metrics": [choice.canonical() for choice in self.config.metrics],
+            "images": [real.digest, self.reference.digest],
+            "features": self.extractor.digest,
+            "judge": self.judge.digest if self.judge else None,
+            "harness": __version__,
+        }
+        digest = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()
+        path = self.cache / f"floors-{digest[:24]}.json" if self.cache else None
+        if path is not None and path.is_file():
+            with contextlib.suppress(ValueError):  # a damaged file is measured again
+                found: dict[str, float] = json.loads(path.read_text())
+                return found
+        floors = self._compute(real)
+        if path is not None:
+            storage.write_json(path, floors)
+        return floors
+
+    def evaluate(self, model: Model, seed: int) -> Evaluation:
+        """Draw the samples and measure them. Every random state of torch is left as it was found."""
+        with untouched_randomness(self.device), full_precision():
+            samples = Images(self.draw(model, seed), self.extractor, self.judge)
+            values = self._compute(samples)
+            histograms: dict[str, dict[str, list[Any]]] = {}
+            for metric in self.metrics:
+                histograms |= metric.histograms(samples, self.reference)
+            return Evaluation(values, self.floors, histograms, self.protocol(samples))
+
+    def shortened(self, samples: int) -> Evaluator:
+        """The same protocol with another number of samples, sharing what was loaded."""
+        config = self.config.model_copy(update={"samples": samples})
+        return Evaluator(config, self.data, self.training, self.device, self.cache)
+
+    def draw(self, model: Model, seed: int) -> Tensor:
+        """uint8 samples from latents that depend on the seed alone.
+
+        Raises:
+            NotFinite: a sample holds NaN or infinity.
+        """
+        rng = torch.Generator(self.device).manual_seed(seed)
+        parts, missing = [], self.config.samples
+        while missing > 0:
+            n = min(missing, GENERATION_BATCH)
+            images = model.sample(n, rng)
+            if not bool(images.isfinite().all()):
+                raise NotFinite("the samples hold NaN or infinity")
+            parts.append(to_uint8(images).contiguous())
+            missing -= n
+        return torch.cat(parts)
+
+    def protocol(self, samples: Images) -> dict[str, dict[str, Any]]:
+        """What each metric's values depend on; only values with equal protocols may be compared."""
+        common = {
+            "data": self.data.name,
+            "data_hash": self.data.digest()[:16],
+            "samples": len(samples),
+            "reference": len(self.reference),
+            "split": self.config.split,
+            "features": self.extractor.name,
+            "features_hash": self.extractor.digest[:16],
+            "precision": "float32",
+        }
+        return {metric.name: common | metric.protocol(samples, self.reference) for metric in self.metrics}
+
+    def _compute(self, samples: Images) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for metric in self.metrics:
+            values |= metric.compute(samples, self.reference)
+        return values
+
+
+@contextlib.contextmanager
+def untouched_randomness(device: torch.device) -> Iterator[None]:
+    """Torch's global random states, on the CPU and on the device, are put back at the end."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolutions on a GPU in true float32: TF32, torch's default for them, would change the features."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

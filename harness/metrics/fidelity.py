@@ -1,0 +1,150 @@
+"""Inception score, Fréchet distance, kernel distance, precision and recall, computed by torch-fidelity.
+
+torch-fidelity's own functions are called on features that were extracted once; a test holds every value equal to
+``torch_fidelity.calculate_metrics`` on the same images. The features come from the data's judge, or from Inception.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from harness import registry
+from harness.metrics.base import Metric, Value
+
+if TYPE_CHECKING:
+    from harness.metrics.images import Images, Reference
+
+# torch-fidelity's default: the permutation before the Inception score's splits, and KID's random subsets.
+SEED = 2020
+
+
+class FrechetDistance(Metric):
+    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½) of Gaussians fitted to the features.
+
+    Biased by the sample size: compare values at the same number of samples only, and beside the real-against-real
+    figure.
+    """
+
+    name = "fid"
+    summary = "Fréchet distance of Gaussians fitted to judge (or Inception) features"
+    paper = "Heusel et al. 2017, equation 6"
+    values = {"fid": Value("FID", "lower", "Fréchet distance")}
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        from torch_fidelity.metric_fid import (
+            KEY_METRIC_FID,
+            fid_features_to_statistics,
+            fid_statistics_to_metric,
+        )
+
+        statistics = [fid_features_to_statistics(images.features) for images in (samples, reference)]
+        return {"fid": fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]}
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        return {"dimensions": samples.features.shape[1]}
+
+
+class InceptionScoreSettings(registry.Settings):
+    """Settings of the Inception score."""
+
+    splits: int = Field(10, ge=1, le=100, description="parts of the samples whose scores are averaged")
+
+
+class InceptionScore(Metric):
+    """exp(E KL(p(y given x) ‖ p(y))), the mean over splits; at most the number of classes."""
+
+    name = "inception_score"
+    summary = "exp(E KL(p(y|x) ‖ p(y))) with the class probabilities of the judge (or of Inception)"
+    paper = "Salimans et al. 2016, section 4"
+    Settings = InceptionScoreSettings
+    values = {"inception_score": Value("Inception score", "higher", "exp(E KL(p(y|x) ‖ p(y)))")}
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
+
+        score = isc_features_to_metric(samples.logits, splits=self.settings.splits, shuffle=True, rng_seed=SEED)
+        return {"inception_score": score[KEY_METRIC_ISC_MEAN]}
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        return {"splits": self.settings.splits, "classes": samples.logits.shape[1]}
+
+
+class KernelDistanceSettings(registry.Settings):
+    """Settings of the kernel distance."""
+
+    subsets: int = Field(100, ge=1, le=1000, description="random subsets whose values are averaged")
+    subset_size: int = Field(1000, ge=2, le=50_000, description="images in a subset (at most as many as there are)")
+
+
+class KernelDistance(Metric):
+    """Unbiased squared maximum mean discrepancy with the kernel (x·y/d + 1)³, the mean over random subsets."""
+
+    name = "kid"
+    summary = "unbiased squared maximum mean discrepancy of the features, kernel (x·y/d + 1)³"
+    paper = "Bińkowski et al. 2018, section 4"
+    Settings = KernelDistanceSettings
+    values = {"kid": Value("KID", "lower", "kernel distance (can fall below 0)", digits=4)}
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+        distance = kid_features_to_metric(
+            samples.features,
+            reference.features,
+            kid_subsets=self.settings.subsets,
+            kid_subset_size=self._subset_size(samples, reference),
+            rng_seed=SEED,
+            verbose=False,
+        )
+        return {"kid": distance[KEY_METRIC_KID_MEAN]}
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        return {"subsets": self.settings.subsets, "subset_size": self._subset_size(samples, reference)}
+
+    def _subset_size(self, samples: Images, reference: Reference) -> int:
+        return min(self.settings.subset_size, len(samples), len(reference))
+
+
+class PrecisionRecallSettings(registry.Settings):
+    """Settings of precision and recall."""
+
+    neighbours: int = Field(3, ge=1, le=100, description="k of the k-nearest-neighbour balls")
+
+
+class PrecisionRecall(Metric):
+    """Precision: share of samples inside a real image's ball; recall: share of real images inside a sample's.
+
+    A ball reaches to the k-th nearest neighbour in its own set.
+    """
+
+    name = "precision_recall"
+    summary = "shares of samples near real images, and of real images near samples, by k-nearest-neighbour balls"
+    paper = "Kynkäänniemi et al. 2019, equations 1 and 2"
+    Settings = PrecisionRecallSettings
+    values = {
+        "precision": Value("Precision", "higher", "share of samples inside a real image's ball", digits=3),
+        "recall": Value("Recall", "higher", "share of real images inside a sample's ball", digits=3),
+    }
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        from torch_fidelity.metric_prc import (
+            KEY_METRIC_PRECISION,
+            KEY_METRIC_RECALL,
+            prc_features_to_metric,
+        )
+
+        scores = prc_features_to_metric(
+            samples.features,
+            reference.features,
+            prc_neighborhood=min(self.settings.neighbours, len(samples) - 1, len(reference) - 1),
+            # Without it N×N matrices are held at once; the figures are the same.
+            save_cpu_ram=True,
+            prc_batch_size=2000,
+            verbose=False,
+        )
+        return {"precision": scores[KEY_METRIC_PRECISION], "recall": scores[KEY_METRIC_RECALL]}
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        return {"neighbours": self.settings.neighbours}

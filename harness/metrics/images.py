@@ -1,0 +1,123 @@
+"""Images and what the judges say of them, extracted once and shared by all metrics."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from harness import storage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.judge.judge import Judge
+
+
+class Extractor(Protocol):
+    """What turns images into the features and logits that Fréchet distance, KID and their like are made of."""
+
+    name: str
+    digest: str
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 images (n, c, h, w) -> features (n, d) and logits (n, classes), both float32."""
+        ...
+
+
+class Images:
+    """A set of uint8 images (n, c, h, w), on the device, with judge features that are computed when first asked for.
+
+    Args:
+        pixels: the images.
+        extractor: the source of features and logits.
+        judge: the judge of the data's classes, or None where the data has none.
+        cache: the folder in which features are kept by content (None: they are not kept).
+    """
+
+    def __init__(self, pixels: Tensor, extractor: Extractor, judge: Judge | None, cache: Path | None = None) -> None:
+        self.pixels = pixels
+        self.extractor = extractor
+        self.judge = judge
+        self._cache = cache
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of shape and content."""
+        content = hashlib.sha256(repr(tuple(self.pixels.shape)).encode())
+        content.update(self.pixels.cpu().contiguous().numpy().tobytes())
+        return content.hexdigest()
+
+    @property
+    def features(self) -> Tensor:
+        """Features (n, d), float32, on the CPU, where torch-fidelity computes."""
+        return self._extracted["features"]
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits (n, classes of the extractor), float32, on the CPU."""
+        return self._extracted["logits"]
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Class probabilities (n, classes) by the coverage judge, on the CPU."""
+        return self._assessed["probabilities"]
+
+    @property
+    def confidence(self) -> Tensor:
+        """How surely each image shows one of the classes at all, (n,), in [0, 1], on the CPU."""
+        return self._assessed["confidence"]
+
+    @cached_property
+    def _extracted(self) -> dict[str, Tensor]:
+        def compute() -> dict[str, Tensor]:
+            features, logits = self.extractor.features(self.pixels)
+            return {"features": features.cpu(), "logits": logits.cpu()}
+
+        return storage.cached_tensors(self._cache, ("features", self.extractor.digest, self), compute)
+
+    @cached_property
+    def _assessed(self) -> dict[str, Tensor]:
+        judge = self.judge
+        assert judge is not None, "a metric that needs a judge is refused for data without one"
+
+        def compute() -> dict[str, Tensor]:
+            probabilities, confidence = judge.assess(self.pixels)
+            return {"probabilities": probabilities.cpu(), "confidence": confidence.cpu()}
+
+        return storage.cached_tensors(self._cache, ("assessed", judge.digest, self), compute)
+
+
+class Reference(Images):
+    """The real images that samples are held against.
+
+    Args:
+        training_labels: the labels (n,) that the model's training data carry, for the histogram to compare with.
+    """
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        extractor: Extractor,
+        judge: Judge | None,
+        training_labels: Tensor,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__(pixels, extractor, judge, cache)
+        self.training_labels = training_labels
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1], clipped to that range, as uint8 in 0 … 255, rounded to the nearest."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def from_uint8(pixels: Tensor) -> Tensor:
+    """uint8 in 0 … 255 as floats in [-1, 1]."""
+    return pixels.float() / 127.5 - 1

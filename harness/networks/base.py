@@ -1,0 +1,45 @@
+"""What an architecture is: a generator and a discriminator for the data shapes that it serves."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.data.base import Shape
+from harness.registry import Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Scores(NamedTuple):
+    """What a discriminator says of n images."""
+
+    logits: torch.Tensor
+    """Shape (n,): above 0 it holds the image for real."""
+    features: torch.Tensor
+    """Shape (n, d): the last hidden layer, flattened, after its non-linearity."""
+
+
+class Architecture(Plugin, abc.ABC):
+    """Builds the two networks of the adversarial game. Making it builds nothing and needs no torch."""
+
+    def __init__(self, settings: Any, shape: Shape) -> None:
+        self.settings = settings
+        self.shape = shape
+
+    @classmethod
+    def refusal(cls, settings: Any, shape: Shape) -> str | None:
+        """Why it cannot serve images of this shape, or None if it can."""
+        return None
+
+    @abc.abstractmethod
+    def generator(self, latent: int) -> torch.nn.Module:
+        """A network from latents (n, latent) to images (n, channels, height, width) in [-1, 1]."""
+
+    @abc.abstractmethod
+    def discriminator(self, channels: int) -> torch.nn.Module:
+        """A network from images (n, channels, height, width) to ``Scores``.
+
+        ``channels`` is that of what the discriminator sees, which is more than the data's where images are packed.
+        """

@@ -1,0 +1,325 @@
+"""Optuna, and nothing else imports it: what is still to do, in which order, and what a search tries next.
+
+The driver is the only process that talks to Optuna, which makes its SQLite store safe. The matrix of a suite is one
+study, a queue of trials with their keys; every cell of a search is a study of its own. On start the queue is
+reconciled with MLflow: a trial is done when both say so, whichever a crash left behind.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import statistics
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from harness import plan as planning
+from harness.trial import Intermediate
+
+if TYPE_CHECKING:
+    from harness.declaration import Categorical, FloatRange, IntRange
+    from harness.plan import Arm, Cell, Plan, Trial
+    from harness.suite import Search, Suite
+    from harness.trial import Outcome
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+SETTLED = frozenset({"done", "diverged", "pruned"})
+"""Outcomes of the trial itself, which would come out the same again. The others are tried again by the next run."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial to run now."""
+
+    trial: Trial
+    intermediate: Intermediate | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the store says of a key: its state, and its values where it is done."""
+
+    state: str
+    values: Mapping[str, float]
+
+
+class Queue(abc.ABC):
+    """What a study still wants to be run."""
+
+    @abc.abstractmethod
+    def next(self) -> Work | None:
+        """The next trial to run; None if there is none now (for a search: until trials that run have ended)."""
+
+    @abc.abstractmethod
+    def tell(self, key: str, outcome: Outcome) -> None:
+        """A trial has reached an outcome."""
+
+    def measured(self, key: str, step: int, value: float) -> bool:
+        """An intermediate value; whether the trial is to be pruned."""
+        return False
+
+    @property
+    @abc.abstractmethod
+    def remaining(self) -> int:
+        """How many trials have no outcome yet, as far as can be said."""
+
+
+def storage(results: Path) -> optuna.storages.BaseStorage:
+    """The Optuna store of a results folder."""
+    results.mkdir(parents=True, exist_ok=True)
+    return optuna.storages.RDBStorage(f"sqlite:///{results.resolve() / 'optuna.db'}")
+
+
+def queues(plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> list[Queue]:
+    """The queues of a plan: one for its matrix, or one for every cell of a search."""
+    if plan.suite.search is None:
+        return [MatrixQueue(plan, store, known)]
+    return [SearchQueue(plan.suite, cell, store, known) for cell in plan.cells if cell.excluded is None]
+
+
+class MatrixQueue(Queue):
+    """The exact product of a matrix and its seeds.
+
+    Not Optuna's grid sampler: there a failed cell counts as visited, and the sweep would end short.
+    """
+
+    def __init__(self, plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
+        self.metric = plan.suite.metric
+        better = plan.suite.columns[self.metric].better
+        self.study = optuna.create_study(
+            storage=store,
+            study_name=f"{plan.suite.name}/{self.metric}",
+            direction="minimize" if better == "lower" else "maximize",
+            load_if_exists=True,
+        )
+        self._trials = {trial.key: trial for trial in plan.trials}
+        self._asked: dict[str, optuna.Trial] = {}
+        self._todo = {key for key in self._trials if key not in known or known[key].state not in SETTLED}
+        self._waiting = self._reconcile(known)
+
+    @property
+    def remaining(self) -> int:
+        return len(self._todo)
+
+    def _reconcile(self, known: Mapping[str, Known]) -> int:
+        """Bring the study in line with the store; how many trials wait in it."""
+        queued: set[str] = set()
+        complete: set[str] = set()
+        waiting = 0
+        for frozen in self.study.get_trials(deepcopy=False):
+            key = frozen.user_attrs.get("key", "")
+            if frozen.state == TrialState.RUNNING:  # its driver is gone
+                self._settle(frozen, known.get(key))
+                if key not in self._todo:
+                    complete.add(key)
+            elif frozen.state == TrialState.WAITING:
+                waiting += 1
+                queued.add(key)
+            elif frozen.state == TrialState.COMPLETE:
+                complete.add(key)
+        for key, trial in self._trials.items():
+            if key in self._todo and key not in queued:
+                self.study.enqueue_trial({}, user_attrs=self._attributes(trial))
+                waiting += 1
+            elif key not in self._todo and key not in complete and known[key].state == "done":
+                self._add(trial, known[key].values[self.metric])  # done in another suite, or lost in a crash
+        return waiting
+
+    def _settle(self, frozen: FrozenTrial, known: Known | None) -> None:
+        if known is not None and known.state == "done" and self.metric in known.values:
+            self.study.tell(frozen.number, known.values[self.metric])
+        else:
+            self.study.tell(frozen.number, state=TrialState.FAIL)
+
+    def _add(self, trial: Trial, value: float) -> None:
+        attributes = self._attributes(trial)
+        self.study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
+
+    @staticmethod
+    def _attributes(trial: Trial) -> dict[str, Any]:
+        return {"key": trial.key, "arm": trial.arm.name, "seed": trial.seed}
+
+    def next(self) -> Work | None:
+        # ask() on an empty queue would invent a trial.
+        while self._waiting > 0:
+            asked = self.study.ask()
+            self._waiting -= 1
+            key = asked.user_attrs.get("key", "")
+            if key in self._todo and key not in self._asked:
+                self._asked[key] = asked
+                return Work(self._trials[key])
+            self.study.tell(asked, state=TrialState.FAIL)  # the suite no longer has it, or had it twice
+        return None
+
+    def tell(self, key: str, outcome: Outcome) -> None:
+        asked = self._asked.pop(key)
+        if outcome.state == "done":
+            self.study.tell(asked, outcome.values[self.metric])
+        else:
+            asked.set_user_attr("state", outcome.state)
+            asked.set_user_attr("reason", outcome.reason)
+            self.study.tell(asked, state=TrialState.FAIL)
+        self._todo.discard(key)
+
+
+class SearchQueue(Queue):
+    """A search in one cell: one configuration at a time, trained on all seeds, its value their mean.
+
+    With a pruner the first seed goes ahead as the scout: its intermediate values decide whether the configuration
+    is given up; the other seeds follow only if it is not. One configuration at a time makes what the sampler knows
+    at every ask independent of how many workers there are; parallel work comes from seeds and from other cells.
+    """
+
+    def __init__(self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
+        assert suite.search is not None
+        self.suite = suite
+        self.cell = cell
+        self.search: Search = suite.search
+        self.target = suite.target
+        self.known = dict(known)
+        self.study = optuna.create_study(
+            storage=store,
+            study_name=f"{suite.name}/{self.target.metric}/{cell.key}",
+            direction=self.target.direction,
+            load_if_exists=True,
+            pruner=_pruner(self.search),
+        )
+        self.finished = sum(frozen.state.is_finished() for frozen in self.study.get_trials(deepcopy=False))
+        self.current: optuna.Trial | None = None
+        self._values: dict[str, float] = {}
+        self._bad: str | None = None
+        self._trials: dict[str, Trial] = {}
+        self._ready: deque[Trial] = deque()
+        self._running: set[str] = set()
+
+    @property
+    def remaining(self) -> int:
+        left = self.search.n_trials - self.finished
+        ended = len(self._values) if self.current is not None else 0
+        return max(0, left * len(self.suite.seeds) - ended)
+
+    def next(self) -> Work | None:
+        while not self._ready:
+            if self.current is not None or self.finished >= self.search.n_trials:
+                return None
+            self._begin()
+        trial = self._ready.popleft()
+        self._running.add(trial.key)
+        return Work(trial, self._intermediate(trial))
+
+    def _begin(self) -> None:
+        """Take up the configuration that a crash left behind, or ask for the next."""
+        orphans = [f for f in self.study.get_trials(deepcopy=False) if f.state == TrialState.RUNNING]
+        # A sampler's random state is not stored: seeded so, an interrupted search goes on as it would have.
+        number = orphans[0].number if orphans else len(self.study.trials)
+        self.study.sampler = _sampler(self.search, number)
+        self.current = optuna.Trial(self.study, orphans[0]._trial_id) if orphans else self.study.ask()
+        parameters = {path: _suggest(self.current, path, space) for path, space in self.search.space.items()}
+        arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
+        trials = [planning.trial(arm, seed) for seed in self.suite.seeds]
+        self._trials = {trial.key: trial for trial in trials}
+        self._values, self._bad = {}, None
+        self.current.set_user_attr("arm", arm.name)
+        self.current.set_user_attr("keys", list(self._trials))
+        for trial in trials:
+            found = self.known.get(trial.key)
+            if found is not None and found.state in SETTLED:
+                self._note(trial.key, found.state, found.values)
+        self._release()
+
+    def _release(self) -> None:
+        """Put the seeds that may start now into the queue, or close the configuration."""
+        open_trials = [t for key, t in self._trials.items() if key not in self._values and key not in self._running]
+        if self._bad is not None and not self._running:
+            self._close()
+        elif self._bad is None and open_trials:
+            scouting = self.search.pruner is not None and next(iter(self._trials)) not in self._values
+            wanted = open_trials[:1] if scouting else open_trials
+            self._ready = deque(wanted if not (scouting and self._running) else [])
+        elif not self._running:
+            self._close()
+
+    def _close(self) -> None:
+        assert self.current is not None
+        if self._bad is None:
+            self.study.tell(self.current, statistics.fmean(self._values.values()))
+        else:
+            self.current.set_user_attr("state", self._bad)
+            state = TrialState.PRUNED if self._bad == "pruned" else TrialState.FAIL
+            self.study.tell(self.current, state=state)
+        self.current = None
+        self.finished += 1
+
+    def tell(self, key: str, outcome: Outcome) -> None:
+        self._running.discard(key)
+        self._note(key, outcome.state, outcome.values)
+        if self._bad is not None:
+            self._ready.clear()
+        if not self._ready:
+            self._release()
+
+    def _note(self, key: str, state: str, values: Mapping[str, float]) -> None:
+        if state == "done":
+            self._values[key] = values[self.target.metric]
+        else:
+            self._bad = state
+
+    def measured(self, key: str, step: int, value: float) -> bool:
+        assert self.current is not None
+        self.current.report(value, step)
+        return self.current.should_prune()
+
+    def _intermediate(self, trial: Trial) -> Intermediate | None:
+        pruner = self.search.pruner
+        if pruner is None or trial.key != next(iter(self._trials)):
+            return None
+        return Intermediate(pruner.every, pruner.samples, self.target.metric)
+
+
+def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[tuple[Arm, list[Trial]]]:
+    """The configurations that a cell's search has tried so far, with their trials."""
+    name = f"{suite.name}/{suite.target.metric}/{cell.key}"
+    if name not in optuna.get_all_study_names(store):
+        return []
+    study = optuna.load_study(study_name=name, storage=store)
+    assert suite.search is not None
+    arms = [
+        planning.with_parameters(suite, cell, frozen.params, frozen.number)
+        for frozen in study.get_trials(deepcopy=False)
+        if len(frozen.params) == len(suite.search.space)
+    ]
+    return [(arm, [planning.trial(arm, seed) for seed in suite.seeds]) for arm in arms]
+
+
+def _suggest(trial: optuna.Trial, path: str, space: FloatRange | IntRange | Categorical) -> Any:
+    if space.type == "float":
+        return trial.suggest_float(path, space.low, space.high, log=space.log, step=space.step)
+    if space.type == "int":
+        return trial.suggest_int(path, space.low, space.high, log=space.log, step=space.step)
+    return trial.suggest_categorical(path, space.choices)
+
+
+def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
+    own = search.sampler.seed
+    seed = int.from_bytes(hashlib.sha256(f"{own}/{number}".encode()).digest()[:4])
+    if search.sampler.name == "qmc":
+        return optuna.samplers.QMCSampler(seed=own)  # keeps its place in the sequence in the store
+    if search.sampler.name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def _pruner(search: Search) -> optuna.pruners.BasePruner:
+    if search.pruner is None:
+        return optuna.pruners.NopPruner()
+    if search.pruner.name == "median":
+        return optuna.pruners.MedianPruner(n_warmup_steps=search.pruner.warmup_steps)
+    rung = max(search.pruner.every, search.pruner.warmup_steps)
+    return optuna.pruners.SuccessiveHalvingPruner(min_resource=rung)

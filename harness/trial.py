@@ -1,0 +1,302 @@
+"""One trial end to end: data → model → training → evaluation → what is to be recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import platform
+import shutil
+import subprocess
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from harness import __version__, storage
+from harness.data.base import Labelled
+from harness.errors import HarnessError
+from harness.metrics.evaluation import Evaluation, Evaluator, NotFinite
+from harness.metrics.images import to_uint8
+from harness.models.base import Compute, Model
+from harness.training import Diverged, Hooks, Progress, Stopped, TimedOut, Trainer
+
+if TYPE_CHECKING:
+    from harness.plan import Arm, Trial
+    from harness.suite import Run
+
+GRID = 8
+"""Rows and columns of a grid of samples."""
+
+
+@dataclass(frozen=True)
+class Intermediate:
+    """Evaluations during training, for a pruner."""
+
+    every: int
+    samples: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trial to run, and all that running it needs to know."""
+
+    trial: Trial
+    run: Run
+    folder: Path
+    """Where the trial keeps its checkpoint and its files until they are recorded."""
+    cache: Path
+    device: str
+    intermediate: Intermediate | None = None
+
+
+@dataclass
+class Outcome:
+    """How a trial ended. ``state``: done, diverged, pruned, out-of-memory, timed-out, failed, or stopped."""
+
+    state: str
+    reason: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    seconds_train: float = 0.0
+    seconds_evaluate: float = 0.0
+
+
+class Recorder(Protocol):
+    """Where a running trial tells what it does. Nothing here changes its numbers."""
+
+    def points(self, points: list[tuple[str, int, float]]) -> None:
+        """Points of curves: (name, step, value)."""
+
+    def file(self, path: Path, folder: str = "") -> None:
+        """A file to keep with the run, under a folder of its artifacts."""
+
+    def progress(self, step: int, point: dict[str, float]) -> None:
+        """The trial has come to this step."""
+
+    def should_stop(self) -> bool:
+        """Whether to save and stop."""
+
+    def should_prune(self, step: int, value: float) -> bool:
+        """Whether an intermediate value is the trial's last."""
+
+
+class Pruned(Exception):
+    """The pruner ended the trial."""
+
+
+def run(task: Task, recorder: Recorder) -> Outcome:
+    """Run a trial, or go on with it where its checkpoint left off. Every outcome is returned, none raised."""
+    seconds: dict[str, float] = {"train": 0.0, "evaluate": 0.0}
+    try:
+        values = _run(task, recorder, seconds)
+        return Outcome("done", "", values, seconds["train"], seconds["evaluate"])
+    except Stopped:
+        return Outcome("stopped")
+    except Exception as error:
+        state, reason = explain(error)
+        return Outcome(state, reason, {}, seconds["train"], seconds["evaluate"])
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """The state that an exception puts a trial in, and the reason to record."""
+    states: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
+        ((Diverged, NotFinite), "diverged"),
+        (Pruned, "pruned"),
+        (TimedOut, "timed-out"),
+        ((torch.OutOfMemoryError, MemoryError), "out-of-memory"),
+        (HarnessError, "failed"),
+    ]
+    for kind, state in states:
+        if isinstance(error, kind):
+            return state, str(error) or type(error).__name__
+    # torch reports a lack of memory on the CPU as a plain RuntimeError
+    if isinstance(error, RuntimeError) and "not enough memory" in str(error):
+        return "out-of-memory", str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+
+
+def _run(task: Task, recorder: Recorder, seconds: dict[str, float]) -> dict[str, float]:
+    arm, seed = task.trial.arm, task.trial.seed
+    device = torch.device(task.device)
+    with computing(arm, device):
+        data = arm.data.plugin(arm.data.settings)
+        training = on_device(data.load("train"), device)
+        model = build(arm, seed, device, data.shape)
+        trainer = Trainer(model, training, arm.train, task.run, seed, task.folder / "checkpoint.pt")
+        evaluator = Evaluator(arm.evaluate, data, training, device, task.cache)
+        files = Files(task, model, recorder)
+        if trainer.resume():
+            recorder.points(trainer.progress.curves)
+        trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator))
+        seconds["train"] = trainer.progress.seconds
+        started = time.monotonic()
+        evaluation = evaluator.evaluate(model, sampling_seed(seed))
+        seconds["evaluate"] = time.monotonic() - started
+        files.final(evaluation)
+        return evaluation.values
+
+
+def _hooks(task: Task, trainer: Trainer, recorder: Recorder, files: Files, evaluator: Evaluator) -> Hooks:
+    def point(progress: Progress, values: dict[str, float]) -> None:
+        recorder.points([(name, progress.step, value) for name, value in values.items()])
+        recorder.progress(progress.step, values)
+
+    intermediate = task.intermediate
+    if intermediate is None:
+        return Hooks(point, files.snapshot, recorder.should_stop)
+    shorter = evaluator.shortened(intermediate.samples)
+
+    def evaluate(step: int) -> None:
+        value = shorter.evaluate(trainer.model, sampling_seed(task.trial.seed)).values[intermediate.metric]
+        recorder.points([(f"intermediate_{intermediate.metric}", step, value)])
+        if recorder.should_prune(step, value):
+            raise Pruned(f"{intermediate.metric} was {value:.4g} at step {step}")
+
+    return Hooks(point, files.snapshot, recorder.should_stop, evaluate, intermediate.every)
+
+
+class Files:
+    """The files of a running trial: written to its folder, and handed to the recorder one by one."""
+
+    def __init__(self, task: Task, model: Model, recorder: Recorder) -> None:
+        self.folder = task.folder
+        self.task = task
+        self.model = model
+        self.recorder = recorder
+        self._json("config.json", task.trial.arm.config() | {"seed": task.trial.seed})
+
+    def snapshot(self, step: int) -> None:
+        """A grid of samples from the latents that stay the same through training."""
+        self._keep(self._grid(f"step-{step:06d}.png"), "samples")
+
+    def final(self, evaluation: Evaluation) -> None:
+        """What is known once the trial is done."""
+        from safetensors.torch import save
+
+        self._keep(self._grid("final.png"), "samples")
+        self._json("histograms.json", evaluation.histograms)
+        self._json("protocol.json", evaluation.protocol)
+        self._json("floors.json", evaluation.floors)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.weights().items()}
+        storage.write_bytes(self.folder / "generator.safetensors", save(weights))
+        self._keep(self.folder / "generator.safetensors")
+
+    def _grid(self, name: str) -> Path:
+        from PIL import Image
+
+        rng = torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seed))
+        images = to_uint8(self.model.sample(GRID * GRID, rng)).cpu()
+        n, channels, height, width = images.shape
+        tiles = images.reshape(GRID, GRID, channels, height, width).permute(0, 3, 1, 4, 2)
+        picture = tiles.reshape(GRID * height, GRID * width, channels).numpy()
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.squeeze(-1) if channels == 1 else picture).save(path)
+        return path
+
+    def _json(self, name: str, value: Any) -> None:
+        storage.write_json(self.folder / name, value)
+        self._keep(self.folder / name)
+
+    def _keep(self, path: Path, folder: str = "") -> None:
+        self.recorder.file(path, folder)
+
+
+def build(arm: Arm, seed: int, device: torch.device, shape: Any) -> Model:
+    """The model of an arm, before its first step."""
+    tricks = [choice.plugin(choice.settings) for choice in arm.tricks]
+    compute = Compute(device, precision(arm.train.precision, device))
+    rng = torch.Generator(device).manual_seed(derived(seed, "latents"))
+    torch.manual_seed(derived(seed, "global"))
+    model: Model = arm.model.plugin(arm.model.settings, shape, tricks, compute, seed, rng)
+    return model
+
+
+def precision(wanted: str, device: torch.device) -> torch.dtype:
+    """The number format of forward passes; ``auto`` is bfloat16 where the device has units for it."""
+    if wanted != "auto":
+        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        quick = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        quick = "avx512_bf16" in cpu_flags()
+    return torch.bfloat16 if quick else torch.float32
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, by the names that Linux gives it; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return next((frozenset(line.split()) for line in lines if line.startswith("flags")), frozenset())
+
+
+def derived(seed: int, role: str) -> int:
+    """A seed for one purpose: different roles give unrelated streams."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{role}".encode()).digest()[:8]) % 2**63
+
+
+def sampling_seed(seed: int) -> int:
+    """The seed of the latents that are evaluated, the same for every arm."""
+    return derived(seed, "samples")
+
+
+def on_device(data: Labelled, device: torch.device) -> Labelled:
+    """The data set as it lies on the device for the whole training."""
+    return Labelled(data.images.to(device), data.labels.to(device))
+
+
+@contextlib.contextmanager
+def computing(arm: Arm, device: torch.device) -> Iterator[None]:
+    """Torch set up for a trial: threads on the CPU, quick kernels on a GPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(arm.train.threads)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def environment(arm: Arm, device: str) -> dict[str, str]:
+    """What a run's numbers may depend on besides its key: device, versions, commit, precision."""
+    where = torch.device(device)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": f"{where.type}: {name}",
+        "precision": str(precision(arm.train.precision, where)).removeprefix("torch."),
+        "threads": str(arm.train.threads),
+        "git_commit": commit(),
+        "harness": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **{name.replace("-", "_"): version(name) for name in ("torch-fidelity", "optuna", "mlflow")},
+        "platform": platform.platform(),
+    }
+
+
+@functools.cache
+def commit() -> str:
+    """The git commit of the harness, with ``-dirty`` where tracked files differ from it; "unknown" outside git."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(
+            [git, "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    head = ask("rev-parse", "HEAD")
+    return (head + ("-dirty" if ask("status", "--porcelain", "-uno") else "")) if head else "unknown"

@@ -1,0 +1,89 @@
+"""What a training trick is to the adversarial game: a small class of hooks, every one optional.
+
+A trick is applied to the game (the model ``harness.models.gan.GAN``) from outside: it knows the game, the game
+knows no trick by name. The tricks of an arm are applied in the order of their names, so that the order in which
+a suite lists them means nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.registry import Choice, Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.models.gan import GAN, Seen
+    from harness.objectives import Targets
+
+
+class Trick(Plugin):
+    """A training trick. Override the hooks that it needs.
+
+    Attributes:
+        requires: what the model must offer (see ``Model.capabilities``).
+        conflicts: names of tricks, or capabilities of models, beside which the trick makes no sense.
+        claims: what only one trick of an arm may own: ``generator_loss`` (it replaces the objective's generator
+            loss by its own), ``sampler`` (it offers the network that samples are drawn from).
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    conflicts: ClassVar[frozenset[str]] = frozenset()
+    claims: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def change_networks(self, game: GAN) -> None:
+        """Change ``game.generator`` and ``game.discriminator`` when they are built, before the optimisers are."""
+
+    def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
+        """Change what the discriminator sees: real or generated images (n, c, h, w) in [-1, 1]."""
+        return images
+
+    def targets(self, targets: Targets) -> Targets:
+        """Change the targets that the discriminator is trained towards."""
+        return targets
+
+    def discriminator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:
+        """A term (a scalar) to add to the discriminator's loss."""
+        return None
+
+    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:
+        """A term (a scalar) to add to the generator's loss; the loss itself where it claims ``generator_loss``."""
+        return None
+
+    def after_step(self, game: GAN) -> None:
+        """Act after the generator's step."""
+
+    def sampler(self, game: GAN) -> torch.nn.Module | None:
+        """The network to sample from in the generator's place, where the trick claims ``sampler``."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive an interruption: a nest of dicts, lists, tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the state that ``state_dict`` gave."""
+
+
+def refusals(model: Choice, tricks: tuple[Choice, ...]) -> list[str]:
+    """Why these tricks cannot stand together around this model: a sentence each, none if they can."""
+    offered = model.plugin.capabilities(model.settings)
+    names = [trick.plugin.name for trick in tricks]
+    reasons = [f"the trick {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
+    for position, trick in enumerate(tricks):
+        plugin: type[Trick] = trick.plugin
+        for missing in sorted(plugin.requires - offered):
+            reasons.append(
+                f"the trick {trick.name!r} requires {missing.replace('_', ' ')}, which the model {model.name!r} "
+                "with these settings does not offer"
+            )
+        for clash in sorted(plugin.conflicts & (offered | set(names))):
+            reasons.append(f"the trick {trick.name!r} conflicts with {clash!r}")
+        for other in tricks[position + 1 :]:
+            for both in sorted(plugin.claims & other.plugin.claims):
+                reasons.append(f"the tricks {trick.name!r} and {other.name!r} both replace the {both.replace('_', ' ')}")
+    return reasons
