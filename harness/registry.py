@@ -14,6 +14,7 @@ import contextlib
 import difflib
 import functools
 import importlib
+import json
 import pkgutil
 import reprlib
 import sys
@@ -228,8 +229,8 @@ _WORDS = {
     "greater_than_equal": "must be at least {ge}, got {got}",
     "less_than": "must be less than {lt}, got {got}",
     "less_than_equal": "must be at most {le}, got {got}",
-    "too_short": "must have at least {min_length}, has {actual_length}",
-    "too_long": "must have at most {max_length}, has {actual_length}",
+    "too_short": "must have at least {min_length} entry, has {actual_length}",
+    "too_long": "must have at most {max_length} entries, has {actual_length}",
     "string_too_short": "must not be empty",
     "literal_error": "expected {expected}, got {got}",
     "union_tag_invalid": "expected {expected_tags} as its {discriminator}, got {tag!r}",
@@ -244,7 +245,12 @@ def _words(item: ErrorDetails, key: str) -> str:
     if words is None:
         message = item["msg"].removeprefix("Value error, ")
         return message[:1].lower() + message[1:]
-    return words.format(**item.get("ctx", {}), key=key, got=reprlib.repr(item["input"]))
+    return words.format(**item.get("ctx", {}), key=key, got=shown(item["input"]))
+
+
+def shown(value: Any) -> str:
+    """A value as text for a message: short, and as suites write it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else reprlib.repr(value)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -1,0 +1,338 @@
+"""The cells of a suite's matrix: the exact product of the axes over the base, and what each comes to.
+
+Works on what is written, not on the sections, so that the cells are checked even where a section has an error
+and every problem can be traced to the line that brought the value in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from harness import registry
+from harness.data.base import DataSet
+from harness.declaration import Range, Train
+from harness.document import NoSuchPath, Path, put
+from harness.registry import Choice, ChoiceError, choose, nearest, shown
+from harness.tricks.base import refusals
+
+ROOTS = ("model", "tricks", "data", "train")
+"""What an arm consists of; an axis of the matrix leads into one of these."""
+
+MAX_CELLS = 10_000
+MAX_STUDIES = 100
+
+
+class Parts(NamedTuple):
+    """What a cell comes to."""
+
+    model: Choice
+    tricks: tuple[Choice, ...]
+    data: Choice
+    train: Train
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One cell of the matrix, as the suite declares it.
+
+    Attributes:
+        axes: axis → value, as written.
+        excluded: why it is left out, or None.
+        raw: model, tricks, data and train, as written, with the axes' values in their places.
+        parts: what that comes to; None where it is left out and comes to nothing.
+    """
+
+    axes: Mapping[str, Any]
+    excluded: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    parts: Parts | None = None
+
+
+class Cells:
+    """The exact product of the axes over the base, with what is wrong in it."""
+
+    def __init__(self, top: Mapping[str, Any], report: Callable[..., None]) -> None:
+        """``top`` is the suite as written; ``report(path, message, of_key=False)`` takes its problems."""
+        self.top = top
+        self.report = report
+        self.axes = self._axes()
+        # A longer path is laid over what its prefix set.
+        self.order = sorted(self.axes, key=lambda axis: axis.count("."))
+        self.kept: dict[str, Any] = {}
+
+    def _axes(self) -> dict[str, list[Any]]:
+        """The axes that can be multiplied; what is wrong with their shape, the sections have said."""
+        matrix = self.top.get("matrix")
+        axes = (
+            {a: v for a, v in matrix.items() if isinstance(v, list) and v}
+            if isinstance(matrix, Mapping)
+            else {}
+        )
+        for axis in list(axes):
+            if not _is_path(axis):
+                near = nearest(axis.partition(".")[0], list(ROOTS))
+                self.report(("matrix", axis), f"an axis is a path into one of {', '.join(ROOTS)}{near}", True)
+                del axes[axis]
+        self.repeated = False
+        for axis, values in axes.items():
+            seen = [normal(value, axis) for value in values]
+            for index, value in enumerate(seen):
+                if value in seen[:index]:
+                    self.repeated = True
+                    self.report(("matrix", axis, index), "the same value stands on this axis already")
+        return axes
+
+    def combinations(self) -> list[Combination]:
+        """All cells; what is wrong with them is reported."""
+        size = math.prod(len(values) for values in self.axes.values())
+        if size > MAX_CELLS:
+            self.report(("matrix",), f"the product has {size} cells, more than {MAX_CELLS}")
+            return []
+        positions = list(itertools.product(*(range(len(values)) for values in self.axes.values())))
+        indices = [dict(zip(self.axes, position, strict=True)) for position in positions]
+        reasons = self._exclusions(indices)
+        combinations = [self._cell(index, reason) for index, reason in zip(indices, reasons, strict=True)]
+        if all(reason is not None for reason in reasons):
+            self.report(("exclude",), "every cell is excluded: nothing is left to train")
+        if not self.repeated:
+            self._refuse_duplicates(indices, combinations)
+        return combinations
+
+    def _exclusions(self, indices: list[dict[str, int]]) -> list[str | None]:
+        """For every cell why it is excluded, or None."""
+        reasons: list[str | None] = [None] * len(indices)
+        entries = self.top.get("exclude")
+        for number, entry in enumerate(entries if isinstance(entries, list) else []):
+            where = entry.get("where") if isinstance(entry, Mapping) else None
+            if not isinstance(where, Mapping) or not where:
+                continue
+            path = ("exclude", number, "where")
+            meant = self._meant(where, path)
+            hits = [] if meant is None else [i for i, index in enumerate(indices) if _within(index, meant)]
+            if meant is not None and not hits:
+                self.report(path, "excludes nothing: no cell has all these values")
+            for hit in hits:
+                reasons[hit] = reasons[hit] or str(entry.get("reason", ""))
+        return reasons
+
+    def _meant(self, where: Mapping[str, Any], path: Path) -> dict[str, set[int]] | None:
+        """The positions on each axis that ``axis: value`` means, or None where it means none."""
+        meant: dict[str, set[int]] = {}
+        for axis, value in where.items():
+            if axis not in self.axes:
+                known = f"{nearest(axis, list(self.axes))} (axes: {', '.join(self.axes) or 'none'})"
+                self.report((*path, axis), f"the matrix has no axis {axis!r}{known}", of_key=True)
+                return None
+            values = [normal(known, axis) for known in self.axes[axis]]
+            meant[axis] = {index for index, known in enumerate(values) if known == normal(value, axis)}
+            if not meant[axis]:
+                self.report((*path, axis), f"{shown(value)} is no value of the axis {axis!r}")
+                return None
+        return meant
+
+    def _cell(self, indices: Mapping[str, int], excluded: str | None) -> Combination:
+        axes = {axis: self.axes[axis][index] for axis, index in indices.items()}
+        base = self.top.get("base")
+        under = base if isinstance(base, Mapping) else {}
+        raw: Any = {"tricks": [], "train": {}}
+        raw |= {root: under[root] for root in ("model", "tricks") if root in under}
+        raw |= {root: self.top[root] for root in ("data", "train") if root in self.top}
+        origins: dict[Path, Path] = {(root,): ("base", root) for root in ("model", "tricks")}
+        origins |= {(root,): (root,) for root in ("data", "train")}
+        problems: list[tuple[Path, str, str]] = []
+        for axis in self.order:
+            origin = ("matrix", axis, indices[axis])
+            try:
+                raw, path = put(raw, axis.split("."), axes[axis])
+            except NoSuchPath as error:
+                problems.append((("matrix", axis, indices[axis]), str(error), ""))
+                continue
+            origins = {old: o for old, o in origins.items() if old[: len(path)] != path} | {path: origin}
+        parts, wrong = resolved(raw, self.kept)
+        problems += [(_origin(path, origins), message, kind) for path, message, kind in wrong]
+        if parts is not None and not problems:
+            problems += [(self._blame(indices, root), message, "") for root, message in disagreements(parts)]
+        for path, message, kind in [] if excluded is not None else problems:
+            self.report(path, message, of_key=kind == "extra_forbidden")
+        return Combination(axes, excluded, raw, parts)
+
+    def _blame(self, indices: Mapping[str, int], root: str) -> Path:
+        """Where to point when a cell's parts do not fit: the last axis that had a hand in this part."""
+        for axis in reversed(self.order):
+            if axis.partition(".")[0] == root:
+                return ("matrix", axis, indices[axis])
+        return ("data",) if root == "data" else ("base", root)
+
+    def _refuse_duplicates(self, indices: list[dict[str, int]], combinations: list[Combination]) -> None:
+        seen: dict[str, dict[str, int]] = {}
+        for index, combination in zip(indices, combinations, strict=True):
+            if combination.parts is None or combination.excluded is not None:
+                continue
+            first = seen.setdefault(identity(combination.parts), index)
+            differing = [axis for axis in self.axes if first[axis] != index[axis]]
+            if differing:
+                path = ("matrix", differing[-1], index[differing[-1]])
+                self.report(path, "this makes an arm that the matrix has already, only written otherwise")
+
+    def check_baseline(self, baseline: Mapping[str, Any] | None, combinations: list[Combination]) -> None:
+        """A baseline must single out one cell."""
+        path = ("compare", "baseline")
+        if baseline is None or self._meant(baseline, path) is None:
+            return
+        left = [cell for cell in combinations if cell.excluded is None and matches(cell, baseline)]
+        if not left and combinations:
+            self.report(path, "no cell that is trained has all these values")
+        elif len(left) > 1:
+            open_axes = ", ".join(axis for axis in self.axes if axis not in baseline)
+            self.report(path, f"means {len(left)} cells: name a value of {open_axes} too")
+
+    def check_space(self, space: Mapping[str, Range], combinations: list[Combination]) -> None:
+        """Every parameter must exist in every cell, and its bounds must be allowed there."""
+        trained = [combination for combination in combinations if combination.excluded is None]
+        if len(trained) > MAX_STUDIES:
+            self.report(("search",), f"a study for each of {len(trained)} cells is more than {MAX_STUDIES}")
+            return
+        for name, values in space.items():
+            path = ("search", "space", name)
+            if not _is_path(name) or name in ROOTS:
+                self.report(path, f"expected a path into one of {', '.join(ROOTS)}", of_key=True)
+            elif name in self.axes:
+                self.report(path, "is an axis of the matrix already", of_key=True)
+            else:
+                for message in {m for cell in trained for m in self._refused(cell, name, values.ends())}:
+                    self.report(path, message, of_key=True)
+
+    def _refused(self, cell: Combination, name: str, values: Sequence[Any]) -> Iterator[str]:
+        if cell.parts is None:
+            return
+        for value in values:
+            try:
+                raw, _ = put(cell.raw, name.split("."), value)
+            except NoSuchPath as error:
+                yield str(error)
+                return
+            parts, problems = resolved(raw, self.kept)
+            reasons = [m for _, m, _ in problems] or [m for _, m in disagreements(parts) if parts]
+            yield from (f"the value {shown(value)} is refused: {reason}" for reason in reasons)
+
+
+def resolved(
+    raw: Mapping[str, Any], kept: dict[str, Any] | None = None
+) -> tuple[Parts | None, list[tuple[Path, str, str]]]:
+    """What raw parts come to, or what is wrong with them. ``kept`` keeps results between calls."""
+    kept = {} if kept is None else kept
+    found: dict[str, Any] = {}
+    problems: list[tuple[Path, str, str]] = []
+    for root in ROOTS:
+        key = root + json.dumps(raw.get(root), sort_keys=True)
+        if key not in kept:
+            try:
+                kept[key] = resolve_root(root, raw.get(root))
+            except ChoiceError as error:
+                kept[key] = error
+        if isinstance(kept[key], ChoiceError):
+            problems += [((root, *path), message, kind) for path, message, kind in kept[key].problems]
+        else:
+            found[root] = kept[key]
+    return (None if problems else Parts(**found)), problems
+
+
+def resolve_root(root: str, raw: Any) -> Any:
+    """A part of an arm from what is written.
+
+    Raises:
+        ChoiceError: it is wrong; all problems at once.
+    """
+    if root == "train":
+        try:
+            return Train.model_validate(raw)
+        except ValidationError as error:
+            raise ChoiceError(list(registry.flatten(error, Train))) from error
+    if root == "tricks":
+        return _resolve_tricks(raw)
+    if raw is None:
+        message = {
+            "model": "name a model here, or make it an axis",
+            "data": "name a data set, or make it an axis",
+        }
+        raise ChoiceError([((), message[root], "needed")])
+    return choose({"model": "models", "data": "data"}[root], raw)
+
+
+def _resolve_tricks(raw: Any) -> tuple[Choice, ...]:
+    if not isinstance(raw, list):
+        raise ChoiceError([((), f"expected a list of tricks, got {shown(raw)}", "list_type")])
+    problems: list[tuple[Path, str, str]] = []
+    tricks: list[Choice] = []
+    for index, one in enumerate(raw):
+        try:
+            tricks.append(choose("tricks", one))
+        except ChoiceError as error:
+            problems += [((index, *path), message, kind) for path, message, kind in error.problems]
+    if problems:
+        raise ChoiceError(problems)
+    return tuple(sorted(tricks, key=lambda trick: str(trick.plugin.name)))
+
+
+def disagreements(parts: Parts | None) -> Iterator[tuple[str, str]]:
+    """Why these parts do not fit together: (the part to blame, a sentence) each."""
+    if parts is None:
+        return
+    data: DataSet = parts.data.plugin(parts.data.settings)
+    refusal = parts.model.plugin.refusal(parts.model.settings, data.shape)
+    if refusal:
+        yield "model", f"the model {parts.model.name!r} cannot be trained on {parts.data.name!r}: {refusal}"
+    for reason in refusals(parts.model, parts.tricks):
+        yield "tricks", reason
+
+
+def identity(parts: Parts) -> str:
+    """Equal for parts that are the same in effect."""
+    plain = [
+        parts.model.canonical(),
+        [t.canonical() for t in parts.tricks],
+        parts.data.canonical(),
+        dict(parts.train),
+    ]
+    return json.dumps(plain, sort_keys=True, default=str)
+
+
+def matches(cell: Combination, where: Mapping[str, Any]) -> bool:
+    """Whether the cell has these values on these axes."""
+    return all(normal(cell.axes[axis], axis) == normal(value, axis) for axis, value in where.items())
+
+
+def normal(value: Any, axis: str) -> str:
+    """A value of an axis in normal form: equal for what is the same, only written otherwise."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            inner = {key: plain(below) for key, below in value.items()}
+            return inner["name"] if set(inner) == {"name"} else inner
+        return [plain(below) for below in value] if isinstance(value, list) else value
+
+    normal_form = plain(value)
+    if axis == "tricks" and isinstance(normal_form, list):
+        normal_form = sorted(normal_form, key=lambda trick: json.dumps(trick, sort_keys=True))
+    return json.dumps(normal_form, sort_keys=True)
+
+
+def _within(indices: Mapping[str, int], meant: Mapping[str, set[int]]) -> bool:
+    return all(indices[axis] in allowed for axis, allowed in meant.items())
+
+
+def _origin(path: Path, origins: Mapping[Path, Path]) -> Path:
+    """Where in the document the value at this path of an arm comes from."""
+    known = next(path[:n] for n in range(len(path), 0, -1) if path[:n] in origins)
+    return origins[known] + path[len(known) :]
+
+
+def _is_path(axis: str) -> bool:
+    return axis.partition(".")[0] in ROOTS and "" not in axis.split(".")

@@ -1,0 +1,324 @@
+"""YAML documents as plain values that remember where they stand, so that errors can point at line and column.
+
+Reads YAML 1.2 with its core schema: mappings, lists, text, numbers, true/false, null; anchors and aliases. It
+builds nothing else, whatever the document asks for: tags are refused. Size, depth and number of values are
+bounded, those that aliases multiply included, so that no document takes long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from harness.registry import shown
+
+Path = tuple[int | str, ...]
+"""The way from the top of a document to a value: keys of mappings and positions in lists."""
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 32
+MAX_VALUES = 50_000
+
+_NULL = re.compile(r"~|null|Null|NULL|")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A point in the file (line and column count from 1), or the override that brought a value in."""
+
+    override: str = ""
+    line: int = 1
+    column: int = 1
+
+    def located(self, file: str) -> str:
+        """As it stands at the head of an error message."""
+        return self.override or f"{file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong at one place. ``path`` is empty where the text is no YAML at all."""
+
+    place: Place
+    path: str
+    message: str
+
+    def located(self, file: str) -> str:
+        """One line: ``file:line:column: path: message``."""
+        return ": ".join(part for part in (self.place.located(file), self.path, self.message) if part)
+
+
+class NotYaml(Exception):
+    """The text cannot be read on from here."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+        self.message = message
+
+
+@dataclass
+class Document:
+    """Plain values, and the places of every key and value in them."""
+
+    value: Any = None
+    keys: dict[Path, Place] = field(default_factory=dict)
+    values: dict[Path, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, path: Path, of_key: bool = False) -> Place:
+        """Where the value (or its key) stands, or else the nearest thing around it that does."""
+        if of_key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, Place())
+
+    def put(self, steps: Sequence[str], new: Document) -> None:
+        """Lay another document over the value at ``steps``."""
+        self.value, path = put(self.value, steps, new.value)
+        for places in (self.keys, self.values):
+            for old in [old for old in places if old[: len(path)] == path]:
+                del places[old]
+        self.keys[path] = new.place(())
+        self.values.update({path + below: place for below, place in new.values.items()})
+        self.keys.update({path + below: place for below, place in new.keys.items()})
+
+
+class NoSuchPath(Exception):
+    """A path leads through something that has no inside, or names a list element that is not there."""
+
+
+def put(value: Any, steps: Sequence[int | str], new: Any) -> tuple[Any, Path]:
+    """A copy of ``value`` with ``new`` at ``steps``, and the path that they came to.
+
+    Mappings are made where there are none. A bare name is as good as a mapping with that name, and an element
+    of a list can be meant by its name: ``tricks.ema.decay`` leads into ``[{name: ema}]`` and into ``[ema]``.
+    """
+    if not steps:
+        return new, ()
+    step, rest = steps[0], steps[1:]
+    if value is None or isinstance(value, str):
+        value = {} if value is None else {"name": value}
+    if isinstance(value, list):
+        index = _element(value, step)
+        inner, below = put(value[index], rest, new)
+        return [*value[:index], inner, *value[index + 1 :]], (index, *below)
+    if not isinstance(value, Mapping):
+        raise NoSuchPath(f"{step!r} cannot be set inside {shown(value)}, which is no mapping")
+    inner, below = put(value.get(step), rest, new)
+    return {**value, step: inner}, (step, *below)
+
+
+def _element(elements: list[Any], step: int | str) -> int:
+    for index, element in enumerate(elements):
+        name = element.get("name") if isinstance(element, Mapping) else element
+        if step == name or str(step) == str(index):
+            return index
+    raise NoSuchPath(f"{step!r} is not in the list {shown(elements)}")
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: ``matrix.tricks[1]``."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def read(content: bytes, override: str = "") -> Document:
+    """Read a document. Problems that leave the rest readable (duplicate keys, tags) are listed in it.
+
+    Args:
+        content: the document, in UTF-8.
+        override: the override that it comes from, where it is not a file.
+
+    Raises:
+        NotYaml: it cannot be read on from some place.
+    """
+    reader = _Reader(_decoded(content, override), override)
+    return reader.document
+
+
+def _decoded(content: bytes, override: str) -> str:
+    if len(content) > MAX_BYTES:
+        raise NotYaml(Place(override), f"larger than {MAX_BYTES // 1024} KiB: this is no suite")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8", "replace")
+        raise NotYaml(_after(before, override), "not UTF-8 text: save the file as UTF-8") from error
+    wrong = _FORBIDDEN.search(text)
+    if wrong:
+        at = _after(text[: wrong.start()], override)
+        raise NotYaml(at, f"the character U+{ord(wrong.group()):04X} is not allowed in YAML")
+    return text
+
+
+def _after(text: str, override: str) -> Place:
+    return Place(override, text.count("\n") + 1, len(text) - text.rfind("\n"))
+
+
+class _Reader:
+    """Builds a document from the parser's events. Recursion is bounded by ``MAX_DEPTH``."""
+
+    def __init__(self, text: str, override: str) -> None:
+        self.override = override
+        self.document = Document()
+        self.anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while it is being read
+        self.count = 0
+        self.last = Place(override)
+        self.events = YAML(typ="safe", pure=True).parse(text)
+        self._read()
+
+    def _read(self) -> None:
+        event = self._next()
+        while not isinstance(event, DocumentStartEvent):
+            if isinstance(event, StreamEndEvent):
+                raise NotYaml(Place(self.override), "empty: nothing is declared here")
+            event = self._next()
+        self.document.value = self._node(self._next(), (), 0)
+        self._next()  # the document's end
+        event = self._next()
+        if not isinstance(event, StreamEndEvent):
+            raise NotYaml(self._place(event), "a second document begins here, but a suite is one")
+
+    def _next(self) -> Event:
+        try:
+            event: Event = next(self.events)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = Place(self.override, mark.line + 1, mark.column + 1) if mark else self.last
+            raise NotYaml(place, f"not YAML: {_reason(error)}") from error
+        except Exception as error:  # the parser has been seen to raise others on rubbish, such as ValueError
+            raise NotYaml(self.last, f"not YAML: {error}") from error
+        self.last = self._place(event)
+        return event
+
+    def _place(self, event: Event) -> Place:
+        return Place(self.override, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _problem(self, place: Place, path: Path, message: str) -> None:
+        self.document.problems.append(Problem(place, dotted(path), message))
+
+    def _grow(self, by: int, place: Place) -> None:
+        self.count += by
+        if self.count > MAX_VALUES:
+            raise NotYaml(place, f"more than {MAX_VALUES} values (what aliases repeat counts each time)")
+
+    def _node(self, event: Event, path: Path, depth: int) -> Any:
+        place = self._place(event)
+        self.document.values[path] = place
+        if isinstance(event, AliasEvent):
+            return self._alias(event, place)
+        self._grow(1, place)
+        if depth > MAX_DEPTH:
+            raise NotYaml(place, f"nested more than {MAX_DEPTH} levels deep")
+        if event.ctag is not None and str(event.ctag) != "!":
+            tag = str(event.ctag).replace("tag:yaml.org,2002:", "!!")
+            self._problem(place, path, f"the tag {tag!r} is not read here: write the plain value")
+        before = self.count
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        value = self._content(event, path, depth)
+        if event.anchor:
+            self.anchors[event.anchor] = value, self.count - before + 1
+        return value
+
+    def _alias(self, event: AliasEvent, place: Place) -> Any:
+        if event.anchor not in self.anchors:
+            raise NotYaml(place, f"the alias *{event.anchor} has no anchor before it")
+        anchored = self.anchors[event.anchor]
+        if anchored is None:
+            raise NotYaml(place, f"the alias *{event.anchor} lies inside its own anchor")
+        value, size = anchored
+        self._grow(size, place)
+        return value
+
+    def _content(self, event: Event, path: Path, depth: int) -> Any:
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(path, depth)
+        if isinstance(event, SequenceStartEvent):
+            inner = self._until(SequenceEndEvent)
+            return [self._node(item, (*path, index), depth + 1) for index, item in enumerate(inner)]
+        assert isinstance(event, ScalarEvent)
+        return self._scalar(event, path)
+
+    def _until(self, end: type[Event]) -> Iterator[Event]:
+        while not isinstance(event := self._next(), end):
+            yield event
+
+    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        for event in self._until(MappingEndEvent):
+            place = self._place(event)
+            if not isinstance(event, ScalarEvent):
+                raise NotYaml(place, "a key must be a plain name")
+            self._grow(1, place)
+            key = str(event.value)
+            if key in mapping:
+                first = self.document.keys[*path, key]
+                self._problem(place, (*path, key), f"duplicate key {key!r} (first in line {first.line})")
+            self.document.keys.setdefault((*path, key), place)
+            mapping[key] = self._node(self._next(), (*path, key), depth + 1)
+        return mapping
+
+    def _scalar(self, event: ScalarEvent, path: Path) -> Any:
+        text = str(event.value)
+        if not event.implicit[0]:  # quoted, or a block of text
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                self._problem(self._place(event), path, "half a surrogate pair is no character")
+                return "?"
+            return text
+        try:
+            return plain_value(text)
+        except OverflowError as error:
+            self._problem(self._place(event), path, str(error))
+            return 0
+
+
+def plain_value(text: str) -> Any:
+    """An unquoted word by YAML 1.2's core schema: null, a truth value, a number, or else text.
+
+    Raises:
+        OverflowError: an integer of more than 18 digits.
+    """
+    if _NULL.fullmatch(text):
+        return None
+    if _BOOL.fullmatch(text):
+        return text.lower() == "true"
+    if _INT.fullmatch(text):
+        if len(text) > 18:
+            raise OverflowError(f"the number {shown(text)} is too large")
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text.removeprefix("0o"), base) if base == 8 else int(text, base)
+    if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
+        return float(
+            text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".n", "n")
+        )
+    return text
+
+
+def _reason(error: MarkedYAMLError) -> str:
+    problem = str(error.problem or error.context or "cannot be parsed").splitlines()[0]
+    if "'\\t'" in problem:
+        return "a tab cannot be used here, indent with blanks"
+    return f"{error.context}: {problem}" if error.context and error.context != problem else problem

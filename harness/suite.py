@@ -1,0 +1,310 @@
+"""Reads a suite: what the user declared, checked as a whole.
+
+The way: YAML with places (``document.py``) → overrides laid over it → sections (``declaration.py``) → the
+cells of the matrix (``cells.py``) → what several sections must agree on. Every step adds to one list of
+problems, so that all are reported at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from harness import registry
+from harness.cells import ROOTS, Cells, Combination
+from harness.declaration import Compare, Declaration, Evaluate, Range, Run, Search, Train
+from harness.document import (
+    Document,
+    NoSuchPath,
+    NotYaml,
+    Path,
+    Place,
+    Problem,
+    dotted,
+    read,
+)
+from harness.errors import HarnessError
+from harness.metrics.base import Value
+from harness.registry import Choice, nearest, shown
+
+__all__ = ["Evaluate", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
+
+
+MAX_LISTED = 100
+
+
+class SuiteError(HarnessError):
+    """A suite is wrong. ``problems`` holds a line each: ``file:line:column: path: what is wrong``."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class Target(NamedTuple):
+    """What a search looks for: a column of values, and which way is better."""
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+
+class Suite(Declaration):
+    """A suite that has been read, and found right.
+
+    Attributes:
+        path: the file.
+        text: its text.
+        sets: the overrides laid over it.
+        combinations: the cells of the matrix, those left out included.
+    """
+
+    path: File = File()
+    text: str = ""
+    sets: tuple[str, ...] = ()
+    combinations: tuple[Combination, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, Value]:
+        """Every column of values that its metrics give."""
+        return columns(self.evaluate.metrics)
+
+    @property
+    def metric(self) -> str:
+        """The column that arms are compared by."""
+        return self.compare.metric or next(iter(self.columns))
+
+    @property
+    def target(self) -> Target:
+        """What its search looks for."""
+        objective = self.search.objective if self.search else None
+        metric = (objective and objective.metric) or self.metric
+        better: dict[str, Literal["minimize", "maximize"]] = {"lower": "minimize", "higher": "maximize"}
+        return Target(metric, (objective and objective.direction) or better[self.columns[metric].better])
+
+
+def columns(metrics: Iterable[Choice]) -> dict[str, Value]:
+    """The columns of values that these metrics give."""
+    return {column: value for metric in metrics for column, value in metric.plugin.values.items()}
+
+
+def read_suite(path: File, sets: Sequence[str] = ()) -> Suite:
+    """Read a suite file and lay overrides (``PATH=VALUE``) over it.
+
+    Raises:
+        SuiteError: something is wrong with it; all problems at once, in the order of their lines.
+    """
+    content = _content(path)
+    try:
+        document = read(content)
+        problems = document.problems + [found for text in sets for found in _override(document, text)]
+        suite = None if problems else _Checker(document).suite()
+    except NotYaml as error:
+        raise SuiteError([Problem(error.place, "", error.message).located(str(path))]) from error
+    except _Wrong as error:
+        problems = error.problems
+    if problems or suite is None:
+        raise SuiteError(_listed(problems, str(path)))
+    return suite.model_copy(update={"path": path, "text": content.decode("utf-8-sig"), "sets": tuple(sets)})
+
+
+def _listed(problems: list[Problem], file: str) -> list[str]:
+    ordered = [problem.located(file) for problem in sorted(set(problems))]
+    more = len(ordered) - MAX_LISTED
+    return ordered[:MAX_LISTED] + ([f"{file}: and {more} more like these"] if more > 0 else [])
+
+
+def suite_schema() -> dict[str, Any]:
+    """The JSON schema of suite files, for editors. Known names are enumerated."""
+    schema = Declaration.model_json_schema(by_alias=True)
+    number = {"type": "integer", "minimum": 1}
+    schema["properties"]["seeds"]["anyOf"] = [
+        number,
+        {"type": "array", "items": {"type": "integer", "minimum": 0}},
+    ]
+    for key in ("type", "items", "minItems", "maxItems"):
+        schema["properties"]["seeds"].pop(key, None)
+    schema["properties"]["seeds"]["default"] = 3
+    schema["properties"]["matrix"]["propertyNames"] = {"pattern": rf"^({'|'.join(ROOTS)})(\.|$)"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "harness suite"}
+
+
+def _content(path: File) -> bytes:
+    try:
+        if not path.is_file():
+            raise SuiteError([f"{path}: no such file{_near_file(path)}"])
+        with path.open("rb") as file:
+            return file.read(1_000_000)  # far more than a document may have: read() refuses it
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise SuiteError([f"{path}: cannot be read: {error}"]) from error
+
+
+def _near_file(path: File) -> str:
+    here = sorted(str(file) for file in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    return nearest(str(path), here)
+
+
+# --- overrides -------------------------------------------------------------------------------------------
+
+# Keys of mappings below these paths are paths into the arm: they contain dots.
+_DOTTED_KEYS = re.compile(r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where")
+
+
+def _override(document: Document, text: str) -> Iterator[Problem]:
+    """Lay ``PATH=VALUE`` over the document; yield what is wrong with it."""
+    source = f"--set {text if len(text) <= 200 else text[:197] + '...'}"
+    place = Place(override=source)
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path or "" in path.split("."):
+        yield Problem(place, "", "expected PATH=VALUE, for example train.steps=100")
+        return
+    if not value.strip():
+        yield Problem(place, path, "expected a value after the equals sign (null for none)")
+        return
+    try:
+        new = read(value.encode("utf-8", "surrogatepass"), override=source)
+        yield from new.problems
+        document.put(_steps(document.value, path), new)
+    except NotYaml as error:
+        yield Problem(place, path, error.message)
+    except NoSuchPath as error:
+        yield Problem(place, path, str(error))
+
+
+def _steps(value: Any, path: str, above: str = "") -> list[str]:
+    """The keys that a dotted path consists of."""
+    if _DOTTED_KEYS.fullmatch(above):
+        head, _, last = path.rpartition(".")
+        # search.space.model.latent.low leads into the range of model.latent, if there is one. Anything else
+        # is a key as it stands: matrix.model.latent is an axis of its own, even where there is an axis model.
+        into_range = isinstance(value, Mapping) and isinstance(value.get(head), Mapping)
+        return [head, last] if into_range else [path]
+    key, _, rest = path.partition(".")
+    if not rest:
+        return [key]
+    below = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+        below = value[int(key)]
+    return [key, *_steps(below, rest, f"{above}.{key}".removeprefix("."))]
+
+
+# --- checks ----------------------------------------------------------------------------------------------
+
+
+_Section = TypeVar("_Section", bound=BaseModel)
+_RANGE: TypeAdapter[Range] = TypeAdapter(Range)
+
+
+class _Wrong(Exception):
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+class _Checker:
+    """Checks a document from the sections up to what they must agree on."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def suite(self) -> Suite:
+        """The suite, if all is well.
+
+        Raises:
+            _Wrong: it is not.
+        """
+        if not isinstance(self.document.value, Mapping):
+            self.add((), f"expected keys such as 'suite' and 'matrix', got {shown(self.document.value)}")
+            raise _Wrong(self.problems)
+        declaration = self._declaration()
+        cells = Cells(self.document.value, self.add)
+        combinations = cells.combinations()
+        # Section by section, so that an error in one does not hide what is wrong with another.
+        if evaluate := self._section("evaluate", Evaluate):
+            self._features(evaluate.features, combinations)
+            self._columns(columns(evaluate.metrics))
+        if compare := self._section("compare", Compare):
+            cells.check_baseline(compare.baseline, combinations)
+        cells.check_space(self._space(), combinations)
+        if self.problems or declaration is None:
+            raise _Wrong(self.problems)
+        return Suite.model_construct(**dict(declaration), combinations=tuple(combinations))
+
+    def _declaration(self) -> Declaration | None:
+        try:
+            return Declaration.model_validate(self.document.value)
+        except ValidationError as error:
+            for path, message, kind in registry.flatten(error, Declaration):
+                self.add(self._in_document(path, kind), message, of_key=kind == "extra_forbidden")
+            return None
+
+    def _in_document(self, path: Path, kind: str) -> Path:
+        """The path without the steps that pydantic adds, such as the tag of a union."""
+        value, found = self.document.value, []
+        for position, step in enumerate(path):
+            last = position == len(path) - 1
+            known = (
+                value if isinstance(value, Mapping) else range(len(value)) if isinstance(value, list) else ()
+            )
+            if step in known:
+                value = value[step]
+            elif not (last and kind == "missing"):
+                continue
+            found.append(step)
+        return tuple(found)
+
+    def add(self, path: Path, message: str, of_key: bool = False) -> None:
+        """A problem with the value, or with the key, at this path."""
+        self.problems.append(Problem(self.document.place(path, of_key), dotted(path), message))
+
+    def _section(self, name: str, model: type[_Section]) -> _Section | None:
+        """The section alone, or None if it is wrong (which has been reported) or absent."""
+        try:
+            return model.model_validate(self.document.value.get(name))
+        except ValidationError:
+            return None
+
+    def _space(self) -> dict[str, Range]:
+        """The ranges of the search that are right."""
+        search = self.document.value.get("search")
+        space = search.get("space") if isinstance(search, Mapping) else None
+        ranges: dict[str, Range] = {}
+        for name, value in space.items() if isinstance(space, Mapping) else ():
+            with contextlib.suppress(ValidationError):
+                ranges[name] = _RANGE.validate_python(value)
+        return ranges
+
+    def _columns(self, known: Mapping[str, Value]) -> None:
+        """Check the columns of values that other sections name."""
+        for path in (("compare", "metric"), ("search", "objective", "metric")):
+            name: Any = self.document.value
+            for step in path:
+                name = name.get(step) if isinstance(name, Mapping) else None
+            if isinstance(name, str) and name not in known:
+                hint = nearest(name, list(known))
+                self.add(path, f"no metric of this suite gives {name!r}{hint} (known: {', '.join(known)})")
+
+    def _features(self, features: str, combinations: list[Combination]) -> None:
+        path = ("evaluate", "features")
+        known = ["auto", "inception", *judge_names()]
+        if features not in known:
+            self.add(
+                path, f"unknown features {features!r}{nearest(features, known)} (known: {', '.join(known)})"
+            )
+        elif features not in ("auto", "inception"):
+            for parts in (combination.parts for combination in combinations if not combination.excluded):
+                if parts and parts.data.plugin.judge is None:
+                    self.add(path, f"no judge knows the data {parts.data.name!r}: use auto or inception")
+
+
+def judge_names() -> list[str]:
+    """The names of the judges that there are."""
+    from harness import judge  # not at the top: judges stand above this file
+
+    return list(judge.names()) if hasattr(judge, "names") else []
