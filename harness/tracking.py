@@ -7,10 +7,14 @@ first users at once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -282,6 +286,27 @@ def end_run(store: Store, run_id: str, outcome: Outcome) -> None:
     client.set_tag(run_id, "state", outcome.state)
     client.set_tag(run_id, "reason", outcome.reason[:5000])
     client.set_terminated(run_id, "FAILED")
+
+
+def serve(store: Store, port: int) -> None:
+    """Run MLflow's server on a store, on this machine's own address only, until Ctrl-C.
+
+    Raises:
+        HarnessError: the port is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise HarnessError(f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port") from error
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", store.uri, "--workers", "1"]
+    # Without the job runner the server takes .5 GB of memory instead of 1.5 GB.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    print(f"MLflow on {store.uri}: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        subprocess.run(command, env=environment, check=False)
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -63,6 +63,10 @@ class DataSet(Plugin, abc.ABC):
             HarnessError: the files are missing or do not have the digest that they should have.
         """
 
+    def present(self) -> bool:
+        """Whether it can be loaded without a network."""
+        return True
+
     def fetch(self) -> str:
         """Bring the data to this machine if it is not there yet, and verify it; say in a sentence where it lies.
 

@@ -1,0 +1,268 @@
+"""The command line: one thin command per verb. What is heavy to import is imported by the verb that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.plan import Plan, Trial
+    from harness.suite import Suite
+
+    Command = Callable[..., Any]
+
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+
+
+class Harness(click.Group):
+    """The group of commands; a user's mistake ends any of them with one message and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except HarnessError as error:
+            click.echo(f"error: {error}" if "\n" not in str(error) else str(error), err=True)
+            context.exit(MISTAKE)
+        except BrokenPipeError:  # `harness list models | head`
+            sys.stderr.close()
+            context.exit(0)
+
+
+results_option = click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="HARNESS_RESULTS",
+    default=Path("results"),
+    show_default=True,
+    show_envvar=True,
+    help="Folder of the stores, tables and reports.",
+)
+set_option = click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the suite, for example train.steps=100 (repeatable).",
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:i", help="Where to compute."
+)
+
+
+def suite_argument(command: Command) -> Command:
+    """The suite file, which need not exist for click: reading it says more than click would."""
+    return click.argument("suite", type=click.Path(path_type=Path))(command)
+
+
+@click.group(cls=Harness, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+def main() -> None:
+    """Benchmark GAN variants and training tricks: from a suite file to a verdict."""
+
+
+@main.command()
+@click.argument("suites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SUITE...")
+@set_option
+@results_option
+@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@device_option
+@click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
+def run(
+    suites: tuple[Path, ...], sets: tuple[str, ...], results: Path, workers: int | None, device: str, smoke: bool
+) -> None:
+    """Run what is not done yet, then say what came out.
+
+    Exit code 0 when every trial reached an outcome, 1 when some failed, 2 on a mistake in the suite or the
+    environment, 130 when interrupted.
+    """
+    from harness.plan import make_plan, smoke_plan
+    from harness.suite import read_suite
+
+    plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
+    # With --smoke it takes a store of its own: its numbers mean nothing, and must not stand among those that do.
+    store = results / "smoke" if smoke else results
+    codes = [_run_plan(plan, store, workers, device) for plan in plans]
+    sys.exit(max(codes))
+
+
+def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> int:
+    from rich.console import Console
+
+    from harness import driver, report
+    from harness.devices import slots
+    from harness.engines.local import LocalEngine
+    from harness.progress import display
+
+    console = Console()
+    with driver.exclusive(results, str(plan.suite.path)):
+        engine = LocalEngine(slots(device, workers, plan), driver.Folders(results).work)
+        try:
+            with display(console) as listener:
+                driver.Driver(plan, results, engine, listener).run()
+        except driver.Interrupted:
+            console.print(f"interrupted; go on with: {_command_line()}", markup=False, soft_wrap=True)
+            return INTERRUPTED
+        finally:
+            engine.close()
+        outcome = driver.load(plan, results)
+        page = report.write(outcome, results / plan.suite.name)
+    report.console(outcome, page, console)
+    return FAILED if outcome.missing or any(not settled(r.state) for r in outcome.records) else 0
+
+
+def settled(state: str) -> bool:
+    """Whether a state is an outcome of the trial itself rather than a failure to run it."""
+    from harness.study import SETTLED
+
+    return state in SETTLED
+
+
+def _command_line() -> str:
+    import shlex
+
+    return shlex.join(["harness", *sys.argv[1:]])
+
+
+@main.command()
+@suite_argument
+@set_option
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Show every cell and trial with its key and state; train nothing."""
+    from harness import overview
+    from harness.plan import make_plan
+    from harness.suite import read_suite
+
+    made = make_plan(read_suite(suite, sets))
+    states, guess = _stored(made, results)
+    if as_json:
+        click.echo(overview.as_json(made, states, guess))
+    else:
+        overview.show(made, states, guess)
+
+
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, str], Callable[[Trial], float | None]]:
+    """What the store knows of the plan; without a store nothing heavy is imported."""
+    if not (results / "mlflow.db").is_file():
+        return {}, lambda trial: None
+    from harness import driver
+
+    return driver.states(plan, results), driver.seconds_per_trial(plan, results)
+
+
+@main.command()
+@suite_argument
+@set_option
+@results_option
+def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
+    """Rebuild the tables and the page of a suite from the store."""
+    from rich.console import Console
+
+    from harness import driver
+    from harness import report as reporting
+    from harness.plan import make_plan
+    from harness.suite import read_suite
+
+    outcome = driver.load(make_plan(read_suite(suite, sets)), results)
+    if not outcome.records:
+        raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
+    page = reporting.write(outcome, results / outcome.plan.suite.name)
+    reporting.console(outcome, page, Console())
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(["models", "networks", "tricks", "metrics", "data", "suites"]))
+def list_(kind: str) -> None:
+    """List what suites can name, one line each, with the paper."""
+    from harness import overview
+
+    for line in overview.suites(Path("suites")) if kind == "suites" else overview.plugins(kind):
+        click.echo(line)
+
+
+@main.command()
+@results_option
+def doctor(results: Path) -> None:
+    """Say what is there, what is missing, and the one thing to do about it."""
+    from harness import doctor as examination
+
+    if not examination.examine(results):
+        sys.exit(FAILED)
+
+
+@main.command()
+@results_option
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
+def ui(results: Path, port: int) -> None:
+    """Start the MLflow UI on this store, on 127.0.0.1."""
+    from harness.tracking import Store, serve
+
+    store = Store(results)
+    if not store.exists:
+        raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` makes one")
+    serve(store, port)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of suite files, for editors."""
+    import json
+
+    from harness.suite import suite_schema
+
+    click.echo(json.dumps(suite_schema(), indent=2))
+
+
+@main.group()
+def judge() -> None:
+    """The pretrained classifiers that judge samples."""
+
+
+@judge.command("train")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the weights.")
+@device_option
+@click.option("--seed", type=int, default=0, show_default=True)
+def judge_train(out: Path, device: str, seed: int) -> None:
+    """Train both judges for 28×28 digits by the recipe of the shipped ones."""
+    from harness.devices import resolve
+    from harness.judge.training import train
+
+    train("mnist", out, device=resolve(device), seed=seed, report=click.echo)
+
+
+@judge.command("evaluate")
+@click.argument("name", default="mnist")
+@device_option
+def judge_evaluate(name: str, device: str) -> None:
+    """Measure a judge: accuracy, acceptance of real digits, rejection of what is none."""
+    from harness.devices import resolve
+    from harness.judge.training import evaluate
+
+    for what, value, target in evaluate(name, device=resolve(device)):
+        click.echo(f"{what:<60} {value:8.4f}   {target}")
+
+
+@main.group()
+def data() -> None:
+    """Data sets."""
+
+
+@data.command("fetch")
+@click.argument("name")
+def data_fetch(name: str) -> None:
+    """Download and verify a data set."""
+    from harness import registry
+
+    entry = registry.find("data", name)
+    assert entry.plugin is not None
+    choice = registry.choose("data", name)
+    click.echo(entry.plugin(choice.settings).fetch())
