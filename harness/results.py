@@ -97,30 +97,26 @@ class Results:
     store: str
     experiment: str
 
-    @cached_property
+    @property
     def values(self) -> dict[str, Value]:
         """What each value column means, in the order of the suite's metrics."""
-        return {
-            column: value
-            for metric in self.plan.suite.evaluate.metrics
-            for column, value in metric.plugin.values.items()
-        }
+        return self.plan.suite.columns
 
     @property
     def metric(self) -> str:
         """The value column that arms are compared on."""
-        return str(self.plan.suite.compare.metric)
+        return self.plan.suite.metric
 
     @property
     def baseline(self) -> str:
         """The name of the arm that the others are compared with."""
-        return self.plan.baseline.arm.name
+        return self.plan.baseline.name
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
         """The arms that have an outcome: those of the matrix in its order, then those that a search added."""
         recorded = {record.arm: None for record in self.records}
-        planned = {cell.arm.name: None for cell in self.plan.cells if cell.arm.name in recorded}
+        planned = {cell.name: None for cell in self.plan.cells if cell.name in recorded}
         return tuple(planned | recorded)
 
     def of(self, arm: str) -> list[Record]:

@@ -55,6 +55,7 @@ class Verdict:
         delta: the difference below which two arms count as equal.
         further: further seeds that would settle an inconclusive verdict, or None if it is settled or
             nobody can tell (fewer than two pairs, or more than ``MOST_SEEDS``).
+        held: whether the pairs that finished would settle it, and only failed trials stand against that.
         failed: trials of the arm without a value.
         trials: all trials of the arm.
         baseline_failed: trials of the baseline without a value.
@@ -71,6 +72,7 @@ class Verdict:
     improvement: float
     delta: float
     further: int | None
+    held: bool
     failed: int
     trials: int
     baseline_failed: int
@@ -204,13 +206,12 @@ def _verdict(
     """The verdict that follows from the corrected p-values of a difference and of equality."""
     effect, low, high = interval(differences, 1 - level)
     kind: Kind = "inconclusive"
-    further = None
+    alone = min(_p_difference(differences), _p_equivalence(differences, delta))
     if equal <= alpha:
         kind = "no difference larger than δ"
     elif different <= alpha:
         kind = "better" if (effect < 0) == (better == "lower") else "worse"
-    elif min(_p_difference(differences), _p_equivalence(differences, delta)) > level:
-        further = _further(differences, delta, level)  # else failures are what stands against a verdict
+    held = kind == "inconclusive" and alone <= level
     return Verdict(
         kind,
         effect,
@@ -221,7 +222,8 @@ def _verdict(
         p=different,
         improvement=probability_of_improvement(list(arm.values()), list(baseline.values()), better),
         delta=delta,
-        further=further,
+        further=None if held or kind != "inconclusive" else _further(differences, delta, level),
+        held=held,
         failed=len(arm) - len(_finite(list(arm.values()))),
         trials=len(arm),
         baseline_failed=len(baseline) - len(_finite(list(baseline.values()))),

@@ -1,0 +1,85 @@
+"""The files that a trial left behind, as far as they are there."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.results import Record
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of samples: when it was drawn ("step 500", "end"), its file, its width and height in pixels."""
+
+    when: str
+    path: Path
+    width: int
+    height: int
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes."""
+        return self.path.stat().st_size
+
+
+def grids(record: Record) -> list[Grid]:
+    """The sample grids of a trial in the order of training, the final one last."""
+    if record.artifacts is None:
+        return []
+    folder = record.artifacts / "samples"
+    named = [(_when(path), path) for path in [*sorted(folder.glob("step-*.png")), folder / "final.png"]]
+    found = []
+    for when, path in named:
+        size = _png_size(path)
+        if size is not None:
+            found.append(Grid(when, path, *size))
+    return found
+
+
+def read(record: Record, name: str) -> dict[str, Any]:
+    """A JSON file of a trial; empty where it is missing or damaged."""
+    if record.artifacts is None:
+        return {}
+    try:
+        value = json.loads((record.artifacts / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def thinned(images: list[Grid], budget: int, most: int = 7) -> list[Grid]:
+    """At most ``most`` grids, spread evenly from first to last, that take no more than ``budget`` bytes.
+
+    The last one stays whatever it takes.
+    """
+    for n in range(min(most, len(images)), 1, -1):
+        chosen = [images[round(i * (len(images) - 1) / (n - 1))] for i in range(n)]
+        if sum(image.size for image in chosen) <= budget:
+            return chosen
+    return images[-1:]
+
+
+def _when(path: Path) -> str:
+    step = path.stem.removeprefix("step-")
+    return f"step {int(step)}" if step.isdecimal() else "end"
+
+
+def _png_size(path: Path) -> tuple[int, int] | None:
+    """Width and height from the head of a PNG file, or None where it is none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError:
+        return None
+    if len(head) < 24 or not head.startswith(PNG):
+        return None
+    width, height = struct.unpack(">II", head[16:24])
+    return int(width), int(height)

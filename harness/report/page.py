@@ -1,0 +1,358 @@
+"""The report page: one HTML file that needs nothing else, and the tables beside it.
+
+Here the results take the shape that the template ``page.html.j2`` shows; jinja2 escapes every text.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness import storage
+from harness.report import artifacts, plots, tables, words
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
+
+    from harness.metrics.base import Value
+    from harness.results import Record, Results
+
+IMAGE_BYTES = 2_400_000
+"""What the sample grids of a page may take together, before base64 makes them a third larger."""
+
+
+def write(results: Results, folder: Path) -> Path:
+    """Write trials.csv, leaderboard.csv, leaderboard.md and report.html into a folder; return the page.
+
+    Each file is either replaced as a whole or left as it was.
+    """
+    page = folder / "report.html"
+    storage.write_bytes(folder / "trials.csv", tables.csv(results.trials()).encode())
+    storage.write_bytes(folder / "leaderboard.csv", tables.csv(results.leaderboard()).encode())
+    storage.write_bytes(folder / "leaderboard.md", tables.markdown(results).encode())
+    storage.write_bytes(page, html(results, command(results, folder.parent)).encode())
+    return page
+
+
+def command(results: Results, store: Path) -> str:
+    """The command line that runs the suite again into the same results folder."""
+    words_ = ["harness", "run", str(results.plan.suite.path)]
+    for override in results.plan.suite.sets:
+        words_ += ["--set", override]
+    return shlex.join(words_ + flag(store))
+
+
+def flag(store: Path) -> list[str]:
+    """``--results FOLDER``, where that is not the default folder."""
+    return [] if store.resolve() == Path("results").resolve() else ["--results", str(store)]
+
+
+def html(results: Results, again: str) -> str:
+    """The page.
+
+    Args:
+        results: what to show.
+        again: the command that runs the suite again.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("harness.report", "."),
+        autoescape=True,  # of every text, whatever the template is called
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(light=plots.LIGHT, dark=dark(), words=words)
+    shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
+    colours = plots.colours(results.arms, results.baseline)
+    return environment.get_template("page.html.j2").render(
+        suite=results.plan.suite,
+        results=results,
+        again=again,
+        compared=results.values[results.metric],
+        compared_index=list(results.values).index(results.metric),
+        headline=words.headline(results),
+        sentences=_sentences(results),
+        reading=words.reading(results),
+        excluded=[(cell.name, cell.excluded) for cell in results.plan.cells if cell.excluded is not None],
+        leaderboard=_leaderboard(results),
+        hidden=len(results.arms) - len(shown),
+        floors=_floors(results),
+        forest=_forest(results, colours),
+        cards=_cards(results, shown, colours),
+        failures=[record for arm in results.arms for record in results.of(arm) if not record.done],
+        sources=_sources(results),
+        protocol=_protocol(results),
+        differing=_differing(results),
+        environment=_environment(results),
+    )
+
+
+def dark() -> dict[str, str]:
+    """The colours of ``plots.LIGHT`` for dark paper."""
+    own = {"ink": "#e3e6e9", "muted": "#9ba5ae", "line": "#343a40", "wash": "#20252a", "baseline": "#a5adb6"}
+    return own | {f"arm-{i}": colour for i, colour in enumerate(plots.ARMS_DARK)}
+
+
+# --- verdicts and leaderboard ----------------------------------------------------------------------------
+
+
+def _sentences(results: Results) -> list[tuple[str, str]]:
+    """Kind and sentence of every verdict, most decided first."""
+    if results.plan.suite.search is not None:
+        return []
+    order = list(words.SYMBOLS)
+    verdicts = sorted(results.verdicts(), key=lambda verdict: order.index(verdict.kind))
+    meaning = results.values[results.metric]
+    return [(verdict.kind, words.sentence(verdict, meaning, results.baseline)) for verdict in verdicts]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the leaderboard: full precision to sort by, and as shown."""
+
+    exact: str
+    mean: str
+    bounds: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the leaderboard."""
+
+    arm: str
+    colour: str
+    baseline: bool
+    n: int
+    failed: int
+    verdict: str
+    cells: list[Cell]
+
+
+def _leaderboard(results: Results) -> list[Row]:
+    colours = plots.colours(results.arms, results.baseline)
+    verdicts = {verdict.arm: verdict.kind for verdict in results.verdicts()}
+    return [
+        Row(
+            arm=row["arm"],
+            colour=colours[row["arm"]],
+            baseline=row["arm"] == results.baseline,
+            n=row["n"],
+            failed=row["failed"],
+            verdict=verdicts.get(row["arm"], ""),
+            cells=[_cell(row, column, value) for column, value in results.values.items()],
+        )
+        for _, row in results.leaderboard().head(tables.SHOWN).iterrows()
+    ]
+
+
+def _cell(row: pd.Series[Any], column: str, meaning: Value) -> Cell:
+    mean = float(row[f"{column}_mean"])
+    inside = words.bounds(row[f"{column}_low"], row[f"{column}_high"], meaning)
+    return Cell(repr(mean) if np.isfinite(mean) else "", words.number(mean, meaning), inside)
+
+
+def _floors(results: Results) -> dict[str, str]:
+    """What real images score against real images, by value column: of the first trial that recorded it."""
+    recorded = next(filter(None, (artifacts.read(record, "floors.json") for record in results.records)), {})
+    return {
+        column: words.number(float(recorded[column]), meaning) if column in recorded else words.NOTHING
+        for column, meaning in results.values.items()
+        if recorded
+    }
+
+
+def _forest(results: Results, colours: Mapping[str, str]) -> Markup | None:
+    verdicts = results.verdicts()[: tables.SHOWN]
+    effects = [
+        plots.Effect(v.arm, colours[v.arm], v.effect, v.low, v.high, v.kind) for v in verdicts if v.n > 0
+    ]
+    if not effects:
+        return None
+    meaning = results.values[results.metric]
+    # Percent metrics are shares; the axis shows them in per cent, as the tables do.
+    scale = 100.0 if meaning.percent else 1.0
+    scaled = [
+        plots.Effect(e.arm, e.colour, scale * e.effect, scale * e.low, scale * e.high, e.verdict)
+        for e in effects
+    ]
+    label = meaning.label + (" (percentage points)" if meaning.percent else "")
+    figure = plots.forest(scaled, scale * results.delta(), label, meaning.better)
+    return _safe(
+        plots.inline(
+            figure, "forest", f"Effects on {meaning.label} against {results.baseline}; figures above"
+        )
+    )
+
+
+# --- arms ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page shows of one arm besides its numbers."""
+
+    arm: str
+    colour: str
+    baseline: bool
+    made_of: str
+    outcome: str
+    seed: int
+    grids: list[tuple[str, str, int, int]]
+    """When, data URI, width and height of every grid."""
+    figures: list[tuple[str, Markup]]
+    """Caption and drawing."""
+
+
+def _cards(results: Results, shown: list[str], colours: Mapping[str, str]) -> list[Card]:
+    curves = results.curves()
+    panels = plots.panels(curves[curves["arm"].isin(shown)])
+    last = int(curves["step"].max()) if len(curves) else 0
+    budget = IMAGE_BYTES // max(len(shown), 1)
+    cards = []
+    for number, arm in enumerate(shown):
+        records = results.of(arm)
+        first = next((record for record in records if artifacts.grids(record)), records[0])
+        figures = _histograms(records, f"a{number}", colours[arm])
+        own = curves[curves["arm"] == arm]
+        for position, panel in enumerate(panels):
+            if not own["name"].isin(panel.names).any():
+                continue
+            drawing = plots.training(own, panel, colours[arm], last)
+            seeds = words.count(len(records), "seed")
+            text = f"{panel.title} of {arm} over training, mean and range over {seeds}"
+            figures.append((panel.title, _safe(plots.inline(drawing, f"a{number}c{position}", text))))
+        cards.append(
+            Card(
+                arm=arm,
+                colour=colours[arm],
+                baseline=arm == results.baseline,
+                made_of=" + ".join(filter(None, (records[0].model, records[0].tricks)))
+                + f" on {records[0].data}",
+                outcome=_outcome(records),
+                seed=first.seed,
+                grids=[_grid(grid) for grid in artifacts.thinned(artifacts.grids(first), budget)],
+                figures=figures,
+            )
+        )
+    return cards
+
+
+def _outcome(records: list[Record]) -> str:
+    """How an arm's trials ended, with the interval of the failure rate, and how long one took."""
+    failed = sum(not record.done for record in records)
+    seconds = np.median([record.seconds_train for record in records])
+    text = f"{words.count(len(records), 'trial')}, {seconds:.0f} s of training each (median)"
+    return text + (f"; failed: {words.failures(failed, len(records))}" if failed else "; none failed")
+
+
+def _grid(grid: artifacts.Grid) -> tuple[str, str, int, int]:
+    content = base64.b64encode(grid.path.read_bytes()).decode()
+    return grid.when, f"data:image/png;base64,{content}", grid.width, grid.height
+
+
+def _histograms(records: list[Record], name: str, colour: str) -> list[tuple[str, Markup]]:
+    """The arm's histograms, each over the seeds that recorded the same bins."""
+    found = [artifacts.read(record, "histograms.json") for record in records]
+    figures = []
+    for position, title in enumerate(words.unique(key for histograms in found for key in histograms)):
+        own = [histograms[title] for histograms in found if title in histograms]
+        own = [histogram for histogram in own if histogram["bins"] == own[0]["bins"]]
+        drawing = plots.histogram(
+            own[0]["bins"], [histogram["samples"] for histogram in own], own[0]["reference"], colour
+        )
+        shares = np.mean([histogram["samples"] for histogram in own], axis=0)
+        told = ", ".join(
+            f"{label} {words.share(s, 1)}" for label, s in zip(own[0]["bins"], shares, strict=True)
+        )
+        caption = f"{title.replace('_', ' ').capitalize()} (marks: training data)"
+        figures.append(
+            (caption, _safe(plots.inline(drawing, f"{name}h{position}", f"{title}: {told[:600]}")))
+        )
+    return figures
+
+
+# --- where it comes from ---------------------------------------------------------------------------------
+
+
+def _sources(results: Results) -> list[tuple[str, str, str, str]]:
+    """Kind, name, summary and paper of every model, trick, data set and metric."""
+    names = {
+        "models": [record.model for record in results.records],
+        "tricks": [name for record in results.records for name in record.tricks.split(" + ") if name],
+        "data": [record.data for record in results.records],
+        "metrics": [metric.name for metric in results.plan.suite.evaluate.metrics],
+    }
+    return [
+        (kind.removesuffix("s"), name, *_described(kind, name))
+        for kind, found in names.items()
+        for name in words.unique(found)
+    ]
+
+
+def _described(kind: str, name: str) -> tuple[str, str]:
+    """Summary and paper of a plug-in; a trial may be older than the plug-ins that are installed now."""
+    from harness import registry
+    from harness.errors import HarnessError
+
+    try:
+        entry = registry.find(kind, name)
+    except HarnessError:
+        return "no longer known by this name", ""
+    return entry.summary, entry.paper
+
+
+def _protocol(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The protocol as (metric, fields): first what all metrics share, then what is a metric's own."""
+    recorded = next(filter(None, (artifacts.read(r, "protocol.json") for r in results.records)), {})
+    if not recorded:
+        return []
+    protocols = list(recorded.values())
+    common = {
+        field: value
+        for field, value in protocols[0].items()
+        if all(field in other and other[field] == value for other in protocols)
+    }
+    own = [
+        (metric, [(field, str(value)) for field, value in fields.items() if field not in common])
+        for metric, fields in recorded.items()
+    ]
+    shared = ("all metrics", [(field, str(value)) for field, value in common.items()])
+    return [(metric, fields) for metric, fields in (shared, *own) if fields]
+
+
+def _differing(results: Results) -> list[str]:
+    """The fields of the protocol in which trials differ: their values cannot be compared."""
+    seen: dict[str, set[str]] = {}
+    for record in results.records:
+        for metric, fields in artifacts.read(record, "protocol.json").items():
+            for field, value in fields.items():
+                seen.setdefault(f"{metric}: {field}", set()).add(str(value))
+    return [field for field, values in seen.items() if len(values) > 1]
+
+
+def _environment(results: Results) -> list[tuple[str, str]]:
+    """What the trials ran on: every field with all its values."""
+    fields = words.unique(field for record in results.records for field in record.environment)
+    return [
+        (
+            field.replace("_", " "),
+            ", ".join(words.unique(r.environment[field] for r in results.records if field in r.environment)),
+        )
+        for field in fields
+    ]
+
+
+def _safe(drawing: str) -> Markup:
+    """Mark a drawing as HTML: the texts inside are escaped already, by matplotlib and by ``inline``."""
+    from markupsafe import Markup
+
+    return Markup(drawing)

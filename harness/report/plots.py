@@ -1,0 +1,237 @@
+"""The figures of a report: matplotlib draws them, the page colours them.
+
+Figures are drawn in the colours of ``LIGHT``. Inside the page every one of these is replaced by a CSS
+variable, so that the figures follow light and dark. Text stays text: it can be searched, read aloud, and
+takes the page's font.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, LINE, WASH = "#1d2329", "#5c6771", "#dde2e7", "#eef1f4"
+BASELINE = "#6b7480"
+# Distinct under the common forms of colour blindness (after Okabe & Ito 2008 and Tol 2021), darkened where
+# white paper needs it. Names always stand beside colours: nothing is told by colour alone.
+ARMS = (
+    "#0072b2", "#d55e00", "#009e73", "#b0529a", "#b87a00", "#3a93bd",
+    "#882255", "#7f7f1f", "#4a3aa8", "#117733", "#c65566",
+)  # fmt: skip
+ARMS_DARK = (
+    "#56a8e0", "#f08a3c", "#2cc298", "#dc8fc8", "#f0b93a", "#8ccbec",
+    "#d0729f", "#c3c35a", "#9d90ee", "#64c384", "#f0929f",
+)  # fmt: skip
+LIGHT = {"ink": INK, "muted": MUTED, "line": LINE, "wash": WASH, "baseline": BASELINE} | {
+    f"arm-{i}": colour for i, colour in enumerate(ARMS)
+}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One row of the forest plot; low and high are NaN where there is no interval."""
+
+    arm: str
+    colour: str
+    effect: float
+    low: float
+    high: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes for training curves: its title, and the names of the curves that it shows."""
+
+    title: str
+    names: tuple[str, ...]
+    low: float
+    high: float
+
+
+def colours(arms: Sequence[str], baseline: str) -> dict[str, str]:
+    """The colour of every arm, by the name of its CSS variable: grey for the baseline."""
+    others = [arm for arm in arms if arm != baseline]
+    named = {arm: f"arm-{i % len(ARMS)}" for i, arm in enumerate(others)}
+    return named | {baseline: "baseline"}
+
+
+def forest(effects: Sequence[Effect], delta: float, label: str, better: str) -> Figure:
+    """Effects against the baseline with their intervals, one row an arm; the band is ±delta."""
+    figure, axes = _axes(6.6, 0.75 + 0.34 * len(effects))
+    if np.isfinite(delta):
+        axes.axvspan(-delta, delta, color=WASH, zorder=0)
+    axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
+    for row, effect in enumerate(effects):
+        colour = LIGHT[effect.colour]
+        if np.isfinite(effect.low):
+            axes.plot([effect.low, effect.high], [row, row], color=colour, linewidth=2, zorder=2)
+        axes.plot([effect.effect], [row], "o", color=colour, markersize=6, zorder=3)
+    axes.set_ylim(len(effects) - 0.4, -0.6)
+    axes.set_yticks(range(len(effects)), [shortened(effect.arm) for effect in effects])
+    right = axes.twinx()
+    right.set_ylim(axes.get_ylim())
+    right.set_yticks(range(len(effects)), [effect.verdict for effect in effects])
+    for side in (axes, right):
+        side.tick_params(axis="y", length=0)
+        for spine in ("left", "right", "top"):
+            side.spines[spine].set_visible(False)
+    arrow = "← better" if better == "lower" else "better →"
+    axes.set_xlabel(f"{label}, difference from the baseline   ({arrow})", parse_math=False)
+    _plain(axes, right)
+    return figure
+
+
+def panels(curves: pd.DataFrame) -> list[Panel]:
+    """The panels that these curves need, with limits that serve all arms, so that panels can be compared."""
+    found = list(dict.fromkeys(curves["name"]))
+    groups: list[tuple[str, tuple[str, ...]]] = [
+        ("Losses", ("generator_loss", "discriminator_loss")),
+        ("Discriminator's mean output", ("d_real", "d_fake")),
+    ]
+    grouped = {name for _, names in groups for name in names}
+    groups += [(name.replace("_", " "), (name,)) for name in found if name not in grouped]
+    result = []
+    for title, names in groups:
+        present = tuple(name for name in names if name in found)
+        values = curves.loc[curves["name"].isin(present), "value"].to_numpy(dtype=float)
+        values = values[np.isfinite(values)]
+        if len(values):
+            # A diverging arm must not squeeze the others into a line: a few points may leave the picture.
+            low, high = (float(bound) for bound in np.quantile(values, [0.005, 0.995]))
+            margin = 0.06 * (high - low) or 0.5
+            result.append(Panel(title, present, low - margin, high + margin))
+    return result
+
+
+def training(curves: pd.DataFrame, panel: Panel, colour: str, last: int) -> Figure:
+    """An arm's curves: mean over its seeds, in a band from lowest to highest; the second curve is dashed.
+
+    Args:
+        curves: the arm's rows of ``Results.curves()``.
+        panel: what to show.
+        colour: the arm's.
+        last: the last step of the axis.
+    """
+    figure, axes = _axes(3.5, 2.3)
+    for name, style in zip(panel.names, ("-", (0, (4, 2))), strict=False):
+        rows = curves[(curves["name"] == name) & np.isfinite(curves["value"].to_numpy(dtype=float))]
+        if rows.empty:
+            continue
+        seeds = rows.groupby("step")["value"].agg(["mean", "min", "max"]).sort_index()
+        axes.fill_between(
+            seeds.index, seeds["min"], seeds["max"], color=LIGHT[colour], alpha=0.18, linewidth=0
+        )
+        label = name.replace("_", " ")
+        axes.plot(
+            seeds.index, seeds["mean"], linestyle=style, color=LIGHT[colour], linewidth=1.4, label=label
+        )
+    axes.set_xlim(0, max(last, 1))
+    axes.set_ylim(panel.low, panel.high)
+    axes.set_xlabel("step")
+    axes.locator_params(nbins=5)
+    if len(panel.names) > 1 and axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="upper right", fontsize=8, frameon=False, handlelength=2.4, labelcolor=INK)
+    _plain(axes)
+    return figure
+
+
+def histogram(
+    bins: Sequence[str], shares: Sequence[Sequence[float]], reference: Sequence[float], colour: str
+) -> Figure:
+    """Shares of samples per bin (mean over seeds, with a line from lowest to highest) and the training's.
+
+    Args:
+        bins: b labels.
+        shares: for every seed b shares, in [0, 1].
+        reference: b shares, drawn as dark marks.
+        colour: the arm's.
+    """
+    figure, axes = _axes(3.5, 2.3)
+    x, y = np.arange(len(bins)), 100 * np.asarray(shares, dtype=float)
+    many = len(bins) > 40
+    axes.bar(x, y.mean(axis=0), width=1.0 if many else 0.74, color=LIGHT[colour], alpha=0.75, linewidth=0)
+    if not many:
+        axes.vlines(x, y.min(axis=0), y.max(axis=0), color=LIGHT[colour], linewidth=1.6)
+        axes.hlines(100 * np.asarray(reference), x - 0.45, x + 0.45, color=INK, linewidth=1.4)
+    shown = x if len(bins) <= 12 else x[:: int(np.ceil(len(bins) / 10))]
+    axes.set_xticks(shown, [str(bins[i]).replace(" ", "\n") for i in shown])
+    axes.set_ylim(0, None)
+    axes.set_ylabel("% of samples")
+    axes.locator_params(axis="y", nbins=5)
+    _plain(axes)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an SVG file of its own, in light colours."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    nothing: Mapping[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    # "none" keeps text as text; the salt makes the file the same every time.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "harness"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=dict(nothing))
+    return buffer.getvalue()
+
+
+def inline(figure: Figure, name: str, description: str) -> str:
+    """A figure as an ``<svg>`` element of the page.
+
+    Args:
+        figure: the figure.
+        name: unique on the page; heads the identifiers inside.
+        description: what it shows, for those who cannot see it.
+    """
+    text = svg(figure)
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"\d+\.\d{2,}", _rounded, path[0]), text)
+    for variable, colour in LIGHT.items():
+        text = text.replace(f": {colour}", f": var(--{variable})")
+    head = re.search(r'viewBox="[^"]*"', text)
+    assert head is not None  # matplotlib always writes one
+    start = f'<svg {head[0]} xmlns:xlink="http://www.w3.org/1999/xlink" role="img"'
+    return f'{start} aria-label="{escape(description)}">' + text[text.index(">") + 1 :]
+
+
+def shortened(name: str, most: int = 38) -> str:
+    """A name that fits beside a plot."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}"
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of this size in inches with one set of axes, without pyplot and its global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _plain(*several: Axes) -> None:
+    """Quiet axes: thin lines, small muted labels, no formulas in names that users chose."""
+    for axes in several:
+        axes.set_facecolor("none")
+        axes.tick_params(colors=MUTED, labelsize=8.5, labelcolor=INK, width=0.8, length=3)
+        axes.xaxis.label.set(color=MUTED, fontsize=8.5)
+        axes.yaxis.label.set(color=MUTED, fontsize=8.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set(color=LINE, linewidth=0.8)
+        for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+            label.set_parse_math(False)

@@ -1,0 +1,100 @@
+"""The summary on the console: leaderboard, verdicts, failures, and where to go on."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from harness.report import words
+from harness.report.page import flag
+from harness.report.tables import SHOWN
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.results import Results
+
+NEEDED = 75
+"""Characters that the leaderboard takes without further values."""
+REASONS = 10
+"""Failures that are told one by one; the page has all."""
+
+
+def console(results: Results, report_path: Path, console: Console) -> None:
+    """Tell a user how the suite came out. Texts of the user's are shown as they are, never as markup."""
+    say = _Sayer(console)
+    if results.records:
+        console.print(_leaderboard(results, console.width))
+        hidden = len(results.arms) - SHOWN
+        if hidden > 0:
+            say(f"… and {words.count(hidden, 'more arm')} in {report_path.parent / 'leaderboard.csv'}", "dim")
+        console.print()
+    say(words.headline(results), "bold")
+    if results.plan.suite.search is None:
+        meaning = results.values[results.metric]
+        for verdict in results.verdicts():
+            say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, meaning, results.baseline)}")
+    _failures(results, say)
+    if results.missing:
+        say(
+            f"{words.count(results.missing, 'trial')} still to do: the same command goes on with them.",
+            "yellow",
+        )
+    say(f"Report   {report_path}")
+    say(f"Tables   {report_path.parent / 'trials.csv'}, {report_path.parent / 'leaderboard.csv'}")
+    say(f"MLflow   {shlex.join(['harness', 'ui', *flag(report_path.parent.parent)])}")
+
+
+class _Sayer:
+    """Prints lines without markup, highlighting or breaking of long paths."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __call__(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _leaderboard(results: Results, width: int) -> Table:
+    """The mean and interval of the value that is compared on, and the means of as many others as fit."""
+    meaning = results.values[results.metric]
+    others = {column: value for column, value in results.values.items() if column != results.metric}
+    room = max(width - NEEDED, 0) // 12
+    others = dict(list(others.items())[:room])
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=Text(results.plan.suite.name), title_justify="left"
+    )
+    table.add_column("arm", overflow="fold", min_width=30)
+    for head in ("n", "failed"):
+        table.add_column(head, justify="right")
+    for head in (f"{meaning.label} {words.arrow(meaning)}", "95 % interval"):
+        table.add_column(Text(head), justify="right", no_wrap=True)
+    for value in others.values():
+        table.add_column(Text(f"{value.label} {words.arrow(value)}"), justify="right")
+    for _, row in results.leaderboard().head(SHOWN).iterrows():
+        metric = results.metric
+        table.add_row(
+            Text(row["arm"] + (" (baseline)" if row["arm"] == results.baseline else "")),
+            str(row["n"]),
+            str(row["failed"]),
+            words.number(row[f"{metric}_mean"], meaning),
+            words.bounds(row[f"{metric}_low"], row[f"{metric}_high"], meaning) or words.NOTHING,
+            *(words.number(row[f"{column}_mean"], value) for column, value in others.items()),
+        )
+    return table
+
+
+def _failures(results: Results, say: _Sayer) -> None:
+    failed = [record for arm in results.arms for record in results.of(arm) if not record.done]
+    if not failed:
+        return
+    say(f"{words.count(len(failed), 'trial')} without values:", "bold")
+    for record in failed[:REASONS]:
+        say(f"  {record.arm}, seed {record.seed}: {record.state}: {record.reason}")
+    if len(failed) > REASONS:
+        say(f"  … and {len(failed) - REASONS} more in the report", "dim")

@@ -1,0 +1,178 @@
+"""Numbers and verdicts in words, the same on the page and on the console."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from harness import statistics
+
+if TYPE_CHECKING:
+    from harness.metrics.base import Value
+    from harness.results import ArmVerdict, Results
+
+NOTHING = "–"
+SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
+"""What stands for a verdict where there is room for a character; never without the word nearby."""
+
+
+def number(value: float, meaning: Value, signed: bool = False) -> str:
+    """A value as its metric wants it shown; a dash for none. What is shown in per cent is a share."""
+    if not math.isfinite(value):
+        return NOTHING
+    shown = f"{100 * value if meaning.percent else value:{'+' if signed else ''}.{meaning.digits}f}"
+    if float(shown) == 0:
+        shown = shown.lstrip("+-")  # no "−0.00"
+    return shown.replace("-", "−") + (" %" if meaning.percent else "")
+
+
+def bounds(low: float, high: float, meaning: Value, signed: bool = False) -> str:
+    """An interval, or nothing where there is none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{number(low, meaning, signed)} to {number(high, meaning, signed)}"
+
+
+def share(value: float, digits: int = 0) -> str:
+    """A share in [0, 1] in per cent."""
+    return f"{100 * value:.{digits}f}".removesuffix(".0") + " %" if math.isfinite(value) else NOTHING
+
+
+def p_value(p: float) -> str:
+    """A p-value with three digits."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def count(n: int, noun: str) -> str:
+    """A number with its noun, in the plural where needed."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def listed(items: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def arrow(meaning: Value) -> str:
+    """Which direction is better."""
+    return "↓" if meaning.better == "lower" else "↑"
+
+
+def interval_of(verdict: ArmVerdict, meaning: Value) -> str:
+    """The interval of an effect with its confidence, for example ``95 % interval −4.10 to −1.20``."""
+    inside = bounds(verdict.low, verdict.high, meaning, signed=True)
+    return f"{share(verdict.confidence, 1)} interval {inside}" if inside else "no interval"
+
+
+def sentence(verdict: ArmVerdict, meaning: Value, baseline: str) -> str:
+    """A verdict in one or two sentences."""
+    figures = (
+        f"{meaning.label} {number(verdict.effect, meaning, signed=True)} against {baseline} "
+        f"({interval_of(verdict, meaning)}, {count(verdict.n, 'paired seed')}, {p_value(verdict.p)})"
+    )
+    if verdict.n == 0:
+        text = f"is inconclusive: there is no seed on which both it and {baseline} finished"
+    elif verdict.kind == "no difference larger than δ":
+        text = f"shows no difference larger than {number(verdict.delta, meaning)}: {figures}"
+    elif verdict.kind == "inconclusive":
+        text = f"is inconclusive: {figures}; {outlook(verdict)}"
+    else:
+        text = f"is {verdict.kind}: {figures}"
+    return f"{verdict.arm} {text}.{_failures(verdict, baseline)}"
+
+
+def outlook(verdict: ArmVerdict) -> str:
+    """What would settle an inconclusive verdict."""
+    if verdict.held:
+        return "the failed trials stand against a verdict"
+    if verdict.n < 2:
+        return "at least two paired seeds are needed"
+    if verdict.low == verdict.high:
+        return "every seed differs by the same, and more seeds are needed to rule out chance"
+    if verdict.further is None:
+        return f"more than {statistics.MOST_SEEDS} seeds would be needed to settle it"
+    return f"about {count(verdict.further, 'more seed')} would settle it"
+
+
+def _failures(verdict: ArmVerdict, baseline: str) -> str:
+    if not verdict.failed and not verdict.baseline_failed:
+        return ""
+    arm = failures(verdict.failed, verdict.trials)
+    other = failures(verdict.baseline_failed, verdict.baseline_trials)
+    return f" Failed: {arm} of {verdict.arm}, {other} of {baseline}."
+
+
+def failures(failed: int, trials: int) -> str:
+    """Failed trials with the interval of the failure rate."""
+    rate = statistics.failure_rate(failed, trials)
+    return f"{failed} of {count(trials, 'trial')} ({share(rate.low)} to {share(rate.high)})"
+
+
+def headline(results: Results) -> str:
+    """What the suite says, in one sentence."""
+    if not results.records:
+        return "No trial has an outcome yet."
+    if results.plan.suite.search is not None:
+        return _best(results)
+    if results.baseline not in results.arms:
+        return f"The baseline {results.baseline} has no outcome yet, so there is no verdict."
+    verdicts = results.verdicts()
+    if not verdicts:
+        return f"{results.baseline} is the only arm, so there is nothing to compare it with."
+    meaning = results.values[results.metric]
+    parts = [_group(kind, [v for v in verdicts if v.kind == kind], meaning) for kind in SYMBOLS]
+    return f"Against {results.baseline} on {meaning.label}: {'; '.join(part for part in parts if part)}."
+
+
+def _best(results: Results) -> str:
+    """What a search found: it asks for the best configuration, not for a difference from a baseline."""
+    column = results.metric
+    meaning = results.values[column]
+    first = results.leaderboard().iloc[0]
+    inside = bounds(first[f"{column}_low"], first[f"{column}_high"], meaning)
+    figures = number(first[f"{column}_mean"], meaning) + (f" (95 % interval {inside})" if inside else "")
+    return (
+        f"Best of {count(len(results.arms), 'configuration')} on {meaning.label}: {first['arm']}, {figures}. "
+        "The best of many is partly luck: train it again on fresh seeds before relying on the figure."
+    )
+
+
+def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
+    """The arms of one kind of verdict: by name while they are few, by number otherwise."""
+    if not verdicts:
+        return ""
+    names = [
+        f"{v.arm} ({number(v.effect, meaning, signed=True)})" if kind in ("better", "worse") else v.arm
+        for v in verdicts
+    ]
+    many = len(names) > 3
+    subject = f"{len(names)} arms" if many else listed(names)
+    verb = "is" if len(names) == 1 else "are"
+    if kind == "no difference larger than δ":
+        shows = "shows" if len(names) == 1 else "show"
+        return f"{subject} {shows} no difference larger than {number(verdicts[0].delta, meaning)}"
+    best = f", best {names[0]}" if many and kind == "better" else ""
+    return f"{subject} {verb} {kind}{best}"
+
+
+def reading(results: Results) -> list[str]:
+    """How to read the verdicts: what they assume and what they promise."""
+    verdicts = results.verdicts()
+    if not verdicts:
+        return []
+    meaning = results.values[results.metric]
+    arms = count(len(verdicts), "arm")
+    return [
+        f"Effects are means over paired seeds of arm − {results.baseline}, with Student-t intervals.",
+        f"The chance of calling any of {arms} better or worse that equals the baseline is at most "
+        f"{share(statistics.ALPHA)} (Holm's correction; an interval has the confidence of its test).",
+        f"Differences below δ = {number(results.delta(), meaning)} count as none.",
+        "A failed trial is an outcome: rankings and verdicts count it as the worst value that any trial "
+        "finished with. Means and intervals are those of the trials that finished.",
+    ]
+
+
+def unique(items: Iterable[str]) -> list[str]:
+    """The items without repetition, in the order of their first appearance."""
+    return list(dict.fromkeys(items))
