@@ -59,7 +59,7 @@ class Cells:
     """The exact product of the axes over the base, with what is wrong in it."""
 
     def __init__(self, top: Mapping[str, Any], report: Callable[..., None]) -> None:
-        """``top`` is the suite as written; ``report(path, message, of_key=False)`` takes its problems."""
+        """``top`` is the suite as written; ``report(path, message, kind)`` takes its problems."""
         self.top = top
         self.report = report
         self.axes = self._axes()
@@ -78,7 +78,11 @@ class Cells:
         for axis in list(axes):
             if not _is_path(axis):
                 near = nearest(axis.partition(".")[0], list(ROOTS))
-                self.report(("matrix", axis), f"an axis is a path into one of {', '.join(ROOTS)}{near}", True)
+                self.report(
+                    ("matrix", axis),
+                    f"an axis is a path into one of {', '.join(ROOTS)}{near}",
+                    "extra_forbidden",
+                )
                 del axes[axis]
         self.repeated = False
         for axis, values in axes.items():
@@ -128,7 +132,7 @@ class Cells:
         for axis, value in where.items():
             if axis not in self.axes:
                 known = f"{nearest(axis, list(self.axes))} (axes: {', '.join(self.axes) or 'none'})"
-                self.report((*path, axis), f"the matrix has no axis {axis!r}{known}", of_key=True)
+                self.report((*path, axis), f"the matrix has no axis {axis!r}{known}", "extra_forbidden")
                 return None
             values = [normal(known, axis) for known in self.axes[axis]]
             meant[axis] = {index for index, known in enumerate(values) if known == normal(value, axis)}
@@ -156,11 +160,11 @@ class Cells:
                 continue
             origins = {old: o for old, o in origins.items() if old[: len(path)] != path} | {path: origin}
         parts, wrong = resolved(raw, self.kept)
-        problems += [(_origin(path, origins), message, kind) for path, message, kind in wrong]
+        problems += [(_origin(path, kind, origins), message, kind) for path, message, kind in wrong]
         if parts is not None and not problems:
             problems += [(self._blame(indices, root), message, "") for root, message in disagreements(parts)]
         for path, message, kind in [] if excluded is not None else problems:
-            self.report(path, message, of_key=kind == "extra_forbidden")
+            self.report(path, message, kind)
         return Combination(axes, excluded, raw, parts)
 
     def _blame(self, indices: Mapping[str, int], root: str) -> Path:
@@ -196,18 +200,18 @@ class Cells:
     def check_space(self, space: Mapping[str, Range], combinations: list[Combination]) -> None:
         """Every parameter must exist in every cell, and its bounds must be allowed there."""
         trained = [combination for combination in combinations if combination.excluded is None]
-        if len(trained) > MAX_STUDIES:
+        if space and len(trained) > MAX_STUDIES:
             self.report(("search",), f"a study for each of {len(trained)} cells is more than {MAX_STUDIES}")
             return
         for name, values in space.items():
             path = ("search", "space", name)
             if not _is_path(name) or name in ROOTS:
-                self.report(path, f"expected a path into one of {', '.join(ROOTS)}", of_key=True)
+                self.report(path, f"expected a path into one of {', '.join(ROOTS)}", "extra_forbidden")
             elif name in self.axes:
-                self.report(path, "is an axis of the matrix already", of_key=True)
+                self.report(path, "is an axis of the matrix already", "extra_forbidden")
             else:
                 for message in {m for cell in trained for m in self._refused(cell, name, values.ends())}:
-                    self.report(path, message, of_key=True)
+                    self.report(path, message, "extra_forbidden")
 
     def _refused(self, cell: Combination, name: str, values: Sequence[Any]) -> Iterator[str]:
         if cell.parts is None:
@@ -220,7 +224,9 @@ class Cells:
                 return
             parts, problems = resolved(raw, self.kept)
             reasons = [m for _, m, _ in problems] or [m for _, m in disagreements(parts) if parts]
-            yield from (f"the value {shown(value)} is refused: {reason}" for reason in reasons)
+            if reasons:
+                yield f"the value {shown(value)} is refused: {reasons[0]}"
+                return
 
 
 def resolved(
@@ -328,8 +334,17 @@ def _within(indices: Mapping[str, int], meant: Mapping[str, set[int]]) -> bool:
     return all(indices[axis] in allowed for axis, allowed in meant.items())
 
 
-def _origin(path: Path, origins: Mapping[Path, Path]) -> Path:
+def _origin(path: Path, kind: str, origins: Mapping[Path, Path]) -> Path:
     """Where in the document the value at this path of an arm comes from."""
+    if kind not in ("choice_type", "needed", "unknown_name"):
+        # If a mapping is wrong as a whole, an axis that reaches into it is to blame sooner than the base.
+        inside = [
+            origin
+            for below, origin in origins.items()
+            if len(below) > len(path) and below[: len(path)] == path
+        ]
+        if inside:
+            return inside[-1]
     known = next(path[:n] for n in range(len(path), 0, -1) if path[:n] in origins)
     return origins[known] + path[len(known) :]
 

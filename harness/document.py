@@ -214,6 +214,8 @@ class _Reader:
         return event
 
     def _place(self, event: Event) -> Place:
+        if isinstance(event, ScalarEvent) and event.start_mark.index == event.end_mark.index:
+            return self.last  # nothing stands there, and the parser is at the next thing already
         return Place(self.override, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _problem(self, place: Place, path: Path, message: str) -> None:

@@ -51,11 +51,11 @@ def _fingerprint(modules: frozenset[str]) -> str:
     todo, digests = set(modules), dict[str, str]()
     while todo:
         module = todo.pop()
-        source = None if module in digests or _skipped(module) else _file(module)
+        source = None if not module or module in digests or _skipped(module) else _file(module)
         if source is None:
             continue
         digests[module], imported = _examined(module, source)
-        todo |= imported
+        todo |= imported | {module.rpartition(".")[0]}  # importing a module runs its packages too
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 

@@ -199,8 +199,13 @@ def flatten(
     error: ValidationError, model: type[BaseModel]
 ) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
     """Every problem in a validation error as (path, message, kind of error), those inside choices included."""
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
         path = item["loc"]
+        if item["type"] == "too_short" and any(
+            path == other["loc"][: len(path)] != other["loc"] for other in items
+        ):
+            continue  # only entries without an error were counted
         if item["type"] == "choice":
             for inner, message, kind in item["ctx"]["problems"]:
                 yield (*path, *inner), message, kind
@@ -245,7 +250,8 @@ def _words(item: ErrorDetails, key: str) -> str:
     if words is None:
         message = item["msg"].removeprefix("Value error, ")
         return message[:1].lower() + message[1:]
-    return words.format(**item.get("ctx", {}), key=key, got=shown(item["input"]))
+    context = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
+    return words.format(**context, key=key, got=shown(item["input"]))
 
 
 def shown(value: Any) -> str:

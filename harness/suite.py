@@ -241,27 +241,27 @@ class _Checker:
             return Declaration.model_validate(self.document.value)
         except ValidationError as error:
             for path, message, kind in registry.flatten(error, Declaration):
-                self.add(self._in_document(path, kind), message, of_key=kind == "extra_forbidden")
+                self.add(path, message, kind)
             return None
 
-    def _in_document(self, path: Path, kind: str) -> Path:
-        """The path without the steps that pydantic adds, such as the tag of a union."""
-        value, found = self.document.value, []
+    def add(self, path: Path, message: str, kind: str = "") -> None:
+        """A problem with what stands at this path."""
+        path = self._in_document(path, keep_last=kind in ("missing", "needed"))
+        place = self.document.place(path, of_key=kind == "extra_forbidden")
+        self.problems.append(Problem(place, dotted(path), message))
+
+    def _in_document(self, path: Path, keep_last: bool) -> Path:
+        """The path without steps that pydantic adds, such as a union's tag; the last may be a missing key."""
+        value, found = self.document.value, list[int | str]()
         for position, step in enumerate(path):
-            last = position == len(path) - 1
-            known = (
-                value if isinstance(value, Mapping) else range(len(value)) if isinstance(value, list) else ()
-            )
-            if step in known:
+            if step in (
+                range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
+            ):
                 value = value[step]
-            elif not (last and kind == "missing"):
+            elif not (keep_last and position == len(path) - 1):
                 continue
             found.append(step)
         return tuple(found)
-
-    def add(self, path: Path, message: str, of_key: bool = False) -> None:
-        """A problem with the value, or with the key, at this path."""
-        self.problems.append(Problem(self.document.place(path, of_key), dotted(path), message))
 
     def _section(self, name: str, model: type[_Section]) -> _Section | None:
         """The section alone, or None if it is wrong (which has been reported) or absent."""

@@ -1,0 +1,472 @@
+"""Suites: what is read, what is refused, where the refusal points, and that nothing else ever comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.suite import Suite, SuiteError, read_suite, suite_schema
+
+SUITES = Path(__file__).parents[1] / "suites"
+SCHEMA = SUITES / "suite.schema.json"
+
+GOOD = """\
+suite: s
+data: digits
+base: {model: dcgan}
+evaluate: {metrics: [fid]}
+"""
+
+
+def read(folder: Path, text: str | bytes, *sets: str) -> Suite:
+    path = folder / "suite.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_suite(path, sets)
+
+
+def problems(folder: Path, text: str | bytes, *sets: str) -> list[str]:
+    """What is wrong with it, without the name of the file."""
+    with pytest.raises(SuiteError) as raised:
+        read(folder, text, *sets)
+    return [problem.removeprefix(f"{folder / 'suite.yaml'}:") for problem in raised.value.problems]
+
+
+# (what is appended to GOOD, or the whole text where it says `suite:`; the place; words of the message)
+MALFORMED = {
+    # not YAML, or more than a suite may be
+    "binary tag": ("question: !!binary eA==\n", "5:11", "tag '!!binary'"),
+    "tab": ("train:\n\tsteps: 3\n", "6:1", "a tab cannot be used here"),
+    "unclosed list": ("matrix: {tricks: [[]\n", "6:1", "not YAML"),
+    "unclosed text": ('question: "what\n', "6:1", "not YAML"),
+    "colon in text": ("question: which: one\n", "5:16", "mapping values are not allowed"),
+    "duplicate key": ("seeds: 1\nseeds: 2\n", "6:1", "duplicate key 'seeds' (first in line 5)"),
+    "duplicate nested key": ("train: {steps: 1, steps: 2}\n", "5:19", "duplicate key 'steps'"),
+    "unknown alias": ("question: *x\n", "5:11", "no anchor"),
+    "alias in itself": ("matrix: &a {tricks: *a}\n", "5:21", "inside its own anchor"),
+    "python tag": ("question: !!python/name:os.system x\n", "5:11", "tag '!!python/name:os.system'"),
+    "key that is no name": ("? [a]\n: b\n", "5:3", "a key must be a plain name"),
+    "second document": ("---\nsuite: t\n", "5:1", "second document"),
+    "surrogate": ('question: "\\ud800"\n', "5:11", "surrogate"),
+    "control character": ("question: \x07\n", "5:11", "U+0007"),
+    # keys
+    "unknown section": ("matrx: {}\n", "5:1", "matrx: unknown key 'matrx', did you mean 'matrix'?"),
+    "unknown key": ("train: {step: 3}\n", "5:9", "train.step: unknown key 'step', did you mean 'steps'?"),
+    "key of another section": ("run: {steps: 3}\n", "5:7", "unknown key 'steps'"),
+    "look-alike key": ("trаin: {steps: 3}\n", "5:1", "did you mean 'train'?"),  # its а is Cyrillic
+    # names
+    "unknown model": ("suite: s\ndata: digits\nbase: {model: dcgn}\n", "3:15", "did you mean 'dcgan'?"),
+    "unknown data": ("suite: s\ndata: digit\n", "2:7", "did you mean 'digits'?"),
+    "unknown trick": ("matrix: {tricks: [[], [emaa]]}\n", "5:24", "matrix.tricks[1][0]: unknown name 'emaa'"),
+    "model without name": ("matrix: {model: [{latent: 3}]}\n", "5:18", "the key 'name'"),
+    "model that is a number": ("matrix: {model: [3]}\n", "5:18", "expected a name"),
+    "unknown architecture": ("matrix: {model.architecture: [dcgam]}\n", "5:31", "did you mean 'dcgan'?"),
+    "unknown setting": ("matrix: {model.laten: [3]}\n", "5:24", "did you mean 'latent'?"),
+    "unknown objective": ("matrix: {model.objective: [minmax]}\n", "5:28", "did you mean 'minimax'?"),
+    "path as suite name": ("suite: ../../x\n", "1:8", "is no name"),
+    "capital in suite name": ("suite: Quick\n", "1:8", "is no name"),
+    "endless suite name": (f"suite: {'a' * 65}\n", "1:8", "is no name"),
+    "name of a device": ("suite: con\n", "1:8", "reserved"),
+    "number for a name": ("suite: 12\n", "1:8", "expected text, got 12"),
+    # types and ranges
+    "text for a number": ("train: {steps: many}\n", "5:16", "expected a whole number, got 'many'"),
+    "quoted number": ('train: {steps: "5"}\n', "5:16", "expected a whole number, got '5'"),
+    "truth for a number": ("train: {steps: true}\n", "5:16", "expected a whole number, got true"),
+    "half a step": ("train: {steps: 1.5}\n", "5:16", "expected a whole number, got 1.5"),
+    "no steps": ("train: {steps: 0}\n", "5:16", "must be at least 1, got 0"),
+    "endless steps": ("train: {steps: .inf}\n", "5:16", "steps: expected a"),
+    "huge number": (f"train: {{steps: {'9' * 400}}}\n", "5:16", "too large"),
+    "not a number": ("matrix: {model.beta1: [.nan]}\n", "5:24", "expected a finite number, got nan"),
+    "rate too large": ("matrix: {model.generator_rate: [2]}\n", "5:33", "must be at most 1, got 2"),
+    "nested setting too small": (
+        "matrix: {model.architecture.width: [1]}\n",
+        "5:37",
+        "must be at least 4, got 1",
+    ),
+    "unknown precision": ("train: {precision: fp16}\n", "5:20", "'auto', 'float32' or 'bfloat16'"),
+    "null section": ("train:\n", "5:1", "expected a mapping, got null"),
+    "list for a section": ("run: [a]\n", "5:6", "expected a mapping"),
+    "text for a list": ("matrix: {tricks: ema}\n", "5:18", "expected a list, got 'ema'"),
+    "trick outside a list": ("matrix: {tricks: [ema]}\n", "5:19", "expected a list of tricks, got 'ema'"),
+    "negative time limit": ("run: {time_limit: -1}\n", "5:19", "must be greater than 0"),
+    "no seeds": ("seeds: 0\n", "5:8", "from 1 to 1000"),
+    "too many seeds": ("seeds: 1000000000\n", "5:8", "from 1 to 1000"),
+    "seeds as text": ("seeds: few\n", "5:8", "a number of seeds or a list of them, got 'few'"),
+    "same seed twice": ("seeds: [1, 2, 1]\n", "5:8", "a seed is listed twice"),
+    "negative seed": ("seeds: [1, -1]\n", "5:12", "must be at least 0"),
+    "truth for a seed": ("seeds: [1, true]\n", "5:12", "expected a whole number, got true"),
+    "empty list of seeds": ("seeds: []\n", "5:8", "at least 1 entry"),
+    # matrix
+    "unknown axis": ("matrix: {trick: [[]]}\n", "5:10", "did you mean 'tricks'?"),
+    "axis with an empty step": ("matrix: {model..latent: [1]}\n", "5:10", "an axis is a path into one of"),
+    "empty axis": ("matrix: {tricks: []}\n", "5:18", "at least 1 entry"),
+    "axis through a number": ("matrix: {model.latent.x: [1]}\n", "5:27", "whole number"),
+    "axis into no trick": ("matrix: {tricks.ema.decay: [0.9]}\n", "5:29", "'ema' is not in the list []"),
+    "too many cells": (
+        "matrix:\n"
+        + "".join(f"  model.{key}: {list(range(1, 102))}\n" for key in ("latent", "discriminator_steps")),
+        "6:3",
+        "the product has 10201 cells",
+    ),
+    "same value twice": ("matrix: {tricks: [[ema], [{name: ema}]]}\n", "5:26", "on this axis already"),
+    "same arm twice": (
+        "matrix: {tricks: [[ema], [{name: ema, decay: 0.999}]]}\n",
+        "5:26",
+        "only written otherwise",
+    ),
+    "trick twice": ("matrix: {tricks: [[ema, ema]]}\n", "5:19", "the trick 'ema' is listed twice"),
+    # exclude, compare
+    "exclude an unknown axis": ("exclude: [{where: {model: gan}, reason: x}]\n", "5:20", "no axis 'model'"),
+    "exclude an unknown value": (
+        "matrix: {tricks: [[], [ema]]}\nexclude: [{where: {tricks: [emma]}, reason: x}]\n",
+        "6:28",
+        "is no value of the axis 'tricks'",
+    ),
+    "exclude without reason": (
+        "matrix: {tricks: [[], [ema]]}\nexclude:\n  - where: {tricks: []}\n",
+        "7:5",
+        "exclude[0].reason: the key 'reason' is missing",
+    ),
+    "exclude everything": (
+        "matrix: {tricks: [[]]}\nexclude: [{where: {tricks: []}, reason: x}]\n",
+        "6:10",
+        "every cell is excluded",
+    ),
+    "unknown metric column": ("compare: {metric: fdi}\n", "5:19", "did you mean 'fid'?"),
+    "ambiguous baseline": (
+        "matrix: {tricks: [[], [ema]], model: [gan, dcgan]}\ncompare: {baseline: {model: gan}}\n",
+        "6:21",
+        "means 2 cells: name a value of tricks too",
+    ),
+    "excluded baseline": (
+        "matrix: {tricks: [[], [ema]]}\nexclude: [{where: {tricks: []}, reason: x}]\n"
+        "compare: {baseline: {tricks: []}}\n",
+        "7:21",
+        "no cell that is trained has all these values",
+    ),
+    # evaluate
+    "no metrics": ("suite: s\nevaluate: {metrics: []}\n", "2:21", "at least 1 entry"),
+    "metrics missing": ("suite: s\nevaluate: {samples: 100}\n", "2:11", "the key 'metrics' is missing"),
+    "metric twice": ("suite: s\nevaluate: {metrics: [fid, fid]}\n", "2:21", "'fid' is listed twice"),
+    "unknown metric": ("suite: s\nevaluate: {metrics: [fud]}\n", "2:22", "did you mean 'fid'?"),
+    "few samples": ("suite: s\nevaluate: {samples: 3, metrics: [fid]}\n", "2:21", "must be at least 10"),
+    "unknown features": (
+        "suite: s\nevaluate: {features: incepton, metrics: [fid]}\n",
+        "2:22",
+        "did you mean 'inception'?",
+    ),
+    # search
+    "search without space": ("search: {n_trials: 3}\n", "5:9", "search.space: the key 'space' is missing"),
+    "unknown sampler": (
+        "search: {sampler: grid, n_trials: 3, space: {model.beta1: {type: float, low: 0, high: 0.5}}}\n",
+        "5:19",
+        "'tpe', 'random' or 'qmc'",
+    ),
+    "unknown range": (
+        "search: {n_trials: 3, space: {model.latent: {type: integer}}}\n",
+        "5:45",
+        "'float', 'int', 'categorical'",
+    ),
+    "range without type": (
+        "search: {n_trials: 3, space: {model.latent: {low: 1}}}\n",
+        "5:45",
+        "'type' is missing",
+    ),
+    "bounds in the wrong order": (
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 9, high: 4}}}\n",
+        "5:45",
+        "low (9) must be below",
+    ),
+    "logarithm of nothing": (
+        "search: {n_trials: 3, space: {model.beta1: {type: float, low: 0, high: 0.5, log: true}}}\n",
+        "5:44",
+        "a logarithmic scale needs low above 0",
+    ),
+    "unknown key of a range": (
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 1, high: 2, setp: 1}}}\n",
+        "5:74",
+        "did you mean 'step'?",
+    ),
+    "bound out of range": (
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9999}}}\n",
+        "5:31",
+        "the value 9999 is refused: must be at most 4096",
+    ),
+    "space of nothing": (
+        "search: {n_trials: 3, space: {model.foo: {type: int, low: 8, high: 9}}}\n",
+        "5:31",
+        "unknown key 'foo'",
+    ),
+    "space over an axis": (
+        "matrix: {model.latent: [8]}\n"
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}}\n",
+        "6:31",
+        "is an axis of the matrix already",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "place", "words"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_suites_are_refused_where_they_are_wrong(
+    tmp_path: Path, text: str, place: str, words: str
+) -> None:
+    found = problems(tmp_path, text if text.startswith("suite:") else GOOD + text)
+    assert any(line.startswith(f"{place}: ") and words in line for line in found), "\n".join(found)
+    assert len(found) == 1 or text.startswith("suite:") or "listed twice" in words, "\n".join(found)
+
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{below}: &{below} [{', '.join([f'*{above}'] * 10)}]\n"
+    for above, below in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "words"),
+    [
+        (b"", "1:1", "empty"),
+        (b"# nothing\n", "1:1", "empty"),
+        (b"- a\n- b\n", "1:1", "expected keys such as"),
+        (b"just text", "1:1", "expected keys such as"),
+        ("suite: s\nquestion: wei\xdf".encode("latin-1"), "2:14", "not UTF-8"),
+        (bytes(range(256)), "2:118", "not UTF-8"),
+        (b"suite: s\n" + b"# " + b"x" * 50_000_000, "1:1", "larger than"),
+        (b"[" * 100_000, "1:34", "nested more than 32 levels"),
+        (b"{a: " * 60_000, "1:133", "nested more than 32 levels"),
+        (BOMB.encode(), "5:", "more than 50000 values"),
+        (b"seeds: [" + b"1, " * 80_000 + b"1]", "1:", "more than 50000 values"),
+        (b"a: " + b"!" * 250_000, "1:", "tag"),
+        ("\ufeff".encode() * 2 + b"suite: s", "1:1", "U+FEFF"),
+        (b'a: "\\UFFFFFFFF"', "1:", "not YAML"),
+        (b"%YAML x.y\n---\na: 1", "1:", "not YAML"),
+    ],
+    ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else "",
+)
+def test_rubbish_is_refused_soon(tmp_path: Path, content: bytes, place: str, words: str) -> None:
+    start = time.perf_counter()
+    found = problems(tmp_path, content)
+    assert time.perf_counter() - start < 2
+    assert any(line.startswith(place) and words in line for line in found), found
+
+
+def test_mutations_of_a_suite_raise_nothing_but_its_own_error(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    text = (SUITES / "quickstart.yaml").read_text()
+    tokens = [
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+        "\n",
+        "  ",
+        "- ",
+        "null",
+        ".nan",
+        "-1",
+        "1e999",
+        "&a ",
+        "*a",
+        "!!str ",
+        "tricks",
+        "true",
+    ]
+    for _ in range(400):
+        mutated = text
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(mutated))
+            mutated = mutated[:at] + rng.choice(tokens) + mutated[at + rng.choice([0, 0, 1, 5]) :]
+        with contextlib.suppress(HarnessError):
+            read(tmp_path, mutated)
+
+
+def test_all_problems_are_reported_at_once_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    text = """\
+suite: s
+data: digit
+trian: {}
+train: {steps: 0}
+base: {model: dcgan}
+matrix: {tricks: [[], [emaa]], model.latent: [0]}
+search: {n_trials: 0, space: {model.beta1: {type: float, low: 0, high: 3}}}
+compare: {metric: fdi, baseline: {trick: []}}
+evaluate: {metrics: [fid], sample: 3}
+"""
+    places = [line.partition(": ")[0] for line in problems(tmp_path, text)]
+    assert places == ["2:7", "3:1", "4:16", "6:24", "6:47", "7:20", "8:35", "9:28"]
+
+
+def test_many_problems_are_cut_short(tmp_path: Path) -> None:
+    found = problems(tmp_path, GOOD + f"seeds: [{', '.join(['x'] * 900)}]\n")
+    assert len(found) == 101
+    assert found[-1].endswith("and 800 more like these")
+
+
+def test_one_mistake_is_one_problem(tmp_path: Path) -> None:
+    text = GOOD.replace("dcgan", "dcgn") + "matrix: {tricks: [[], [ema]], model.latent: [8, 16]}\n"
+    assert len(problems(tmp_path, text)) == 1
+
+
+def test_a_file_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "quickstart.yaml").write_text(GOOD)
+    with pytest.raises(SuiteError, match=r"quikstart.yaml: no such file, did you mean .*quickstart.yaml"):
+        read_suite(tmp_path / "quikstart.yaml")
+    with pytest.raises(SuiteError, match="no such file"):
+        read_suite(tmp_path)
+    with pytest.raises(SuiteError):
+        read_suite(Path("\0"))
+
+
+def test_defaults(tmp_path: Path) -> None:
+    suite = read(tmp_path, GOOD)
+    assert (suite.name, suite.question, suite.seeds) == ("s", "", (0, 1, 2))
+    assert (suite.train.steps, suite.train.batch_size, suite.train.precision) == (4000, 128, "auto")
+    assert (suite.evaluate.samples, suite.evaluate.features, suite.evaluate.split) == (10_000, "auto", "test")
+    assert suite.run.time_limit is None
+    assert suite.metric == "fid"
+    assert suite.target == ("fid", "minimize")
+    assert len(suite.combinations) == 1
+    assert suite.text == GOOD
+    assert suite.sets == ()
+
+
+def test_yaml_is_read_by_version_1_2(tmp_path: Path) -> None:
+    suite = read(
+        tmp_path,
+        GOOD.replace("suite: s", "suite: no")
+        + "question: 010\n".replace("010", '"010"')
+        + "matrix: {model.generator_rate: [1e-5]}\nseeds: [010, 0x10, 0o10]\n",
+    )
+    assert suite.name == "no"
+    assert suite.question == "010"
+    assert suite.seeds == (10, 16, 8)
+    assert suite.combinations[0].parts is not None
+    assert suite.combinations[0].parts.model.settings.generator_rate == 1e-5
+
+
+def test_anchors_and_aliases(tmp_path: Path) -> None:
+    suite = read(
+        tmp_path, GOOD + "matrix: {tricks: [[], &averaged [ema]]}\ncompare: {baseline: {tricks: *averaged}}\n"
+    )
+    assert suite.compare.baseline == {"tricks": ["ema"]}
+
+
+def test_the_matrix_is_the_exact_product_and_longer_paths_come_later(tmp_path: Path) -> None:
+    suite = read(
+        tmp_path,
+        GOOD
+        + "matrix: {model.latent: [8, 16], model: [gan, dcgan], tricks: [[], [ema]], train.steps: [1, 2]}\n",
+    )
+    built = {
+        (p.model.name, p.model.settings.latent, len(p.tricks), p.train.steps)
+        for p in (combination.parts for combination in suite.combinations)
+        if p is not None
+    }
+    assert len(suite.combinations) == len(built) == 16
+
+
+def test_an_axis_leads_into_the_default_architecture_and_into_a_trick(tmp_path: Path) -> None:
+    text = GOOD.replace("{model: dcgan}", "{model: gan, tricks: [ema]}")
+    suite = read(tmp_path, text + "matrix: {tricks.ema.decay: [0.5], model.architecture.width: [64]}\n")
+    parts = suite.combinations[0].parts
+    assert parts is not None
+    assert parts.model.settings.architecture.settings.width == 64
+    assert parts.tricks[0].settings.decay == 0.5
+
+
+def test_an_excluded_cell_may_be_impossible(tmp_path: Path) -> None:
+    text = (
+        GOOD + "matrix:\n"
+        "  model.architecture: [dcgan, fully_connected]\n"
+        "  model.architecture.generator_norm: [true]\n"
+    )
+    assert "unknown key 'generator_norm'" in problems(tmp_path, text)[0]
+    exclude = "exclude: [{where: {model.architecture: fully_connected}, reason: it has none}]\n"
+    suite = read(tmp_path, text + exclude)
+    assert [combination.excluded for combination in suite.combinations] == [None, "it has none"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.steps=100", lambda s: s.train.steps == 100),
+        ("seeds=2", lambda s: s.seeds == (0, 1)),
+        ("seeds=[5, 7]", lambda s: s.seeds == (5, 7)),
+        ("run.time_limit=1e2", lambda s: s.run.time_limit == 100),
+        ("matrix.tricks=[[],[ema]]", lambda s: len(s.combinations) == 4),
+        (
+            "matrix.model.architecture.width=[16,32]",
+            lambda s: set(s.matrix) == {"model", "model.architecture.width"},
+        ),
+        ("matrix.model=[dcgan]", lambda s: len(s.combinations) == 1),
+        ("base.model.latent=32", lambda s: s.base.model.settings.latent == 32),
+        ("base.tricks.ema.decay=0.5", lambda s: s.base.tricks[0].settings.decay == 0.5),
+        ("base.tricks.0=feature_matching", lambda s: s.base.tricks[0].name == "feature_matching"),
+        ("search.space.model.latent.low=4", lambda s: s.search.space["model.latent"].low == 4),
+        ("search.space.model.beta2={type: float, low: 0.5, high: 0.9}", lambda s: len(s.search.space) == 2),
+        ("search=null", lambda s: s.search is None),
+        ("compare.baseline.model=dcgan", lambda s: s.compare.baseline == {"model": "dcgan"}),
+        ("evaluate.metrics=[kid, fid]", lambda s: s.metric == "kid"),
+        ("question=why = not?", lambda s: s.question == "why = not?"),
+    ],
+)
+def test_overrides(tmp_path: Path, override: str, expected: object) -> None:
+    text = GOOD.replace("{model: dcgan}", "{model: dcgan, tricks: [ema]}") + (
+        "matrix: {model: [gan, dcgan]}\n"
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 64, log: true}}}\n"
+    )
+    suite = read(tmp_path, text, override)
+    assert expected(suite)  # type: ignore[operator]
+    assert suite.sets == (override,)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.steps=abc", "train.steps: expected a whole number, got 'abc'"),
+        ("train.stesp=3", "train.stesp: unknown key 'stesp', did you mean 'steps'?"),
+        ("matrix.tricks=[[emaa]]", "matrix.tricks[0][0]: unknown name 'emaa'"),
+        ("seeds=[1", "seeds: not YAML"),
+        ("seeds", "expected PATH=VALUE"),
+        ("=3", "expected PATH=VALUE"),
+        ("train..steps=3", "expected PATH=VALUE"),
+        ("seeds=", "seeds: expected a value"),
+        ("seeds.x=3", "seeds.x: 'x' cannot be set inside 3"),
+        ("base.tricks.ema.decay=0.5", "'ema' is not in the list []"),
+        ("question=\x00", "U+0000"),
+        ("question=\udcff", "not UTF-8"),
+    ],
+)
+def test_a_problem_in_an_override_names_the_override(tmp_path: Path, override: str, words: str) -> None:
+    [found] = problems(
+        tmp_path, GOOD.replace("{model: dcgan}", "{model: dcgan, tricks: []}") + "seeds: 3\n", override
+    )
+    assert found.startswith(f"--set {override}: ")
+    assert words in found
+
+
+def test_the_shipped_suites_are_good() -> None:
+    for path in sorted(SUITES.glob("*.yaml")):
+        suite = read_suite(path)
+        assert suite.name == path.stem
+        assert "$schema=suite.schema.json" in suite.text.splitlines()[0]
+        assert suite.question
+
+
+def test_the_committed_schema_is_current() -> None:
+    """Else: harness schema > suites/suite.schema.json."""
+    assert json.loads(SCHEMA.read_text()) == suite_schema()
+
+
+def test_the_schema_knows_names_and_descriptions() -> None:
+    schema = suite_schema()
+    assert "digits" in json.dumps(schema["properties"]["data"])
+    assert "one_sided_label_smoothing" in json.dumps(schema["$defs"]["Base"])
+    assert schema["$defs"]["Train"]["properties"]["steps"]["description"]
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == {"suite", "evaluate"}
