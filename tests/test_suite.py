@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
+import shlex
 import time
 from pathlib import Path
 
@@ -470,3 +472,40 @@ def test_the_schema_knows_names_and_descriptions() -> None:
     assert schema["$defs"]["Train"]["properties"]["steps"]["description"]
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"suite", "evaluate"}
+
+
+# --- the documentation -----------------------------------------------------------------------------------
+
+DOCUMENTATION = (Path(__file__).parents[1] / "docs" / "suite-format.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENTATION, re.MULTILINE | re.DOTALL)
+
+
+def completed(example: str) -> str:
+    """An example with the sections that it leaves out."""
+    given = {line.partition(":")[0] for line in example.splitlines()}
+    return example + "".join(f"{line}\n" for line in GOOD.splitlines() if line.partition(":")[0] not in given)
+
+
+@pytest.mark.parametrize("example", blocks("yaml"), ids=lambda text: text.splitlines()[0])
+def test_documented_examples_are_good(tmp_path: Path, example: str) -> None:
+    assert read(tmp_path, completed(example)).combinations
+
+
+@pytest.mark.parametrize("command", [line for block in blocks("sh") for line in block.splitlines()])
+def test_documented_overrides_are_good(command: str) -> None:
+    _, _, file, *options = shlex.split(command)
+    assert set(options[::2]) == {"--set"}
+    assert read_suite(SUITES.parent / file, options[1::2]).sets
+
+
+def test_every_key_is_documented_with_its_default() -> None:
+    schema = suite_schema()
+    for section in (schema, *schema["$defs"].values()):
+        for key, description in section["properties"].items():
+            assert f"`{key}`" in DOCUMENTATION, key
+            default = description.get("default")
+            if isinstance(default, int) and not isinstance(default, bool):
+                assert str(default) in DOCUMENTATION, key
