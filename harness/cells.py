@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from harness import registry
 from harness.data.base import DataSet
-from harness.declaration import Range, Train
+from harness.declaration import MAX_EXCLUSIONS, Range, Train
 from harness.document import NoSuchPath, Path, put
 from harness.registry import Choice, ChoiceError, choose, nearest, shown
 from harness.tricks.base import refusals
@@ -27,6 +27,8 @@ ROOTS = ("model", "tricks", "data", "train")
 
 MAX_CELLS = 10_000
 MAX_STUDIES = 100
+MAX_CHECKS = 5000
+"""Values of a search's space that are tried when the suite is read; the others when they come up."""
 
 
 class Parts(NamedTuple):
@@ -66,6 +68,10 @@ class Cells:
         # A longer path is laid over what its prefix set.
         self.order = sorted(self.axes, key=lambda axis: axis.count("."))
         self.kept: dict[str, Any] = {}
+        self.normal = {axis: [normal(value, axis) for value in values] for axis, values in self.axes.items()}
+        self.repeated = False
+        for axis, values in self.normal.items():
+            self._refuse_repeated(axis, values)
 
     def _axes(self) -> dict[str, list[Any]]:
         """The axes that can be multiplied; what is wrong with their shape, the sections have said."""
@@ -84,14 +90,15 @@ class Cells:
                     "extra_forbidden",
                 )
                 del axes[axis]
-        self.repeated = False
-        for axis, values in axes.items():
-            seen = [normal(value, axis) for value in values]
-            for index, value in enumerate(seen):
-                if value in seen[:index]:
-                    self.repeated = True
-                    self.report(("matrix", axis, index), "the same value stands on this axis already")
         return axes
+
+    def _refuse_repeated(self, axis: str, values: list[str]) -> None:
+        seen: set[str] = set()
+        for index, value in enumerate(values):
+            if value in seen:
+                self.report(("matrix", axis, index), "the same value stands on this axis already")
+                self.repeated = True
+            seen.add(value)
 
     def combinations(self) -> list[Combination]:
         """All cells; what is wrong with them is reported."""
@@ -113,7 +120,7 @@ class Cells:
         """For every cell why it is excluded, or None."""
         reasons: list[str | None] = [None] * len(indices)
         entries = self.top.get("exclude")
-        for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        for number, entry in enumerate(entries[:MAX_EXCLUSIONS] if isinstance(entries, list) else []):
             where = entry.get("where") if isinstance(entry, Mapping) else None
             if not isinstance(where, Mapping) or not where:
                 continue
@@ -134,8 +141,8 @@ class Cells:
                 known = f"{nearest(axis, list(self.axes))} (axes: {', '.join(self.axes) or 'none'})"
                 self.report((*path, axis), f"the matrix has no axis {axis!r}{known}", "extra_forbidden")
                 return None
-            values = [normal(known, axis) for known in self.axes[axis]]
-            meant[axis] = {index for index, known in enumerate(values) if known == normal(value, axis)}
+            wanted = normal(value, axis)
+            meant[axis] = {index for index, known in enumerate(self.normal[axis]) if known == wanted}
             if not meant[axis]:
                 self.report((*path, axis), f"{shown(value)} is no value of the axis {axis!r}")
                 return None
@@ -210,7 +217,8 @@ class Cells:
             elif name in self.axes:
                 self.report(path, "is an axis of the matrix already", "extra_forbidden")
             else:
-                for message in {m for cell in trained for m in self._refused(cell, name, values.ends())}:
+                checked = trained[: max(1, MAX_CHECKS // sum(len(v.ends()) for v in space.values()))]
+                for message in {m for cell in checked for m in self._refused(cell, name, values.ends())}:
                     self.report(path, message, "extra_forbidden")
 
     def _refused(self, cell: Combination, name: str, values: Sequence[Any]) -> Iterator[str]:

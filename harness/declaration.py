@@ -30,6 +30,7 @@ RESERVED = {"artifacts", "baselines", "cache", "checkpoints", "mlflow", "optuna"
     *(f"{device}{number}" for device in ("com", "lpt") for number in range(10)),
 }
 MAX_SEEDS = 1000
+MAX_EXCLUSIONS = 100
 
 
 @dataclass(frozen=True)
@@ -287,7 +288,9 @@ class Declaration(Settings):
     matrix: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
         default_factory=dict, description="path into the arm: its values; the cells are the exact product"
     )
-    exclude: tuple[Exclusion, ...] = Field((), description="cells that are left out, with the reason")
+    exclude: tuple[Exclusion, ...] = Field(
+        (), max_length=MAX_EXCLUSIONS, description="cells that are left out, with the reason"
+    )
     search: Search | None = None
     evaluate: Evaluate
     run: Run = Field(default_factory=lambda: Run())

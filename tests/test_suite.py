@@ -250,10 +250,31 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else "",
 )
 def test_rubbish_is_refused_soon(tmp_path: Path, content: bytes, place: str, words: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     found = problems(tmp_path, content)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert any(line.startswith(place) and words in line for line in found), found
+
+
+HUNDRED = list(range(1, 101))
+HUGE = {
+    "values on an axis": f"matrix: {{model.latent: {list(range(40_000))}}}",
+    "exclusions": "matrix: {model.latent: [8, 16]}\nexclude:\n"
+    + "- {where: {model.latent: 8}, reason: x}\n" * 5_000,
+    "wrong cells": f"matrix: {{model.latent: {HUNDRED}, model.beta1: {HUNDRED}}}",
+    "refused tricks": f"matrix: {{tricks: [[ema, ema]], train.steps: {list(range(1, 2001))}}}",
+    "choices": "search:\n  n_trials: 1\n  space:\n"
+    f"    model.latent: {{type: categorical, choices: {HUNDRED * 11}}}\n",
+    "values to try": f"matrix: {{train.steps: {HUNDRED}}}\nsearch:\n  n_trials: 0\n  space:\n"
+    + "".join(f"    model.x{n}: {{type: categorical, choices: {HUNDRED * 10}}}\n" for n in range(12)),
+}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+def test_enormous_suites_are_refused_soon(tmp_path: Path, text: str) -> None:
+    start = time.process_time()
+    assert problems(tmp_path, GOOD + text)
+    assert time.process_time() - start < 2
 
 
 def test_mutations_of_a_suite_raise_nothing_but_its_own_error(tmp_path: Path) -> None:
