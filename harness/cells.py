@@ -25,6 +25,14 @@ from harness.tricks.base import refusals
 ROOTS = ("model", "tricks", "data", "train")
 """What an arm consists of; an axis of the matrix leads into one of these."""
 
+ORIGINS: Mapping[Path, Path] = {
+    ("model",): ("base", "model"),
+    ("tricks",): ("base", "tricks"),
+    ("data",): ("data",),
+    ("train",): ("train",),
+}
+"""Where in a suite each of them stands."""
+
 MAX_CELLS = 10_000
 MAX_STUDIES = 100
 MAX_CHECKS = 5000
@@ -148,28 +156,33 @@ class Cells:
                 return None
         return meant
 
+    def _base(self) -> dict[str, Any]:
+        """The parts as written, before any axis is laid over them."""
+        base = self.top.get("base")
+        raw: dict[str, Any] = {"tricks": [], "train": {}}
+        raw |= {root: self.top[root] for root in ("data", "train") if root in self.top}
+        if isinstance(base, Mapping):
+            raw |= {root: base[root] for root in ("model", "tricks") if root in base}
+        return raw
+
     def _cell(self, indices: Mapping[str, int], excluded: str | None) -> Combination:
         axes = {axis: self.axes[axis][index] for axis, index in indices.items()}
-        base = self.top.get("base")
-        under = base if isinstance(base, Mapping) else {}
-        raw: Any = {"tricks": [], "train": {}}
-        raw |= {root: under[root] for root in ("model", "tricks") if root in under}
-        raw |= {root: self.top[root] for root in ("data", "train") if root in self.top}
-        origins: dict[Path, Path] = {(root,): ("base", root) for root in ("model", "tricks")}
-        origins |= {(root,): (root,) for root in ("data", "train")}
+        raw: Any = self._base()
+        origins = dict(ORIGINS)
         problems: list[tuple[Path, str, str]] = []
         for axis in self.order:
             origin = ("matrix", axis, indices[axis])
             try:
                 raw, path = put(raw, axis.split("."), axes[axis])
             except NoSuchPath as error:
-                problems.append((("matrix", axis, indices[axis]), str(error), ""))
+                problems.append((origin, str(error), ""))
                 continue
             origins = {old: o for old, o in origins.items() if old[: len(path)] != path} | {path: origin}
         parts, wrong = resolved(raw, self.kept)
         problems += [(_origin(path, kind, origins), message, kind) for path, message, kind in wrong]
-        if parts is not None and not problems:
-            problems += [(self._blame(indices, root), message, "") for root, message in disagreements(parts)]
+        if problems:
+            parts = None
+        problems += [(self._blame(indices, root), message, "") for root, message in disagreements(parts)]
         for path, message, kind in [] if excluded is not None else problems:
             self.report(path, message, kind)
         return Combination(axes, excluded, raw, parts)
@@ -179,7 +192,7 @@ class Cells:
         for axis in reversed(self.order):
             if axis.partition(".")[0] == root:
                 return ("matrix", axis, indices[axis])
-        return ("data",) if root == "data" else ("base", root)
+        return ORIGINS[(root,)]
 
     def _refuse_duplicates(self, indices: list[dict[str, int]], combinations: list[Combination]) -> None:
         seen: dict[str, dict[str, int]] = {}
@@ -231,7 +244,7 @@ class Cells:
                 yield str(error)
                 return
             parts, problems = resolved(raw, self.kept)
-            reasons = [m for _, m, _ in problems] or [m for _, m in disagreements(parts) if parts]
+            reasons = [m for _, m, _ in problems] or [m for _, m in disagreements(parts)]
             if reasons:
                 yield f"the value {shown(value)} is refused: {reasons[0]}"
                 return

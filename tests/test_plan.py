@@ -64,6 +64,14 @@ def test_excluded_cells_stay_listed_with_their_reason(tmp_path: Path) -> None:
         _ = excluded.arm
 
 
+def test_an_excluded_cell_that_no_axis_can_reach_comes_to_no_arm(tmp_path: Path) -> None:
+    text = GOOD + (
+        "matrix: {tricks: [[], [ema]], tricks.ema.decay: [0.5]}\n"
+        "exclude: [{where: {tricks: []}, reason: there is no average}]\n"
+    )
+    assert names(tmp_path, text) == ["tricks=[], tricks.ema.decay=0.5", "dcgan + ema (decay=0.5)"]
+
+
 def test_the_baseline_is_the_one_named_or_the_first_that_is_trained(tmp_path: Path) -> None:
     text = GOOD + "matrix: {model: [gan, dcgan], tricks: [[], [ema]]}\n"
     assert plan(tmp_path, text).baseline.name == "gan"
