@@ -24,7 +24,17 @@ from pydantic_core import PydanticCustomError, core_schema
 from harness import registry
 from harness.registry import Choice, Settings, chooser, shown
 
-RESERVED = {"artifacts", "baselines", "cache", "checkpoints", "mlflow", "optuna", "results", "smoke"} | {
+RESERVED = {
+    "artifacts",
+    "baselines",
+    "cache",
+    "mlflow",
+    "optuna",
+    "published",
+    "results",
+    "smoke",
+    "work",
+} | {
     # Windows opens devices of these names, whatever the folder
     *("aux", "con", "nul", "prn"),
     *(f"{device}{number}" for device in ("com", "lpt") for number in range(10)),

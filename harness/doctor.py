@@ -43,7 +43,9 @@ def _device() -> Iterator[Finding]:
     try:
         import torch
     except ImportError as error:
-        yield Finding("torch", "", f"cannot be imported ({error}): `pip install torch torchvision`", needed=True)
+        yield Finding(
+            "torch", "", f"cannot be imported ({error}): `pip install torch torchvision`", needed=True
+        )
         return
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):

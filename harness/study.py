@@ -20,6 +20,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from harness import plan as planning
+from harness.errors import HarnessError
 from harness.trial import Intermediate
 
 if TYPE_CHECKING:
@@ -177,7 +178,9 @@ class SearchQueue(Queue):
     at every ask independent of how many workers there are; parallel work comes from seeds and from other cells.
     """
 
-    def __init__(self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
+    def __init__(
+        self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: Mapping[str, Known]
+    ) -> None:
         assert suite.search is not None
         self.suite = suite
         self.cell = cell
@@ -222,10 +225,17 @@ class SearchQueue(Queue):
         self.study.sampler = _sampler(self.search, number)
         self.current = optuna.Trial(self.study, orphans[0]._trial_id) if orphans else self.study.ask()
         parameters = {path: _suggest(self.current, path, space) for path, space in self.search.space.items()}
-        arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
+        self._values, self._bad, self._trials = {}, None, {}
+        try:
+            arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
+        except (
+            HarnessError
+        ) as error:  # these values do not fit together: the configuration fails, the search goes on
+            self._bad = f"refused: {error}"
+            self._close()
+            return
         trials = [planning.trial(arm, seed) for seed in self.suite.seeds]
         self._trials = {trial.key: trial for trial in trials}
-        self._values, self._bad = {}, None
         self.current.set_user_attr("arm", arm.name)
         self.current.set_user_attr("keys", list(self._trials))
         for trial in trials:
@@ -236,7 +246,9 @@ class SearchQueue(Queue):
 
     def _release(self) -> None:
         """Put the seeds that may start now into the queue, or close the configuration."""
-        open_trials = [t for key, t in self._trials.items() if key not in self._values and key not in self._running]
+        open_trials = [
+            t for key, t in self._trials.items() if key not in self._values and key not in self._running
+        ]
         if self._bad is not None and not self._running:
             self._close()
         elif self._bad is None and open_trials:
@@ -283,17 +295,18 @@ class SearchQueue(Queue):
         return Intermediate(pruner.every, pruner.samples, self.target.metric)
 
 
-def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[tuple[Arm, list[Trial]]]:
+def configurations(
+    suite: Suite, cell: Cell, store: optuna.storages.BaseStorage
+) -> list[tuple[Arm, list[Trial]]]:
     """The configurations that a cell's search has tried so far, with their trials."""
     name = f"{suite.name}/{suite.target.metric}/{cell.key}"
     if name not in optuna.get_all_study_names(store):
         return []
     study = optuna.load_study(study_name=name, storage=store)
-    assert suite.search is not None
     arms = [
         planning.with_parameters(suite, cell, frozen.params, frozen.number)
         for frozen in study.get_trials(deepcopy=False)
-        if len(frozen.params) == len(suite.search.space)
+        if "keys" in frozen.user_attrs  # those whose values did not fit together came to no arm
     ]
     return [(arm, [planning.trial(arm, seed) for seed in suite.seeds]) for arm in arms]
 

@@ -148,7 +148,9 @@ class Store:
     def record(self, run: Run, arm: str, with_curves: bool = True) -> Record:
         """A run as a row of the results, under the name that the arm has in the suite at hand."""
         tags, metrics = run.data.tags, run.data.metrics
-        values = {name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS}
+        values = {
+            name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS
+        }
         return Record(
             key=tags["key"],
             arm=arm,
@@ -299,7 +301,9 @@ def serve(store: Store, port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise HarnessError(f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port") from error
+            raise HarnessError(
+                f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port"
+            ) from error
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", store.uri, "--workers", "1"]
     # Without the job runner the server takes .5 GB of memory instead of 1.5 GB.

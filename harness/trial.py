@@ -116,7 +116,7 @@ def explain(error: Exception) -> tuple[str, str]:
         if isinstance(error, kind):
             return state, str(error) or type(error).__name__
     # torch reports a lack of memory on the CPU as a plain RuntimeError
-    if isinstance(error, RuntimeError) and "not enough memory" in str(error):
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
         return "out-of-memory", str(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
@@ -271,7 +271,11 @@ def computing(arm: Arm, device: torch.device) -> Iterator[None]:
 def environment(arm: Arm, device: str) -> dict[str, str]:
     """What a run's numbers may depend on besides its key: device, versions, commit, precision."""
     where = torch.device(device)
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name(where)
+        if where.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
     return {
         "device": f"{where.type}: {name}",
         "precision": str(precision(arm.train.precision, where)).removeprefix("torch."),

@@ -59,12 +59,15 @@ class InceptionScore(Metric):
     summary = "exp(E KL(p(y|x) ‖ p(y))) with the class probabilities of the judge (or of Inception)"
     paper = "Salimans et al. 2016, section 4"
     Settings = InceptionScoreSettings
+    settings: InceptionScoreSettings
     values = {"inception_score": Value("Inception score", "higher", "exp(E KL(p(y|x) ‖ p(y)))")}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
-        score = isc_features_to_metric(samples.logits, splits=self.settings.splits, shuffle=True, rng_seed=SEED)
+        score = isc_features_to_metric(
+            samples.logits, splits=self.settings.splits, shuffle=True, rng_seed=SEED
+        )
         return {"inception_score": score[KEY_METRIC_ISC_MEAN]}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
@@ -75,7 +78,9 @@ class KernelDistanceSettings(registry.Settings):
     """Settings of the kernel distance."""
 
     subsets: int = Field(100, ge=1, le=1000, description="random subsets whose values are averaged")
-    subset_size: int = Field(1000, ge=2, le=50_000, description="images in a subset (at most as many as there are)")
+    subset_size: int = Field(
+        1000, ge=2, le=50_000, description="images in a subset (at most as many as there are)"
+    )
 
 
 class KernelDistance(Metric):
@@ -85,6 +90,7 @@ class KernelDistance(Metric):
     summary = "unbiased squared maximum mean discrepancy of the features, kernel (x·y/d + 1)³"
     paper = "Bińkowski et al. 2018, section 4"
     Settings = KernelDistanceSettings
+    settings: KernelDistanceSettings
     values = {"kid": Value("KID", "lower", "kernel distance (can fall below 0)", digits=4)}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
@@ -120,9 +126,12 @@ class PrecisionRecall(Metric):
     """
 
     name = "precision_recall"
-    summary = "shares of samples near real images, and of real images near samples, by k-nearest-neighbour balls"
+    summary = (
+        "shares of samples near real images, and of real images near samples, by k-nearest-neighbour balls"
+    )
     paper = "Kynkäänniemi et al. 2019, equations 1 and 2"
     Settings = PrecisionRecallSettings
+    settings: PrecisionRecallSettings
     values = {
         "precision": Value("Precision", "higher", "share of samples inside a real image's ball", digits=3),
         "recall": Value("Recall", "higher", "share of real images inside a sample's ball", digits=3),

@@ -39,7 +39,13 @@ class Model(Plugin, abc.ABC):
     """
 
     def __init__(
-        self, settings: Any, shape: Shape, tricks: list[Trick], compute: Compute, seed: int, rng: torch.Generator
+        self,
+        settings: Any,
+        shape: Shape,
+        tricks: list[Trick],
+        compute: Compute,
+        seed: int,
+        rng: torch.Generator,
     ) -> None:
         self.settings = settings
         self.shape = shape

@@ -32,15 +32,19 @@ if TYPE_CHECKING:
     from harness.objectives import Objective, Targets
 
 
-class Settings(registry.Settings):
+class GANSettings(registry.Settings):
     """Parameters of the adversarial game; the defaults are those of the vanilla GAN."""
 
     architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "fully_connected", validate_default=True, description="the networks of both players"
-    )  # type: ignore[assignment]  # the validator turns the name into a Choice
-    objective: str = Field("non_saturating", description="what the players minimise: see harness/objectives.py")
+        "fully_connected", description="the networks of both players"
+    )
+    objective: str = Field(
+        "non_saturating", description="what the players minimise: see harness/objectives.py"
+    )
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ N(0, 1)")
-    discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps per generator step (k)")
+    discriminator_steps: int = Field(
+        1, ge=1, le=100, description="discriminator steps per generator step (k)"
+    )
     generator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the generator")
     discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the discriminator")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
@@ -51,7 +55,9 @@ class Settings(registry.Settings):
     def _known(cls, name: str) -> str:
         known = sorted(objectives.OBJECTIVES)
         if name not in known:
-            raise ValueError(f"unknown objective {name!r}{registry.nearest(name, known)} (known: {', '.join(known)})")
+            raise ValueError(
+                f"unknown objective {name!r}{registry.nearest(name, known)} (known: {', '.join(known)})"
+            )
         return name
 
 
@@ -74,10 +80,12 @@ class GAN(Model):
     """The adversarial game between ``generator`` and ``discriminator``."""
 
     name = "gan"
-    summary = "vanilla GAN: fully connected networks, non-saturating or minimax objective, k discriminator steps"
+    summary = (
+        "vanilla GAN: fully connected networks, non-saturating or minimax objective, k discriminator steps"
+    )
     paper = "Goodfellow et al. 2014"
-    Settings = Settings
-    settings: Settings
+    Settings = GANSettings
+    settings: GANSettings
     presets = {
         "dcgan": Preset(
             "deep convolutional GAN, with rates tuned for small budgets (the paper's are 2e-4 for both)",
@@ -103,17 +111,22 @@ class GAN(Model):
             for trick in self.tricks:
                 trick.change_networks(self)
         for network in self.networks().values():
-            network.to(device=self.compute.device, memory_format=torch.channels_last)
+            network.to(self.compute.device)
+            network.to(
+                memory_format=torch.channels_last
+            )  # convolutions are quicker so, on CPUs and GPUs alike
         self.generator_optimiser = self._adam(self.generator, self.settings.generator_rate)
         self.discriminator_optimiser = self._adam(self.discriminator, self.settings.discriminator_rate)
 
     @classmethod
-    def capabilities(cls, settings: Settings) -> frozenset[str]:
+    def capabilities(cls, settings: GANSettings) -> frozenset[str]:
         offered = {"generator", "discriminator", "discriminator_features", "latent"}
-        return frozenset(offered | ({"targets"} if objectives.OBJECTIVES[settings.objective].uses_targets else set()))
+        return frozenset(
+            offered | ({"targets"} if objectives.OBJECTIVES[settings.objective].uses_targets else set())
+        )
 
     @classmethod
-    def refusal(cls, settings: Settings, shape: Shape) -> str | None:
+    def refusal(cls, settings: GANSettings, shape: Shape) -> str | None:
         choice = settings.architecture
         reason = choice.plugin.refusal(choice.settings, shape)
         return f"architecture {choice.name!r}: {reason}" if reason else None
@@ -215,10 +228,9 @@ class GAN(Model):
                 return network
         return self.generator
 
-    @torch.no_grad()
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         network = self.sampler()
-        with evaluating(network):
+        with torch.no_grad(), evaluating(network):
             images: Tensor = network(self.latents(n, rng))
         return images
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Settings(registry.Settings):
+class DCGANSettings(registry.Settings):
     """Sizes and normalisation of the convolutional networks."""
 
-    width: int = Field(32, ge=4, le=1024, description="channels of the layer nearest the image; doubled per stage")
+    width: int = Field(
+        32, ge=4, le=1024, description="channels of the layer nearest the image; doubled per stage"
+    )
     generator_norm: bool = Field(True, description="batch normalisation in the generator")
     discriminator_norm: bool = Field(True, description="batch normalisation in the discriminator")
 
@@ -37,11 +39,11 @@ class DCGAN(Architecture):
     name = "dcgan"
     summary = "strided convolutions with batch normalisation; serves square images from 8×8 up"
     paper = "Radford et al. 2016, section 3"
-    Settings = Settings
-    settings: Settings
+    Settings = DCGANSettings
+    settings: DCGANSettings
 
     @classmethod
-    def refusal(cls, settings: Settings, shape: Shape) -> str | None:
+    def refusal(cls, settings: DCGANSettings, shape: Shape) -> str | None:
         if shape.height != shape.width or shape.height < 8:
             return f"it serves square images from 8×8 up, not {shape.height}×{shape.width}"
         return None
@@ -57,7 +59,9 @@ class DCGAN(Architecture):
     def generator(self, latent: int) -> nn.Module:
         nn, sizes = torch.nn, self.sizes[::-1]
         stages = len(sizes) - 1
-        channels = [self.settings.width * 2**stage for stage in reversed(range(stages))] + [self.shape.channels]
+        channels = [self.settings.width * 2**stage for stage in reversed(range(stages))] + [
+            self.shape.channels
+        ]
         layers: list[nn.Module] = [
             nn.Unflatten(1, (latent, 1, 1)),
             # A transposed convolution of a 1×1 map: the paper's projection of z, without a hidden linear layer.
@@ -102,6 +106,7 @@ def initialise(network: nn.Module) -> nn.Module:
             nn.init.normal_(module.weight, 0.0, 0.02)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
-        if isinstance(getattr(module, "bias", None), nn.Parameter):
-            nn.init.zeros_(module.bias)
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
     return network

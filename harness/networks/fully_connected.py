@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Settings(registry.Settings):
+class FullyConnectedSettings(registry.Settings):
     """Sizes of the fully connected networks."""
 
     width: int = Field(1024, ge=8, le=8192, multiple_of=4, description="units of the widest hidden layer")
@@ -29,8 +29,8 @@ class FullyConnected(Architecture):
     name = "fully_connected"
     summary = "four linear layers in each network; serves images of any shape"
     paper = "Goodfellow et al. 2014"
-    Settings = Settings
-    settings: Settings
+    Settings = FullyConnectedSettings
+    settings: FullyConnectedSettings
 
     def generator(self, latent: int) -> nn.Module:
         nn, width, slope = torch.nn, self.settings.width, self.settings.slope

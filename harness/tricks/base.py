@@ -85,5 +85,7 @@ def refusals(model: Choice, tricks: tuple[Choice, ...]) -> list[str]:
             reasons.append(f"the trick {trick.name!r} conflicts with {clash!r}")
         for other in tricks[position + 1 :]:
             for both in sorted(plugin.claims & other.plugin.claims):
-                reasons.append(f"the tricks {trick.name!r} and {other.name!r} both replace the {both.replace('_', ' ')}")
+                reasons.append(
+                    f"the tricks {trick.name!r} and {other.name!r} both replace the {both.replace('_', ' ')}"
+                )
     return reasons

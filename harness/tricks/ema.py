@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.models.gan import GAN
 
 
-class Settings(registry.Settings):
+class AverageSettings(registry.Settings):
     """Settings of the moving average."""
 
     decay: float = Field(0.999, ge=0, lt=1, description="weight of the old average in each step")
@@ -31,8 +31,8 @@ class ExponentialMovingAverage(Trick):
     name = "ema"
     summary = "samples come from an exponential moving average of the generator's weights"
     paper = "Yazıcı et al. 2019, equation 2"
-    Settings = Settings
-    settings: Settings
+    Settings = AverageSettings
+    settings: AverageSettings
     requires = frozenset({"generator"})
     claims = frozenset({"sampler"})
 
@@ -48,10 +48,16 @@ class ExponentialMovingAverage(Trick):
         self.steps += 1
         decay = min(self.settings.decay, self.steps / (self.steps + 9))
         with torch.no_grad():
-            averaged, current = list(self.average.parameters()), list(game.generator.parameters())
+            averaged = [tensor.data for tensor in self.average.parameters()]
+            current = [tensor.data for tensor in game.generator.parameters()]
             torch._foreach_lerp_(averaged, current, 1 - decay)
+            # The running statistics of batch normalisation belong to the weights that they were taken under, and
+            # are averaged like them; counters are copied.
             for mean, buffer in zip(self.average.buffers(), game.generator.buffers(), strict=True):
-                mean.copy_(buffer)
+                if mean.is_floating_point():
+                    mean.lerp_(buffer, 1 - decay)
+                else:
+                    mean.copy_(buffer)
 
     def sampler(self, game: GAN) -> torch.nn.Module:
         return self.average

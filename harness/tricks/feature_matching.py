@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.models.gan import GAN, Seen
 
 
-class Settings(registry.Settings):
+class FeatureMatchingSettings(registry.Settings):
     """Settings of feature matching."""
 
     weight: float = Field(1.0, gt=0, le=1e4, description="factor of the loss")
@@ -29,15 +29,18 @@ class FeatureMatching(Trick):
     """The generator's loss is the squared distance of the batch means of the features."""
 
     name = "feature_matching"
-    summary = "the generator matches batch means of discriminator features instead of fooling the discriminator"
+    summary = (
+        "the generator matches batch means of discriminator features instead of fooling the discriminator"
+    )
     paper = "Salimans et al. 2016, section 3.1"
-    Settings = Settings
-    settings: Settings
+    Settings = FeatureMatchingSettings
+    settings: FeatureMatchingSettings
     requires = frozenset({"discriminator_features"})
     claims = frozenset({"generator_loss"})
 
     def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
-        return self.settings.weight * feature_distance(real.scores.features.detach(), fake.scores.features)
+        distance = feature_distance(real.scores.features.detach(), fake.scores.features)
+        return self.settings.weight * distance
 
 
 def feature_distance(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:

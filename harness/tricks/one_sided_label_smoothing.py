@@ -14,7 +14,7 @@ from harness.objectives import Targets
 from harness.tricks.base import Trick
 
 
-class Settings(registry.Settings):
+class SmoothingSettings(registry.Settings):
     """Settings of one-sided label smoothing."""
 
     target: float = Field(0.9, gt=0.5, lt=1, description="the discriminator's target for real images (α)")
@@ -26,8 +26,8 @@ class OneSidedLabelSmoothing(Trick):
     name = "one_sided_label_smoothing"
     summary = "target .9 instead of 1 for real images only"
     paper = "Salimans et al. 2016, section 3.4"
-    Settings = Settings
-    settings: Settings
+    Settings = SmoothingSettings
+    settings: SmoothingSettings
     requires = frozenset({"targets"})
 
     def targets(self, targets: Targets) -> Targets:

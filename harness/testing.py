@@ -1,0 +1,294 @@
+"""The contracts of models, tricks, metrics and data sets, as tests that a plug-in's author can run.
+
+In a test module of your own:
+
+    from harness.testing import TrickContract
+
+    class TestMyTrick(TrickContract):
+        names = ["my_trick"]
+
+Left as they are, the contracts run over everything that is registered. They need pytest (``gan-harness[test]``).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+import torch
+
+from harness import registry
+from harness.data.base import Labelled, Shape
+from harness.metrics.images import Images, Reference, from_uint8
+from harness.models.base import Compute, Model
+from harness.tricks.base import Trick, refusals
+
+if TYPE_CHECKING:
+    from harness.registry import Choice
+
+SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3))
+"""Data shapes that models are tried on, those that they do not refuse."""
+
+BATCH = 8
+
+
+class Contract:
+    """Parametrises ``name`` over everything registered of a kind, or over ``names``."""
+
+    kind: ClassVar[str]
+    names: ClassVar[list[str] | None] = None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", registry.names(self.kind) if self.names is None else self.names)
+
+
+def build(
+    model: str | dict[str, Any] | Choice, shape: Shape = SHAPES[0], tricks: Any = (), seed: int = 0
+) -> Model:
+    """A model on the CPU, in float32, before its first step."""
+    choice = registry.choose("models", model)
+    made: list[Trick] = [t.plugin(t.settings) for t in (registry.choose("tricks", trick) for trick in tricks)]
+    compute = Compute(torch.device("cpu"), torch.float32)
+    torch.manual_seed(seed)
+    built: Model = choice.plugin(
+        choice.settings, shape, made, compute, seed, torch.Generator().manual_seed(seed)
+    )
+    return built
+
+
+def train(model: Model, steps: int, seed: int = 0) -> list[dict[str, float]]:
+    """Train on random images that depend on the seed and the number of the step; the scalars of every step."""
+    rng, scalars = torch.Generator().manual_seed(seed), []
+    channels, height, width, classes = model.shape
+    for _ in range(steps):
+        n = BATCH * model.batches_per_step
+        pixels = torch.randint(0, 256, (n, channels, height, width), generator=rng, dtype=torch.uint8)
+        labels = torch.randint(0, classes, (n,), generator=rng)
+        named = model.step(Labelled(from_uint8(pixels), labels))
+        scalars.append({name: float(value) for name, value in named.items()})
+    return scalars
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two nests of containers, tensors and plain values are equal, tensors bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(equal(one[k], other[k]) for k in one)
+        )
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(equal(a, b) for a, b in zip(one, other, strict=True))
+    return bool(one == other)
+
+
+def check_continues(make: Any) -> None:
+    """A state that was saved, written out, and taken up by a new object leads to the very same training."""
+    whole = make()
+    train(whole, 2, seed=1)
+    state = copy.deepcopy(whole.state_dict())
+    rng, cpu = whole.rng.get_state(), torch.get_rng_state()
+    train(whole, 2, seed=2)
+    resumed = make()
+    resumed.load_state_dict(state)
+    resumed.rng.set_state(rng)
+    torch.set_rng_state(cpu)
+    train(resumed, 2, seed=2)
+    assert equal(whole.state_dict(), resumed.state_dict())
+
+
+class ModelContract(Contract):
+    """What the loop relies on in every model."""
+
+    kind = "models"
+
+    def test_says_what_it_is(self, name: str) -> None:
+        entry = registry.find(self.kind, name)
+        assert entry.summary
+        assert entry.paper
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_trains_and_samples_on_every_shape_that_it_claims(self, name: str, shape: Shape) -> None:
+        choice = registry.choose(self.kind, name)
+        if choice.plugin.refusal(choice.settings, shape) is not None:
+            pytest.skip(f"{name} refuses {shape}")
+        model = build(name, shape)
+        assert all(math.isfinite(value) for scalars in train(model, 2) for value in scalars.values())
+        images = model.sample(5, torch.Generator().manual_seed(0))
+        assert images.shape == (5, shape.channels, shape.height, shape.width)
+        assert images.abs().max() <= 1
+
+    def test_a_step_moves_every_weight(self, name: str) -> None:
+        model = build(name)
+        before = copy.deepcopy(model.state_dict())
+        train(model, 2)
+        after = model.state_dict()
+        moved = _moved(before, after)
+        assert moved, "no weight moved"
+        assert all(moved.values()), [path for path, changed in moved.items() if not changed]
+
+    def test_equal_seeds_start_equal_and_others_do_not(self, name: str) -> None:
+        assert equal(build(name, seed=3).state_dict(), build(name, seed=3).state_dict())
+        assert not equal(build(name, seed=3).state_dict(), build(name, seed=4).state_dict())
+
+    def test_sampling_depends_on_its_generator_alone_and_disturbs_nothing(self, name: str) -> None:
+        model = build(name)
+        train(model, 1)
+        before = copy.deepcopy(model.state_dict()), model.rng.get_state(), torch.get_rng_state()
+        one, same, other = (model.sample(4, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+        assert torch.equal(one, same)
+        assert not torch.equal(one, other)
+        assert equal(before, (model.state_dict(), model.rng.get_state(), torch.get_rng_state()))
+
+    def test_a_batch_of_samples_is_the_same_in_parts(self, name: str) -> None:
+        model = build(name)
+        train(model, 2)
+        rng = torch.Generator().manual_seed(0)
+        parts = torch.cat([model.sample(16, rng), model.sample(16, rng)])
+        whole = model.sample(32, torch.Generator().manual_seed(0))
+        assert torch.allclose(parts, whole, atol=1e-5), "an image depends on those sampled beside it"
+
+    def test_goes_on_from_its_state_as_if_nothing_had_been(self, name: str) -> None:
+        check_continues(lambda: build(name))
+
+
+def _moved(before: Any, after: Any, path: str = "") -> dict[str, bool]:
+    """Path -> whether it changed, for every weight and bias in a state (not the optimisers')."""
+    found: dict[str, bool] = {}
+    for key, value in before.items() if isinstance(before, dict) else ():
+        here = f"{path}/{key}"
+        if "optimiser" in here:
+            continue
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            found[here] = not torch.equal(value, after[key])
+        else:
+            found |= _moved(value, after[key], here)
+    return found
+
+
+class TrickContract(Contract):
+    """What the game relies on in every trick. It is tried on the first model that can take it."""
+
+    kind = "tricks"
+    candidates: ClassVar[list[str]] = ["gan", "dcgan"]
+
+    def game(self, name: str) -> str:
+        """A model that the trick can be applied to."""
+        trick = registry.choose(self.kind, name)
+        for model in self.candidates:
+            if not refusals(registry.choose("models", model), (trick,)):
+                return model
+        raise AssertionError(f"{name} can be applied to none of {self.candidates}")
+
+    def test_says_what_it_is(self, name: str) -> None:
+        entry = registry.find(self.kind, name)
+        assert entry.summary
+        assert entry.paper
+
+    def test_what_it_requires_and_conflicts_with_exists(self, name: str) -> None:
+        trick = registry.choose(self.kind, name).plugin
+        offered = set().union(
+            *(
+                choice.plugin.capabilities(choice.settings)
+                for choice in (registry.choose("models", model) for model in registry.names("models"))
+            )
+        )
+        assert trick.requires <= offered
+        assert trick.conflicts <= offered | set(registry.names("tricks"))
+
+    def test_changes_something(self, name: str) -> None:
+        model = self.game(name)
+        plain, tricked = build(model), build(model, tricks=[name])
+        samples = []
+        for game in (plain, tricked):
+            train(game, 3)
+            samples.append(game.sample(4, torch.Generator().manual_seed(0)))
+        assert not torch.equal(*samples)
+
+    def test_trains_to_finite_numbers(self, name: str) -> None:
+        game = build(self.game(name), tricks=[name])
+        assert all(math.isfinite(value) for scalars in train(game, 3) for value in scalars.values())
+        assert game.sample(4, torch.Generator().manual_seed(0)).isfinite().all()
+
+    def test_goes_on_from_its_state_as_if_nothing_had_been(self, name: str) -> None:
+        check_continues(lambda: build(self.game(name), tricks=[name]))
+
+
+class MetricContract(Contract):
+    """What evaluation relies on in every metric. It is tried on real digits and on noise."""
+
+    kind = "metrics"
+
+    def test_says_what_it_is(self, name: str) -> None:
+        entry = registry.find(self.kind, name)
+        assert entry.summary
+        assert entry.plugin is not None
+        assert all(value.label and value.summary for value in entry.plugin.values.values())
+
+    def test_gives_the_numbers_that_it_declares(self, name: str) -> None:
+        metric, samples, reference = self.case(name)
+        values = metric.compute(samples, reference)
+        assert values.keys() == metric.values.keys()
+        assert all(math.isfinite(value) for value in values.values()), values
+        assert isinstance(metric.protocol(samples, reference), dict)
+
+    def test_real_digits_score_better_than_noise(self, name: str) -> None:
+        metric, real, reference = self.case(name)
+        noise = torch.randint(0, 256, real.pixels.shape, generator=torch.Generator().manual_seed(0)).to(
+            torch.uint8
+        )
+        bad = metric.compute(Images(noise, real.extractor, real.judge), reference)
+        good = metric.compute(real, reference)
+        for column, value in metric.values.items():
+            if value.better == "lower":
+                assert good[column] < bad[column], column
+            else:
+                assert good[column] > bad[column], column
+
+    def test_twice_the_same_and_random_state_untouched(self, name: str) -> None:
+        metric, samples, reference = self.case(name)
+        before = torch.get_rng_state()
+        assert metric.compute(samples, reference) == metric.compute(samples, reference)
+        assert torch.equal(before, torch.get_rng_state())
+
+    @staticmethod
+    def case(name: str) -> tuple[Any, Images, Reference]:
+        """The metric, real digits as samples, other real digits as the reference."""
+        from harness import judge
+
+        choice = registry.choose("metrics", name)
+        digits = registry.choose("data", "digits")
+        data = digits.plugin(digits.settings)
+        training, test = data.load("train"), data.load("test")
+        arbiter = judge.load("mnist", "cpu")
+        samples = Images(training.images[:600], arbiter, arbiter)
+        reference = Reference(test.images, arbiter, arbiter, training.labels)
+        return choice.plugin(choice.settings), samples, reference
+
+
+class DataContract(Contract):
+    """What the harness relies on in every data set that is on this machine."""
+
+    kind = "data"
+
+    def test_is_what_it_says(self, name: str) -> None:
+        choice = registry.choose(self.kind, name)
+        data = choice.plugin(choice.settings)
+        if not data.present():
+            pytest.skip(f"{name} is not on this machine")
+        shape, digest = data.shape, data.digest()
+        assert len(digest) == 64
+        for split in ("train", "test"):
+            images, labels = data.load(split)
+            assert images.dtype == torch.uint8
+            assert images.shape == (data.sizes[split], *shape[:3])
+            assert labels.dtype == torch.int64
+            assert labels.shape == (data.sizes[split],)
+            assert set(labels.unique().tolist()) == set(range(shape.classes))
+        again = data.load("train")
+        assert torch.equal(data.load("train").images, again.images)

@@ -1,0 +1,59 @@
+"""Checks of this project: `nox -s tests` is the one that must pass; `nox --list` shows them all.
+
+Sessions run with the interpreter that runs nox; `nox -s tests --force-python 3.12` picks another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+from nox.virtualenv import PassthroughEnv
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "uv|virtualenv"  # uv installs torch much faster, where it is there
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install the harness as it lies here; nothing under --no-venv, where the interpreter has what it needs."""
+    if not isinstance(session.virtualenv, PassthroughEnv):
+        session.install("-e", f".[{','.join(extras)}]" if extras else ".", "-c", "constraints.txt")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite; tests that need MNIST run where HARNESS_DATA is set. Arguments go to pytest."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """The tests that need a CUDA device. With --no-venv it uses an interpreter that has torch already."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs, env={"HARNESS_REQUIRE_GPU": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and common mistakes."""
+    session.install("ruff>=0.8", "-c", "constraints.txt")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types of the whole package, strictly."""
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def smoke(session: nox.Session) -> None:
+    """Two steps of every arm of every suite whose data is on this machine."""
+    install(session)
+    folder = session.create_tmp()
+    for suite in sorted(Path("suites").glob("*.yaml")):
+        session.run("harness", "run", str(suite), "--smoke", "--results", folder, success_codes=[0])

@@ -1,0 +1,86 @@
+"""The real command line on throw-away suites, for the tests."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+HARNESS = [sys.executable, "-m", "harness"]
+
+# Small enough for a trial to take about a second, on real digits with the real judges.
+SUITE: dict[str, Any] = {
+    "suite": "tiny",
+    "question": "Does it work?",
+    "data": "digits",
+    "train": {"steps": 20, "batch_size": 16, "precision": "float32"},
+    "seeds": 2,
+    "base": {"model": {"name": "gan", "architecture": {"name": "fully_connected", "width": 32}}},
+    "matrix": {"tricks": [[], ["ema"]]},
+    "evaluate": {"samples": 100, "metrics": ["fid", "mode_coverage"]},
+    "run": {"snapshots": 2, "curve_points": 10},
+    "compare": {"baseline": {"tricks": []}, "metric": "fid"},
+}
+
+
+@dataclass
+class Workspace:
+    """A folder with suites and a results folder."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def suite(self, name: str = "tiny", **changes: Any) -> Path:
+        """Write a suite: the small one with other sections."""
+        path = self.folder / f"{name}.yaml"
+        path.write_text(json.dumps(SUITE | {"suite": name} | changes, indent=1))  # JSON is YAML
+        return path
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        environment = os.environ | {"HARNESS_RESULTS": str(self.results)} | self.environment
+        return subprocess.Popen(
+            [*HARNESS, *map(str, words)],
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def run(self, *words: str | Path, code: int = 0) -> str:
+        """Run a command to its end, and return what it printed."""
+        process = self.start(*words)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == code, output
+        assert "Traceback" not in output, output
+        return output
+
+    def table(
+        self, suite: str = "tiny", name: str = "trials", results: Path | None = None
+    ) -> list[dict[str, str]]:
+        """A CSV of the suite's folder, a dict a row."""
+        with ((results or self.results) / suite / f"{name}.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    def plan(self, suite: Path, *words: str) -> dict[str, Any]:
+        """What `harness plan --json` says."""
+        value: dict[str, Any] = json.loads(self.run("plan", suite, "--json", *words))
+        return value
+
+
+def numbers(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+    """(arm, seed) -> the columns that must come out the same whenever a trial is trained."""
+    varying = {"seconds_train", "seconds_evaluate", "mlflow_run_id"}
+    return {(r["arm"], r["seed"]): {k: v for k, v in r.items() if k not in varying} for r in rows}

@@ -1,0 +1,98 @@
+"""Mode coverage: canaries on real digits, and its arithmetic by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from harness import judge, registry
+from harness.data.base import Labelled
+from harness.metrics.coverage import divergence
+from harness.metrics.images import Images, Reference
+
+ARBITER = judge.load("mnist", "cpu")
+
+
+def load(name: str, split: str) -> Labelled:
+    choice = registry.choose("data", name)
+    return choice.plugin(choice.settings).load(split)
+
+
+@pytest.fixture(scope="module", params=["digits", pytest.param("mnist", marks=pytest.mark.mnist)])
+def data(request: pytest.FixtureRequest) -> tuple[Labelled, Reference]:
+    """Real images to play the samples, and the reference."""
+    training, test = load(request.param, "train"), load(request.param, "test")
+    return test, Reference(test.images, ARBITER, ARBITER, training.labels)
+
+
+def measure(pixels: torch.Tensor, reference: Reference) -> dict[str, float]:
+    choice = registry.choose("metrics", "mode_coverage")
+    values: dict[str, float] = choice.plugin(choice.settings).compute(
+        Images(pixels, ARBITER, ARBITER), reference
+    )
+    return values
+
+
+def test_ten_classes_give_ten(data: tuple[Labelled, Reference]) -> None:
+    real, reference = data
+    values = measure(real.images, reference)
+    assert values["covered_classes"] == 10
+    assert values["effective_classes"] == pytest.approx(10, abs=0.1)
+    assert values["kl_to_train"] < 0.01
+    assert values["no_digit"] <= 0.02
+
+
+def test_seven_classes_give_seven(data: tuple[Labelled, Reference]) -> None:
+    real, reference = data
+    values = measure(real.images[real.labels >= 3], reference)
+    assert values["covered_classes"] == 7
+    assert values["effective_classes"] == pytest.approx(7, abs=0.2)
+    assert values["kl_to_train"] == pytest.approx(math.log(10 / 7), abs=0.06)
+
+
+def test_one_image_repeated_gives_one(data: tuple[Labelled, Reference]) -> None:
+    real, reference = data
+    accepted = Images(real.images[:20], ARBITER, ARBITER).confidence.argmax()
+    values = measure(real.images[accepted].repeat(300, 1, 1, 1), reference)
+    assert values["covered_classes"] == 1
+    assert values["effective_classes"] == pytest.approx(1)
+    assert values["no_digit"] == 0
+
+
+def test_noise_covers_nothing_and_is_no_digit(data: tuple[Labelled, Reference]) -> None:
+    noise = torch.randint(0, 256, (1000, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(
+        torch.uint8
+    )
+    values = measure(noise, data[1])
+    assert values["covered_classes"] == 0
+    assert values["no_digit"] >= 0.99
+
+
+def test_a_class_below_the_share_is_not_covered(data: tuple[Labelled, Reference]) -> None:
+    # Four nines among a thousand zeros are .4 %: fewer than the share of .5 %, whatever their confidence.
+    real, reference = data
+    sure = Images(real.images, ARBITER, ARBITER).confidence > 0.9
+    zeros, nines = (real.images[(real.labels == label) & sure] for label in (0, 9))
+    few = torch.cat([zeros.repeat(100, 1, 1, 1)[:996], nines[:4]])
+    assert measure(few, reference)["covered_classes"] == 1
+    more = torch.cat([zeros.repeat(100, 1, 1, 1)[:985], nines[:15]])
+    assert measure(more, reference)["covered_classes"] == 2
+
+
+def test_divergence_by_hand() -> None:
+    shares = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
+    reference = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
+    assert divergence(shares, reference) == pytest.approx(0.5 * math.log(2))
+    # Nothing accepted: the worst that could be, everything on the rarest class.
+    assert divergence(torch.zeros(3, dtype=torch.float64), reference) == pytest.approx(math.log(4))
+
+
+def test_the_histogram_holds_every_sample_once(data: tuple[Labelled, Reference]) -> None:
+    choice = registry.choose("metrics", "mode_coverage")
+    metric, images = choice.plugin(choice.settings), Images(data[0].images, ARBITER, ARBITER)
+    bars = metric.histograms(images, data[1])["classes"]
+    assert bars["bins"] == [*map(str, range(10)), "no digit"]
+    assert sum(bars["samples"]) == pytest.approx(1)
+    assert sum(bars["reference"]) == pytest.approx(1)

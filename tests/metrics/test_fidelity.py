@@ -1,0 +1,142 @@
+"""Every value equals what torch-fidelity itself computes on the same images with the same features."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_fidelity import FeatureExtractorBase, calculate_metrics, register_feature_extractor
+
+from harness import judge, registry
+from harness.metrics.images import Images, Reference, from_uint8, to_uint8
+
+ARBITER = judge.load("mnist", "cpu")
+
+
+class JudgeExtractor(FeatureExtractorBase):
+    """The feature judge in the form that torch-fidelity takes."""
+
+    def __init__(
+        self, name: str, features_list: list[str], feature_extractor_weights_path: None = None, **_: object
+    ):
+        super().__init__(name, features_list)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return "features", "logits"
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "logits" if metric == "isc" else "features"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = dict(zip(("features", "logits"), ARBITER.features(images), strict=True))
+        return tuple(found[name] for name in self.features_list)
+
+
+register_feature_extractor("harness-test-judge", JudgeExtractor)
+
+
+class Pixels(torch.utils.data.Dataset):
+    def __init__(self, pixels: torch.Tensor) -> None:
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self.pixels[i]
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[Images, Reference]:
+    """Half real and half spoilt digits as samples, other digits as the reference."""
+    choice = registry.choose("data", "digits")
+    data = choice.plugin(choice.settings)
+    training, test = data.load("train"), data.load("test")
+    samples = training.images[:400].clone()
+    samples[::2] = samples[::2].roll(7, dims=3)
+    reference = Reference(test.images[:500], ARBITER, ARBITER, training.labels)
+    return Images(samples, ARBITER, ARBITER), reference
+
+
+@pytest.fixture(scope="module")
+def theirs(images: tuple[Images, Reference]) -> dict[str, float]:
+    samples, reference = images
+    found: dict[str, float] = calculate_metrics(
+        input1=Pixels(samples.pixels),
+        input2=Pixels(reference.pixels),
+        cuda=False,
+        isc=True,
+        fid=True,
+        kid=True,
+        prc=True,
+        kid_subset_size=300,
+        feature_extractor="harness-test-judge",
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("metric", "settings", "column", "key"),
+    [
+        ("fid", {}, "fid", "frechet_inception_distance"),
+        ("inception_score", {}, "inception_score", "inception_score_mean"),
+        ("kid", {"subset_size": 300}, "kid", "kernel_inception_distance_mean"),
+        ("precision_recall", {}, "precision", "precision"),
+        ("precision_recall", {}, "recall", "recall"),
+    ],
+)
+def test_equals_calculate_metrics(
+    images: tuple[Images, Reference],
+    theirs: dict[str, float],
+    metric: str,
+    settings: dict[str, int],
+    column: str,
+    key: str,
+) -> None:
+    choice = registry.choose("metrics", {"name": metric} | settings)
+    ours = choice.plugin(choice.settings).compute(*images)[column]
+    # The two extract features in batches of different sizes, which moves float32 sums in the last digits.
+    assert ours == pytest.approx(theirs[key], rel=1e-4)
+
+
+def test_fid_of_two_gaussians_by_hand() -> None:
+    # N(0, I) against N((3, 4), 4 I) in two dimensions: 25 + tr(I + 4 I − 2 · 2 I) = 27
+    rng = torch.Generator().manual_seed(0)
+    one = torch.randn(200_000, 2, generator=rng)
+    other = 2 * torch.randn(200_000, 2, generator=rng) + torch.tensor([3.0, 4.0])
+
+    class Known:
+        def __init__(self, features: torch.Tensor) -> None:
+            self.features = features
+
+    choice = registry.choose("metrics", "fid")
+    value = choice.plugin(choice.settings).compute(Known(one), Known(other))["fid"]
+    assert value == pytest.approx(27, rel=0.01)
+
+
+def test_the_inception_score_of_perfect_and_of_collapsed_samples() -> None:
+    class Known:
+        def __init__(self, logits: torch.Tensor) -> None:
+            self.logits = logits
+
+    choice = registry.choose("metrics", "inception_score")
+    metric = choice.plugin(choice.settings)
+    sure = 100 * torch.eye(10).repeat(100, 1)
+    # Ten classes in equal shares, each beyond doubt: 10. Split ten ways the shares are only nearly equal.
+    assert metric.compute(Known(sure), None)["inception_score"] == pytest.approx(10, abs=0.5)
+    assert metric.compute(Known(sure[:1].repeat(1000, 1)), None)["inception_score"] == pytest.approx(1)
+
+
+def test_pixels_are_clipped_and_rounded() -> None:
+    images = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])
+    assert to_uint8(images).tolist() == [0, 0, 128, 255, 255]
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(from_uint8(every)), every)

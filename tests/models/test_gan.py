@@ -1,0 +1,96 @@
+"""The adversarial game: who learns what, when, and how often."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import ValidationError
+import pytest
+
+from harness import registry
+from harness.data.base import Labelled
+from harness.metrics.images import from_uint8
+from harness.testing import SHAPES, build, equal, train
+
+SMALL = {"name": "gan", "architecture": {"width": 32}}
+
+
+def batch(n: int) -> Labelled:
+    pixels = torch.randint(
+        0, 256, (n, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    return Labelled(from_uint8(pixels), torch.zeros(n, dtype=torch.long))
+
+
+def test_k_discriminator_steps_use_k_fresh_batches() -> None:
+    game = build(SMALL | {"discriminator_steps": 3})
+    assert game.batches_per_step == 3
+    seen: list[torch.Tensor] = []
+    original = game._discriminator_step
+    game._discriminator_step = lambda real: (seen.append(real), original(real))[1]  # type: ignore[method-assign]
+    images = batch(12)
+    game.step(images)
+    assert [len(part) for part in seen] == [4, 4, 4]
+    assert torch.equal(torch.cat(seen), images.images)
+    steps = {int(s["step"]) for s in game.discriminator_optimiser.state_dict()["state"].values()}
+    assert steps == {3}
+    assert {int(s["step"]) for s in game.generator_optimiser.state_dict()["state"].values()} == {1}
+
+
+def test_each_player_s_step_leaves_the_other_alone() -> None:
+    game = build(SMALL)
+    generator = {k: v.clone() for k, v in game.generator.state_dict().items()}
+    game._discriminator_step(batch(8).images)
+    assert equal(dict(game.generator.state_dict()), generator)
+    discriminator = {k: v.clone() for k, v in game.discriminator.state_dict().items()}
+    game._generator_step(batch(8).images)
+    assert equal(dict(game.discriminator.state_dict()), discriminator)
+    assert not equal(dict(game.generator.state_dict()), generator)
+    assert all(p.requires_grad for p in game.discriminator.parameters())
+
+
+def test_the_objective_changes_the_generator_s_step_alone() -> None:
+    # Built right before it is trained: building sets torch's random state, from which dropout draws.
+    first, second = (train(build(SMALL | {"objective": name}), 1)[0] for name in ("non_saturating", "minimax"))
+    assert first["discriminator_loss"] == second["discriminator_loss"]
+    assert first["generator_loss"] > 0 > second["generator_loss"]
+
+
+def test_arms_with_the_same_generator_start_from_the_same_weights() -> None:
+    plain, other = build("dcgan"), build({"name": "dcgan", "architecture": {"discriminator_norm": False}})
+    assert equal(dict(plain.generator.state_dict()), dict(other.generator.state_dict()))
+
+
+def test_the_discriminator_learns_to_tell_real_from_fake() -> None:
+    # Against a generator that stands still, D must win: the game's simplest half.
+    game = build(SMALL | {"discriminator_rate": 1e-3})
+    real = batch(64).images
+    scalars = [game._discriminator_step(real) for _ in range(60)][-1]
+    assert scalars["d_real"] > 0.9
+    assert scalars["d_fake"] < 0.1
+
+
+def test_dcgan_refuses_what_it_cannot_serve() -> None:
+    choice = registry.choose("models", "dcgan")
+    assert "square" in choice.plugin.refusal(choice.settings, SHAPES[3])
+    assert choice.plugin.refusal(choice.settings, SHAPES[0]) is None
+
+
+def test_a_preset_is_a_table_of_settings() -> None:
+    written_out = registry.choose(
+        "models",
+        {"name": "gan", "architecture": "dcgan"}
+        | {k: v for k, v in _preset("dcgan").items() if k != "architecture"},
+    )
+    assert registry.choose("models", "dcgan").canonical() == written_out.canonical()
+
+
+def _preset(name: str) -> dict[str, object]:
+    return dict(registry.find("models", name).settings)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"objective": "non_saturatin"}, {"latent": 0}, {"beta1": 1.0}, {"depth": 3}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises((ValidationError, registry.ChoiceError)):
+        registry.choose("models", {"name": "gan"} | wrong)

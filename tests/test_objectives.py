@@ -1,0 +1,69 @@
+"""Objectives on toy logits, against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from harness.objectives import OBJECTIVES, Targets, cross_entropy, minimax, non_saturating
+
+# Logits whose sigmoids are 3/4 and 1/4.
+HIGH, LOW = math.log(3), -math.log(3)
+
+
+def logits(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def test_cross_entropy() -> None:
+    # D(x) = 3/4 and 1/4 on two real images, D(G(z)) = 1/4 on a fake one:
+    # −[ln ¾ + ln ¼]/2 − ln(1 − ¼)
+    expected = -(math.log(0.75) + math.log(0.25)) / 2 - math.log(0.75)
+    assert float(cross_entropy(logits(HIGH, LOW), logits(LOW), Targets())) == pytest.approx(expected)
+
+
+def test_cross_entropy_with_a_smooth_target_on_one_side() -> None:
+    # real target .9 at D = ¾: −.9 ln ¾ − .1 ln ¼; fake target 0 at D = ¼: −ln ¾
+    expected = -0.9 * math.log(0.75) - 0.1 * math.log(0.25) - math.log(0.75)
+    assert float(cross_entropy(logits(HIGH), logits(LOW), Targets(real=0.9))) == pytest.approx(expected)
+
+
+def test_the_smoothed_discriminator_is_best_at_the_target() -> None:
+    # With p_data = p_model the optimum is D = α / 2: the derivative vanishes there.
+    alpha = 0.9
+    logit = logits(math.log((alpha / 2) / (1 - alpha / 2))).requires_grad_()
+    cross_entropy(logit, logit, Targets(real=alpha)).backward()
+    assert logit.grad is not None
+    assert float(logit.grad) == pytest.approx(0, abs=1e-12)
+
+
+def test_minimax() -> None:
+    # mean of ln(1 − ¼) and ln(1 − ¾)
+    assert float(minimax(logits(LOW, HIGH))) == pytest.approx((math.log(0.75) + math.log(0.25)) / 2)
+
+
+def test_non_saturating() -> None:
+    # −mean of ln ¼ and ln ¾
+    assert float(non_saturating(logits(LOW, HIGH))) == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2)
+
+
+def test_gradients_where_the_discriminator_is_sure() -> None:
+    # At D(G(z)) ≈ 0 the minimax gradient −D vanishes, the non-saturating one D − 1 does not: that is its point.
+    for loss, expected in ((minimax, 0.0), (non_saturating, -1.0)):
+        logit = logits(-30.0).requires_grad_()
+        loss(logit).backward()
+        assert logit.grad is not None
+        assert float(logit.grad) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_extreme_logits_stay_finite(name: str, size: float) -> None:
+    objective = OBJECTIVES[name]
+    assert objective.paper
+    assert objective.equation
+    real, fake = logits(size), logits(-size)
+    assert objective.discriminator(real, fake, Targets()).isfinite()
+    assert objective.generator(fake).isfinite()

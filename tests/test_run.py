@@ -1,0 +1,200 @@
+"""`harness run` from the suite file to the tables, with real processes, SQLite files and MLflow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from harness_cli import SUITE, Workspace, numbers
+from mlflow import MlflowClient
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace whose small suite has been run."""
+    workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    workspace.run("run", workspace.suite(), "--workers", "2")
+    return workspace
+
+
+def client(workspace: Workspace) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{workspace.results / 'mlflow.db'}")
+
+
+def trial_runs(workspace: Workspace, suite: str = "tiny") -> list:
+    store = client(workspace)
+    experiment = store.get_experiment_by_name(suite)
+    return store.search_runs([experiment.experiment_id], "tags.role = 'trial'")
+
+
+def test_every_trial_is_in_the_table(finished: Workspace) -> None:
+    rows = finished.table()
+    assert [(r["arm"], r["seed"], r["state"]) for r in rows] == [
+        ("gan", "0", "done"), ("gan", "1", "done"), ("gan + ema", "0", "done"), ("gan + ema", "1", "done"),
+    ]  # fmt: skip
+    assert list(rows[0]) == [
+        "key", "arm", "model", "tricks", "data", "seed", "state", "reason", "seconds_train", "seconds_evaluate",
+        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "mlflow_run_id",
+    ]  # fmt: skip
+
+
+def test_mlflow_holds_the_same_numbers_as_the_table(finished: Workspace) -> None:
+    runs = {run.info.run_id: run for run in trial_runs(finished)}
+    for row in finished.table():
+        run = runs[row["mlflow_run_id"]]
+        assert run.info.status == "FINISHED"
+        for column in ("fid", "covered_classes", "no_digit", "seconds_train"):
+            assert run.data.metrics[column] == float(row[column])
+        for tag in ("key", "arm", "model", "tricks", "seed", "data"):
+            assert run.data.tags[tag] == row[tag]
+        assert {"suite", "git_commit", "device", "environment", "mlflow.parentRunId"} <= run.data.tags.keys()
+        assert run.data.params["train.steps"] == "20"
+
+
+def test_mlflow_holds_curves_and_files(finished: Workspace) -> None:
+    store, run = client(finished), trial_runs(finished)[0]
+    points = store.get_metric_history(run.info.run_id, "train/discriminator_loss")
+    assert [point.step for point in points] == list(range(2, 21, 2))
+    files = {f.path for f in store.list_artifacts(run.info.run_id)}
+    assert files == {
+        "config.json", "floors.json", "generator.safetensors", "histograms.json", "protocol.json", "samples",
+    }  # fmt: skip
+    samples = {f.path for f in store.list_artifacts(run.info.run_id, "samples")}
+    assert samples == {"samples/step-000000.png", "samples/step-000020.png", "samples/final.png"}
+
+
+def test_nothing_is_left_behind(finished: Workspace) -> None:
+    left = [p for p in (finished.results / "work").iterdir() if not p.name.endswith(".log")]
+    assert left == []
+    assert not list(finished.results.rglob("*.tmp"))
+
+
+def test_the_plan_shows_what_is_done(finished: Workspace) -> None:
+    plan = finished.plan(finished.folder / "tiny.yaml")
+    assert {trial["state"] for trial in plan["trials"]} == {"done"}
+    assert {trial["key"] for trial in plan["trials"]} == {row["key"] for row in finished.table()}
+    more = finished.plan(finished.folder / "tiny.yaml", "--set", "seeds=3")
+    assert [t["state"] for t in more["trials"]].count("to do") == 2
+
+
+def test_a_second_run_trains_nothing_and_more_seeds_only_the_difference(finished: Workspace) -> None:
+    before = finished.table()
+    suite = finished.suite()
+    assert "4 trials, 4 done before" in finished.run("run", suite)
+    assert finished.table() == before
+    assert "6 trials, 4 done before" in finished.run("run", suite, "--set", "seeds=3")
+    after = finished.table()
+    assert len(after) == 6
+    assert [row for row in after if row["seed"] != "2"] == before
+    assert len(trial_runs(finished)) == 6
+
+
+def test_a_cell_in_two_suites_is_trained_once(finished: Workspace) -> None:
+    other = finished.suite("other", matrix={"tricks": [[], ["one_sided_label_smoothing"]]})
+    assert "4 trials, 2 done before" in finished.run("run", other)
+    shared = [row for row in finished.table("other") if row["arm"] == "gan"]
+    assert shared == [row for row in finished.table() if row["arm"] == "gan"][:2]
+
+
+def test_the_report_shows_the_table_s_numbers(finished: Workspace) -> None:
+    output = finished.run("report", finished.suite())
+    page = (finished.results / "tiny" / "report.html").read_text()
+    board = finished.table(name="leaderboard")
+    assert {row["arm"] for row in board} == {"gan", "gan + ema"}
+    for row in board:
+        shown = f"{float(row['fid_mean']):.2f}"
+        assert shown in page
+        assert shown in output
+    assert "Does it work?" in page
+
+
+def test_smoke_runs_every_arm_in_a_store_of_its_own(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    output = workspace.run("run", workspace.suite(), "--smoke")
+    assert "2 trials, 0 done before" in output
+    assert not (workspace.results / "mlflow.db").exists()
+    assert {row["state"] for row in workspace.table(results=workspace.results / "smoke")} == {"done"}
+
+
+def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    search = {
+        "sampler": "random",
+        "n_trials": 3,
+        "space": {"model.generator_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
+    }
+    suite = workspace.suite("search", search=search, matrix={"tricks": [[]]})
+    workspace.run("run", suite)
+    rows = workspace.table("search")
+    assert len(rows) == 6
+    assert len({row["arm"] for row in rows}) == 3
+    import optuna
+
+    [study] = optuna.get_all_study_summaries(f"sqlite:///{workspace.results / 'optuna.db'}")
+    values = optuna.load_study(
+        study_name=study.study_name, storage=f"sqlite:///{workspace.results / 'optuna.db'}"
+    ).trials
+    for trial in values:
+        own = [float(row["fid"]) for row in rows if f"#{trial.number} " in row["arm"]]
+        assert trial.value == pytest.approx(sum(own) / 2)
+    assert "done before" in workspace.run("run", suite)
+    assert workspace.table("search") == rows
+    workspace.run("run", suite, "--set", "search.n_trials=4")
+    assert len(workspace.table("search")) == 8
+
+
+def test_the_number_of_workers_changes_no_number(finished: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.run("run", workspace.suite(), "--workers", "1")
+    ours = numbers(workspace.table())
+    theirs = numbers(finished.table())
+    assert ours == {trial: theirs[trial] for trial in ours}
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["run", "nowhere.yaml"], "no such file"),
+        (["run", "tiny.yaml", "--set", "train.stepz=3"], "did you mean 'steps'"),
+        (["run", "tiny.yaml", "--device", "tpu"], "expected auto, cpu, cuda or cuda:i"),
+        (["run", "tiny.yaml", "--device", "cuda:97"], "cuda:97"),
+        (["report", "tiny.yaml"], "holds no finished trial"),
+        (["ui"], "no store"),
+        (["data", "fetch", "mnits"], "did you mean 'mnist'"),
+        (["list", "suites"], "no folder suites/"),
+    ],
+)
+def test_a_user_s_mistake_gets_one_message_and_exit_code_2(
+    tmp_path: Path, words: list[str], fragment: str
+) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.suite()
+    output = workspace.run(*words, code=2)
+    assert fragment in output
+    assert not (workspace.results / "mlflow.db").exists()
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from harness.cli import main; "
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0; "
+        "heavy = {'torch', 'mlflow', 'optuna', 'pandas', 'numpy', 'pydantic'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_list_names_everything(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for kind, names in {
+        "models": ["gan", "dcgan"],
+        "tricks": ["ema", "feature_matching", "one_sided_label_smoothing"],
+        "metrics": ["fid", "inception_score", "kid", "mode_coverage", "precision_recall"],
+        "data": ["digits", "mnist"],
+    }.items():
+        listed = [line.split()[0] for line in workspace.run("list", kind).splitlines()]
+        assert set(names) <= set(listed)
