@@ -30,7 +30,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.driver", "harness.study", "harness.engines"),  # which trial runs where and when
         *("harness.tracking", "harness.storage"),  # write down what a trial gives, byte for byte
         # What these make of a suite is in the key itself: the settings with all defaults filled in.
-        *("harness.suite", "harness.cells", "harness.declaration", "harness.document", "harness.registry"),
+        *("harness.suite", "harness.registry"),
         *("harness.plan", "harness.fingerprint"),
         *("harness.errors", "harness.testing"),  # no result comes of either
     }

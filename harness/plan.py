@@ -17,9 +17,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.cells import Combination, Parts, disagreements, matches, resolved
-from harness.declaration import Evaluate, Train
-from harness.document import NoSuchPath, put
+from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
+from harness.suite.declaration import Evaluate, Train
+from harness.suite.document import NoSuchPath, put
+from harness import judge
 from harness.errors import HarnessError
 from harness.fingerprint import fingerprint
 from harness.registry import Choice, choose
@@ -192,15 +193,9 @@ def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
 def _identity(arm: Arm) -> list[str]:
     """All that can change the numbers of the arm's trials, but the seed."""
     data = arm.data.plugin(arm.data.settings)
-    return [_json(arm.config()), data.digest(), _judge(arm.evaluate.features), _code(arm)]
-
-
-def _judge(features: str) -> str:
-    if features == "inception":
-        return features
-    from harness import judge  # not at the top: judges stand above this file
-
-    return str(judge.digest(features)) if hasattr(judge, "digest") else "?"
+    # Metrics of coverage ask the data's own judge, wherever the features come from.
+    judges = sorted({arm.evaluate.features, data.judge or ""} - {"", "inception"})
+    return [_json(arm.config()), data.digest(), *(judge.digest(name) for name in judges), _code(arm)]
 
 
 def _code(arm: Arm) -> str:

@@ -24,7 +24,7 @@ from harness.errors import HarnessError
 from harness.trial import Intermediate
 
 if TYPE_CHECKING:
-    from harness.declaration import Categorical, FloatRange, IntRange
+    from harness.suite.declaration import Categorical, FloatRange, IntRange
     from harness.plan import Arm, Cell, Plan, Trial
     from harness.suite import Search, Suite
     from harness.trial import Outcome

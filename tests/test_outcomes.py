@@ -16,7 +16,14 @@ import time
 
 import torch
 
+from harness.data.digits import Digits
 from harness.models.gan import GAN
+
+
+class Unjudged(Digits):
+    name = "unjudged"
+    summary = "digits that no judge knows"
+    judge = None
 
 
 class Diverging(GAN):
@@ -83,7 +90,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: failing-models\nVersion: 1.0\n")
     names = ["Diverging", "BadSamples", "Raising", "Hungry", "Slow", "Crashing"]
     points = [f"{name.lower()} = failing_models:{name}" for name in names] + ["broken = broken_models:Broken"]
-    (information / "entry_points.txt").write_text("[harness.models]\n" + "\n".join(points) + "\n")
+    (information / "entry_points.txt").write_text(
+        "[harness.models]\n" + "\n".join(points) + "\n[harness.data]\nunjudged = failing_models:Unjudged\n"
+    )
     return Workspace(folder, {"PYTHONPATH": str(package)})
 
 
@@ -137,3 +146,10 @@ def test_a_broken_plug_in_is_listed_with_its_reason(workspace: Workspace) -> Non
     assert "slow" in listed
     suite = workspace.suite("names-it", base={"model": "broken"}, matrix={})
     assert "no_such_module" in workspace.run("plan", suite, code=2)
+
+
+def test_metrics_that_need_a_judge_are_refused_where_there_is_none(workspace: Workspace) -> None:
+    suite = workspace.suite("unjudged", data="unjudged")
+    output = workspace.run("plan", suite, code=2)
+    assert "mode_coverage: no judge knows the data 'unjudged'" in output
+    assert "fid" not in output

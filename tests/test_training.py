@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.data.base import Labelled
-from harness.declaration import Run, Train
+from harness.suite.declaration import Run, Train
 from harness.testing import build, equal
 from harness.training import Diverged, Hooks, Progress, Shuffled, Stopped, TimedOut, Trainer
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness import registry, storage
-from harness.declaration import Evaluate
+from harness.suite.declaration import Evaluate
 from harness.metrics.evaluation import Evaluator, NotFinite
 from harness.metrics.images import Images
 from harness.models.base import Model

@@ -16,9 +16,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness import registry
-from harness.cells import ROOTS, Cells, Combination
-from harness.declaration import Compare, Declaration, Evaluate, Range, Run, Search, Train
-from harness.document import (
+from harness.suite.cells import ROOTS, Cells, Combination
+from harness.suite.declaration import Compare, Declaration, Evaluate, Range, Run, Search, Train
+from harness.suite.document import (
     Document,
     NoSuchPath,
     NotYaml,
@@ -228,6 +228,7 @@ class _Checker:
         # Section by section, so that an error in one does not hide what is wrong with another.
         if evaluate := self._section("evaluate", Evaluate):
             self._features(evaluate.features, combinations)
+            self._judged(evaluate.metrics, combinations)
             self._columns(columns(evaluate.metrics))
         if compare := self._section("compare", Compare):
             cells.check_baseline(compare.baseline, combinations)
@@ -302,9 +303,16 @@ class _Checker:
                 if parts and parts.data.plugin.judge is None:
                     self.add(path, f"no judge knows the data {parts.data.name!r}: use auto or inception")
 
+    def _judged(self, metrics: Iterable[Choice], combinations: list[Combination]) -> None:
+        judged = [metric.name for metric in metrics if metric.plugin.needs_judge]
+        for parts in (combination.parts for combination in combinations if not combination.excluded):
+            if judged and parts and parts.data.plugin.judge is None:
+                names = ", ".join(judged)
+                self.add(("evaluate", "metrics"), f"{names}: no judge knows the data {parts.data.name!r}")
+
 
 def judge_names() -> list[str]:
     """The names of the judges that there are."""
     from harness import judge  # not at the top: judges stand above this file
 
-    return list(judge.names()) if hasattr(judge, "names") else []
+    return judge.names()

@@ -1,6 +1,6 @@
 """The sections of a suite file as pydantic models: their keys, types, defaults and what each means.
 
-What a section can check alone is checked here; what needs several sections, ``suite.py`` checks.
+What a section can check alone is checked here; what needs several sections, the package does.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from harness import registry
 from harness.data.base import DataSet
-from harness.declaration import MAX_EXCLUSIONS, Range, Train
-from harness.document import NoSuchPath, Path, put
+from harness.suite.declaration import MAX_EXCLUSIONS, Range, Train
+from harness.suite.document import NoSuchPath, Path, put
 from harness.registry import Choice, ChoiceError, choose, nearest, shown
 from harness.tricks.base import refusals
 

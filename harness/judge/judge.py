@@ -1,0 +1,94 @@
+"""A loaded judge: what it says of images. Always float32, in inference mode, without touching any random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from harness.errors import HarnessError
+from harness.judge.networks import FEATURES, CoverageNetwork, FeatureNetwork
+
+BATCH = 500
+
+
+class Judge:
+    """The feature network and the coverage network of a judge.
+
+    Attributes:
+        name: the judge's name.
+        digest: SHA-256 of its weights.
+        classes: how many classes it knows.
+        feature_dim: dimensions of its features.
+        threshold: the calibrated score from which an image is accepted as showing a class at all.
+    """
+
+    feature_dim = FEATURES
+
+    def __init__(self, name: str, files: dict[str, Path], digest: str, device: Any) -> None:
+        self.name = name
+        self.digest = digest
+        self.device = torch.device(device)
+        tensors, information = read(files["features"])
+        self.classes = len(tensors["head.bias"]) if "head.bias" in tensors else 0
+        self._features = self._filled(FeatureNetwork(max(1, self.classes)), tensors, files["features"])
+        tensors, information = read(files["coverage"])
+        self._coverage = self._filled(CoverageNetwork(max(1, self.classes)), tensors, files["coverage"])
+        try:
+            self.threshold = float(information["threshold"])
+            self.temperature = float(information["temperature"])
+        except (KeyError, ValueError) as error:
+            raise HarnessError(
+                f"{files['coverage']}: no threshold and temperature in its header ({error})"
+            ) from error
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 images (n, 1, 28, 28) -> features (n, 64) and logits (n, classes), float32."""
+        with torch.no_grad():
+            parts = [self._features(batch) for batch in self._batches(images)]
+        features, logits = (torch.cat([part[i] for part in parts]) for i in range(2))
+        return features, logits
+
+    def assess(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 images (n, 1, 28, 28) -> class probabilities (n, classes) and scores (n,), float32.
+
+        The probabilities are those of the classes given that the image shows one; the score is the probability
+        of the likeliest class, "none of them" being one of the possibilities.
+        """
+        with torch.no_grad():
+            parts = [self._coverage(batch) for batch in self._batches(images)]
+        logits = torch.cat(parts) / self.temperature
+        return logits[:, :-1].softmax(1), logits.softmax(1)[:, :-1].amax(1)
+
+    def _batches(self, images: Tensor) -> Iterator[Tensor]:
+        for batch in torch.split(images, BATCH):
+            scaled = batch.to(self.device).float() / 255
+            yield scaled.contiguous(memory_format=torch.channels_last)
+
+    def _filled(self, network: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise HarnessError(f"{path}: not the weights of a {type(network).__name__}: {reason}") from error
+        network = network.to(self.device).eval().requires_grad_(False)
+        return network.to(memory_format=torch.channels_last)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the header's metadata of a safetensors file.
+
+    Raises:
+        HarnessError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise HarnessError(
+            f"{path}: damaged or no safetensors file ({error}): reinstall the harness"
+        ) from error

@@ -1,0 +1,111 @@
+"""The same code on CUDA. `nox -s gpu` runs these; elsewhere they are skipped by name."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from harness_cli import Workspace
+
+from harness import registry
+from harness.metrics.evaluation import Evaluator
+from harness.models.base import Model
+from harness.plan import make_plan
+from harness.suite import read_suite
+from harness.testing import equal
+from harness.training import Hooks, Stopped, Trainer
+from harness.trial import build, on_device, precision
+
+pytestmark = pytest.mark.gpu
+
+CUDA = torch.device("cuda:0")
+
+
+def arm(folder: Path, model: str, tricks: list[str]) -> object:
+    workspace = Workspace(folder)
+    suite = workspace.suite(
+        base={"model": model, "tricks": tricks},
+        matrix={},
+        compare={"metric": "fid"},
+        train={"batch_size": 16},
+    )
+    return make_plan(read_suite(suite)).cells[0].arm
+
+
+def trainer(folder: Path, model: str, tricks: list[str], steps: int = 12) -> Trainer:
+    made = arm(folder, model, tricks)
+    data = made.data.plugin(made.data.settings)
+    training = on_device(data.load("train"), CUDA)
+    game: Model = build(made, 0, CUDA, data.shape)
+    train = made.train.model_copy(update={"steps": steps})
+    run = read_suite(folder / "tiny.yaml").run
+    return Trainer(game, training, train, run, 0, folder / "checkpoint.pt")
+
+
+def hooks(stop_at: int | None = None, made: Trainer | None = None) -> Hooks:
+    def should_stop() -> bool:
+        return made is not None and made.progress.step == stop_at
+
+    return Hooks(lambda progress, values: None, lambda step: None, should_stop)
+
+
+@pytest.mark.parametrize("model", registry.names("models"))
+@pytest.mark.parametrize("tricks", [[], *([name] for name in registry.names("tricks"))], ids=str)
+def test_every_model_trains_with_every_trick(tmp_path: Path, model: str, tricks: list[str]) -> None:
+    made = trainer(tmp_path, model, tricks)
+    made.run_to_end(hooks())
+    assert all(math.isfinite(value) for _, _, value in made.progress.curves)
+    images = made.model.sample(8, torch.Generator(CUDA).manual_seed(0))
+    assert images.device.type == "cuda"
+    assert images.abs().max() <= 1
+
+
+def test_a_checkpoint_holds_every_random_state(tmp_path: Path) -> None:
+    """Stopped, saved, and taken up by another process's objects: the random states go on where they were."""
+    made = trainer(tmp_path, "dcgan", ["ema"])
+    with pytest.raises(Stopped):
+        made.run_to_end(hooks(6, made))
+    states = made.model.rng.get_state(), torch.cuda.get_rng_state(CUDA), torch.get_rng_state()
+    torch.cuda.manual_seed(1)
+    again = trainer(tmp_path, "dcgan", ["ema"])
+    assert again.resume()
+    assert again.progress.step == 6
+    assert equal(states, (again.model.rng.get_state(), torch.cuda.get_rng_state(CUDA), torch.get_rng_state()))
+    assert equal(made.model.state_dict(), again.model.state_dict())
+
+
+def test_judges_say_the_same_on_both_devices() -> None:
+    from harness import judge
+
+    choice = registry.choose("data", "digits")
+    images = choice.plugin(choice.settings).load("test").images
+    here, there = judge.load("mnist", "cpu"), judge.load("mnist", CUDA)
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        for one, other in zip(here.features(images), there.features(images), strict=True):
+            assert torch.allclose(one, other.cpu(), atol=1e-3)
+    assert (
+        here.assess(images)[0].argmax(1) == there.assess(images)[0].argmax(1).cpu()
+    ).float().mean() > 0.999
+
+
+def test_evaluation_leaves_the_device_s_random_state(tmp_path: Path) -> None:
+    made = arm(tmp_path, "gan", [])
+    data = made.data.plugin(made.data.settings)
+    training = on_device(data.load("train"), CUDA)
+    evaluator = Evaluator(made.evaluate, data, training, CUDA, None)
+    before = torch.cuda.get_rng_state(CUDA)
+    evaluator.evaluate(build(made, 0, CUDA, data.shape), 0)
+    assert torch.equal(before, torch.cuda.get_rng_state(CUDA))
+
+
+def test_auto_precision_is_bfloat16_where_the_device_has_it() -> None:
+    expected = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    assert precision("auto", CUDA) == expected
+
+
+def test_a_suite_runs_on_cuda(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.run("run", workspace.suite(), "--device", "cuda", "--workers", "2")
+    assert {row["state"] for row in workspace.table()} == {"done"}
