@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.plan import Plan, Trial
-    from harness.suite import Suite
 
     Command = Callable[..., Any]
 
@@ -72,13 +71,9 @@ def main() -> None:
 @click.argument("suites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SUITE...")
 @set_option
 @results_option
-@click.option(
-    "--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs]."
-)
+@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
 @device_option
-@click.option(
-    "--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own."
-)
+@click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
 def run(
     suites: tuple[Path, ...],
     sets: tuple[str, ...],
@@ -183,9 +178,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
 
     outcome = driver.load(make_plan(read_suite(suite, sets)), results)
     if not outcome.records:
-        raise HarnessError(
-            f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first"
-        )
+        raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
     page = reporting.write(outcome, results / outcome.plan.suite.name)
     reporting.console(outcome, page, Console())
 
@@ -212,18 +205,14 @@ def doctor(results: Path) -> None:
 
 @main.command()
 @results_option
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1."
-)
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
 def ui(results: Path, port: int) -> None:
     """Start the MLflow UI on this store, on 127.0.0.1."""
     from harness.tracking import Store, serve
 
     store = Store(results)
     if not store.exists:
-        raise HarnessError(
-            f"there is no store in {results} yet: `harness run suites/quickstart.yaml` makes one"
-        )
+        raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` makes one")
     serve(store, port)
 
 
@@ -243,9 +232,7 @@ def judge() -> None:
 
 
 @judge.command("train")
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the weights."
-)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the weights.")
 @device_option
 @click.option("--seed", type=int, default=0, show_default=True)
 def judge_train(out: Path, device: str, seed: int) -> None:

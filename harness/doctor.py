@@ -43,9 +43,7 @@ def _device() -> Iterator[Finding]:
     try:
         import torch
     except ImportError as error:
-        yield Finding(
-            "torch", "", f"cannot be imported ({error}): `pip install torch torchvision`", needed=True
-        )
+        yield Finding("torch", "", f"cannot be imported ({error}): `pip install torch torchvision`", needed=True)
         return
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
@@ -91,9 +89,7 @@ def _data() -> Iterator[Finding]:
         if data.present():
             yield Finding(f"data {name}", f"content {data.digest()[:16]}")
         else:
-            yield Finding(
-                f"data {name}", "", f"not on this machine: `harness data fetch {name}`, or set HARNESS_DATA"
-            )
+            yield Finding(f"data {name}", "", f"not on this machine: `harness data fetch {name}`, or set HARNESS_DATA")
 
 
 def _store(results: Path) -> Iterator[Finding]:

@@ -189,9 +189,7 @@ class Driver:
         self._running[trial.key] = (work, queue)
         self._attempts[trial.key] += 1
         run_id = self._runs.get(trial.key)
-        self.engine.submit(
-            Job(task, self.results, self.plan.suite.name, self.experiment, self.parent, run_id)
-        )
+        self.engine.submit(Job(task, self.results, self.plan.suite.name, self.experiment, self.parent, run_id))
         self.listener.began(trial)
 
     def _handle(self, event: Started | Stepped | Measured | Ended | Died) -> None:
@@ -222,9 +220,7 @@ class Driver:
     def _died(self, work: Work, queue: Queue, reason: str) -> None:
         key = work.trial.key
         if self._attempts[key] < ATTEMPTS:
-            self.listener.note(
-                f"{work.trial.arm.name}, seed {work.trial.seed}: {reason}; going on from its checkpoint"
-            )
+            self.listener.note(f"{work.trial.arm.name}, seed {work.trial.seed}: {reason}; going on from its checkpoint")
             self._again.append((work, queue))
             return
         outcome = Outcome("failed", f"{reason} ({ATTEMPTS} times)")
@@ -249,9 +245,7 @@ class Driver:
 
 def states(plan: Plan, results: Path) -> dict[str, str]:
     """The state of every trial of a plan that the store knows; the others are to do."""
-    return {
-        key: tracking.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()
-    }
+    return {key: tracking.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
 
 
 def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
@@ -261,9 +255,7 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     if plan.suite.search is not None and store.exists:
         studies = storage(results)
         cells = [cell for cell in plan.cells if cell.excluded is None]
-        trials = [
-            t for cell in cells for _, several in configurations(plan.suite, cell, studies) for t in several
-        ]
+        trials = [t for cell in cells for _, several in configurations(plan.suite, cell, studies) for t in several]
     runs = store.latest(trial.key for trial in trials)
     records = [
         store.record(runs[trial.key], trial.arm.name, with_curves)

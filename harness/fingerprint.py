@@ -61,10 +61,7 @@ def _fingerprint(modules: frozenset[str]) -> str:
 
 def _skipped(module: str) -> bool:
     parts = module.split(".")
-    return (
-        any(".".join(parts[:n]) in CANNOT_CHANGE_NUMBERS for n in range(2, len(parts) + 1))
-        or module == "harness"
-    )
+    return any(".".join(parts[:n]) in CANNOT_CHANGE_NUMBERS for n in range(2, len(parts) + 1)) or module == "harness"
 
 
 def _file(module: str) -> Path | None:
@@ -134,9 +131,7 @@ def _plain(node: Any) -> Any:
     if isinstance(node, ast.Constant):
         return repr(node.value)
     if isinstance(node, ast.AST):
-        fields = {
-            name: _plain(value) for name, value in ast.iter_fields(node) if value is not None and value != []
-        }
+        fields = {name: _plain(value) for name, value in ast.iter_fields(node) if value is not None and value != []}
         return [type(node).__name__, fields]
     if isinstance(node, list):
         return [_plain(item) for item in node]

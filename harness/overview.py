@@ -100,9 +100,7 @@ def suites(folder: Path) -> list[str]:
     from harness.suite import read_suite
 
     if not folder.is_dir():
-        raise HarnessError(
-            f"there is no folder {folder}/ here: start in a checkout of the harness, or name files"
-        )
+        raise HarnessError(f"there is no folder {folder}/ here: start in a checkout of the harness, or name files")
     lines = []
     for path in sorted(folder.glob("*.yaml")):
         try:

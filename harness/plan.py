@@ -17,14 +17,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
-from harness.suite.declaration import Evaluate, Train
-from harness.suite.document import NoSuchPath, put
 from harness import judge
 from harness.errors import HarnessError
 from harness.fingerprint import fingerprint
 from harness.registry import Choice, choose
 from harness.suite import Suite
+from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
+from harness.suite.declaration import Evaluate, Train
+from harness.suite.document import NoSuchPath, put
 
 KEY_LENGTH = 16
 SMOKE = {"steps": 2, "batch_size": 16, "samples": 64}

@@ -76,10 +76,7 @@ class Lines:
             self.settled += 1
             self.remaining.done += 1
         left = self.remaining.text() if self.settled < self.total else ""
-        self.note(
-            f"[{self.settled}/{self.total}] {label(trial)}: {verdict(outcome)}"
-            + (f" ({left})" if left else "")
-        )
+        self.note(f"[{self.settled}/{self.total}] {label(trial)}: {verdict(outcome)}" + (f" ({left})" if left else ""))
 
     def note(self, text: str) -> None:
         self._spoke = time.monotonic()
@@ -115,16 +112,12 @@ class Bars:
     def began(self, trial: Trial) -> None:
         self.remaining.part[trial.key] = 0.0
         self._drop(trial)
-        self._tasks[trial.key] = self.progress.add_task(
-            label(trial), total=trial.arm.train.steps, text="starting"
-        )
+        self._tasks[trial.key] = self.progress.add_task(label(trial), total=trial.arm.train.steps, text="starting")
 
     def stepped(self, trial: Trial, step: int, point: dict[str, float]) -> None:
         self.remaining.part[trial.key] = step / trial.arm.train.steps
         evaluating = step == trial.arm.train.steps
-        text = (
-            "evaluating" if evaluating else "  ".join(f"{name} {value:.3g}" for name, value in point.items())
-        )
+        text = "evaluating" if evaluating else "  ".join(f"{name} {value:.3g}" for name, value in point.items())
         self.progress.update(self._tasks[trial.key], completed=step, text=text)
         self.progress.update(self._whole, text=self.remaining.text())
 

@@ -109,9 +109,7 @@ def find(kind: str, name: str) -> Entry:
     entry = _scan(kind).get(name)
     if entry is None:
         known = names(kind)
-        raise HarnessError(
-            f"unknown name {name!r} in {kind}{nearest(name, known)} (known: {', '.join(known)})"
-        )
+        raise HarnessError(f"unknown name {name!r} in {kind}{nearest(name, known)} (known: {', '.join(known)})")
     if entry.broken is not None:
         raise HarnessError(f"{name!r} in {kind} cannot be imported: {entry.broken}")
     return entry
@@ -168,9 +166,7 @@ def choose(kind: str, value: Any) -> Choice:
     assert entry.plugin is not None
     own = {key: setting for key, setting in given.items() if key != "name"}
     # The names that are defaults, so that {name: gan, architecture: {width: 16}} needs not repeat the architecture's.
-    named = {
-        key: f.default for key, f in entry.plugin.Settings.model_fields.items() if isinstance(f.default, str)
-    }
+    named = {key: f.default for key, f in entry.plugin.Settings.model_fields.items() if isinstance(f.default, str)}
     try:
         settings = entry.plugin.Settings.model_validate(_overlay({**named, **entry.settings}, own))
     except ValidationError as error:
@@ -188,23 +184,17 @@ def chooser(kind: str) -> Callable[[Any], Choice]:
         try:
             return choose(kind, value)
         except ChoiceError as error:
-            raise PydanticCustomError(
-                "choice", "{text}", {"text": str(error), "problems": error.problems}
-            ) from error
+            raise PydanticCustomError("choice", "{text}", {"text": str(error), "problems": error.problems}) from error
 
     return validate
 
 
-def flatten(
-    error: ValidationError, model: type[BaseModel]
-) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
+def flatten(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
     """Every problem in a validation error as (path, message, kind of error), those inside choices included."""
     items = error.errors(include_url=False)
     for item in items:
         path = item["loc"]
-        if item["type"] == "too_short" and any(
-            path == other["loc"][: len(path)] != other["loc"] for other in items
-        ):
+        if item["type"] == "too_short" and any(path == other["loc"][: len(path)] != other["loc"] for other in items):
             continue  # only entries without an error were counted
         if item["type"] == "choice":
             for inner, message, kind in item["ctx"]["problems"]:

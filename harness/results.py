@@ -206,9 +206,7 @@ class Results:
         stated = getattr(self.plan.suite.compare, "delta", None)
         if stated is not None:
             return float(stated)
-        return NEGLIGIBLE * abs(
-            statistics.interval(list(self.by_seed(self.baseline, self.metric).values())).mean
-        )
+        return NEGLIGIBLE * abs(statistics.interval(list(self.by_seed(self.baseline, self.metric).values())).mean)
 
     def _ranking(self) -> list[int]:
         """Positions in ``arms``, best first; arms that tie stay in their order."""

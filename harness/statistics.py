@@ -239,9 +239,7 @@ def worst(values: ArrayLike, better: Better) -> float:
     return float(x.max() if better == "lower" else x.min())
 
 
-def seeds_needed(
-    effect: float, spread: float, delta: float, alpha: float = ALPHA, power: float = POWER
-) -> int | None:
+def seeds_needed(effect: float, spread: float, delta: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
     """How many paired seeds settle a question with the chance ``power``, by the power of the paired t test.
 
     Assumes normal differences with just this mean and standard deviation. Both are estimates from the seeds

@@ -24,9 +24,9 @@ from harness.errors import HarnessError
 from harness.trial import Intermediate
 
 if TYPE_CHECKING:
-    from harness.suite.declaration import Categorical, FloatRange, IntRange
     from harness.plan import Arm, Cell, Plan, Trial
     from harness.suite import Search, Suite
+    from harness.suite.declaration import Categorical, FloatRange, IntRange
     from harness.trial import Outcome
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -228,9 +228,7 @@ class SearchQueue(Queue):
         self._values, self._bad, self._trials = {}, None, {}
         try:
             arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
-        except (
-            HarnessError
-        ) as error:  # these values do not fit together: the configuration fails, the search goes on
+        except HarnessError as error:  # these values do not fit together: the configuration fails, the search goes on
             self._bad = f"refused: {error}"
             self._close()
             return
@@ -246,9 +244,7 @@ class SearchQueue(Queue):
 
     def _release(self) -> None:
         """Put the seeds that may start now into the queue, or close the configuration."""
-        open_trials = [
-            t for key, t in self._trials.items() if key not in self._values and key not in self._running
-        ]
+        open_trials = [t for key, t in self._trials.items() if key not in self._values and key not in self._running]
         if self._bad is not None and not self._running:
             self._close()
         elif self._bad is None and open_trials:
@@ -295,9 +291,7 @@ class SearchQueue(Queue):
         return Intermediate(pruner.every, pruner.samples, self.target.metric)
 
 
-def configurations(
-    suite: Suite, cell: Cell, store: optuna.storages.BaseStorage
-) -> list[tuple[Arm, list[Trial]]]:
+def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[tuple[Arm, list[Trial]]]:
     """The configurations that a cell's search has tried so far, with their trials."""
     name = f"{suite.name}/{suite.target.metric}/{cell.key}"
     if name not in optuna.get_all_study_names(store):

@@ -45,17 +45,13 @@ class Contract:
             metafunc.parametrize("name", registry.names(self.kind) if self.names is None else self.names)
 
 
-def build(
-    model: str | dict[str, Any] | Choice, shape: Shape = SHAPES[0], tricks: Any = (), seed: int = 0
-) -> Model:
+def build(model: str | dict[str, Any] | Choice, shape: Shape = SHAPES[0], tricks: Any = (), seed: int = 0) -> Model:
     """A model on the CPU, in float32, before its first step."""
     choice = registry.choose("models", model)
     made: list[Trick] = [t.plugin(t.settings) for t in (registry.choose("tricks", trick) for trick in tricks)]
     compute = Compute(torch.device("cpu"), torch.float32)
     torch.manual_seed(seed)
-    built: Model = choice.plugin(
-        choice.settings, shape, made, compute, seed, torch.Generator().manual_seed(seed)
-    )
+    built: Model = choice.plugin(choice.settings, shape, made, compute, seed, torch.Generator().manual_seed(seed))
     return built
 
 
@@ -77,11 +73,7 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):
-        return (
-            isinstance(other, dict)
-            and one.keys() == other.keys()
-            and all(equal(one[k], other[k]) for k in one)
-        )
+        return isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(equal(a, b) for a, b in zip(one, other, strict=True))
     return bool(one == other)
@@ -239,9 +231,7 @@ class MetricContract(Contract):
 
     def test_real_digits_score_better_than_noise(self, name: str) -> None:
         metric, real, reference = self.case(name)
-        noise = torch.randint(0, 256, real.pixels.shape, generator=torch.Generator().manual_seed(0)).to(
-            torch.uint8
-        )
+        noise = torch.randint(0, 256, real.pixels.shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
         bad = metric.compute(Images(noise, real.extractor, real.judge), reference)
         good = metric.compute(real, reference)
         for column, value in metric.values.items():

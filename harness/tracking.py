@@ -24,12 +24,12 @@ from urllib.parse import unquote, urlparse
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # must stand before the import
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
 
-from harness.errors import HarnessError  # noqa: E402
-from harness.results import Record  # noqa: E402
+from harness.errors import HarnessError
+from harness.results import Record
 
 if TYPE_CHECKING:
     from harness.plan import Trial
@@ -150,9 +150,7 @@ class Store:
     def record(self, run: Run, arm: str, with_curves: bool = True) -> Record:
         """A run as a row of the results, under the name that the arm has in the suite at hand."""
         tags, metrics = run.data.tags, run.data.metrics
-        values = {
-            name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS
-        }
+        values = {name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS}
         return Record(
             key=tags["key"],
             arm=arm,
@@ -214,9 +212,7 @@ class RunWriter:
             self.client.update_run(run_id, status="RUNNING")
         self.run_id = run_id
 
-    def _create(
-        self, suite: str, experiment: str, parent: str, trial: Trial, environment: dict[str, str]
-    ) -> str:
+    def _create(self, suite: str, experiment: str, parent: str, trial: Trial, environment: dict[str, str]) -> str:
         arm = trial.arm
         tags = {
             "role": "trial",
@@ -303,9 +299,7 @@ def serve(store: Store, port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise HarnessError(
-                f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port"
-            ) from error
+            raise HarnessError(f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port") from error
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", store.uri, "--workers", "1"]
     # Without the job runner the server takes .5 GB of memory instead of 1.5 GB.

@@ -108,9 +108,7 @@ class Trainer:
         checkpoint: the file that keeps the state of an unfinished training.
     """
 
-    def __init__(
-        self, model: Model, data: Labelled, train: Train, run: Run, seed: int, checkpoint: Path
-    ) -> None:
+    def __init__(self, model: Model, data: Labelled, train: Train, run: Run, seed: int, checkpoint: Path) -> None:
         self.model = model
         self.batches = Shuffled(data, train.batch_size * model.batches_per_step, seed)
         self.train_config = train
@@ -119,9 +117,7 @@ class Trainer:
         self.progress = Progress()
         self.every = max(1, train.steps // run.curve_points)
         count = max(1, run.snapshots - 1)
-        self.snapshots = (
-            {round(train.steps * i / count) for i in range(count + 1)} if run.snapshots else set()
-        )
+        self.snapshots = {round(train.steps * i / count) for i in range(count + 1)} if run.snapshots else set()
 
     def resume(self) -> bool:
         """Take up the checkpoint, if there is one that is whole; whether there was."""
@@ -135,9 +131,7 @@ class Trainer:
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.model.compute.device)
         progress = state["progress"]
-        self.progress = Progress(
-            progress["step"], progress["seconds"], [tuple(p) for p in progress["curves"]]
-        )
+        self.progress = Progress(progress["step"], progress["seconds"], [tuple(p) for p in progress["curves"]])
         return True
 
     def save(self) -> None:

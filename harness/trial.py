@@ -193,7 +193,7 @@ class Files:
 
         rng = torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seed))
         images = to_uint8(self.model.sample(GRID * GRID, rng)).cpu()
-        n, channels, height, width = images.shape
+        _, channels, height, width = images.shape
         tiles = images.reshape(GRID, GRID, channels, height, width).permute(0, 3, 1, 4, 2)
         picture = tiles.reshape(GRID * height, GRID * width, channels).numpy()
         path = self.folder / name
@@ -271,11 +271,7 @@ def computing(arm: Arm, device: torch.device) -> Iterator[None]:
 def environment(arm: Arm, device: str) -> dict[str, str]:
     """What a run's numbers may depend on besides its key: device, versions, commit, precision."""
     where = torch.device(device)
-    name = (
-        torch.cuda.get_device_name(where)
-        if where.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
     return {
         "device": f"{where.type}: {name}",
         "precision": str(precision(arm.train.precision, where)).removeprefix("torch."),

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 HARNESS = [sys.executable, "-m", "harness"]
 
 # Small enough for a trial to take about a second, on real digits with the real judges.
@@ -67,9 +66,7 @@ class Workspace:
         assert "Traceback" not in output, output
         return output
 
-    def table(
-        self, suite: str = "tiny", name: str = "trials", results: Path | None = None
-    ) -> list[dict[str, str]]:
+    def table(self, suite: str = "tiny", name: str = "trials", results: Path | None = None) -> list[dict[str, str]]:
         """A CSV of the suite's folder, a dict a row."""
         with ((results or self.results) / suite / f"{name}.csv").open() as file:
             return list(csv.DictReader(file))

@@ -45,9 +45,7 @@ def of(folder: Path, **changes: str) -> str:
         path.write_text(textwrap.dedent(text))
     code = "import sys; sys.path.insert(0, sys.argv[1])\n"
     code += "from harness.fingerprint import fingerprint; print(fingerprint(['toy.model']))"
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     return run.stdout
 
 
@@ -97,9 +95,7 @@ def test_what_can_change_numbers_changes_the_fingerprint(tmp_path: Path, change:
 
 
 def test_a_module_that_does_not_exist_adds_nothing() -> None:
-    assert fingerprint(["harness.objectives"]) == fingerprint(
-        ["harness.objectives", "harness.nothing", "nowhere"]
-    )
+    assert fingerprint(["harness.objectives"]) == fingerprint(["harness.objectives", "harness.nothing", "nowhere"])
 
 
 def test_what_is_skipped_adds_nothing() -> None:

@@ -85,9 +85,7 @@ def test_judges_say_the_same_on_both_devices() -> None:
     with torch.backends.cudnn.flags(allow_tf32=False):
         for one, other in zip(here.features(images), there.features(images), strict=True):
             assert torch.allclose(one, other.cpu(), atol=1e-3)
-    assert (
-        here.assess(images)[0].argmax(1) == there.assess(images)[0].argmax(1).cpu()
-    ).float().mean() > 0.999
+    assert (here.assess(images)[0].argmax(1) == there.assess(images)[0].argmax(1).cpu()).float().mean() > 0.999
 
 
 def test_evaluation_leaves_the_device_s_random_state(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from harness_cli import Workspace
 
@@ -130,9 +128,7 @@ def test_outcome(table: dict[str, dict[str, str]], model: str, state: str, reaso
     assert reason in table[model]["reason"]
 
 
-def test_only_what_failed_to_run_is_tried_again(
-    workspace: Workspace, table: dict[str, dict[str, str]]
-) -> None:
+def test_only_what_failed_to_run_is_tried_again(workspace: Workspace, table: dict[str, dict[str, str]]) -> None:
     plan = workspace.plan(workspace.folder / "outcomes.yaml")
     states = {trial["arm"].split()[0]: trial["state"] for trial in plan["trials"]}
     assert states == {model: row["state"] for model, row in table.items()}

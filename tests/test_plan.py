@@ -74,9 +74,9 @@ def test_an_excluded_cell_that_no_axis_can_reach_comes_to_no_arm(tmp_path: Path)
 def test_the_baseline_is_the_one_named_or_the_first_that_is_trained(tmp_path: Path) -> None:
     text = GOOD + "matrix: {model: [gan, dcgan], tricks: [[], [ema]]}\n"
     assert plan(tmp_path, text).baseline.name == "gan"
-    assert plan(
-        tmp_path, text + "compare: {baseline: {tricks: [{name: ema}], model: dcgan}}\n"
-    ).baseline.name == ("dcgan + ema")
+    assert plan(tmp_path, text + "compare: {baseline: {tricks: [{name: ema}], model: dcgan}}\n").baseline.name == (
+        "dcgan + ema"
+    )
     first_out = "exclude: [{where: {model: gan, tricks: []}, reason: x}]\n"
     assert plan(tmp_path, text + first_out).baseline.name == "gan + ema"
 
@@ -93,8 +93,7 @@ SAME = {
         "dcgan",
         "{name: gan, architecture: {name: dcgan, width: WIDTH}, SETTINGS}",
     ),
-    "what is run otherwise": GOOD
-    + "run: {time_limit: 60, checkpoint_seconds: 5, snapshots: 0, curve_points: 10}\n",
+    "what is run otherwise": GOOD + "run: {time_limit: 60, checkpoint_seconds: 5, snapshots: 0, curve_points: 10}\n",
     "through the matrix": GOOD.replace("{model: dcgan}", "{model: gan}") + "matrix: {model: [dcgan]}\n",
     "another baseline": GOOD + "compare: {metric: fid, baseline: {}}\n",
 }
@@ -157,9 +156,7 @@ def test_a_key_covers_the_data_and_the_code(tmp_path: Path, monkeypatch: pytest.
     assert keys(tmp_path, GOOD) == before
 
 
-def test_the_code_of_a_trial_is_that_of_its_own_plugins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_of_a_trial_is_that_of_its_own_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[set[str]] = []
     monkeypatch.setattr("harness.plan.fingerprint", lambda modules: str(asked.append(set(modules))))
     plan(tmp_path, GOOD + "matrix: {tricks: [[ema]]}\n")
@@ -300,8 +297,5 @@ def test_planning_the_shipped_suites_needs_no_torch() -> None:
 
 
 def test_ten_thousand_cells_can_be_planned(tmp_path: Path) -> None:
-    text = (
-        GOOD
-        + f"seeds: 1\nmatrix: {{model.latent: {list(range(1, 101))}, train.steps: {list(range(1, 101))}}}\n"
-    )
+    text = GOOD + f"seeds: 1\nmatrix: {{model.latent: {list(range(1, 101))}, train.steps: {list(range(1, 101))}}}\n"
     assert len(plan(tmp_path, text).trials) == 10_000

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from harness_cli import SUITE, Workspace, numbers
+from harness_cli import Workspace, numbers
 from mlflow import MlflowClient
 
 
@@ -165,9 +164,7 @@ def test_the_number_of_workers_changes_no_number(finished: Workspace, tmp_path: 
         (["list", "suites"], "no folder suites/"),
     ],
 )
-def test_a_user_s_mistake_gets_one_message_and_exit_code_2(
-    tmp_path: Path, words: list[str], fragment: str
-) -> None:
+def test_a_user_s_mistake_gets_one_message_and_exit_code_2(tmp_path: Path, words: list[str], fragment: str) -> None:
     workspace = Workspace(tmp_path)
     workspace.suite()
     output = workspace.run(*words, code=2)

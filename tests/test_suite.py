@@ -110,8 +110,7 @@ MALFORMED = {
     "axis through a number": ("matrix: {model.latent.x: [1]}\n", "5:27", "whole number"),
     "axis into no trick": ("matrix: {tricks.ema.decay: [0.9]}\n", "5:29", "'ema' is not in the list []"),
     "too many cells": (
-        "matrix:\n"
-        + "".join(f"  model.{key}: {list(range(1, 102))}\n" for key in ("latent", "discriminator_steps")),
+        "matrix:\n" + "".join(f"  model.{key}: {list(range(1, 102))}\n" for key in ("latent", "discriminator_steps")),
         "6:3",
         "the product has 10201 cells",
     ),
@@ -205,8 +204,7 @@ MALFORMED = {
         "unknown key 'foo'",
     ),
     "space over an axis": (
-        "matrix: {model.latent: [8]}\n"
-        "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}}\n",
+        "matrix: {model.latent: [8]}\nsearch: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}}\n",
         "6:31",
         "is an axis of the matrix already",
     ),
@@ -214,17 +212,14 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("text", "place", "words"), MALFORMED.values(), ids=MALFORMED)
-def test_malformed_suites_are_refused_where_they_are_wrong(
-    tmp_path: Path, text: str, place: str, words: str
-) -> None:
+def test_malformed_suites_are_refused_where_they_are_wrong(tmp_path: Path, text: str, place: str, words: str) -> None:
     found = problems(tmp_path, text if text.startswith("suite:") else GOOD + text)
     assert any(line.startswith(f"{place}: ") and words in line for line in found), "\n".join(found)
     assert len(found) == 1 or text.startswith("suite:") or "listed twice" in words, "\n".join(found)
 
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
-    f"{below}: &{below} [{', '.join([f'*{above}'] * 10)}]\n"
-    for above, below in zip("abcdefg", "bcdefgh", strict=True)
+    f"{below}: &{below} [{', '.join([f'*{above}'] * 10)}]\n" for above, below in zip("abcdefg", "bcdefgh", strict=True)
 )
 
 
@@ -259,12 +254,10 @@ def test_rubbish_is_refused_soon(tmp_path: Path, content: bytes, place: str, wor
 HUNDRED = list(range(1, 101))
 HUGE = {
     "values on an axis": f"matrix: {{model.latent: {list(range(40_000))}}}",
-    "exclusions": "matrix: {model.latent: [8, 16]}\nexclude:\n"
-    + "- {where: {model.latent: 8}, reason: x}\n" * 5_000,
+    "exclusions": "matrix: {model.latent: [8, 16]}\nexclude:\n" + "- {where: {model.latent: 8}, reason: x}\n" * 5_000,
     "wrong cells": f"matrix: {{model.latent: {HUNDRED}, model.beta1: {HUNDRED}}}",
     "refused tricks": f"matrix: {{tricks: [[ema, ema]], train.steps: {list(range(1, 2001))}}}",
-    "choices": "search:\n  n_trials: 1\n  space:\n"
-    f"    model.latent: {{type: categorical, choices: {HUNDRED * 11}}}\n",
+    "choices": f"search:\n  n_trials: 1\n  space:\n    model.latent: {{type: categorical, choices: {HUNDRED * 11}}}\n",
     "values to try": f"matrix: {{train.steps: {HUNDRED}}}\nsearch:\n  n_trials: 0\n  space:\n"
     + "".join(f"    model.x{n}: {{type: categorical, choices: {HUNDRED * 10}}}\n" for n in range(12)),
 }
@@ -373,17 +366,14 @@ def test_yaml_is_read_by_version_1_2(tmp_path: Path) -> None:
 
 
 def test_anchors_and_aliases(tmp_path: Path) -> None:
-    suite = read(
-        tmp_path, GOOD + "matrix: {tricks: [[], &averaged [ema]]}\ncompare: {baseline: {tricks: *averaged}}\n"
-    )
+    suite = read(tmp_path, GOOD + "matrix: {tricks: [[], &averaged [ema]]}\ncompare: {baseline: {tricks: *averaged}}\n")
     assert suite.compare.baseline == {"tricks": ["ema"]}
 
 
 def test_the_matrix_is_the_exact_product_and_longer_paths_come_later(tmp_path: Path) -> None:
     suite = read(
         tmp_path,
-        GOOD
-        + "matrix: {model.latent: [8, 16], model: [gan, dcgan], tricks: [[], [ema]], train.steps: [1, 2]}\n",
+        GOOD + "matrix: {model.latent: [8, 16], model: [gan, dcgan], tricks: [[], [ema]], train.steps: [1, 2]}\n",
     )
     built = {
         (p.model.name, p.model.settings.latent, len(p.tricks), p.train.steps)
@@ -404,9 +394,7 @@ def test_an_axis_leads_into_the_default_architecture_and_into_a_trick(tmp_path: 
 
 def test_an_excluded_cell_may_be_impossible(tmp_path: Path) -> None:
     text = (
-        GOOD + "matrix:\n"
-        "  model.architecture: [dcgan, fully_connected]\n"
-        "  model.architecture.generator_norm: [true]\n"
+        GOOD + "matrix:\n  model.architecture: [dcgan, fully_connected]\n  model.architecture.generator_norm: [true]\n"
     )
     assert "unknown key 'generator_norm'" in problems(tmp_path, text)[0]
     exclude = "exclude: [{where: {model.architecture: fully_connected}, reason: it has none}]\n"
@@ -466,9 +454,7 @@ def test_overrides(tmp_path: Path, override: str, expected: object) -> None:
     ],
 )
 def test_a_problem_in_an_override_names_the_override(tmp_path: Path, override: str, words: str) -> None:
-    [found] = problems(
-        tmp_path, GOOD.replace("{model: dcgan}", "{model: dcgan, tricks: []}") + "seeds: 3\n", override
-    )
+    [found] = problems(tmp_path, GOOD.replace("{model: dcgan}", "{model: dcgan, tricks: []}") + "seeds: 3\n", override)
     assert found.startswith(f"--set {override}: ")
     assert words in found
 

@@ -21,9 +21,7 @@ SMALL = {"name": "gan", "architecture": {"width": 32}}
 
 def trainer(folder: Path, steps: int = 12, model: object = None, **run: float) -> Trainer:
     config = Run(curve_points=6, snapshots=3, **run)  # type: ignore[arg-type]
-    return Trainer(
-        model or build(SMALL), DATA, Train(steps=steps, batch_size=8), config, 0, folder / "checkpoint.pt"
-    )
+    return Trainer(model or build(SMALL), DATA, Train(steps=steps, batch_size=8), config, 0, folder / "checkpoint.pt")
 
 
 def hooks(**changes: object) -> Hooks:
@@ -118,7 +116,7 @@ def test_divergence_names_the_scalar_and_the_step(tmp_path: Path) -> None:
 
 
 def test_the_time_limit_ends_it(tmp_path: Path) -> None:
-    with pytest.raises(TimedOut, match="limit of 0.001 s"):
+    with pytest.raises(TimedOut, match=r"limit of 0\.001 s"):
         trainer(tmp_path, time_limit=0.001).run_to_end(hooks())
 
 

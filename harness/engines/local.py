@@ -144,9 +144,7 @@ def _explain(exitcode: int | None) -> str:
 
 def work(pipe: Connection, log: Path) -> None:
     """A worker's life: take a job, run it, record it, until told to quit or left alone."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the driver tells what to do
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver tells what to do
     _end_with_parent()
     _print_to(log)
     while True:

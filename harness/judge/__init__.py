@@ -35,9 +35,7 @@ def files(name: str) -> dict[str, Path]:
     """
     known = names()
     if name not in known:
-        raise HarnessError(
-            f"unknown judge {name!r}{nearest(name, known)} (known: {', '.join(known) or 'none'})"
-        )
+        raise HarnessError(f"unknown judge {name!r}{nearest(name, known)} (known: {', '.join(known) or 'none'})")
     found = {role: SHIPPED / f"{name}-{role}.safetensors" for role in ROLES}
     for path in found.values():
         if not path.is_file():

@@ -42,9 +42,7 @@ class Judge:
             self.threshold = float(information["threshold"])
             self.temperature = float(information["temperature"])
         except (KeyError, ValueError) as error:
-            raise HarnessError(
-                f"{files['coverage']}: no threshold and temperature in its header ({error})"
-            ) from error
+            raise HarnessError(f"{files['coverage']}: no threshold and temperature in its header ({error})") from error
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 images (n, 1, 28, 28) -> features (n, 64) and logits (n, classes), float32."""
@@ -89,6 +87,4 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise HarnessError(
-            f"{path}: damaged or no safetensors file ({error}): reinstall the harness"
-        ) from error
+        raise HarnessError(f"{path}: damaged or no safetensors file ({error}): reinstall the harness") from error

@@ -161,9 +161,7 @@ def strokes(source: Source, n: int) -> Tensor:
 def mirrored(source: Source, n: int) -> Tensor:
     """Digits that look like none when mirrored: 3, 4, 6, 7 and 9 left to right, 4 and 7 upside down."""
     half = n // 2
-    return torch.cat(
-        [source.digits(n - half, (3, 4, 6, 7, 9))[0].flip(-1), source.digits(half, (4, 7))[0].flip(-2)]
-    )
+    return torch.cat([source.digits(n - half, (3, 4, 6, 7, 9))[0].flip(-1), source.digits(half, (4, 7))[0].flip(-2)])
 
 
 def erased(source: Source, n: int) -> Tensor:
@@ -319,8 +317,8 @@ def pink_noise(source: Source, n: int) -> Tensor:
     frequency = torch.fft.fftfreq(SIZE)
     radius = (frequency[:, None] ** 2 + frequency[None] ** 2).sqrt().clamp(min=1 / SIZE)
     waves = torch.fft.ifft2(torch.fft.fft2(source.normal(n, 1, SIZE, SIZE)) / radius).real
-    spread = waves.std((2, 3), keepdim=True)
-    return 0.3 + 0.3 * waves / spread
+    noise: Tensor = 0.3 + 0.3 * waves / waves.std((2, 3), keepdim=True)
+    return noise
 
 
 def double_vision(source: Source, n: int) -> Tensor:
@@ -366,9 +364,7 @@ def curves(source: Source, n: int) -> Tensor:
 
 def _shuffled(source: Source, n: int, parts: int) -> Tensor:
     image, side = source.digits(n)[0], SIZE // parts
-    patches = (
-        image.reshape(n, parts, side, parts, side).permute(0, 1, 3, 2, 4).reshape(n, parts**2, side, side)
-    )
+    patches = image.reshape(n, parts, side, parts, side).permute(0, 1, 3, 2, 4).reshape(n, parts**2, side, side)
     patches = patches[:, source.order(parts**2)].reshape(n, parts, parts, side, side)
     return patches.permute(0, 1, 3, 2, 4).reshape(n, 1, SIZE, SIZE)
 

@@ -34,21 +34,15 @@ class ModeCoverage(Metric):
     """Covered classes, effective classes exp(H), KL to the training histogram, share that is no digit."""
 
     name = "mode_coverage"
-    summary = (
-        "classes that the judge finds among the samples, their histogram, and the share that is no digit"
-    )
+    summary = "classes that the judge finds among the samples, their histogram, and the share that is no digit"
     Settings = CoverageSettings
     settings: CoverageSettings
     needs_judge = True
     values = {
         "covered_classes": Value("Classes covered", "higher", "classes that hold the stated share", digits=1),
         "effective_classes": Value("Effective classes", "higher", "exp of the histogram's entropy"),
-        "kl_to_train": Value(
-            "KL to training", "lower", "KL(samples ‖ training histogram), in nats", digits=3
-        ),
-        "no_digit": Value(
-            "No digit", "lower", "share of samples that the judge rejects", digits=1, percent=True
-        ),
+        "kl_to_train": Value("KL to training", "lower", "KL(samples ‖ training histogram), in nats", digits=3),
+        "no_digit": Value("No digit", "lower", "share of samples that the judge rejects", digits=1, percent=True),
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
@@ -97,9 +91,7 @@ class ModeCoverage(Metric):
 
     @staticmethod
     def _training(samples: Images, reference: Reference) -> Tensor:
-        counts = torch.bincount(
-            reference.training_labels.cpu(), minlength=samples.probabilities.shape[1]
-        ).double()
+        counts = torch.bincount(reference.training_labels.cpu(), minlength=samples.probabilities.shape[1]).double()
         return counts / counts.sum()
 
 

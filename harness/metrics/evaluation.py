@@ -98,9 +98,7 @@ class Evaluator:
     def floors(self) -> dict[str, float]:
         """Every metric for real images of the other split, as many as there are samples (or as many as it has)."""
         other = self.data.load("test") if self.config.split == "train" else self.training
-        chosen = torch.randperm(len(other.images), generator=torch.Generator().manual_seed(0))[
-            : self.config.samples
-        ]
+        chosen = torch.randperm(len(other.images), generator=torch.Generator().manual_seed(0))[: self.config.samples]
         pixels = other.images[chosen.to(other.images.device)].to(self.device)
         real = Images(pixels, self.extractor, self.judge, self.cache)
         name = {

@@ -65,9 +65,7 @@ class InceptionScore(Metric):
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
-        score = isc_features_to_metric(
-            samples.logits, splits=self.settings.splits, shuffle=True, rng_seed=SEED
-        )
+        score = isc_features_to_metric(samples.logits, splits=self.settings.splits, shuffle=True, rng_seed=SEED)
         return {"inception_score": score[KEY_METRIC_ISC_MEAN]}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
@@ -78,9 +76,7 @@ class KernelDistanceSettings(registry.Settings):
     """Settings of the kernel distance."""
 
     subsets: int = Field(100, ge=1, le=1000, description="random subsets whose values are averaged")
-    subset_size: int = Field(
-        1000, ge=2, le=50_000, description="images in a subset (at most as many as there are)"
-    )
+    subset_size: int = Field(1000, ge=2, le=50_000, description="images in a subset (at most as many as there are)")
 
 
 class KernelDistance(Metric):
@@ -126,9 +122,7 @@ class PrecisionRecall(Metric):
     """
 
     name = "precision_recall"
-    summary = (
-        "shares of samples near real images, and of real images near samples, by k-nearest-neighbour balls"
-    )
+    summary = "shares of samples near real images, and of real images near samples, by k-nearest-neighbour balls"
     paper = "Kynkäänniemi et al. 2019, equations 1 and 2"
     Settings = PrecisionRecallSettings
     settings: PrecisionRecallSettings

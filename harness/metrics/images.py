@@ -38,9 +38,7 @@ class Images:
         cache: the folder in which features are kept by content (None: they are not kept).
     """
 
-    def __init__(
-        self, pixels: Tensor, extractor: Extractor, judge: Judge | None, cache: Path | None = None
-    ) -> None:
+    def __init__(self, pixels: Tensor, extractor: Extractor, judge: Judge | None, cache: Path | None = None) -> None:
         self.pixels = pixels
         self.extractor = extractor
         self.judge = judge

@@ -47,9 +47,7 @@ class Inception:
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 images (n, 1 or 3, h, w) -> features (n, 2048) and logits (n, 1008); one channel is repeated."""
-        batches = (
-            batch.to(self.device).expand(-1, 3, -1, -1) for batch in torch.split(images, self.batch_size)
-        )
+        batches = (batch.to(self.device).expand(-1, 3, -1, -1) for batch in torch.split(images, self.batch_size))
         with torch.inference_mode():
             parts = [self.network(batch) for batch in batches]
         features, logits = (torch.cat([part[i].float().cpu() for part in parts]) for i in range(2))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ContextManager
+from typing import TYPE_CHECKING, Any
 
 from harness.data.base import Labelled, Shape
 from harness.registry import Plugin
@@ -23,7 +24,7 @@ class Compute:
     dtype: torch.dtype
     """float32, or bfloat16 for mixed precision (parameters stay float32)."""
 
-    def autocast(self) -> ContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The context in which forward passes run."""
         import torch
 

@@ -36,15 +36,12 @@ class GANSettings(registry.Settings):
     """Parameters of the adversarial game; the defaults are those of the vanilla GAN."""
 
     architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "fully_connected", description="the networks of both players"
+        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+        description="the networks of both players",
     )
-    objective: str = Field(
-        "non_saturating", description="what the players minimise: see harness/objectives.py"
-    )
+    objective: str = Field("non_saturating", description="what the players minimise: see harness/objectives.py")
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ N(0, 1)")
-    discriminator_steps: int = Field(
-        1, ge=1, le=100, description="discriminator steps per generator step (k)"
-    )
+    discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps per generator step (k)")
     generator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the generator")
     discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the discriminator")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
@@ -55,9 +52,7 @@ class GANSettings(registry.Settings):
     def _known(cls, name: str) -> str:
         known = sorted(objectives.OBJECTIVES)
         if name not in known:
-            raise ValueError(
-                f"unknown objective {name!r}{registry.nearest(name, known)} (known: {', '.join(known)})"
-            )
+            raise ValueError(f"unknown objective {name!r}{registry.nearest(name, known)} (known: {', '.join(known)})")
         return name
 
 
@@ -80,9 +75,7 @@ class GAN(Model):
     """The adversarial game between ``generator`` and ``discriminator``."""
 
     name = "gan"
-    summary = (
-        "vanilla GAN: fully connected networks, non-saturating or minimax objective, k discriminator steps"
-    )
+    summary = "vanilla GAN: fully connected networks, non-saturating or minimax objective, k discriminator steps"
     paper = "Goodfellow et al. 2014"
     Settings = GANSettings
     settings: GANSettings
@@ -112,18 +105,14 @@ class GAN(Model):
                 trick.change_networks(self)
         for network in self.networks().values():
             network.to(self.compute.device)
-            network.to(
-                memory_format=torch.channels_last
-            )  # convolutions are quicker so, on CPUs and GPUs alike
+            network.to(memory_format=torch.channels_last)  # convolutions are quicker so, on CPUs and GPUs alike
         self.generator_optimiser = self._adam(self.generator, self.settings.generator_rate)
         self.discriminator_optimiser = self._adam(self.discriminator, self.settings.discriminator_rate)
 
     @classmethod
     def capabilities(cls, settings: GANSettings) -> frozenset[str]:
         offered = {"generator", "discriminator", "discriminator_features", "latent"}
-        return frozenset(
-            offered | ({"targets"} if objectives.OBJECTIVES[settings.objective].uses_targets else set())
-        )
+        return frozenset(offered | ({"targets"} if objectives.OBJECTIVES[settings.objective].uses_targets else set()))
 
     @classmethod
     def refusal(cls, settings: GANSettings, shape: Shape) -> str | None:

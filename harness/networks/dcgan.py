@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 class DCGANSettings(registry.Settings):
     """Sizes and normalisation of the convolutional networks."""
 
-    width: int = Field(
-        32, ge=4, le=1024, description="channels of the layer nearest the image; doubled per stage"
-    )
+    width: int = Field(32, ge=4, le=1024, description="channels of the layer nearest the image; doubled per stage")
     generator_norm: bool = Field(True, description="batch normalisation in the generator")
     discriminator_norm: bool = Field(True, description="batch normalisation in the discriminator")
 
@@ -59,9 +57,7 @@ class DCGAN(Architecture):
     def generator(self, latent: int) -> nn.Module:
         nn, sizes = torch.nn, self.sizes[::-1]
         stages = len(sizes) - 1
-        channels = [self.settings.width * 2**stage for stage in reversed(range(stages))] + [
-            self.shape.channels
-        ]
+        channels = [self.settings.width * 2**stage for stage in reversed(range(stages))] + [self.shape.channels]
         layers: list[nn.Module] = [
             nn.Unflatten(1, (latent, 1, 1)),
             # A transposed convolution of a 1×1 map: the paper's projection of z, without a hidden linear layer.

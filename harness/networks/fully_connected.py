@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class FullyConnected(Architecture):
         nn, width, slope = torch.nn, self.settings.width, self.settings.slope
         sizes = [latent, width // 4, width // 2, width]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]
         image = self.shape[:3]
         return nn.Sequential(*layers, nn.Linear(width, prod(image)), nn.Tanh(), nn.Unflatten(1, image))
@@ -47,6 +48,6 @@ class FullyConnected(Architecture):
         nn, width, slope = torch.nn, self.settings.width, self.settings.slope
         sizes = [channels * self.shape.height * self.shape.width, width, width // 2, width // 4]
         layers: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope), nn.Dropout(self.settings.dropout)]
         return Discriminator(nn.Sequential(*layers), width // 4)

@@ -16,6 +16,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness import registry
+from harness.errors import HarnessError
+from harness.metrics.base import Value
+from harness.registry import Choice, nearest, shown
 from harness.suite.cells import ROOTS, Cells, Combination
 from harness.suite.declaration import Compare, Declaration, Evaluate, Range, Run, Search, Train
 from harness.suite.document import (
@@ -28,9 +31,6 @@ from harness.suite.document import (
     dotted,
     read,
 )
-from harness.errors import HarnessError
-from harness.metrics.base import Value
-from harness.registry import Choice, nearest, shown
 
 __all__ = ["Evaluate", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
 
@@ -255,9 +255,7 @@ class _Checker:
         """The path without steps that pydantic adds, such as a union's tag; the last may be a missing key."""
         value, found = self.document.value, list[int | str]()
         for position, step in enumerate(path):
-            if step in (
-                range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
-            ):
+            if step in (range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()):
                 value = value[step]
             elif not (keep_last and position == len(path) - 1):
                 continue
@@ -295,9 +293,7 @@ class _Checker:
         path = ("evaluate", "features")
         known = ["auto", "inception", *judge_names()]
         if features not in known:
-            self.add(
-                path, f"unknown features {features!r}{nearest(features, known)} (known: {', '.join(known)})"
-            )
+            self.add(path, f"unknown features {features!r}{nearest(features, known)} (known: {', '.join(known)})")
         elif features not in ("auto", "inception"):
             for parts in (combination.parts for combination in combinations if not combination.excluded):
                 if parts and parts.data.plugin.judge is None:

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from harness import registry
 from harness.data.base import DataSet
+from harness.registry import Choice, ChoiceError, choose, nearest, shown
 from harness.suite.declaration import MAX_EXCLUSIONS, Range, Train
 from harness.suite.document import NoSuchPath, Path, put
-from harness.registry import Choice, ChoiceError, choose, nearest, shown
 from harness.tricks.base import refusals
 
 ROOTS = ("model", "tricks", "data", "train")
@@ -84,11 +84,7 @@ class Cells:
     def _axes(self) -> dict[str, list[Any]]:
         """The axes that can be multiplied; what is wrong with their shape, the sections have said."""
         matrix = self.top.get("matrix")
-        axes = (
-            {a: v for a, v in matrix.items() if isinstance(v, list) and v}
-            if isinstance(matrix, Mapping)
-            else {}
-        )
+        axes = {a: v for a, v in matrix.items() if isinstance(v, list) and v} if isinstance(matrix, Mapping) else {}
         for axis in list(axes):
             if not _is_path(axis):
                 near = nearest(axis.partition(".")[0], list(ROOTS))
@@ -359,11 +355,7 @@ def _origin(path: Path, kind: str, origins: Mapping[Path, Path]) -> Path:
     """Where in the document the value at this path of an arm comes from."""
     if kind not in ("choice_type", "needed", "unknown_name"):
         # If a mapping is wrong as a whole, an axis that reaches into it is to blame sooner than the base.
-        inside = [
-            origin
-            for below, origin in origins.items()
-            if len(below) > len(path) and below[: len(path)] == path
-        ]
+        inside = [origin for below, origin in origins.items() if len(below) > len(path) and below[: len(path)] == path]
         if inside:
             return inside[-1]
     known = next(path[:n] for n in range(len(path), 0, -1) if path[:n] in origins)

@@ -49,9 +49,7 @@ class Named:
 
     kind: str
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(chooser(self.kind))
 
     def __get_pydantic_json_schema__(
@@ -70,9 +68,7 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 def _name(name: str) -> str:
     if not re.fullmatch(NAME, name):
-        raise _error(
-            f"{shown(name)} is no name: use a to z, digits, - and _, 64 at most, no - or _ at its start"
-        )
+        raise _error(f"{shown(name)} is no name: use a to z, digits, - and _, 64 at most, no - or _ at its start")
     if name in RESERVED:
         raise _error(f"the name {name!r} is reserved: choose another")
     return name
@@ -118,9 +114,7 @@ class Train(Settings):
         "auto",
         description="of forward and backward passes; auto: bfloat16 where the device is quicker with it",
     )
-    threads: int = Field(
-        1, ge=1, le=1024, description="CPU threads of one trial; the order of summation depends on it"
-    )
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads of one trial; the order of summation depends on it")
 
 
 class Evaluate(Settings):
@@ -141,9 +135,7 @@ class Evaluate(Settings):
 class Run(Settings):
     """How trials are run. Nothing here changes a number, and so nothing is part of a trial's key."""
 
-    time_limit: float | None = Field(
-        None, gt=0, description="seconds after which a trial is given up, or null"
-    )
+    time_limit: float | None = Field(None, gt=0, description="seconds after which a trial is given up, or null")
     checkpoint_seconds: float = Field(30, gt=0, description="seconds between checkpoints")
     snapshots: int = Field(6, ge=0, le=1000, description="sample grids drawn over training")
     curve_points: int = Field(200, ge=1, le=100_000, description="points of each training curve")
@@ -153,9 +145,7 @@ class Base(Settings):
     """What every cell of the matrix starts from."""
 
     model: Annotated[Choice, Named("models")] | None = Field(None, description="the model and its settings")
-    tricks: tuple[Annotated[Choice, Named("tricks")], ...] = Field(
-        (), description="the tricks and their settings"
-    )
+    tricks: tuple[Annotated[Choice, Named("tricks")], ...] = Field((), description="the tricks and their settings")
 
 
 class Exclusion(Settings):

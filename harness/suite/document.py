@@ -231,6 +231,7 @@ class _Reader:
         self.document.values[path] = place
         if isinstance(event, AliasEvent):
             return self._alias(event, place)
+        assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent)  # what else starts a node
         self._grow(1, place)
         if depth > MAX_DEPTH:
             raise NotYaml(place, f"nested more than {MAX_DEPTH} levels deep")
@@ -313,9 +314,7 @@ def plain_value(text: str) -> Any:
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
         return int(text.removeprefix("0o"), base) if base == 8 else int(text, base)
     if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
-        return float(
-            text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".n", "n")
-        )
+        return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".n", "n"))
     return text
 
 

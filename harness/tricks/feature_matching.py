@@ -29,9 +29,7 @@ class FeatureMatching(Trick):
     """The generator's loss is the squared distance of the batch means of the features."""
 
     name = "feature_matching"
-    summary = (
-        "the generator matches batch means of discriminator features instead of fooling the discriminator"
-    )
+    summary = "the generator matches batch means of discriminator features instead of fooling the discriminator"
     paper = "Salimans et al. 2016, section 3.1"
     Settings = FeatureMatchingSettings
     settings: FeatureMatchingSettings

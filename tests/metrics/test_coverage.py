@@ -29,9 +29,7 @@ def data(request: pytest.FixtureRequest) -> tuple[Labelled, Reference]:
 
 def measure(pixels: torch.Tensor, reference: Reference) -> dict[str, float]:
     choice = registry.choose("metrics", "mode_coverage")
-    values: dict[str, float] = choice.plugin(choice.settings).compute(
-        Images(pixels, ARBITER, ARBITER), reference
-    )
+    values: dict[str, float] = choice.plugin(choice.settings).compute(Images(pixels, ARBITER, ARBITER), reference)
     return values
 
 
@@ -62,9 +60,7 @@ def test_one_image_repeated_gives_one(data: tuple[Labelled, Reference]) -> None:
 
 
 def test_noise_covers_nothing_and_is_no_digit(data: tuple[Labelled, Reference]) -> None:
-    noise = torch.randint(0, 256, (1000, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(
-        torch.uint8
-    )
+    noise = torch.randint(0, 256, (1000, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     values = measure(noise, data[1])
     assert values["covered_classes"] == 0
     assert values["no_digit"] >= 0.99

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 
 from harness import registry, storage
-from harness.suite.declaration import Evaluate
 from harness.metrics.evaluation import Evaluator, NotFinite
 from harness.metrics.images import Images
 from harness.models.base import Model
+from harness.suite.declaration import Evaluate
 from harness.testing import build, equal, train
 
 METRICS = ("fid", "inception_score", "kid", "precision_recall", "mode_coverage")
@@ -50,7 +51,7 @@ def test_every_metric_has_values_floors_and_a_protocol(model: Model) -> None:
 
 
 def test_it_disturbs_neither_random_states_nor_the_model(model: Model) -> None:
-    before = torch.get_rng_state(), model.rng.get_state(), {k: v for k, v in model.state_dict().items()}
+    before = torch.get_rng_state(), model.rng.get_state(), copy.deepcopy(model.state_dict())
     modes = [module.training for module in model.generator.modules()]
     evaluator().evaluate(model, 0)
     assert equal(before, (torch.get_rng_state(), model.rng.get_state(), model.state_dict()))
@@ -69,24 +70,18 @@ def test_what_is_cached_is_known_by_its_content(model: Model, tmp_path: Path) ->
     assert list(tmp_path.glob("features-*.pt"))
     assert evaluator(tmp_path).evaluate(model, 0) == fresh
     # The other split has another content: nothing of the first may be taken for it.
-    assert evaluator(tmp_path, split="train").evaluate(model, 0) == evaluator(split="train").evaluate(
-        model, 0
-    )
+    assert evaluator(tmp_path, split="train").evaluate(model, 0) == evaluator(split="train").evaluate(model, 0)
     for path in tmp_path.glob("features-*.pt"):  # damaged: noticed and computed again
         path.write_bytes(path.read_bytes()[:-20])
     assert evaluator(tmp_path).evaluate(model, 0) == fresh
 
 
-def test_generated_images_are_extracted_once_for_all_metrics(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_generated_images_are_extracted_once_for_all_metrics(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     made = evaluator()
     made.evaluate(model, 0)
     calls: list[int] = []
     original = made.judge.features
-    monkeypatch.setattr(
-        made.judge, "features", lambda images: (calls.append(len(images)), original(images))[1]
-    )
+    monkeypatch.setattr(made.judge, "features", lambda images: (calls.append(len(images)), original(images))[1])
     made.evaluate(model, 0)
     assert calls == [200]
 

@@ -15,9 +15,7 @@ ARBITER = judge.load("mnist", "cpu")
 class JudgeExtractor(FeatureExtractorBase):
     """The feature judge in the form that torch-fidelity takes."""
 
-    def __init__(
-        self, name: str, features_list: list[str], feature_extractor_weights_path: None = None, **_: object
-    ):
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: None = None, **_: object):
         super().__init__(name, features_list)
 
     @staticmethod

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from pydantic import ValidationError
-import pytest
 
 from harness import registry
 from harness.data.base import Labelled
@@ -15,9 +15,7 @@ SMALL = {"name": "gan", "architecture": {"width": 32}}
 
 
 def batch(n: int) -> Labelled:
-    pixels = torch.randint(
-        0, 256, (n, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
-    )
+    pixels = torch.randint(0, 256, (n, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return Labelled(from_uint8(pixels), torch.zeros(n, dtype=torch.long))
 
 
@@ -78,8 +76,7 @@ def test_dcgan_refuses_what_it_cannot_serve() -> None:
 def test_a_preset_is_a_table_of_settings() -> None:
     written_out = registry.choose(
         "models",
-        {"name": "gan", "architecture": "dcgan"}
-        | {k: v for k, v in _preset("dcgan").items() if k != "architecture"},
+        {"name": "gan", "architecture": "dcgan"} | {k: v for k, v in _preset("dcgan").items() if k != "architecture"},
     )
     assert registry.choose("models", "dcgan").canonical() == written_out.canonical()
 
@@ -88,9 +85,7 @@ def _preset(name: str) -> dict[str, object]:
     return dict(registry.find("models", name).settings)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"objective": "non_saturatin"}, {"latent": 0}, {"beta1": 1.0}, {"depth": 3}]
-)
+@pytest.mark.parametrize("wrong", [{"objective": "non_saturatin"}, {"latent": 0}, {"beta1": 1.0}, {"depth": 3}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises((ValidationError, registry.ChoiceError)):
         registry.choose("models", {"name": "gan"} | wrong)
