@@ -33,23 +33,20 @@ class Judge:
         self.name = name
         self.digest = digest
         self.device = torch.device(device)
-        tensors, information = read(files["features"])
-        self.classes = len(tensors["head.bias"]) if "head.bias" in tensors else 0
-        self._features = self._filled(FeatureNetwork(max(1, self.classes)), tensors, files["features"])
-        tensors, information = read(files["coverage"])
-        self._coverage = self._filled(CoverageNetwork(max(1, self.classes)), tensors, files["coverage"])
-        try:
-            self.threshold = float(information["threshold"])
-            self.temperature = float(information["temperature"])
-        except (KeyError, ValueError) as error:
-            raise HarnessError(f"{files['coverage']}: no threshold and temperature in its header ({error})") from error
+        tensors, numbers = read(files["features"], ("temperature",))
+        self.classes = len(tensors["head.bias"]) if "head.bias" in tensors else 1
+        self._features = self._filled(FeatureNetwork(self.classes), tensors, files["features"])
+        self._features_temperature = numbers["temperature"]
+        tensors, numbers = read(files["coverage"], ("temperature", "threshold"))
+        self._coverage = self._filled(CoverageNetwork(self.classes), tensors, files["coverage"])
+        self._coverage_temperature, self.threshold = numbers["temperature"], numbers["threshold"]
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 images (n, 1, 28, 28) -> features (n, 64) and logits (n, classes), float32."""
         with torch.no_grad():
             parts = [self._features(batch) for batch in self._batches(images)]
         features, logits = (torch.cat([part[i] for part in parts]) for i in range(2))
-        return features, logits
+        return features, logits / self._features_temperature
 
     def assess(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 images (n, 1, 28, 28) -> class probabilities (n, classes) and scores (n,), float32.
@@ -59,7 +56,7 @@ class Judge:
         """
         with torch.no_grad():
             parts = [self._coverage(batch) for batch in self._batches(images)]
-        logits = torch.cat(parts) / self.temperature
+        logits = torch.cat(parts) / self._coverage_temperature
         return logits[:, :-1].softmax(1), logits.softmax(1)[:, :-1].amax(1)
 
     def _batches(self, images: Tensor) -> Iterator[Tensor]:
@@ -77,14 +74,17 @@ class Judge:
         return network.to(memory_format=torch.channels_last)
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the header's metadata of a safetensors file.
+def read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The tensors of a safetensors file, and the numbers of these names from its header.
 
     Raises:
-        HarnessError: the file is damaged.
+        HarnessError: the file is damaged, or lacks one of the numbers.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors, information = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+            return tensors, {name: float((information or {})[name]) for name in wanted}
     except (SafetensorError, OSError) as error:
         raise HarnessError(f"{path}: damaged or no safetensors file ({error}): reinstall the harness") from error
+    except (KeyError, ValueError) as error:
+        raise HarnessError(f"{path}: its header lacks a number: {error} (expected {', '.join(wanted)})") from error

@@ -200,6 +200,30 @@ def smeared(source: Source, n: int) -> Tensor:
     return 1.5 * F.avg_pool2d(both, 5, 1, 2)
 
 
+def lines(source: Source, n: int) -> Tensor:
+    """Two to five straight strokes, joined or crossing, as in writing that is no digit."""
+    several = torch.stack([_segments(source, n) for _ in range(5)])
+    many = source.uniform(n, 1, 1, 1)
+    there = torch.stack([torch.ones_like(many), *(many > limit for limit in (0.0, 0.25, 0.5, 0.75))])
+    ink: Tensor = (several * there).amax(0)
+    return ink
+
+
+def rings(source: Source, n: int) -> Tensor:
+    """Waves around a point, of any width."""
+    y, x = _plane()
+    centre, width, phase = 28 * source.uniform(n, 2, 1, 1), source.uniform(n, 1, 1, 1), source.uniform(n, 1, 1, 1)
+    radius = ((y - centre[:, :1]) ** 2 + (x - centre[:, 1:]) ** 2).sqrt()
+    return 0.5 + 0.5 * (2 * torch.pi * (radius / (4 + 10 * width) + phase)).sin()
+
+
+def side_by_side(source: Source, n: int) -> Tensor:
+    """Two digits of different classes next to each other, partly cut off or overlapping."""
+    one, other = source.pairs(n)
+    left, right = source.integer(-9, -4), source.integer(5, 10)
+    return _moved(one, left).maximum(_moved(other, right))
+
+
 TRAINED: Mapping[str, Family] = {
     family.__name__: family
     for family in (
@@ -219,8 +243,14 @@ TRAINED: Mapping[str, Family] = {
         noisy,
         bent,
         smeared,
+        lines,
+        rings,
+        side_by_side,
     )
 }
+
+FAR = ("uniform_noise", "gaussian_noise", "clouds", "flat", "shuffled_patches", "noisy", "rings")
+"""The families of TRAINED that are nowhere near a digit."""
 
 
 # --- never shown ---------------------------------------------------------------------------------------------------
@@ -301,9 +331,11 @@ def strips(source: Source, n: int) -> Tensor:
 
 
 def polygons(source: Source, n: int) -> Tensor:
-    """Filled triangles of any shape."""
+    """Filled triangles, none of them thin (a thin one is a one)."""
     y, x = _plane()
     corners = 2 + 24 * source.uniform(n, 3, 2)
+    while (thin := _area(corners) < 80).any():
+        corners[thin] = 2 + 24 * source.uniform(int(thin.sum()), 3, 2)
     sides = []
     for i in range(3):
         (ay, ax), (by, bx) = (corners[:, j].T[:, :, None, None] for j in (i, (i + 1) % 3))
@@ -360,6 +392,31 @@ def curves(source: Source, n: int) -> Tensor:
     width = 0.8 + 0.8 * source.uniform(n, 1, 1, 1)
     ink: Tensor = torch.exp(-distance / (2 * width**2)).amax(1)
     return (1.3 * ink).clamp(0, 1)[:, None]
+
+
+def _segments(source: Source, n: int) -> Tensor:
+    """One straight stroke in each image."""
+    y, x = _plane()
+    (ay, ax), (by, bx) = ((4 + 20 * source.uniform(n, 2)).T[:, :, None, None] for _ in range(2))
+    length = ((by - ay) ** 2 + (bx - ax) ** 2).clamp(min=1)
+    along = (((y - ay) * (by - ay) + (x - ax) * (bx - ax)) / length).clamp(0, 1)
+    distance = (y - ay - along * (by - ay)) ** 2 + (x - ax - along * (bx - ax)) ** 2
+    width = 0.8 + 0.8 * source.uniform(n, 1, 1)
+    ink: Tensor = (1.3 * torch.exp(-distance / (2 * width**2))).clamp(0, 1)[:, None]
+    return ink
+
+
+def _moved(images: Tensor, columns: int) -> Tensor:
+    """Images shifted sideways; what leaves the image is gone."""
+    padded = F.pad(images, (max(columns, 0), max(-columns, 0), 0, 0))
+    start = max(-columns, 0)
+    return padded[:, :, :, start : start + SIZE]
+
+
+def _area(corners: Tensor) -> Tensor:
+    (ay, ax), (by, bx), (cy, cx) = (corners[:, i].T for i in range(3))
+    twice: Tensor = ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)).abs()
+    return twice / 2
 
 
 def _shuffled(source: Source, n: int, parts: int) -> Tensor:

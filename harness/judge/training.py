@@ -1,8 +1,9 @@
 """How the judges were trained, and how they are measured. The recipe is the model card's; the seed fixes it.
 
 Both networks learn digits (MNIST's and scikit-learn's, lightly distorted) and, beside them, what is no digit
-(``outliers.TRAINED`` and the first images of a generator). The coverage network has an output for it; the feature
-network learns to find all classes equally likely there, so that rubbish cannot raise the Inception score.
+(``outliers.TRAINED`` and the first images of a generator). The coverage network has an output for all of it. The
+feature network learns to find all classes equally likely where nothing is near a digit (``outliers.FAR``), so that
+rubbish cannot raise the Inception score; what is nearly a digit it takes for the nearest, as any classifier would.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from harness.data.base import Labelled
 from harness.errors import HarnessError
 from harness.judge import ROLES, load, outliers
 from harness.judge.networks import CoverageNetwork, FeatureNetwork
-from harness.judge.outliers import HELD_OUT, TRAINED, Source
+from harness.judge.outliers import FAR, HELD_OUT, TRAINED, Source
 
 CLASSES = 10
 VALIDATION = 5000
@@ -41,9 +42,9 @@ DISTORTED = 0.6
 class Recipe:
     """Numbers of the training."""
 
-    epochs: float = 10
+    epochs: float = 8
     batch_size: int = 256
-    outliers: int = 128
+    outliers: int = 160
     rate: float = 3e-3
     weight_decay: float = 1e-2
 
@@ -77,8 +78,7 @@ def train(
         )
         _fit(network.to(device), role, source, early, recipe, functools.partial(_tell, report, role))
         header = {"role": role, "seed": str(seed), "recipe": json.dumps(vars(recipe))}
-        if role == "coverage":
-            header |= _calibrate(network, validation)
+        header |= _calibrate(network, role, validation)
         tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
         storage.write_bytes(out / f"{name}-{role}.safetensors", save(tensors, metadata=header))
     report(f"weights written to {out}")
@@ -89,7 +89,7 @@ def _fit(network: nn.Module, role: str, source: Source, early: Tensor, recipe: R
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps)
     network.train()
-    for step, (images, labels) in enumerate(_batches(source, early, recipe, steps)):
+    for step, (images, labels) in enumerate(_batches(role, source, early, recipe, steps)):
         with torch.autocast("cpu", torch.bfloat16):
             output = network(images.contiguous(memory_format=torch.channels_last))
         loss = _loss(role, output, labels)
@@ -115,16 +115,17 @@ def _loss(role: str, output: Any, labels: Tensor) -> Tensor:
         return F.cross_entropy(output[:n].float(), labels) + 0.5 * rejection
     logits: Tensor = output[1].float()
     uniform = -logits[n:].log_softmax(1).mean()
-    return F.cross_entropy(logits[:n], labels, label_smoothing=0.02) + 0.3 * uniform
+    return F.cross_entropy(logits[:n], labels) + 0.3 * uniform
 
 
-def _batches(source: Source, early: Tensor, recipe: Recipe, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(role: str, source: Source, early: Tensor, recipe: Recipe, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Images, the digits first, and the digits' labels."""
-    share = recipe.outliers // (len(TRAINED) + 1)
+    shown = {name: family for name, family in TRAINED.items() if role == "coverage" or name in FAR}
+    share = recipe.outliers // (len(shown) + 1)
     for _ in range(steps):
         digits, labels = source.digits(recipe.batch_size)
-        images = [digits, *(family(source, share) for family in TRAINED.values())]
-        images.append(early[torch.randint(len(early), (2 * share,), generator=source.rng)])
+        images = [digits, *(family(source, share) for family in shown.values())]
+        images.append(early[torch.randint(len(early), (share,), generator=source.rng)])
         # Rounded to whole greys, like everything that a judge will see.
         yield (torch.cat(images).clamp(0, 1) * 255).round() / 255, labels
 
@@ -146,16 +147,19 @@ def early_images(model: str, steps: tuple[int, ...], each: int, seed: int) -> Te
     return torch.cat(images)
 
 
-def _calibrate(network: nn.Module, validation: Labelled) -> dict[str, str]:
+def _calibrate(network: nn.Module, role: str, validation: Labelled) -> dict[str, str]:
     """The temperature that makes the digits' likelihood greatest, and the threshold that accepts ``ACCEPTED``."""
     with torch.no_grad():
-        logits = torch.cat([network(batch.float() / 255) for batch in torch.split(validation.images, 1000)])
+        outputs = [network(batch.float() / 255) for batch in torch.split(validation.images, 1000)]
+    logits = torch.cat([output if role == "coverage" else output[1] for output in outputs])
     candidates = torch.linspace(0.5, 3, 251)
     losses = torch.stack([F.cross_entropy(logits / t, validation.labels) for t in candidates])
     temperature = float(candidates[losses.argmin()])
-    scores = (logits / temperature).softmax(1)[:, :-1].amax(1)
-    threshold = float(scores.quantile(1 - ACCEPTED))
-    return {"temperature": f"{temperature:.4f}", "threshold": f"{threshold:.6f}"}
+    calibrated = {"temperature": f"{temperature:.4f}"}
+    if role == "coverage":
+        scores = (logits / temperature).softmax(1)[:, :-1].amax(1)
+        calibrated["threshold"] = f"{float(scores.quantile(1 - ACCEPTED)):.6f}"
+    return calibrated
 
 
 def _digits() -> tuple[Labelled, Labelled]:
