@@ -5,6 +5,7 @@ Sessions run with the interpreter that runs nox; `nox -s tests --force-python 3.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
@@ -56,4 +57,7 @@ def smoke(session: nox.Session) -> None:
     install(session)
     folder = session.create_tmp()
     for suite in sorted(Path("suites").glob("*.yaml")):
+        if "data: digits" not in suite.read_text() and "HARNESS_DATA" not in os.environ:
+            session.log(f"{suite} needs MNIST: set HARNESS_DATA to include it")
+            continue
         session.run("harness", "run", str(suite), "--smoke", "--results", folder, success_codes=[0])

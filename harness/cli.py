@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,11 @@ def run(
     plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
     # With --smoke it takes a store of its own: its numbers mean nothing, and must not stand among those that do.
     store = results / "smoke" if smoke else results
-    codes = [_run_plan(plan, store, workers, device) for plan in plans]
+    codes = [0]
+    for plan in plans:
+        codes.append(_run_plan(plan, store, workers, device))
+        if codes[-1] == INTERRUPTED:
+            break
     sys.exit(max(codes))
 
 
@@ -106,6 +111,9 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
     from harness.progress import display
 
     console = Console()
+    _bring_data(plan)
+    # A cluster that takes the machine back sends SIGTERM: save and stop, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with driver.exclusive(results, str(plan.suite.path)):
         engine = LocalEngine(slots(device, workers, plan), driver.Folders(results).work)
         try:
@@ -120,6 +128,18 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
     return FAILED if outcome.missing or any(not settled(r.state) for r in outcome.records) else 0
+
+
+def _bring_data(plan: Plan) -> None:
+    """Download what is missing before anything starts: once, and not in several workers at the same time."""
+    from harness.data.base import DataSet
+
+    choices = {cell.arm.data for cell in plan.cells if cell.excluded is None}
+    for choice in sorted(choices, key=lambda choice: choice.name):
+        data: DataSet = choice.plugin(choice.settings)
+        if not data.present():
+            click.echo(f"{choice.name} is not on this machine: fetching it")
+            click.echo(data.fetch())
 
 
 def settled(state: str) -> bool:

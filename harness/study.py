@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import statistics
+import warnings
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from harness.trial import Outcome
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 SETTLED = frozenset({"done", "diverged", "pruned"})
 """Outcomes of the trial itself, which would come out the same again. The others are tried again by the next run."""

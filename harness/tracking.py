@@ -166,7 +166,7 @@ class Store:
             run_id=run.info.run_id,
             curves=self._curves(run) if with_curves else [],
             artifacts=local_path(run.info.artifact_uri),
-            environment=json.loads(tags.get("environment", "{}")),
+            environment={name: tags[name] for name in tags["environment"].split()},
         )
 
     def _curves(self, run: Run) -> list[tuple[str, int, float]]:
@@ -224,9 +224,8 @@ class RunWriter:
             "tricks": " + ".join(trick.name for trick in arm.tricks),
             "data": arm.data.name,
             "seed": str(trial.seed),
-            "git_commit": environment["git_commit"],
-            "device": environment["device"],
-            "environment": json.dumps(environment, sort_keys=True),
+            **environment,
+            "environment": " ".join(sorted(environment)),
         }
         run = self.client.create_run(experiment, run_name=f"{arm.name}, seed {trial.seed}", tags=tags)
         run_id = str(run.info.run_id)

@@ -116,13 +116,19 @@ def test_worker_killed(tmp_path: Path, uninterrupted: Workspace) -> None:
 
 
 @linux
-def test_interrupted_once_saves_and_says_how_to_go_on(tmp_path: Path, uninterrupted: Workspace) -> None:
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_once_saves_and_says_how_to_go_on(
+    tmp_path: Path, uninterrupted: Workspace, signal_: signal.Signals
+) -> None:
     workspace = Workspace(tmp_path)
     suite = workspace.suite(**(LONG | {"run": LONG["run"] | {"checkpoint_seconds": 1000}}))
     driver = workspace.start("run", suite, "--workers", "1")
     wait_for(lambda: list(workspace.results.glob("work/*/step-000000.png")))
     time.sleep(0.5)
-    os.killpg(driver.pid, signal.SIGINT)
+    if signal_ == signal.SIGINT:
+        os.killpg(driver.pid, signal_)  # as Ctrl-C does
+    else:
+        driver.send_signal(signal_)  # as a cluster does that takes its machine back
     output, _ = driver.communicate(timeout=120)
     assert driver.returncode == 130, output
     assert "go on with: harness run" in output

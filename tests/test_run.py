@@ -156,6 +156,7 @@ def test_the_number_of_workers_changes_no_number(finished: Workspace, tmp_path: 
     [
         (["run", "nowhere.yaml"], "no such file"),
         (["run", "tiny.yaml", "--set", "train.stepz=3"], "did you mean 'steps'"),
+        (["run", "tiny.yaml", "--set", "data=mnist"], "MNIST is not on this machine"),
         (["run", "tiny.yaml", "--device", "tpu"], "expected auto, cpu, cuda or cuda:i"),
         (["run", "tiny.yaml", "--device", "cuda:97"], "cuda:97"),
         (["report", "tiny.yaml"], "holds no finished trial"),
@@ -165,7 +166,12 @@ def test_the_number_of_workers_changes_no_number(finished: Workspace, tmp_path: 
     ],
 )
 def test_a_user_s_mistake_gets_one_message_and_exit_code_2(tmp_path: Path, words: list[str], fragment: str) -> None:
-    workspace = Workspace(tmp_path)
+    nowhere = {
+        "HARNESS_DATA": str(tmp_path),
+        "HARNESS_CACHE": str(tmp_path / "cache"),
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+    }
+    workspace = Workspace(tmp_path, nowhere)
     workspace.suite()
     output = workspace.run(*words, code=2)
     assert fragment in output

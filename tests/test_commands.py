@@ -1,0 +1,66 @@
+"""The commands that train nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from harness_cli import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def test_doctor_says_what_is_there_and_what_is_missing(workspace: Workspace) -> None:
+    workspace.environment = {"HARNESS_DATA": str(workspace.folder / "empty"), "COLUMNS": "200"}
+    workspace.environment["HARNESS_CACHE"] = str(workspace.folder / "cache")
+    output = workspace.run("doctor")
+    for expected in ("torch", "mlflow", "judge mnist", "weights", "data digits", "content", "store"):
+        assert expected in output
+    assert "harness data fetch mnist" in output
+
+
+def test_the_plan_lists_cells_trials_and_what_is_left_out(workspace: Workspace) -> None:
+    exclude = [{"where": {"tricks": ["ema"]}, "reason": "not today"}]
+    plan = workspace.plan(workspace.suite(exclude=exclude))
+    assert plan["suite"] == "tiny"
+    assert [cell["excluded"] for cell in plan["cells"]] == [None, "not today"]
+    assert [(t["arm"], t["seed"], t["state"]) for t in plan["trials"]] == [
+        ("gan", 0, "to do"),
+        ("gan", 1, "to do"),
+    ]
+    assert all(len(trial["key"]) == 16 for trial in plan["trials"])
+    assert "not today" in workspace.run("plan", workspace.folder / "tiny.yaml")
+    assert not workspace.results.exists()
+
+
+def test_the_plan_of_a_search_says_how_much_there_is(workspace: Workspace) -> None:
+    space = {"model.latent": {"type": "int", "low": 8, "high": 64}}
+    suite = workspace.suite(search={"n_trials": 5, "space": space})
+    assert "up to 5 configurations × 2 seeds" in workspace.run("plan", suite)
+
+
+def test_the_schema_is_json(workspace: Workspace) -> None:
+    schema = json.loads(workspace.run("schema"))
+    assert {"suite", "matrix", "evaluate", "search"} <= schema["properties"].keys()
+
+
+def test_all_mistakes_in_a_suite_are_reported_at_once_with_their_places(workspace: Workspace) -> None:
+    path = workspace.folder / "wrong.yaml"
+    path.write_text(
+        "suite: wrong\n"
+        "data: mnits\n"
+        "train: {stepz: 5}\n"
+        "base: {model: dcgan}\n"
+        "matrix:\n"
+        "  tricks: [[], [emma]]\n"
+        "evaluate: {metrics: [fid]}\n"
+    )
+    output = workspace.run("run", path, code=2)
+    for place, hint in (("2:7", "'mnist'"), ("3:9", "'steps'"), ("6:17", "'ema'")):
+        [line] = [line for line in output.splitlines() if f"wrong.yaml:{place}:" in line]
+        assert f"did you mean {hint}?" in line
+    assert not workspace.results.exists()

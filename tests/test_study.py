@@ -1,0 +1,230 @@
+"""Queues on a real Optuna store, with outcomes made up here instead of trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from harness_cli import Workspace
+
+from harness.plan import Plan, make_plan
+from harness.study import Known, MatrixQueue, Queue, SearchQueue, storage
+from harness.suite import read_suite
+from harness.trial import Outcome
+
+SPACE = {
+    "model.generator_rate": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True},
+    "model.latent": {"type": "int", "low": 8, "high": 64},
+    "model.objective": {"type": "categorical", "choices": ["minimax", "non_saturating"]},
+}
+
+
+def plan(folder: Path, **changes: Any) -> Plan:
+    folder.mkdir(exist_ok=True)
+    return make_plan(read_suite(Workspace(folder).suite(**changes)))
+
+
+def search(folder: Path, known: dict[str, Known] | None = None, **changes: Any) -> SearchQueue:
+    made = plan(folder, search={"n_trials": 6, "space": SPACE} | changes, matrix={"tricks": [[]]})
+    return SearchQueue(made.suite, made.cells[0], storage(folder), known or {})
+
+
+def done(fid: float) -> Outcome:
+    return Outcome("done", "", {"fid": fid, "covered_classes": 10.0})
+
+
+def drain(queue: Queue, outcome: Outcome) -> Iterator[str]:
+    while (work := queue.next()) is not None:
+        queue.tell(work.trial.key, outcome)
+        yield work.trial.arm.name
+
+
+def study(folder: Path) -> optuna.Study:
+    [summary] = optuna.get_all_study_summaries(f"sqlite:///{folder / 'optuna.db'}")
+    return optuna.load_study(study_name=summary.study_name, storage=f"sqlite:///{folder / 'optuna.db'}")
+
+
+def test_a_matrix_is_run_whole_and_once_whatever_fails(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    keys = []
+    for outcome in (done(1.0), Outcome("failed", "so"), Outcome("diverged", "so"), done(2.0)):
+        work = queue.next()
+        assert work is not None
+        keys.append(work.trial.key)
+        queue.tell(work.trial.key, outcome)
+    assert queue.next() is None
+    assert keys == [trial.key for trial in made.trials]
+    assert queue.remaining == 0
+
+
+def test_the_next_run_tries_again_only_what_failed_to_run(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    states = ["done", "failed", "diverged", "done"]
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    known = {}
+    for state in states:
+        work = queue.next()
+        assert work is not None
+        values = {"fid": 1.0} if state == "done" else {}
+        queue.tell(work.trial.key, Outcome(state, "", values))
+        known[work.trial.key] = Known(state, values)
+    again = MatrixQueue(made, storage(tmp_path), known)
+    assert again.remaining == 1
+    work = again.next()
+    assert work is not None
+    assert work.trial.key == made.trials[1].key
+    assert again.next() is None
+
+
+def test_what_a_killed_driver_left_behind_is_settled(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    first, second = queue.next(), queue.next()  # both RUNNING when the driver dies
+    assert first is not None
+    assert second is not None
+    # The first had been finished and recorded in MLflow, but Optuna was not told.
+    known = {first.trial.key: Known("done", {"fid": 3.5})}
+    again = MatrixQueue(made, storage(tmp_path), known)
+    trials = study(tmp_path).trials
+    assert [t.value for t in trials if t.state.name == "COMPLETE"] == [3.5]
+    assert not [t for t in trials if t.state.name == "RUNNING"]
+    keys = set()
+    while (work := again.next()) is not None:
+        keys.add(work.trial.key)
+        again.tell(work.trial.key, done(1.0))
+    assert keys == {trial.key for trial in made.trials[1:]}
+    complete = [t for t in study(tmp_path).trials if t.state.name == "COMPLETE"]
+    assert sorted(t.user_attrs["key"] for t in complete) == sorted(trial.key for trial in made.trials)
+
+
+def test_what_was_done_in_another_suite_is_entered_and_not_run(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    known = {trial.key: Known("done", {"fid": 2.0}) for trial in made.trials}
+    queue = MatrixQueue(made, storage(tmp_path), known)
+    assert queue.next() is None
+    assert [t.value for t in study(tmp_path).trials] == [2.0] * 4
+
+
+def test_trials_that_left_the_suite_are_not_run(tmp_path: Path) -> None:
+    MatrixQueue(plan(tmp_path, seeds=4), storage(tmp_path), {})  # queued, then the suite shrinks
+    fewer = plan(tmp_path, seeds=1)
+    queue = MatrixQueue(fewer, storage(tmp_path), {})
+    assert len(list(drain(queue, done(1.0)))) == 2
+
+
+def test_a_configuration_s_value_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
+    queue = search(tmp_path, n_trials=1)
+    for fid in (1.0, 4.0):
+        work = queue.next()
+        assert work is not None
+        queue.tell(work.trial.key, done(fid))
+    assert queue.next() is None
+    [trial] = study(tmp_path).trials
+    assert trial.value == 2.5
+    assert trial.params.keys() == SPACE.keys()
+
+
+def test_the_next_configuration_waits_for_all_seeds_of_this_one(tmp_path: Path) -> None:
+    queue = search(tmp_path)
+    one, two = queue.next(), queue.next()
+    assert one is not None
+    assert two is not None
+    assert one.trial.arm == two.trial.arm
+    assert queue.next() is None
+    queue.tell(one.trial.key, done(1.0))
+    assert queue.next() is None
+    queue.tell(two.trial.key, done(1.0))
+    three = queue.next()
+    assert three is not None
+    assert three.trial.arm != one.trial.arm
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_an_interrupted_search_proposes_what_an_uninterrupted_one_would(tmp_path: Path, sampler: str) -> None:
+    def values(queue: SearchQueue, n: int) -> None:
+        for i in range(n):
+            work = queue.next()
+            assert work is not None
+            queue.tell(work.trial.key, done(float(work.trial.arm.model.settings.latent + i % 2)))
+
+    values(search(tmp_path / "whole", sampler=sampler), 12)
+    values(search(tmp_path / "parts", sampler=sampler), 6)
+    values(search(tmp_path / "parts", sampler=sampler), 6)
+    whole, parts = ([t.params for t in study(tmp_path / part).trials] for part in ("whole", "parts"))
+    assert whole == parts
+    assert len({str(params) for params in whole}) > 1
+
+
+def test_a_configuration_that_was_interrupted_is_gone_on_with(tmp_path: Path) -> None:
+    queue = search(tmp_path)
+    one = queue.next()
+    assert one is not None
+    queue.tell(one.trial.key, done(1.0))
+    known = {one.trial.key: Known("done", {"fid": 1.0})}
+    again = search(tmp_path, known=known)
+    two = again.next()
+    assert two is not None
+    assert two.trial.arm == one.trial.arm
+    assert two.trial.seed != one.trial.seed
+    again.tell(two.trial.key, done(2.0))
+    assert study(tmp_path).trials[0].value == 1.5
+
+
+def test_a_seed_that_diverges_fails_its_configuration_and_the_search_goes_on(tmp_path: Path) -> None:
+    queue = search(tmp_path, n_trials=2)
+    one = queue.next()
+    assert one is not None
+    queue.tell(one.trial.key, Outcome("diverged", "so"))
+    rest = list(drain(queue, done(1.0)))
+    assert [t.state.name for t in study(tmp_path).trials] == ["FAIL", "COMPLETE"]
+    assert len(rest) == 2
+
+
+def test_with_a_pruner_the_first_seed_is_the_scout(tmp_path: Path) -> None:
+    pruner = {"name": "median", "every": 5, "samples": 50}
+    queue = search(tmp_path, n_trials=7, pruner=pruner)
+    for _ in range(5):  # the median pruner watches five configurations before it judges
+        scout = queue.next()
+        assert scout is not None
+        assert scout.intermediate is not None
+        assert scout.intermediate.metric == "fid"
+        assert queue.next() is None, "the other seeds wait for the scout"
+        assert not queue.measured(scout.trial.key, 5, 1.0)
+        queue.tell(scout.trial.key, done(1.0))
+        other = queue.next()
+        assert other is not None
+        assert other.intermediate is None
+        queue.tell(other.trial.key, done(1.0))
+    scout = queue.next()
+    assert scout is not None
+    assert queue.measured(scout.trial.key, 5, 100.0), "far worse than the median"
+    queue.tell(scout.trial.key, Outcome("pruned", "so"))
+    last = queue.next()
+    assert last is not None
+    assert last.trial.arm != scout.trial.arm
+    states = [t.state.name for t in study(tmp_path).trials]
+    assert states == ["COMPLETE"] * 5 + ["PRUNED", "RUNNING"]
+
+
+def test_values_that_do_not_fit_together_fail_their_configuration_only(tmp_path: Path) -> None:
+    # Refused only as they come up: the suite reader cannot try every value of a range.
+    queue = search(tmp_path, n_trials=3)
+    import harness.study as module
+    from harness.errors import HarnessError
+
+    original, calls = module.planning.with_parameters, iter(range(10))
+
+    def sometimes(*args: Any) -> Any:
+        if next(calls) == 0:
+            raise HarnessError("they do not fit")
+        return original(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.planning, "with_parameters", sometimes)
+        assert len(list(drain(queue, done(1.0)))) == 4
+    states = [t.state.name for t in study(tmp_path).trials]
+    assert states == ["FAIL", "COMPLETE", "COMPLETE"]
