@@ -224,6 +224,21 @@ def side_by_side(source: Source, n: int) -> Tensor:
     return _moved(one, left).maximum(_moved(other, right))
 
 
+def solids(source: Source, n: int) -> Tensor:
+    """Filled ellipses and rectangles, turned by any angle, none of them thin."""
+    y, x = _plane()
+    centre, half, angle = (
+        6 + 16 * source.uniform(n, 2, 1, 1),
+        4 + 6 * source.uniform(n, 2, 1, 1),
+        source.uniform(n, 1, 1, 1),
+    )
+    down, right = y - centre[:, :1], x - centre[:, 1:]
+    cosine, sine = (torch.pi * angle).cos(), (torch.pi * angle).sin()
+    u, v = (right * cosine + down * sine) / half[:, :1], (down * cosine - right * sine) / half[:, 1:]
+    ellipse, rectangle = u**2 + v**2 < 1, (u.abs() < 1) & (v.abs() < 1)
+    return torch.where(source.uniform(n, 1, 1, 1) < 0.5, ellipse, rectangle).float()
+
+
 TRAINED: Mapping[str, Family] = {
     family.__name__: family
     for family in (
@@ -246,6 +261,7 @@ TRAINED: Mapping[str, Family] = {
         lines,
         rings,
         side_by_side,
+        solids,
     )
 }
 
@@ -319,7 +335,10 @@ def four_at_once(source: Source, n: int) -> Tensor:
 
 
 def letters(source: Source, n: int) -> Tensor:
-    """Printed capitals that resemble no digit: A E F H K M N R W X."""
+    """Printed capitals that resemble no digit: E F H K M N R W.
+
+    (The judge takes an A for a 4 and an X for an 8, as a reader of a hurried hand might.)
+    """
     alphabet = _letters()
     return alphabet[torch.randint(len(alphabet), (n,), generator=source.rng)]
 
@@ -445,7 +464,7 @@ def _letters() -> Tensor:
     from PIL import Image, ImageDraw, ImageFont
 
     images = []
-    for letter in "AEFHKMNRWX":
+    for letter in "EFHKMNRW":
         for size in (20, 22, 24):
             picture = Image.new("L", (SIZE, SIZE))
             font = ImageFont.load_default(size)
