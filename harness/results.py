@@ -203,9 +203,8 @@ class Results:
 
         What the suite states as ``compare.delta``, else ``NEGLIGIBLE`` times the baseline's mean.
         """
-        stated = getattr(self.plan.suite.compare, "delta", None)
-        if stated is not None:
-            return float(stated)
+        if (stated := self.plan.suite.compare.delta) is not None:
+            return stated
         return NEGLIGIBLE * abs(statistics.interval(list(self.by_seed(self.baseline, self.metric).values())).mean)
 
     def _ranking(self) -> list[int]:

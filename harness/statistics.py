@@ -1,7 +1,7 @@
 """Says what the seeds of a suite tell: arrays in, numbers out.
 
 Everything rests on Student's t, because suites have few seeds. A percentile bootstrap over three seeds
-covers the true mean in 73 % of cases where it promises 95 %: it can only resample the three values that it
+covers the true mean in 76 % of cases where it promises 95 %: it can only resample the three values that it
 has. The t interval holds its promise at any n for normal values, and comes near it for skewed ones
 (``docs/statistics.md`` has the measured figures). Arms are paired by seed, so a verdict is the t
 interval of the differences, and the many arms of a suite are corrected for by Holm's procedure.

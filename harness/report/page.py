@@ -172,24 +172,19 @@ def _floors(results: Results) -> dict[str, str]:
 
 def _forest(results: Results, colours: Mapping[str, str]) -> Markup | None:
     verdicts = results.verdicts()[: tables.SHOWN]
-    effects = [
-        plots.Effect(v.arm, colours[v.arm], v.effect, v.low, v.high, v.kind) for v in verdicts if v.n > 0
-    ]
+    effects = [plots.Effect(v.arm, colours[v.arm], v.effect, v.low, v.high, v.kind) for v in verdicts if v.n > 0]
     if not effects:
         return None
     meaning = results.values[results.metric]
     # Percent metrics are shares; the axis shows them in per cent, as the tables do.
     scale = 100.0 if meaning.percent else 1.0
     scaled = [
-        plots.Effect(e.arm, e.colour, scale * e.effect, scale * e.low, scale * e.high, e.verdict)
-        for e in effects
+        plots.Effect(e.arm, e.colour, scale * e.effect, scale * e.low, scale * e.high, e.verdict) for e in effects
     ]
     label = meaning.label + (" (percentage points)" if meaning.percent else "")
     figure = plots.forest(scaled, scale * results.delta(), label, meaning.better)
     return _safe(
-        plots.inline(
-            figure, "forest", f"Effects on {meaning.label} against {results.baseline}; figures above"
-        )
+        plots.inline(figure, "forest", f"Effects on {meaning.label} against {results.baseline}; figures above")
     )
 
 
@@ -235,8 +230,7 @@ def _cards(results: Results, shown: list[str], colours: Mapping[str, str]) -> li
                 arm=arm,
                 colour=colours[arm],
                 baseline=arm == results.baseline,
-                made_of=" + ".join(filter(None, (records[0].model, records[0].tricks)))
-                + f" on {records[0].data}",
+                made_of=" + ".join(filter(None, (records[0].model, records[0].tricks))) + f" on {records[0].data}",
                 outcome=_outcome(records),
                 seed=first.seed,
                 grids=[_grid(grid) for grid in artifacts.thinned(artifacts.grids(first), budget)],
@@ -270,13 +264,9 @@ def _histograms(records: list[Record], name: str, colour: str) -> list[tuple[str
             own[0]["bins"], [histogram["samples"] for histogram in own], own[0]["reference"], colour
         )
         shares = np.mean([histogram["samples"] for histogram in own], axis=0)
-        told = ", ".join(
-            f"{label} {words.share(s, 1)}" for label, s in zip(own[0]["bins"], shares, strict=True)
-        )
+        told = ", ".join(f"{label} {words.share(s, 1)}" for label, s in zip(own[0]["bins"], shares, strict=True))
         caption = f"{title.replace('_', ' ').capitalize()} (marks: training data)"
-        figures.append(
-            (caption, _safe(plots.inline(drawing, f"{name}h{position}", f"{title}: {told[:600]}")))
-        )
+        figures.append((caption, _safe(plots.inline(drawing, f"{name}h{position}", f"{title}: {told[:600]}"))))
     return figures
 
 

@@ -130,13 +130,9 @@ def training(curves: pd.DataFrame, panel: Panel, colour: str, last: int) -> Figu
         if rows.empty:
             continue
         seeds = rows.groupby("step")["value"].agg(["mean", "min", "max"]).sort_index()
-        axes.fill_between(
-            seeds.index, seeds["min"], seeds["max"], color=LIGHT[colour], alpha=0.18, linewidth=0
-        )
+        axes.fill_between(seeds.index, seeds["min"], seeds["max"], color=LIGHT[colour], alpha=0.18, linewidth=0)
         label = name.replace("_", " ")
-        axes.plot(
-            seeds.index, seeds["mean"], linestyle=style, color=LIGHT[colour], linewidth=1.4, label=label
-        )
+        axes.plot(seeds.index, seeds["mean"], linestyle=style, color=LIGHT[colour], linewidth=1.4, label=label)
     axes.set_xlim(0, max(last, 1))
     axes.set_ylim(panel.low, panel.high)
     axes.set_xlabel("step")

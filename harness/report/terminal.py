@@ -66,9 +66,7 @@ def _leaderboard(results: Results, width: int) -> Table:
     others = {column: value for column, value in results.values.items() if column != results.metric}
     room = max(width - NEEDED, 0) // 12
     others = dict(list(others.items())[:room])
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title=Text(results.plan.suite.name), title_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(results.plan.suite.name), title_justify="left")
     table.add_column("arm", overflow="fold", min_width=30)
     for head in ("n", "failed"):
         table.add_column(head, justify="right")

@@ -265,6 +265,9 @@ class Compare(Settings):
         None, description="axis: value, for as many axes as single out a cell; null: the first cell"
     )
     metric: str | None = Field(None, description="a column of values; null: the first of the first metric")
+    delta: float | None = Field(
+        None, ge=0, description="difference on it below which arms count as equal; null: 5 % of the baseline's mean"
+    )
 
 
 class Declaration(Settings):
