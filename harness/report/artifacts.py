@@ -35,12 +35,14 @@ def grids(record: Record) -> list[Grid]:
     if record.artifacts is None:
         return []
     folder = record.artifacts / "samples"
-    named = [(_when(path), path) for path in [*sorted(folder.glob("step-*.png")), folder / "final.png"]]
     found = []
-    for when, path in named:
+    for path in [*sorted(folder.glob("step-*.png")), folder / "final.png"]:
         size = _png_size(path)
         if size is not None:
-            found.append(Grid(when, path, *size))
+            found.append(Grid(_when(path), path, *size))
+    # The last snapshot, taken after the last step, is the final grid under another name.
+    if len(found) > 1 and found[-2].path.read_bytes() == found[-1].path.read_bytes():
+        del found[-2]
     return found
 
 

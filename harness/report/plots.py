@@ -138,7 +138,14 @@ def training(curves: pd.DataFrame, panel: Panel, colour: str, last: int) -> Figu
     axes.set_xlabel("step")
     axes.locator_params(nbins=5)
     if len(panel.names) > 1 and axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="upper right", fontsize=8, frameon=False, handlelength=2.4, labelcolor=INK)
+        # above the axes, where it covers no curve
+        place: dict[str, Any] = {
+            "loc": "lower left",
+            "bbox_to_anchor": (0, 1),
+            "ncols": len(panel.names),
+            "borderaxespad": 0.2,
+        }
+        axes.legend(**place, fontsize=8, frameon=False, handlelength=2.4, labelcolor=INK)
     _plain(axes)
     return figure
 
