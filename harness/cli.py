@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,9 @@ class Harness(click.Group):
         except HarnessError as error:
             click.echo(f"error: {error}" if "\n" not in str(error) else str(error), err=True)
             context.exit(MISTAKE)
+        except KeyboardInterrupt:
+            click.echo(f"interrupted; go on with: {_command_line()}", err=True)
+            context.exit(INTERRUPTED)
         except BrokenPipeError:  # `harness list models | head`
             sys.stderr.close()
             context.exit(0)
@@ -94,6 +97,8 @@ def run(
     plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
     # With --smoke it takes a store of its own: its numbers mean nothing, and must not stand among those that do.
     store = results / "smoke" if smoke else results
+    if smoke:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
     for plan in plans:
         codes.append(_run_plan(plan, store, workers, device))
@@ -112,8 +117,6 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
 
     console = Console()
     _bring_data(plan)
-    # A cluster that takes the machine back sends SIGTERM: save and stop, as at Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with driver.exclusive(results, str(plan.suite.path)):
         engine = LocalEngine(slots(device, workers, plan), driver.Folders(results).work)
         try:
@@ -144,9 +147,9 @@ def _bring_data(plan: Plan) -> None:
 
 def settled(state: str) -> bool:
     """Whether a state is an outcome of the trial itself rather than a failure to run it."""
-    from harness.study import SETTLED
+    from harness.task import OUTCOMES
 
-    return state in SETTLED
+    return state in OUTCOMES
 
 
 def _command_line() -> str:
@@ -176,7 +179,7 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
 
 def _stored(plan: Plan, results: Path) -> tuple[dict[str, str], Callable[[Trial], float | None]]:
     """What the store knows of the plan; without a store nothing heavy is imported."""
-    if not (results / "mlflow.db").is_file():
+    if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         return {}, lambda trial: None
     from harness import driver
 

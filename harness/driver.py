@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import shutil
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,9 +24,9 @@ from harness import tracking
 from harness.engines.base import Died, Ended, Engine, Job, Measured, Started, Stepped
 from harness.errors import HarnessError
 from harness.results import Results
-from harness.study import SETTLED, Known, Queue, Work, configurations, queues, storage
+from harness.study import Known, Queue, Work, configurations, queues, storage
+from harness.task import OUTCOMES, SETTLED, Outcome, Task
 from harness.tracking import Store
-from harness.trial import Outcome, Task
 
 if TYPE_CHECKING:
     from harness.plan import Plan, Trial
@@ -85,12 +87,19 @@ def exclusive(results: Path, purpose: str) -> Iterator[None]:
     Raises:
         HarnessError: another driver has it; the message names it.
     """
-    results.mkdir(parents=True, exist_ok=True)
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(
+            f"the results folder {results} cannot be made ({error}): choose another --results"
+        ) from error
     path = Folders(results).lock
     holder = path.with_suffix(".holder")
     lock = filelock.FileLock(path, blocking=False)
     try:
         lock.acquire()
+    except PermissionError as error:
+        raise HarnessError(f"the results folder {results} cannot be written to ({error})") from error
     except filelock.Timeout:
         with contextlib.suppress(OSError):
             purpose = holder.read_text()
@@ -124,29 +133,39 @@ class Driver:
     _attempts: Counter[str] = field(default_factory=Counter)
     _again: list[tuple[Work, Queue]] = field(default_factory=list)
     _runs: dict[str, str] = field(default_factory=dict)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    _twins: list[tuple[Work, Queue]] = field(default_factory=list)
+    _states: dict[str, str] = field(default_factory=dict)
+    _stopping: bool = False
 
     def run(self) -> None:
         """Run until nothing is left to do. The store must be held (``exclusive``).
 
         Raises:
-            Interrupted: Ctrl-C; every trial was saved first (a second Ctrl-C does not wait for that).
+            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second one does not wait for that).
         """
+        with self._signals():
+            try:
+                self._run()
+            except KeyboardInterrupt:
+                raise Interrupted from None
+            if self._stopping:
+                raise Interrupted
+
+    def _run(self) -> None:
         self.store = Store(self.results)
         self.store.create()
         self.experiment = self.store.experiment(self.plan.suite.name)
         self.parent = self.store.parent(self.plan.suite, self.experiment)
         known = self._known()
+        self._tidy(known)
         self.queues = queues(self.plan, storage(self.results), known)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
         self.listener.planned(remaining + settled, settled)
-        try:
-            self._loop()
-        except KeyboardInterrupt:
-            self._stop()
-            raise Interrupted from None
-        self.store.finish_parent(self.parent, {f"trials_{state}": n for state, n in self.outcomes.items()})
+        self._states = {trial.key: known[trial.key].state for trial in self.plan.trials if trial.key in known}
+        self._loop()
+        counts = Counter(self._states.values())
+        self.store.finish_parent(self.parent, {f"trials_{state}": n for state, n in counts.items()})
 
     def _known(self) -> dict[str, Known]:
         """Every trial in the store that reached an outcome. Interrupted runs are remembered, to be gone on with."""
@@ -155,16 +174,52 @@ class Driver:
             key, state = run.data.tags["key"], tracking.state(run)
             if state == tracking.INTERRUPTED:
                 self._runs[key] = run.info.run_id
-            elif state in SETTLED and not (key in known and known[key].state == "done"):
+            elif state in OUTCOMES and not (key in known and known[key].state == "done"):
                 known[key] = Known(state, self.store.record(run, "", with_curves=False).values)
         return known
 
+    def _tidy(self, known: dict[str, Known]) -> None:
+        """Remove what a killed driver or worker left: files of trials that are settled, half-written caches."""
+        folders = Folders(self.results)
+        for folder in folders.work.glob("*/"):
+            if folder.name in known and known[folder.name].state in SETTLED:
+                shutil.rmtree(folder, ignore_errors=True)
+        for temporary in [*folders.work.glob("*/.*.tmp"), *folders.cache.glob("**/.*.tmp")]:
+            temporary.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM is noted, and heeded between events; a second one ends it at once.
+
+        An exception in the middle of an event could lose it, or break a write to the stores.
+        """
+
+        def heed(number: int, frame: object) -> None:
+            if self._stopping:
+                raise KeyboardInterrupt
+            self._stopping = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
     def _loop(self) -> None:
+        told = False
         while True:
-            while self.engine.free and (item := self._next()) is not None:
+            while not self._stopping and self.engine.free and (item := self._next()) is not None:
                 self._submit(*item)
             if not self._running:
                 return
+            if self._stopping and not told:
+                told = True
+                self.listener.note("stopping: saving the trials that run (Ctrl-C again stops at once)")
+                self.engine.stop()
             for event in self.engine.wait(1.0):
                 self._handle(event)
 
@@ -172,8 +227,10 @@ class Driver:
         if self._again:
             return self._again.pop()
         for queue in self.queues:
-            if (work := queue.next()) is not None:
-                return work, queue
+            while (work := queue.next()) is not None:
+                if work.trial.key not in self._running:
+                    return work, queue
+                self._twins.append((work, queue))  # another cell trains the very same: its outcome serves both
         return None
 
     def _submit(self, work: Work, queue: Queue) -> None:
@@ -208,39 +265,38 @@ class Driver:
                 del self._running[key]
                 self._died(work, queue, reason)
 
-    def _ended(self, work: Work, queue: Queue, outcome: Outcome) -> None:
+    def _ended(self, work: Work, queue: Queue, outcome: Outcome, keep: bool = False) -> None:
+        key = work.trial.key
         if outcome.state != "stopped":
-            self._runs.pop(work.trial.key, None)
-            queue.tell(work.trial.key, outcome)
-            self.outcomes[outcome.state] += 1
-            # What is worth keeping is with the run in MLflow; a trial to be tried again starts afresh.
-            shutil.rmtree(Folders(self.results).work / work.trial.key, ignore_errors=True)
+            self._runs.pop(key, None)
+            self._states[key] = outcome.state
+            queue.tell(key, outcome)
+            for twin, other in [item for item in self._twins if item[0].trial.key == key]:
+                self._twins.remove((twin, other))
+                other.tell(key, outcome)
+            if not keep:  # what is worth keeping is with the run in MLflow
+                shutil.rmtree(Folders(self.results).work / key, ignore_errors=True)
         self.listener.ended(work.trial, outcome)
 
     def _died(self, work: Work, queue: Queue, reason: str) -> None:
         key = work.trial.key
-        if self._attempts[key] < ATTEMPTS:
-            self.listener.note(f"{work.trial.arm.name}, seed {work.trial.seed}: {reason}; going on from its checkpoint")
-            self._again.append((work, queue))
+        recorded = self.store.latest([key]).get(key)
+        if recorded is not None and tracking.state(recorded) in OUTCOMES:  # it died after its last word
+            record = self.store.record(recorded, "", with_curves=False)
+            self._ended(work, queue, Outcome(record.state, record.reason, record.values))
             return
-        outcome = Outcome("failed", f"{reason} ({ATTEMPTS} times)")
-        if (run_id := self._runs.get(key)) is not None:
-            tracking.end_run(self.store, run_id, outcome)
-        self._ended(work, queue, outcome)
-
-    def _stop(self) -> None:
-        """Let every trial save itself; a second Ctrl-C leaves it at its last checkpoint."""
-        try:
-            self.listener.note("stopping: saving the trials that run (Ctrl-C again stops at once)")
-            self.engine.stop()
-            while self._running:
-                for event in self.engine.wait(1.0):
-                    if isinstance(event, Died):
-                        del self._running[event.key]
-                    else:
-                        self._handle(event)
-        except KeyboardInterrupt:
-            pass
+        if recorded is not None and tracking.state(recorded) == tracking.INTERRUPTED:
+            self._runs[key] = recorded.info.run_id
+        if self._stopping:
+            self._ended(work, queue, Outcome("stopped"))
+        elif self._attempts[key] < ATTEMPTS:
+            self.listener.note(f"{work.trial.arm.name}, seed {work.trial.seed}: {reason}; trying again")
+            self._again.append((work, queue))
+        else:
+            outcome = Outcome("failed", f"{reason} ({ATTEMPTS} times)")
+            if (run_id := self._runs.get(key)) is not None:
+                tracking.end_run(self.store, run_id, outcome)
+            self._ended(work, queue, outcome, keep=True)  # the next run goes on from its checkpoint
 
 
 def states(plan: Plan, results: Path) -> dict[str, str]:
@@ -251,18 +307,22 @@ def states(plan: Plan, results: Path) -> dict[str, str]:
 def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     """The results of a suite so far, read from the store."""
     store = Store(results)
-    trials = list(plan.trials)
+    trials, never = list(plan.trials), set[str]()
     if plan.suite.search is not None and store.exists:
         studies = storage(results)
         cells = [cell for cell in plan.cells if cell.excluded is None]
-        trials = [t for cell in cells for _, several in configurations(plan.suite, cell, studies) for t in several]
+        tried = [found for cell in cells for found in configurations(plan.suite, cell, studies)]
+        trials = list({trial.key: trial for found in tried for trial in found.trials}.values())
+        # The other seeds of a configuration that was given up are not missing: they will not be run.
+        never = {trial.key for found in tried if found.closed for trial in found.trials}
     runs = store.latest(trial.key for trial in trials)
     records = [
         store.record(runs[trial.key], trial.arm.name, with_curves)
         for trial in trials
         if trial.key in runs and tracking.state(runs[trial.key]) != tracking.INTERRUPTED
     ]
-    return Results(plan, tuple(records), len(trials) - len(records), store.uri, plan.suite.name)
+    missing = {trial.key for trial in trials} - {record.key for record in records} - (never - runs.keys())
+    return Results(plan, tuple(records), len(missing), store.uri, plan.suite.name)
 
 
 def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:

@@ -32,7 +32,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         # What these make of a suite is in the key itself: the settings with all defaults filled in.
         *("harness.suite", "harness.registry"),
         *("harness.plan", "harness.fingerprint"),
-        *("harness.errors", "harness.testing"),  # no result comes of either
+        *("harness.errors", "harness.testing", "harness.task"),  # no result comes of either
     }
 )
 """Modules (with all below them) that are neither hashed nor followed, and why."""
@@ -91,11 +91,11 @@ def _locations(top: str) -> tuple[Path, ...]:
 
 @functools.cache
 def _examined(module: str, source: Path) -> tuple[str, frozenset[str]]:
-    """The digest of a module's code, and the modules of its own package that it may import."""
+    """The digest of a module's code, and the modules of its own package and of the harness that it may import."""
     tree = _Stripped().visit(ast.parse(source.read_bytes()))
     package = module if source.name == "__init__.py" else module.rpartition(".")[0]
-    own = module.partition(".")[0]
-    imported = {name for name in _imports(tree, package) if name.partition(".")[0] == own}
+    followed = {module.partition(".")[0], "harness"}  # a plug-in of another package inherits from the harness
+    imported = {name for name in _imports(tree, package) if name.partition(".")[0] in followed}
     return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest(), frozenset(imported)
 
 

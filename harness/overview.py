@@ -12,6 +12,7 @@ from harness import registry
 from harness.devices import cores
 from harness.errors import HarnessError
 from harness.progress import duration
+from harness.task import SETTLED
 
 if TYPE_CHECKING:
     from harness.plan import Plan, Trial
@@ -71,7 +72,7 @@ def summary(plan: Plan, states: dict[str, str], guess: Guess) -> list[str]:
                 f"seeds = {each} trials each"]  # fmt: skip
     counts = Counter(states.get(trial.key, TO_DO) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
-    todo = [trial for trial in plan.trials if states.get(trial.key, TO_DO) != "done"]
+    todo = [trial for trial in plan.trials if states.get(trial.key, TO_DO) not in SETTLED]
     known = [seconds for trial in todo if (seconds := guess(trial)) is not None]
     if todo and known:
         total = sum(known) / len(known) * len(todo)

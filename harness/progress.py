@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 if TYPE_CHECKING:
     from harness.plan import Trial
-    from harness.trial import Outcome
+    from harness.task import Outcome
 
 SECONDS_BETWEEN_LINES = 15.0
 

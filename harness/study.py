@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import json
+import math
 import statistics
 import warnings
 from collections import deque
@@ -19,23 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import URL
 
 from harness import plan as planning
 from harness.errors import HarnessError
-from harness.trial import Intermediate
+from harness.task import SETTLED, Intermediate
 
 if TYPE_CHECKING:
-    from harness.plan import Arm, Cell, Plan, Trial
+    from harness.plan import Cell, Plan, Trial
     from harness.suite import Search, Suite
     from harness.suite.declaration import Categorical, FloatRange, IntRange
-    from harness.trial import Outcome
+    from harness.task import Outcome
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-
-SETTLED = frozenset({"done", "diverged", "pruned"})
-"""Outcomes of the trial itself, which would come out the same again. The others are tried again by the next run."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ class Known:
 
     state: str
     values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A configuration that a search has tried: its trials, and whether it is closed (some may never be run)."""
+
+    trials: tuple[Trial, ...]
+    closed: bool
 
 
 class Queue(abc.ABC):
@@ -78,11 +86,16 @@ class Queue(abc.ABC):
 def storage(results: Path) -> optuna.storages.BaseStorage:
     """The Optuna store of a results folder."""
     results.mkdir(parents=True, exist_ok=True)
-    return optuna.storages.RDBStorage(f"sqlite:///{results.resolve() / 'optuna.db'}")
+    # Not written out by hand: a path may hold characters that mean something in an address.
+    url = URL.create("sqlite", database=str(results.resolve() / "optuna.db"))
+    return optuna.storages.RDBStorage(url.render_as_string())
 
 
-def queues(plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> list[Queue]:
-    """The queues of a plan: one for its matrix, or one for every cell of a search."""
+def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> list[Queue]:
+    """The queues of a plan: one for its matrix, or one for every cell of a search.
+
+    What they come to know they add to ``known``, which they share.
+    """
     if plan.suite.search is None:
         return [MatrixQueue(plan, store, known)]
     return [SearchQueue(plan.suite, cell, store, known) for cell in plan.cells if cell.excluded is None]
@@ -133,7 +146,7 @@ class MatrixQueue(Queue):
                 self.study.enqueue_trial({}, user_attrs=self._attributes(trial))
                 waiting += 1
             elif key not in self._todo and key not in complete and known[key].state == "done":
-                self._add(trial, known[key].values[self.metric])  # done in another suite, or lost in a crash
+                self._add(trial, known[key].values.get(self.metric, math.nan))  # of another suite, or lost in a crash
         return waiting
 
     def _settle(self, frozen: FrozenTrial, known: Known | None) -> None:
@@ -143,6 +156,8 @@ class MatrixQueue(Queue):
             self.study.tell(frozen.number, state=TrialState.FAIL)
 
     def _add(self, trial: Trial, value: float) -> None:
+        if not math.isfinite(value):  # Optuna takes none such
+            return
         attributes = self._attributes(trial)
         self.study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
 
@@ -181,18 +196,16 @@ class SearchQueue(Queue):
     at every ask independent of how many workers there are; parallel work comes from seeds and from other cells.
     """
 
-    def __init__(
-        self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: Mapping[str, Known]
-    ) -> None:
+    def __init__(self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> None:
         assert suite.search is not None
         self.suite = suite
         self.cell = cell
         self.search: Search = suite.search
         self.target = suite.target
-        self.known = dict(known)
+        self.known = known
         self.study = optuna.create_study(
             storage=store,
-            study_name=f"{suite.name}/{self.target.metric}/{cell.key}",
+            study_name=_name(suite, cell),
             direction=self.target.direction,
             load_if_exists=True,
             pruner=_pruner(self.search),
@@ -241,7 +254,9 @@ class SearchQueue(Queue):
         self.current.set_user_attr("keys", list(self._trials))
         for trial in trials:
             found = self.known.get(trial.key)
-            if found is not None and found.state in SETTLED:
+            # What another search pruned this one may let live.
+            pruned = self.search.pruner is not None and trial is trials[0]
+            if found is not None and (found.state in SETTLED or (pruned and found.state == "pruned")):
                 self._note(trial.key, found.state, found.values)
         self._release()
 
@@ -270,6 +285,7 @@ class SearchQueue(Queue):
 
     def tell(self, key: str, outcome: Outcome) -> None:
         self._running.discard(key)
+        self.known[key] = Known(outcome.state, outcome.values)
         self._note(key, outcome.state, outcome.values)
         if self._bad is not None:
             self._ready.clear()
@@ -294,18 +310,31 @@ class SearchQueue(Queue):
         return Intermediate(pruner.every, pruner.samples, self.target.metric)
 
 
-def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[tuple[Arm, list[Trial]]]:
-    """The configurations that a cell's search has tried so far, with their trials."""
-    name = f"{suite.name}/{suite.target.metric}/{cell.key}"
+def _name(suite: Suite, cell: Cell) -> str:
+    """The name of a search's study: another space, objective, sampler or set of seeds is another study.
+
+    Only the number of configurations is not part of it: a search can be gone on with. And what was trained before
+    is known by its key, whichever study asked for it.
+    """
+    assert suite.search is not None
+    search = suite.search.model_dump(mode="json", exclude={"n_trials"})
+    digest = hashlib.sha256(json.dumps([search, suite.seeds, suite.target], sort_keys=True).encode()).hexdigest()
+    return f"{suite.name}/{suite.target.metric}/{cell.key}/{digest[:8]}"
+
+
+def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[Configuration]:
+    """The configurations that a cell's search has tried so far."""
+    name = _name(suite, cell)
     if name not in optuna.get_all_study_names(store):
         return []
     study = optuna.load_study(study_name=name, storage=store)
-    arms = [
-        planning.with_parameters(suite, cell, frozen.params, frozen.number)
-        for frozen in study.get_trials(deepcopy=False)
-        if "keys" in frozen.user_attrs  # those whose values did not fit together came to no arm
-    ]
-    return [(arm, [planning.trial(arm, seed) for seed in suite.seeds]) for arm in arms]
+    found = []
+    for frozen in study.get_trials(deepcopy=False):
+        if "keys" in frozen.user_attrs:  # those whose values did not fit together came to no arm
+            arm = planning.with_parameters(suite, cell, frozen.params, frozen.number)
+            trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
+            found.append(Configuration(trials, frozen.state.is_finished()))
+    return found
 
 
 def _suggest(trial: optuna.Trial, path: str, space: FloatRange | IntRange | Categorical) -> Any:

@@ -45,11 +45,18 @@ class Contract:
             metafunc.parametrize("name", registry.names(self.kind) if self.names is None else self.names)
 
 
-def build(model: str | dict[str, Any] | Choice, shape: Shape = SHAPES[0], tricks: Any = (), seed: int = 0) -> Model:
-    """A model on the CPU, in float32, before its first step."""
+def build(
+    model: str | dict[str, Any] | Choice,
+    shape: Shape = SHAPES[0],
+    tricks: Any = (),
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """A model before its first step."""
     choice = registry.choose("models", model)
     made: list[Trick] = [t.plugin(t.settings) for t in (registry.choose("tricks", trick) for trick in tricks)]
-    compute = Compute(torch.device("cpu"), torch.float32)
+    compute = Compute(torch.device(device), dtype)
     torch.manual_seed(seed)
     built: Model = choice.plugin(choice.settings, shape, made, compute, seed, torch.Generator().manual_seed(seed))
     return built
@@ -201,6 +208,14 @@ class TrickContract(Contract):
             train(game, 3)
             samples.append(game.sample(4, torch.Generator().manual_seed(0)))
         assert not torch.equal(*samples)
+
+    def test_keeps_its_networks_on_the_game_s_device(self, name: str) -> None:
+        # The device "meta" computes nothing, but every machine has it.
+        game = build(self.game(name), tricks=[name], device="meta")
+        for trick in game.tricks:
+            for value in vars(trick).values():
+                tensors = value.parameters() if isinstance(value, torch.nn.Module) else [value]
+                assert all(t.device.type == "meta" for t in tensors if isinstance(t, torch.Tensor))
 
     def test_trains_to_finite_numbers(self, name: str) -> None:
         game = build(self.game(name), tricks=[name])

@@ -27,6 +27,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from sqlalchemy import URL, make_url
 
 from harness.errors import HarnessError
 from harness.results import Record
@@ -34,7 +35,7 @@ from harness.results import Record
 if TYPE_CHECKING:
     from harness.plan import Trial
     from harness.suite import Suite
-    from harness.trial import Outcome
+    from harness.task import Outcome
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -57,12 +58,15 @@ class Store:
 
     def __init__(self, results: Path) -> None:
         self.results = results.resolve()
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.results / 'mlflow.db'}"
+        # Not written out by hand: a path may hold characters that mean something in an address.
+        own = URL.create("sqlite", database=str(self.results / "mlflow.db")).render_as_string()
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or own
+        self._file = Path(make_url(self.uri).database or "") if self.uri.startswith("sqlite") else None
 
     @property
     def exists(self) -> bool:
         """Whether there is anything to read; a server is taken to be there."""
-        return not self.uri.startswith("sqlite") or (self.results / "mlflow.db").is_file()
+        return self._file is None or self._file.is_file()
 
     @property
     def client(self) -> MlflowClient:
@@ -80,8 +84,8 @@ class Store:
             self.client.search_experiments(max_results=1)
         except (MlflowException, sqlite3.DatabaseError) as error:
             raise HarnessError(f"the MLflow store {self.uri} cannot be opened: {error}") from error
-        if self.uri.startswith("sqlite"):
-            with sqlite3.connect(self.results / "mlflow.db") as connection:
+        if self._file is not None:
+            with sqlite3.connect(self._file) as connection:
                 # Readers do not wait for writers, nor writers for readers. It is a property of the file.
                 connection.execute("PRAGMA journal_mode=wal")
 
@@ -90,7 +94,7 @@ class Store:
         client = self.client
         found = client.get_experiment_by_name(name)
         if found is None:
-            location = (self.results / "artifacts" / name).as_uri() if self.uri.startswith("sqlite") else None
+            location = (self.results / "artifacts" / name).as_uri() if self._file is not None else None
             # Without its kind MLflow's UI opens the experiment on its pages for language models.
             tags = {"mlflow.experimentKind": "custom_model_development"}
             return str(client.create_experiment(name, artifact_location=location, tags=tags))
@@ -272,19 +276,22 @@ class RunWriter:
     def finish(self, outcome: Outcome) -> None:
         """Write the outcome; the run's end comes last, so that a run that has ended is complete."""
         self.flush()
+        there = self.client.get_run(self.run_id).data.metrics  # of an attempt that was killed while it wrote these
         seconds = (outcome.seconds_train, outcome.seconds_evaluate)
         numbers = outcome.values | dict(zip(SECONDS, seconds, strict=True))
         tags = [RunTag("state", outcome.state), RunTag("reason", outcome.reason[:5000])]
-        self.client.log_batch(self.run_id, metrics=[_metric(n, v, 0) for n, v in numbers.items()], tags=tags)
+        new = [_metric(name, value, 0) for name, value in numbers.items() if name not in there]
+        self.client.log_batch(self.run_id, metrics=new, tags=tags)
         self.client.set_terminated(self.run_id, "FINISHED" if outcome.state == "done" else "FAILED")
 
 
 def end_run(store: Store, run_id: str, outcome: Outcome) -> None:
-    """Close a run whose worker died before it could."""
+    """Close a run whose worker died before it could; where the store does not answer, the next driver will."""
     client = store.client
-    client.set_tag(run_id, "state", outcome.state)
-    client.set_tag(run_id, "reason", outcome.reason[:5000])
-    client.set_terminated(run_id, "FAILED")
+    with contextlib.suppress(MlflowException):
+        client.set_tag(run_id, "state", outcome.state)
+        client.set_tag(run_id, "reason", outcome.reason[:5000])
+        client.set_terminated(run_id, "FAILED")
 
 
 def serve(store: Store, port: int) -> None:

@@ -120,9 +120,12 @@ class Trainer:
         self.snapshots = {round(train.steps * i / count) for i in range(count + 1)} if run.snapshots else set()
 
     def resume(self) -> bool:
-        """Take up the checkpoint, if there is one that is whole; whether there was."""
+        """Take up the checkpoint; False where there is none that is whole and of this device and precision.
+
+        What was begun elsewhere begins anew: gone on with, its numbers would be those of neither.
+        """
         state = storage.load_state(self.checkpoint, self.model.compute.device)
-        if state is None:
+        if state is None or state["compute"] != self._compute():
             return False
         self.model.load_state_dict(state["model"])
         self.batches.load_state_dict(state["batches"])
@@ -138,6 +141,7 @@ class Trainer:
         """Write the checkpoint: all that is needed to end bit for bit as an uninterrupted training would."""
         device = self.model.compute.device
         state = {
+            "compute": self._compute(),
             "model": self.model.state_dict(),
             "batches": self.batches.state_dict(),
             "rng": self.model.rng.get_state(),
@@ -146,6 +150,9 @@ class Trainer:
             "progress": vars(self.progress),
         }
         storage.save_state(self.checkpoint, state)
+
+    def _compute(self) -> list[str]:
+        return [self.model.compute.device.type, str(self.model.compute.dtype)]
 
     def run_to_end(self, hooks: Hooks) -> None:
         """Train up to the last step.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import hashlib
 import platform
 import shutil
@@ -11,10 +12,9 @@ import subprocess
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,66 +24,15 @@ from harness.errors import HarnessError
 from harness.metrics.evaluation import Evaluation, Evaluator, NotFinite
 from harness.metrics.images import to_uint8
 from harness.models.base import Compute, Model
+from harness.task import Outcome, RecordingError
 from harness.training import Diverged, Hooks, Progress, Stopped, TimedOut, Trainer
 
 if TYPE_CHECKING:
-    from harness.plan import Arm, Trial
-    from harness.suite import Run
+    from harness.plan import Arm
+    from harness.task import Recorder, Task
 
 GRID = 8
 """Rows and columns of a grid of samples."""
-
-
-@dataclass(frozen=True)
-class Intermediate:
-    """Evaluations during training, for a pruner."""
-
-    every: int
-    samples: int
-    metric: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """A trial to run, and all that running it needs to know."""
-
-    trial: Trial
-    run: Run
-    folder: Path
-    """Where the trial keeps its checkpoint and its files until they are recorded."""
-    cache: Path
-    device: str
-    intermediate: Intermediate | None = None
-
-
-@dataclass
-class Outcome:
-    """How a trial ended. ``state``: done, diverged, pruned, out-of-memory, timed-out, failed, or stopped."""
-
-    state: str
-    reason: str = ""
-    values: dict[str, float] = field(default_factory=dict)
-    seconds_train: float = 0.0
-    seconds_evaluate: float = 0.0
-
-
-class Recorder(Protocol):
-    """Where a running trial tells what it does. Nothing here changes its numbers."""
-
-    def points(self, points: list[tuple[str, int, float]]) -> None:
-        """Points of curves: (name, step, value)."""
-
-    def file(self, path: Path, folder: str = "") -> None:
-        """A file to keep with the run, under a folder of its artifacts."""
-
-    def progress(self, step: int, point: dict[str, float]) -> None:
-        """The trial has come to this step."""
-
-    def should_stop(self) -> bool:
-        """Whether to save and stop."""
-
-    def should_prune(self, step: int, value: float) -> bool:
-        """Whether an intermediate value is the trial's last."""
 
 
 class Pruned(Exception):
@@ -91,13 +40,21 @@ class Pruned(Exception):
 
 
 def run(task: Task, recorder: Recorder) -> Outcome:
-    """Run a trial, or go on with it where its checkpoint left off. Every outcome is returned, none raised."""
+    """Run a trial, or go on with it where its checkpoint left off. Every outcome of the trial is returned.
+
+    Raises:
+        RecordingError: what it does cannot be written down; its last checkpoint stands.
+    """
     seconds: dict[str, float] = {"train": 0.0, "evaluate": 0.0}
     try:
         values = _run(task, recorder, seconds)
         return Outcome("done", "", values, seconds["train"], seconds["evaluate"])
     except Stopped:
         return Outcome("stopped")
+    except RecordingError:
+        raise
+    except OSError as error:  # the disk is full, the folder is gone
+        raise RecordingError(str(error)) from error
     except Exception as error:
         state, reason = explain(error)
         return Outcome(state, reason, {}, seconds["train"], seconds["evaluate"])
@@ -125,7 +82,7 @@ def explain(error: Exception) -> tuple[str, str]:
 def _run(task: Task, recorder: Recorder, seconds: dict[str, float]) -> dict[str, float]:
     arm, seed = task.trial.arm, task.trial.seed
     device = torch.device(task.device)
-    with computing(arm, device):
+    with computing(arm):
         data = arm.data.plugin(arm.data.settings)
         training = on_device(data.load("train"), device)
         model = build(arm, seed, device, data.shape)
@@ -133,9 +90,12 @@ def _run(task: Task, recorder: Recorder, seconds: dict[str, float]) -> dict[str,
         evaluator = Evaluator(arm.evaluate, data, training, device, task.cache)
         files = Files(task, model, recorder)
         if trainer.resume():
+            print(f"{task.trial.key}: resumed at step {trainer.progress.step}", flush=True)
             recorder.points(trainer.progress.curves)
-        trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator))
-        seconds["train"] = trainer.progress.seconds
+        try:
+            trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator))
+        finally:
+            seconds["train"] = trainer.progress.seconds
         started = time.monotonic()
         evaluation = evaluator.evaluate(model, sampling_seed(seed))
         seconds["evaluate"] = time.monotonic() - started
@@ -155,7 +115,9 @@ def _hooks(task: Task, trainer: Trainer, recorder: Recorder, files: Files, evalu
 
     def evaluate(step: int) -> None:
         value = shorter.evaluate(trainer.model, sampling_seed(task.trial.seed)).values[intermediate.metric]
-        recorder.points([(f"intermediate_{intermediate.metric}", step, value)])
+        point = (f"intermediate_{intermediate.metric}", step, value)
+        trainer.progress.curves.append(point)  # so that a checkpoint holds it
+        recorder.points([point])
         if recorder.should_prune(step, value):
             raise Pruned(f"{intermediate.metric} was {value:.4g} at step {step}")
 
@@ -182,7 +144,9 @@ class Files:
 
         self._keep(self._grid("final.png"), "samples")
         self._json("histograms.json", evaluation.histograms)
-        self._json("protocol.json", evaluation.protocol)
+        compute = self.model.compute
+        trained = {"trained_on": compute.device.type, "trained_in": str(compute.dtype).removeprefix("torch.")}
+        self._json("protocol.json", {metric: fields | trained for metric, fields in evaluation.protocol.items()})
         self._json("floors.json", evaluation.floors)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.weights().items()}
         storage.write_bytes(self.folder / "generator.safetensors", save(weights))
@@ -256,16 +220,24 @@ def on_device(data: Labelled, device: torch.device) -> Labelled:
 
 
 @contextlib.contextmanager
-def computing(arm: Arm, device: torch.device) -> Iterator[None]:
-    """Torch set up for a trial: threads on the CPU, quick kernels on a GPU."""
+def computing(arm: Arm) -> Iterator[None]:
+    """Torch set up for a trial: threads on the CPU; on a GPU the quickest kernels, but float32 that is float32."""
     threads = torch.get_num_threads()
     torch.set_num_threads(arm.train.threads)
-    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions would change the judges' features
     torch.backends.cudnn.benchmark = True
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def release() -> None:
+    """Give back what a trial held on the device, so that the trials beside it can have it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def environment(arm: Arm, device: str) -> dict[str, str]:

@@ -117,3 +117,13 @@ def test_it_is_quick_once_the_files_have_been_read() -> None:
     start = time.perf_counter()
     fingerprint(reversed(modules))
     assert time.perf_counter() - start < 0.01
+
+
+def test_a_plug_in_that_inherits_from_the_harness_is_known_by_what_it_inherits(tmp_path: Path) -> None:
+    """Else a change of the game would leave the results of its subclasses in place."""
+    from harness.fingerprint import _examined
+
+    source = tmp_path / "mine.py"
+    source.write_text("from harness.models.gan import GAN\nimport numpy\n\nclass Mine(GAN): ...\n")
+    assert {"harness.models.gan", "harness.models.gan.GAN"} <= _examined("mine", source)[1]
+    assert "numpy" not in _examined("mine", source)[1]

@@ -65,6 +65,13 @@ def curves(workspace: Workspace) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+def assert_a_checkpoint_was_used(workspace: Workspace) -> None:
+    said = "".join(log.read_text() for log in workspace.results.glob("work/worker-*.log"))
+    steps = [int(line.rsplit(" ", 1)[1]) for line in said.splitlines() if ": resumed at step " in line]
+    assert steps
+    assert 0 < min(steps) < LONG["train"]["steps"]
+
+
 def assert_as_uninterrupted(workspace: Workspace, uninterrupted: Workspace) -> None:
     assert numbers(workspace.table()) == numbers(uninterrupted.table())
     assert curves(workspace) == curves(uninterrupted)
@@ -97,6 +104,7 @@ def test_driver_killed(tmp_path: Path, uninterrupted: Workspace) -> None:
     wait_for(lambda: not any(alive(pid) for pid in orphans), 10)
     assert checkpoints(workspace)
     workspace.run("run", suite)
+    assert_a_checkpoint_was_used(workspace)
     assert_as_uninterrupted(workspace, uninterrupted)
 
 
@@ -111,7 +119,8 @@ def test_worker_killed(tmp_path: Path, uninterrupted: Workspace) -> None:
     output, _ = driver.communicate(timeout=300)
     assert driver.returncode == 0, output
     assert "SIGKILL" in output
-    assert "going on from its checkpoint" in output
+    assert "trying again" in output
+    assert_a_checkpoint_was_used(workspace)
     assert_as_uninterrupted(workspace, uninterrupted)
 
 
@@ -135,6 +144,7 @@ def test_interrupted_once_saves_and_says_how_to_go_on(
     assert "Traceback" not in output
     assert checkpoints(workspace)
     workspace.run("run", suite)
+    assert_a_checkpoint_was_used(workspace)
     assert_as_uninterrupted(workspace, uninterrupted)
 
 

@@ -13,7 +13,7 @@ from harness_cli import Workspace
 from harness.plan import Plan, make_plan
 from harness.study import Known, MatrixQueue, Queue, SearchQueue, storage
 from harness.suite import read_suite
-from harness.trial import Outcome
+from harness.task import Outcome
 
 SPACE = {
     "model.generator_rate": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True},

@@ -60,19 +60,31 @@ def test_equal_seeds_give_equal_orders() -> None:
     assert not torch.equal(one, other)
 
 
-def test_stopped_and_resumed_ends_bit_for_bit_like_uninterrupted(tmp_path: Path) -> None:
-    whole = trainer(tmp_path / "whole")
+@pytest.mark.parametrize(("model", "dtype"), [(SMALL, torch.float32), ("dcgan", torch.bfloat16)], ids=str)
+def test_stopped_and_resumed_ends_bit_for_bit_like_uninterrupted(
+    tmp_path: Path, model: object, dtype: torch.dtype
+) -> None:
+    def make() -> object:
+        return build(model, tricks=["ema"], dtype=dtype)
+
+    whole = trainer(tmp_path / "whole", model=make())
     whole.run_to_end(hooks())
-    first = trainer(tmp_path / "parts")
+    first = trainer(tmp_path / "parts", model=make())
     with pytest.raises(Stopped):
         first.run_to_end(hooks(should_stop=lambda: first.progress.step >= 6))
     assert first.progress.step == 6
     torch.manual_seed(999)  # what another trial in the same worker would leave behind
-    second = trainer(tmp_path / "parts")
+    second = trainer(tmp_path / "parts", model=make())
     assert second.resume()
     second.run_to_end(hooks())
     assert equal(whole.model.state_dict(), second.model.state_dict())
     assert whole.progress.curves == second.progress.curves
+
+
+def test_a_checkpoint_of_another_precision_is_not_gone_on_with(tmp_path: Path) -> None:
+    trainer(tmp_path, model=build(SMALL)).save()
+    assert trainer(tmp_path, model=build(SMALL)).resume()
+    assert not trainer(tmp_path, model=build(SMALL, dtype=torch.bfloat16)).resume()
 
 
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None:

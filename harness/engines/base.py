@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.trial import Outcome, Task
+    from harness.task import Outcome, Task
 
 
 @dataclass(frozen=True)

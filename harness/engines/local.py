@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 from harness.engines.base import Died, Ended, Engine, Event, Job, Measured, Started, Stepped
+from harness.task import Outcome, RecordingError
 
 STOP = "stop"
 QUIT = "quit"
@@ -89,7 +91,8 @@ class _Slot:
             context = multiprocessing.get_context("spawn")
             self.pipe, theirs = context.Pipe()
             self.process = context.Process(target=work, args=(theirs, self.log), daemon=True)
-            self.process.start()
+            with _signals_blocked():  # until the worker, which inherits that, has said that it ignores them
+                self.process.start()
             theirs.close()
             self._up = True
         self.job, self.run_id = job, job.run_id
@@ -112,6 +115,10 @@ class _Slot:
                     self.run_id = event.run_id
                 if isinstance(event, Ended | Died):
                     self.job = None
+                    # After an error of the device every later trial of this process would fail too.
+                    if isinstance(event, Died) or event.outcome.state in ("failed", "out-of-memory"):
+                        self.close(kill=True)
+                        return [*found, event]
                 found.append(event)
         except (EOFError, OSError):
             pass
@@ -121,10 +128,10 @@ class _Slot:
             self.job = None
         return found
 
-    def close(self) -> None:
+    def close(self, kill: bool = False) -> None:
         if not self._up:
             return
-        if self.job is None:
+        if self.job is None and not kill:
             self.send(QUIT)
             self.process.join(5)
         self.process.kill()
@@ -144,7 +151,9 @@ def _explain(exitcode: int | None) -> str:
 
 def work(pipe: Connection, log: Path) -> None:
     """A worker's life: take a job, run it, record it, until told to quit or left alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver tells what to do
+    # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM; the driver tells what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end_with_parent()
     _print_to(log)
     while True:
@@ -159,11 +168,13 @@ def work(pipe: Connection, log: Path) -> None:
 
 
 def _perform(job: Job, pipe: Connection) -> Event:
-    from harness import trial
+    from harness import plan, trial
     from harness.tracking import RunWriter, Store
 
     writer = None
     try:
+        if plan.trial(job.task.trial.arm, job.task.trial.seed).key != job.key:
+            return Ended(job.key, Outcome("failed", "the code changed while the suite ran: run it again"))
         environment = trial.environment(job.task.trial.arm, job.task.device)
         writer = RunWriter(
             Store(job.results), job.suite, job.experiment, job.parent, job.task.trial, environment, job.run_id
@@ -177,6 +188,8 @@ def _perform(job: Job, pipe: Connection) -> Event:
         return Ended(job.key, outcome)
     except Exception as error:  # recording itself failed: the driver must know, and tries again
         return Died(job.key, f"{type(error).__name__}: {error}", writer.run_id if writer else None)
+    finally:
+        trial.release()
 
 
 class _Recorder:
@@ -185,9 +198,16 @@ class _Recorder:
     def __init__(self, key: str, pipe: Connection, writer: Any) -> None:
         self.key = key
         self.pipe = pipe
-        self.points = writer.points
-        self.file = writer.file
+        self.writer = writer
         self._stop = False
+
+    def points(self, points: list[tuple[str, int, float]]) -> None:
+        with _recording():
+            self.writer.points(points)
+
+    def file(self, path: Path, folder: str = "") -> None:
+        with _recording():
+            self.writer.file(path, folder)
 
     def progress(self, step: int, point: dict[str, float]) -> None:
         _send(self.pipe, Stepped(self.key, step, point))
@@ -210,6 +230,27 @@ class _Recorder:
 def _send(pipe: Connection, event: Event) -> None:
     with contextlib.suppress(BrokenPipeError):
         pipe.send(event)
+
+
+@contextlib.contextmanager
+def _recording() -> Iterator[None]:
+    """Whatever goes wrong in writing down is not the trial's fault."""
+    try:
+        yield
+    except Exception as error:
+        raise RecordingError(f"{type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import __version__, storage
+from harness import storage
+from harness.fingerprint import fingerprint
 from harness.metrics.images import Extractor, Images, Reference, to_uint8
 
 if TYPE_CHECKING:
@@ -61,7 +64,8 @@ class Evaluator:
         self.data = data
         self.training = training
         self.device = device
-        self.cache = cache
+        # Below a folder for the code: what other code computed from the same images is another thing.
+        self.cache = cache / _code(config) if cache else None
         self.metrics: list[Metric] = [choice.plugin(choice.settings) for choice in config.metrics]
 
     @cached_property
@@ -104,9 +108,9 @@ class Evaluator:
         name = {
             "metrics": [choice.canonical() for choice in self.config.metrics],
             "images": [real.digest, self.reference.digest],
+            "training_labels": self.training.labels.bincount().tolist(),
             "features": self.extractor.digest,
             "judge": self.judge.digest if self.judge else None,
-            "harness": __version__,
         }
         digest = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()
         path = self.cache / f"floors-{digest[:24]}.json" if self.cache else None
@@ -121,18 +125,24 @@ class Evaluator:
 
     def evaluate(self, model: Model, seed: int) -> Evaluation:
         """Draw the samples and measure them. Every random state of torch is left as it was found."""
-        with untouched_randomness(self.device), full_precision():
+        with untouched_randomness(self.device):
             samples = Images(self.draw(model, seed), self.extractor, self.judge)
             values = self._compute(samples)
+            if bad := [name for name, value in values.items() if not math.isfinite(value)]:
+                raise ValueError(f"{', '.join(bad)} came out as no finite number")
             histograms: dict[str, dict[str, list[Any]]] = {}
             for metric in self.metrics:
                 histograms |= metric.histograms(samples, self.reference)
             return Evaluation(values, self.floors, histograms, self.protocol(samples))
 
     def shortened(self, samples: int) -> Evaluator:
-        """The same protocol with another number of samples, sharing what was loaded."""
-        config = self.config.model_copy(update={"samples": samples})
-        return Evaluator(config, self.data, self.training, self.device, self.cache)
+        """The same protocol with another number of samples, sharing judge and reference with this one."""
+        shorter = copy.copy(self)
+        for name in ("judge", "extractor", "reference"):  # computed now, once, and copied
+            setattr(shorter, name, getattr(self, name))
+        shorter.config = self.config.model_copy(update={"samples": samples})
+        shorter.__dict__.pop("floors", None)
+        return shorter
 
     def draw(self, model: Model, seed: int) -> Tensor:
         """uint8 samples from latents that depend on the seed alone.
@@ -180,12 +190,7 @@ def untouched_randomness(device: torch.device) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def full_precision() -> Iterator[None]:
-    """Convolutions on a GPU in true float32: TF32, torch's default for them, would change the features."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
+def _code(config: Evaluate) -> str:
+    """A fingerprint of the metrics and of what extracts features."""
+    modules = {choice.plugin.__module__ for choice in config.metrics}
+    return fingerprint(modules | {"harness.judge.judge", "harness.metrics.inception", __name__})[:16]

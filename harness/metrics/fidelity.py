@@ -65,11 +65,16 @@ class InceptionScore(Metric):
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
-        score = isc_features_to_metric(samples.logits, splits=self.settings.splits, shuffle=True, rng_seed=SEED)
+        splits = self._splits(samples)
+        score = isc_features_to_metric(samples.logits, splits=splits, shuffle=True, rng_seed=SEED)
         return {"inception_score": score[KEY_METRIC_ISC_MEAN]}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
-        return {"splits": self.settings.splits, "classes": samples.logits.shape[1]}
+        return {"splits": self._splits(samples), "classes": samples.logits.shape[1]}
+
+    def _splits(self, samples: Images) -> int:
+        # torch-fidelity answers NaN, without a word, where there are fewer samples than splits.
+        return min(self.settings.splits, len(samples))
 
 
 class KernelDistanceSettings(registry.Settings):

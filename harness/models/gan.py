@@ -106,6 +106,8 @@ class GAN(Model):
         for network in self.networks().values():
             network.to(self.compute.device)
             network.to(memory_format=torch.channels_last)  # convolutions are quicker so, on CPUs and GPUs alike
+        for trick in self.tricks:
+            trick.begin(self)
         self.generator_optimiser = self._adam(self.generator, self.settings.generator_rate)
         self.discriminator_optimiser = self._adam(self.discriminator, self.settings.discriminator_rate)
 
@@ -249,7 +251,8 @@ def seeded(seed: int, role: str) -> Iterator[None]:
     """Torch's global random state on the CPU, set from the seed and the role for a while, then put back."""
     number = int.from_bytes(hashlib.sha256(f"{seed}/{role}".encode()).digest()[:8])
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(number % 2**63)
+        # not torch.manual_seed, which would seed the GPUs too
+        torch.default_generator.manual_seed(number % 2**63)
         yield
 
 

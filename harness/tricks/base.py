@@ -38,6 +38,9 @@ class Trick(Plugin):
     def change_networks(self, game: GAN) -> None:
         """Change ``game.generator`` and ``game.discriminator`` when they are built, before the optimisers are."""
 
+    def begin(self, game: GAN) -> None:
+        """Prepare for the first step: the networks are as all tricks have made them, and lie on their device."""
+
     def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
         """Change what the discriminator sees: real or generated images (n, c, h, w) in [-1, 1]."""
         return images

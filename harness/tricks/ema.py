@@ -39,7 +39,7 @@ class ExponentialMovingAverage(Trick):
     average: torch.nn.Module
     steps: int
 
-    def change_networks(self, game: GAN) -> None:
+    def begin(self, game: GAN) -> None:
         self.average = copy.deepcopy(game.generator).requires_grad_(False)
         self.steps = 0
 
