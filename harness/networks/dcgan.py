@@ -5,7 +5,9 @@ output and D's input; no hidden fully connected layers; ReLU in G with tanh at t
 from N(0, .02), the scale of the normalisation from N(1, .02).
 
 The paper's networks are for 64×64 images. Here an image is halved (rounded up) until it is at most 4 pixels high,
-28 → 14 → 7 → 4, and G retraces that way, so that any square size from 8 up is served.
+28 → 14 → 7 → 4, and G retraces that way, so that any square size from 8 up is served. Networks this narrow leave G
+weak, so it has a 3×3 convolution before each transposed one but the first (``convolutions: 0`` leaves them out):
+docs/results.md has what that does.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class DCGANSettings(registry.Settings):
     """Sizes and normalisation of the convolutional networks."""
 
     width: int = Field(32, ge=4, le=1024, description="channels of the layer nearest the image; doubled per stage")
+    convolutions: int = Field(1, ge=0, le=4, description="3×3 convolutions before the generator's later stages")
     generator_norm: bool = Field(True, description="batch normalisation in the generator")
     discriminator_norm: bool = Field(True, description="batch normalisation in the discriminator")
 
@@ -66,6 +69,9 @@ class DCGAN(Architecture):
         ]
         for stage in range(stages):
             inputs, outputs, last = channels[stage], channels[stage + 1], stage == stages - 1
+            for _ in range(self.settings.convolutions if stage > 0 else 0):
+                layers.append(nn.Conv2d(inputs, inputs, 3, padding=1, bias=not self.settings.generator_norm))
+                layers += self._generator_tail(inputs)
             # kernel 4 doubles the size, kernel 3 gives twice the size less one
             kernel = 4 if sizes[stage + 1] == 2 * sizes[stage] else 3
             bias = last or not self.settings.generator_norm
