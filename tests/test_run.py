@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,31 @@ def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None
     assert len(workspace.table("search")) == 8
 
 
+def test_a_search_with_a_pruner_ends_well_and_is_done(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    search = {
+        "n_trials": 6,
+        "space": {"model.generator_rate": {"type": "float", "low": 1e-7, "high": 1e-2, "log": True}},
+        "pruner": {"name": "successive_halving", "every": 5, "samples": 50},
+    }
+    suite = workspace.suite("pruned", search=search, matrix={"tricks": [[]]})
+    workspace.run("run", suite)  # exit code 0, whatever was pruned
+    states = [row["state"] for row in workspace.table("pruned")]
+    assert set(states) == {"done", "pruned"}
+    workspace.run("run", suite)
+    assert [row["state"] for row in workspace.table("pruned")] == states
+
+
+def test_planning_with_a_store_needs_no_torch_either(finished: Workspace) -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from harness.cli import main; "
+        "result = CliRunner().invoke(main, ['plan', 'tiny.yaml', '--results', 'results']); "
+        "assert result.exit_code == 0, result.output; assert 'done' in result.output; "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=finished.folder)
+
+
 def test_the_number_of_workers_changes_no_number(finished: Workspace, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.run("run", workspace.suite(), "--workers", "1")
@@ -185,9 +212,6 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         "heavy = {'torch', 'mlflow', 'optuna', 'pandas', 'numpy', 'pydantic'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 

@@ -11,7 +11,7 @@ import pytest
 from harness_cli import Workspace
 
 from harness.plan import Plan, make_plan
-from harness.study import Known, MatrixQueue, Queue, SearchQueue, storage
+from harness.study import Known, MatrixQueue, Queue, SearchQueue, configurations, storage
 from harness.suite import read_suite
 from harness.task import Outcome
 
@@ -228,3 +228,52 @@ def test_values_that_do_not_fit_together_fail_their_configuration_only(tmp_path:
         assert len(list(drain(queue, done(1.0)))) == 4
     states = [t.state.name for t in study(tmp_path).trials]
     assert states == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_configuration_that_comes_up_again_is_not_trained_again(tmp_path: Path) -> None:
+    space = {"model.objective": {"type": "categorical", "choices": ["minimax", "non_saturating"]}}
+    queue = search(tmp_path, n_trials=6, space=space, sampler="random")
+    trained = []
+    while (work := queue.next()) is not None:
+        trained.append(work.trial.key)
+        queue.tell(work.trial.key, done(1.0))
+    assert len(trained) == len(set(trained)) == 4  # two configurations, two seeds
+    assert [t.state.name for t in study(tmp_path).trials] == ["COMPLETE"] * 6
+
+
+def test_what_a_search_pruned_another_suite_may_train(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    known = {made.trials[0].key: Known("pruned", {})}
+    assert MatrixQueue(made, storage(tmp_path), known).remaining == 4
+
+
+def test_another_space_is_another_study_and_more_configurations_are_not(tmp_path: Path) -> None:
+    assert len(list(drain(search(tmp_path, n_trials=1), done(1.0)))) == 2
+    assert len(list(drain(search(tmp_path, n_trials=2), done(1.0)))) == 2
+    wider = SPACE | {"model.latent": {"type": "int", "low": 8, "high": 128}}
+    assert len(list(drain(search(tmp_path, n_trials=1, space=wider), done(1.0)))) == 2
+
+
+def test_the_seeds_that_a_pruned_configuration_never_ran_are_not_missing(tmp_path: Path) -> None:
+    pruner = {"name": "median", "every": 5, "samples": 50}
+    queue = search(tmp_path, n_trials=1, pruner=pruner)
+    scout = queue.next()
+    assert scout is not None
+    queue.tell(scout.trial.key, Outcome("pruned", "so"))
+    [configuration] = configurations(queue.suite, queue.cell, storage(tmp_path))
+    assert configuration.closed
+    assert len(configuration.trials) == 2
+
+
+@pytest.mark.parametrize("name", ["with a blank", "ünïcode", "per%20cent", "what?", "ha#sh"])
+def test_the_stores_lie_where_the_path_says_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    MatrixQueue(plan(tmp_path), storage(folder), {})
+    assert (folder / "optuna.db").is_file()
+    from harness.tracking import Store
+
+    store = Store(folder)
+    store.create()
+    assert (folder / "mlflow.db").is_file()
+    assert store.exists

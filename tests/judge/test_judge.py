@@ -126,7 +126,7 @@ def test_weights_of_another_shape(weights: Path) -> None:
     path = weights / "mnist-features.safetensors"
     tensors = load_file(path)
     tensors["body.0.weight"] = tensors["body.0.weight"][:, :, :3, :3].contiguous()
-    save_file(tensors, path)
+    save_file(tensors, path, {"temperature": "1"})
     with pytest.raises(HarnessError, match="not the weights of a FeatureNetwork"):
         judge.load("mnist", "cpu")
 
@@ -143,7 +143,7 @@ def test_other_weights_have_another_digest(weights: Path) -> None:
     path = weights / "mnist-features.safetensors"
     tensors = load_file(path)
     tensors["head.bias"] += 1
-    save_file(tensors, path)
+    save_file(tensors, path, {"temperature": "1"})
     judge.digest.cache_clear()
     assert judge.digest("mnist") != before
 

@@ -125,6 +125,9 @@ def test_the_inception_score_of_perfect_and_of_collapsed_samples() -> None:
         def __init__(self, logits: torch.Tensor) -> None:
             self.logits = logits
 
+        def __len__(self) -> int:
+            return len(self.logits)
+
     choice = registry.choose("metrics", "inception_score")
     metric = choice.plugin(choice.settings)
     sure = 100 * torch.eye(10).repeat(100, 1)
