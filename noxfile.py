@@ -47,7 +47,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types of the whole package, strictly."""
-    install(session, "types")
+    install(session, "types", "test")  # harness.testing needs pytest
     session.run("mypy")
 
 
