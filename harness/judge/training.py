@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from harness import storage
 from harness.data.base import Labelled
 from harness.errors import HarnessError
-from harness.judge import ROLES, load, outliers
+from harness.judge import ROLES, load
 from harness.judge.networks import CoverageNetwork, FeatureNetwork
 from harness.judge.outliers import FAR, HELD_OUT, TRAINED, Family, Source
 
@@ -212,6 +212,3 @@ def many(family: Family, source: Source, n: int) -> Tensor:
 def _accepted(judge: Any, images: Tensor) -> float:
     pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
     return float((judge.assess(pixels)[1] >= judge.threshold).float().mean())
-
-
-__all__ = ["Recipe", "early_images", "evaluate", "outliers", "train"]
