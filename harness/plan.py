@@ -182,7 +182,8 @@ def _cell(suite: Suite, combination: Combination) -> Cell:
 def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
     features = suite.evaluate.features
     if features == "auto":
-        features = parts.data.plugin.judge or "inception"
+        data = parts.data.plugin
+        features = "points" if data.points else data.judge or "inception"
     evaluate = suite.evaluate.model_copy(update={"features": features})
     return Arm(name, parts.model, parts.tricks, parts.data, parts.train, evaluate)
 
@@ -194,7 +195,7 @@ def _identity(arm: Arm) -> list[str]:
     """All that can change the numbers of the arm's trials, but the seed."""
     data = arm.data.plugin(arm.data.settings)
     # Metrics of coverage ask the data's own judge, wherever the features come from.
-    judges = sorted({arm.evaluate.features, data.judge or ""} - {"", "inception"})
+    judges = sorted({arm.evaluate.features, data.judge or ""} - {"", "inception", "points"})
     return [_json(arm.config()), data.digest(), *(judge.digest(name) for name in judges), _code(arm)]
 
 

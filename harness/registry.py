@@ -57,6 +57,8 @@ class Preset:
     summary: str
     paper: str
     settings: Mapping[str, Any]
+    tricks: tuple[Any, ...] = ()
+    """Of a model's preset: the tricks that belong to it, as suites write them."""
 
 
 class Plugin:
@@ -87,6 +89,7 @@ class Entry:
     paper: str = ""
     plugin: type[Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    tricks: tuple[Any, ...] = ()
     broken: str | None = None
 
 
@@ -334,7 +337,7 @@ def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:
     if not issubclass(plugin, Plugin) or "name" not in vars(plugin):
         return
     new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin)]
-    new += [Entry(kind, name, p.summary, p.paper, plugin, p.settings) for name, p in plugin.presets.items()]
+    new += [Entry(kind, name, p.summary, p.paper, plugin, p.settings, p.tricks) for name, p in plugin.presets.items()]
     for entry in new:
         if entry.name in found and found[entry.name].broken is None:
             raise TypeError(f"the name {entry.name!r} is taken by {found[entry.name].plugin}")

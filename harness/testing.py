@@ -21,15 +21,15 @@ import torch
 
 from harness import registry
 from harness.data.base import Labelled, Shape
-from harness.metrics.images import Images, Reference, from_uint8
+from harness.metrics.images import Images, Reference, as_floats
 from harness.models.base import Compute, Model
 from harness.tricks.base import Trick, refusals
 
 if TYPE_CHECKING:
     from harness.registry import Choice
 
-SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3))
-"""Data shapes that models are tried on, those that they do not refuse."""
+SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3), Shape(2, 1, 1, 8))
+"""Data shapes that models are tried on, those that they do not refuse; the last are points of the plane."""
 
 BATCH = 8
 
@@ -57,20 +57,30 @@ def build(
     choice = registry.choose("models", model)
     made: list[Trick] = [t.plugin(t.settings) for t in (registry.choose("tricks", trick) for trick in tricks)]
     compute = Compute(torch.device(device), dtype)
+    training = random_batch(shape, 64, torch.Generator().manual_seed(99))
+    training = Labelled(*(tensor.to(device) for tensor in training))
+    rng = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    built: Model = choice.plugin(choice.settings, shape, made, compute, seed, torch.Generator().manual_seed(seed))
+    built: Model = choice.plugin(choice.settings, shape, training, 100, made, compute, seed, rng)
     return built
+
+
+def random_batch(shape: Shape, n: int, rng: torch.Generator) -> Labelled:
+    """Random images, as stored, and labels."""
+    channels, height, width, classes = shape
+    if (height, width) == (1, 1):  # points
+        images = torch.rand(n, channels, 1, 1, generator=rng) * 2 - 1
+    else:
+        images = torch.randint(0, 256, (n, channels, height, width), generator=rng, dtype=torch.uint8)
+    return Labelled(images, torch.randint(0, classes, (n,), generator=rng))
 
 
 def train(model: Model, steps: int, seed: int = 0) -> list[dict[str, float]]:
     """Train on random images that depend on the seed and the number of the step; the scalars of every step."""
     rng, scalars = torch.Generator().manual_seed(seed), []
-    channels, height, width, classes = model.shape
     for _ in range(steps):
-        n = BATCH * model.batches_per_step
-        pixels = torch.randint(0, 256, (n, channels, height, width), generator=rng, dtype=torch.uint8)
-        labels = torch.randint(0, classes, (n,), generator=rng)
-        named = model.step(Labelled(from_uint8(pixels), labels))
+        images, labels = random_batch(model.shape, BATCH * model.batches_per_step, rng)
+        named = model.step(Labelled(as_floats(images), labels))
         scalars.append({name: float(value) for name, value in named.items()})
     return scalars
 
@@ -272,7 +282,7 @@ class MetricContract(Contract):
         training, test = data.load("train"), data.load("test")
         arbiter = judge.load("mnist", "cpu")
         samples = Images(training.images[:600], arbiter, arbiter)
-        reference = Reference(test.images, arbiter, arbiter, training.labels)
+        reference = Reference(test.images, arbiter, arbiter, test.labels, training, data)
         return choice.plugin(choice.settings), samples, reference
 
 

@@ -16,7 +16,7 @@ import torch
 
 from harness import storage
 from harness.data.base import Labelled
-from harness.metrics.images import from_uint8
+from harness.metrics.images import as_floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class Shuffled:
     """Endless mini-batches of a data set that lies on the device, epoch after epoch, each in a new order.
 
     Args:
-        data: uint8 images and labels, on the device.
+        data: images as stored and labels, on the device.
         size: images in a mini-batch.
         seed: of the orders; equal seeds give equal batches whatever else is random.
     """
@@ -59,7 +59,7 @@ class Shuffled:
             self._order = torch.cat([self._order, epoch])
         chosen, self._order = self._order[: self.size], self._order[self.size :]
         chosen = chosen.to(self.data.images.device, non_blocking=True)
-        images = from_uint8(self.data.images[chosen]).contiguous(memory_format=torch.channels_last)
+        images = as_floats(self.data.images[chosen]).contiguous(memory_format=torch.channels_last)
         return Labelled(images, self.data.labels[chosen])
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Trainer:
 
     Args:
         model: what is trained.
-        data: the training split, uint8, on the device.
+        data: the training split, as stored, on the device.
         train: steps, batch size and the like.
         run: time limit, how often to save and to show.
         seed: of the data's order.

@@ -19,20 +19,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness import __version__, storage
-from harness.data.base import Labelled
+from harness.data.base import Labelled, Shape
 from harness.errors import HarnessError
 from harness.metrics.evaluation import Evaluation, Evaluator, NotFinite
-from harness.metrics.images import to_uint8
+from harness.metrics.images import as_floats
 from harness.models.base import Compute, Model
+from harness.pictures import save_points, save_tiles
 from harness.task import Outcome, RecordingError
 from harness.training import Diverged, Hooks, Progress, Stopped, TimedOut, Trainer
 
 if TYPE_CHECKING:
+    from harness.data.base import DataSet
     from harness.plan import Arm
     from harness.task import Recorder, Task
 
 GRID = 8
 """Rows and columns of a grid of samples."""
+POINTS = 2500
+"""Points in a picture of samples, where the data are points."""
 
 
 class Pruned(Exception):
@@ -85,10 +89,10 @@ def _run(task: Task, recorder: Recorder, seconds: dict[str, float]) -> dict[str,
     with computing(arm):
         data = arm.data.plugin(arm.data.settings)
         training = on_device(data.load("train"), device)
-        model = build(arm, seed, device, data.shape)
+        model = build(arm, seed, device, data.shape, training)
         trainer = Trainer(model, training, arm.train, task.run, seed, task.folder / "checkpoint.pt")
         evaluator = Evaluator(arm.evaluate, data, training, device, task.cache)
-        files = Files(task, model, recorder)
+        files = Files(task, model, recorder, data)
         if trainer.resume():
             print(f"{task.trial.key}: resumed at step {trainer.progress.step}", flush=True)
             recorder.points(trainer.progress.curves)
@@ -127,11 +131,12 @@ def _hooks(task: Task, trainer: Trainer, recorder: Recorder, files: Files, evalu
 class Files:
     """The files of a running trial: written to its folder, and handed to the recorder one by one."""
 
-    def __init__(self, task: Task, model: Model, recorder: Recorder) -> None:
+    def __init__(self, task: Task, model: Model, recorder: Recorder, data: DataSet) -> None:
         self.folder = task.folder
         self.task = task
         self.model = model
         self.recorder = recorder
+        self.data = data
         self._json("config.json", task.trial.arm.config() | {"seed": task.trial.seed})
 
     def snapshot(self, step: int) -> None:
@@ -143,6 +148,7 @@ class Files:
         from safetensors.torch import save
 
         self._keep(self._grid("final.png"), "samples")
+        self._pictures()
         self._json("histograms.json", evaluation.histograms)
         compute = self.model.compute
         trained = {"trained_on": compute.device.type, "trained_in": str(compute.dtype).removeprefix("torch.")}
@@ -153,17 +159,26 @@ class Files:
         self._keep(self.folder / "generator.safetensors")
 
     def _grid(self, name: str) -> Path:
-        from PIL import Image
-
-        rng = torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seed))
-        images = to_uint8(self.model.sample(GRID * GRID, rng)).cpu()
-        _, channels, height, width = images.shape
-        tiles = images.reshape(GRID, GRID, channels, height, width).permute(0, 3, 1, 4, 2)
-        picture = tiles.reshape(GRID * height, GRID * width, channels).numpy()
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture.squeeze(-1) if channels == 1 else picture).save(path)
+        if self.data.points:
+            save_points(self.model.sample(POINTS, self._rng()), path)
+        else:
+            images = self.model.sample(GRID * GRID, self._rng())
+            save_tiles(images.unflatten(0, (GRID, GRID)), path)
         return path
+
+    def _rng(self) -> torch.Generator:
+        return torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seed))
+
+    def _pictures(self) -> None:
+        """What the model has to show beside samples: interpolations, reconstructions, traversals of its codes."""
+        if self.data.points:
+            return
+        real = as_floats(self.data.load("test").images[: GRID * GRID].to(self.model.compute.device))
+        for name, tiles in self.model.pictures(real, self._rng()).items():
+            path = self.folder / f"{name}.png"
+            save_tiles(tiles, path)
+            self._keep(path, "pictures")
 
     def _json(self, name: str, value: Any) -> None:
         storage.write_json(self.folder / name, value)
@@ -173,13 +188,14 @@ class Files:
         self.recorder.file(path, folder)
 
 
-def build(arm: Arm, seed: int, device: torch.device, shape: Any) -> Model:
+def build(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Labelled) -> Model:
     """The model of an arm, before its first step."""
     tricks = [choice.plugin(choice.settings) for choice in arm.tricks]
     compute = Compute(device, precision(arm.train.precision, device))
     rng = torch.Generator(device).manual_seed(derived(seed, "latents"))
     torch.manual_seed(derived(seed, "global"))
-    model: Model = arm.model.plugin(arm.model.settings, shape, tricks, compute, seed, rng)
+    steps = arm.train.steps
+    model: Model = arm.model.plugin(arm.model.settings, shape, training, steps, tricks, compute, seed, rng)
     return model
 
 

@@ -23,7 +23,11 @@ class Shape(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Images as uint8, shape (n, channels, height, width), and labels as int64, shape (n,)."""
+    """Images (n, channels, height, width) and labels (n,), int64.
+
+    A stored image is uint8; a stored point (see ``DataSet.points``) is float32 in [-1, 1], shape (n, 2, 1, 1). What
+    a model's step gets is always floats in [-1, 1].
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -36,7 +40,9 @@ class DataSet(Plugin, abc.ABC):
     """
 
     judge: ClassVar[str | None] = None
-    """The name of the judges that know this data, or None where there are none."""
+    """The name of the judges that come with the harness and know this data, or None where there are none."""
+    points: ClassVar[bool] = False
+    """Whether these are points of the plane, kept as floats, and no images."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from harness.registry import Plugin
 
 if TYPE_CHECKING:
+    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
 
 
@@ -31,9 +32,17 @@ class Metric(Plugin, abc.ABC):
     """The numbers that it gives, by the name of their column."""
     needs_judge: ClassVar[bool] = False
     """Whether it needs a judge of the data's classes."""
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """What the model must offer beside samples (see ``Model.capabilities``). It is computed for the arms that offer
+    it, with ``samples.model``; the others, and real images, have no value."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    @classmethod
+    def refusal(cls, settings: Any, data: DataSet) -> str | None:
+        """Why it cannot be computed on this data, or None if it can. Whether there is a judge is asked elsewhere."""
+        return "it is made for images" if data.points else None
 
     @abc.abstractmethod
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

@@ -91,7 +91,7 @@ class ModeCoverage(Metric):
 
     @staticmethod
     def _training(samples: Images, reference: Reference) -> Tensor:
-        counts = torch.bincount(reference.training_labels.cpu(), minlength=samples.probabilities.shape[1]).double()
+        counts = torch.bincount(reference.training.labels.cpu(), minlength=samples.probabilities.shape[1]).double()
         return counts / counts.sum()
 
 

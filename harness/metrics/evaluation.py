@@ -80,9 +80,12 @@ class Evaluator:
         """Where features come from."""
         from harness import judge
         from harness.metrics.inception import Inception
+        from harness.metrics.points import Points
 
         extractor: Extractor
-        if self.config.features == "inception":
+        if self.config.features == "points":
+            extractor = Points()
+        elif self.config.features == "inception":
             extractor = Inception(self.device)
         elif self.judge is not None and self.config.features == self.judge.name:
             extractor = self.judge
@@ -96,7 +99,8 @@ class Evaluator:
         """The real images that samples are held against: the whole of the split that the protocol names."""
         split = self.training if self.config.split == "train" else self.data.load(self.config.split)
         pixels = split.images.to(self.device)
-        return Reference(pixels, self.extractor, self.judge, self.training.labels, self.cache)
+        labels = split.labels.to(self.device)
+        return Reference(pixels, self.extractor, self.judge, labels, self.training, self.data, self.cache)
 
     @cached_property
     def floors(self) -> dict[str, float]:
@@ -126,12 +130,12 @@ class Evaluator:
     def evaluate(self, model: Model, seed: int) -> Evaluation:
         """Draw the samples and measure them. Every random state of torch is left as it was found."""
         with untouched_randomness(self.device):
-            samples = Images(self.draw(model, seed), self.extractor, self.judge)
+            samples = Images(self.draw(model, seed), self.extractor, self.judge, model=model)
             values = self._compute(samples)
             if bad := [name for name, value in values.items() if not math.isfinite(value)]:
                 raise ValueError(f"{', '.join(bad)} came out as no finite number")
             histograms: dict[str, dict[str, list[Any]]] = {}
-            for metric in self.metrics:
+            for metric in self._answered(samples):
                 histograms |= metric.histograms(samples, self.reference)
             return Evaluation(values, self.floors, histograms, self.protocol(samples))
 
@@ -145,7 +149,7 @@ class Evaluator:
         return shorter
 
     def draw(self, model: Model, seed: int) -> Tensor:
-        """uint8 samples from latents that depend on the seed alone.
+        """Samples, stored as the data is, from latents that depend on the seed alone.
 
         Raises:
             NotFinite: a sample holds NaN or infinity.
@@ -157,7 +161,7 @@ class Evaluator:
             images = model.sample(n, rng)
             if not bool(images.isfinite().all()):
                 raise NotFinite("the samples hold NaN or infinity")
-            parts.append(to_uint8(images).contiguous())
+            parts.append((images.float().clamp(-1, 1) if self.data.points else to_uint8(images)).contiguous())
             missing -= n
         return torch.cat(parts)
 
@@ -173,11 +177,17 @@ class Evaluator:
             "features_hash": self.extractor.digest[:16],
             "precision": "float32",
         }
-        return {metric.name: common | metric.protocol(samples, self.reference) for metric in self.metrics}
+        return {metric.name: common | metric.protocol(samples, self.reference) for metric in self._answered(samples)}
+
+    def _answered(self, samples: Images) -> list[Metric]:
+        """The metrics that can be had of these: all, but for those that ask the model what it does not offer."""
+        model = samples.model
+        offered = model.capabilities(model.settings) if model is not None else frozenset()
+        return [metric for metric in self.metrics if metric.requires <= offered]
 
     def _compute(self, samples: Images) -> dict[str, float]:
         values: dict[str, float] = {}
-        for metric in self.metrics:
+        for metric in self._answered(samples):
             values |= metric.compute(samples, self.reference)
         return values
 

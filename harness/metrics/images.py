@@ -14,7 +14,9 @@ from harness import storage
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness.data.base import DataSet, Labelled
     from harness.judge.judge import Judge
+    from harness.models.base import Model
 
 
 class Extractor(Protocol):
@@ -29,19 +31,28 @@ class Extractor(Protocol):
 
 
 class Images:
-    """A set of uint8 images (n, c, h, w), on the device, with judge features that are computed when first asked for.
+    """A set of images (n, c, h, w), on the device, with judge features that are computed when first asked for.
 
     Args:
-        pixels: the images.
+        pixels: the images, uint8; or points, float32 in [-1, 1], shape (n, 2, 1, 1).
         extractor: the source of features and logits.
         judge: the judge of the data's classes, or None where the data has none.
         cache: the folder in which features are kept by content (None: they are not kept).
+        model: the model that made them, or None for real images: for metrics that ask it for more than samples.
     """
 
-    def __init__(self, pixels: Tensor, extractor: Extractor, judge: Judge | None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        pixels: Tensor,
+        extractor: Extractor,
+        judge: Judge | None,
+        cache: Path | None = None,
+        model: Model | None = None,
+    ) -> None:
         self.pixels = pixels
         self.extractor = extractor
         self.judge = judge
+        self.model = model
         self._cache = cache
 
     def __len__(self) -> int:
@@ -98,7 +109,9 @@ class Reference(Images):
     """The real images that samples are held against.
 
     Args:
-        training_labels: the labels (n,) that the model's training data carry, for the histogram to compare with.
+        labels: the labels (n,) of these images.
+        training: the images, as stored, and the labels that the model is trained on.
+        data: the data set that both come from.
     """
 
     def __init__(
@@ -106,11 +119,20 @@ class Reference(Images):
         pixels: Tensor,
         extractor: Extractor,
         judge: Judge | None,
-        training_labels: Tensor,
+        labels: Tensor,
+        training: Labelled,
+        data: DataSet,
         cache: Path | None = None,
     ) -> None:
         super().__init__(pixels, extractor, judge, cache)
-        self.training_labels = training_labels
+        self.labels = labels
+        self.training = training
+        self.data = data
+
+
+def as_floats(stored: Tensor) -> Tensor:
+    """What a data set stores as floats in [-1, 1]: uint8 images converted, points as they are."""
+    return from_uint8(stored) if stored.dtype == torch.uint8 else stored
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.data.base import Labelled, Shape
 from harness.registry import Plugin
@@ -31,6 +31,17 @@ class Compute:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
 
+class Translation(NamedTuple):
+    """Images of one domain drawn in another: (n, channels, height, width) in [-1, 1]."""
+
+    source: torch.Tensor
+    labels: torch.Tensor
+    """The classes (n,) of the source images, int64."""
+    translated: torch.Tensor
+    back: torch.Tensor
+    """Translated back into the source domain."""
+
+
 class Model(Plugin, abc.ABC):
     """A way of training a generative model.
 
@@ -43,6 +54,8 @@ class Model(Plugin, abc.ABC):
         self,
         settings: Any,
         shape: Shape,
+        training: Labelled,
+        steps: int,
         tricks: list[Trick],
         compute: Compute,
         seed: int,
@@ -50,6 +63,10 @@ class Model(Plugin, abc.ABC):
     ) -> None:
         self.settings = settings
         self.shape = shape
+        self.training = training
+        """The whole training split as stored, on the device. Most models see it by way of ``step``'s batches only."""
+        self.steps = steps
+        """How many steps the training has, for what changes over its course."""
         self.tricks = tricks
         self.compute = compute
         self.seed = seed
@@ -57,7 +74,12 @@ class Model(Plugin, abc.ABC):
 
     @classmethod
     def capabilities(cls, settings: Any) -> frozenset[str]:
-        """What tricks may require of the model with these settings, for example ``discriminator_features``."""
+        """What tricks and metrics may require of the model with these settings.
+
+        For tricks, for example ``discriminator_features``. For metrics, each a method beside ``sample``:
+        ``conditional`` (``sample_classes``), ``classifier`` (``classify``), ``codes`` (``codes``), ``reconstruction``
+        (``reconstruct``), ``translation`` (``translate``).
+        """
         return frozenset()
 
     @classmethod
@@ -84,6 +106,38 @@ class Model(Plugin, abc.ABC):
 
         It leaves the networks' modes and every other random state as they were.
         """
+
+    def sample_classes(self, labels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """An image (n, channels, height, width) of each of these classes (n,), as ``sample`` draws them."""
+        raise NotImplementedError
+
+    def classify(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (n, classes) for real images, floats in [-1, 1]."""
+        raise NotImplementedError
+
+    def codes(self, images: torch.Tensor) -> torch.Tensor:
+        """Probabilities (n, categories) of the model's own, unnamed categories for real images in [-1, 1]."""
+        raise NotImplementedError
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        """Real images in [-1, 1], encoded and decoded again, of the same shape."""
+        raise NotImplementedError
+
+    def translate(self, n: int, rng: torch.Generator) -> Translation:
+        """n images of the source domain in the target domain, and back."""
+        raise NotImplementedError
+
+    def pictures(self, images: torch.Tensor, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        """What is worth seeing of the trained model beside samples.
+
+        Args:
+            images: real images (64, channels, height, width) in [-1, 1] that it was not trained on.
+            rng: of the model's device.
+
+        Returns:
+            name -> tiles (rows, columns, channels, height, width) in [-1, 1], each kept as a picture.
+        """
+        return {}
 
     @abc.abstractmethod
     def weights(self) -> dict[str, torch.Tensor]:

@@ -228,7 +228,7 @@ class _Checker:
         # Section by section, so that an error in one does not hide what is wrong with another.
         if evaluate := self._section("evaluate", Evaluate):
             self._features(evaluate.features, combinations)
-            self._judged(evaluate.metrics, combinations)
+            self._measurable(evaluate.metrics, combinations)
             self._columns(columns(evaluate.metrics))
         if compare := self._section("compare", Compare):
             cells.check_baseline(compare.baseline, combinations)
@@ -299,12 +299,21 @@ class _Checker:
                 if parts and parts.data.plugin.judge is None:
                     self.add(path, f"no judge knows the data {parts.data.name!r}: use auto or inception")
 
-    def _judged(self, metrics: Iterable[Choice], combinations: list[Combination]) -> None:
-        judged = [metric.name for metric in metrics if metric.plugin.needs_judge]
-        for parts in (combination.parts for combination in combinations if not combination.excluded):
-            if judged and parts and parts.data.plugin.judge is None:
-                names = ", ".join(judged)
-                self.add(("evaluate", "metrics"), f"{names}: no judge knows the data {parts.data.name!r}")
+    def _measurable(self, metrics: Iterable[Choice], combinations: list[Combination]) -> None:
+        """Every metric must be able to say something of the data, and of one model at least."""
+        path = ("evaluate", "metrics")
+        arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
+        offered = frozenset().union(*(parts.model.plugin.capabilities(parts.model.settings) for parts in arms))
+        for metric in metrics:
+            for parts in arms:
+                data = parts.data.plugin(parts.data.settings)
+                if reason := metric.plugin.refusal(metric.settings, data):
+                    self.add(path, f"{metric.name}: cannot be computed on {parts.data.name!r}: {reason}")
+                elif metric.plugin.needs_judge and data.judge is None:
+                    self.add(path, f"{metric.name}: no judge knows the data {parts.data.name!r}")
+            if arms and (missing := metric.plugin.requires - offered):
+                needs = ", ".join(sorted(missing)).replace("_", " ")
+                self.add(path, f"{metric.name}: no model of this suite offers {needs}")
 
 
 def judge_names() -> list[str]:

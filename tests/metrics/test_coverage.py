@@ -15,16 +15,14 @@ from harness.metrics.images import Images, Reference
 ARBITER = judge.load("mnist", "cpu")
 
 
-def load(name: str, split: str) -> Labelled:
-    choice = registry.choose("data", name)
-    return choice.plugin(choice.settings).load(split)
-
 
 @pytest.fixture(scope="module", params=["digits", pytest.param("mnist", marks=pytest.mark.mnist)])
 def data(request: pytest.FixtureRequest) -> tuple[Labelled, Reference]:
     """Real images to play the samples, and the reference."""
-    training, test = load(request.param, "train"), load(request.param, "test")
-    return test, Reference(test.images, ARBITER, ARBITER, training.labels)
+    choice = registry.choose("data", request.param)
+    data = choice.plugin(choice.settings)
+    training, test = data.load("train"), data.load("test")
+    return test, Reference(test.images, ARBITER, ARBITER, test.labels, training, data)
 
 
 def measure(pixels: torch.Tensor, reference: Reference) -> dict[str, float]:

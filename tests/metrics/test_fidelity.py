@@ -57,7 +57,7 @@ def images() -> tuple[Images, Reference]:
     training, test = data.load("train"), data.load("test")
     samples = training.images[:400].clone()
     samples[::2] = samples[::2].roll(7, dims=3)
-    reference = Reference(test.images[:500], ARBITER, ARBITER, training.labels)
+    reference = Reference(test.images[:500], ARBITER, ARBITER, test.labels[:500], training, data)
     return Images(samples, ARBITER, ARBITER), reference
 
 
