@@ -1,0 +1,80 @@
+"""What a translation between two domains keeps: the class of the image, and the image itself, there and back.
+
+Unpaired translation may map one class to another and still please both discriminators; so the judge is asked whether
+a translated digit is still the digit that it was. With images x of the source's test split, their classes c, the
+translation G into the suite's data and F back:
+
+    class preserved = E_x[argmax judge(G(x)) = c],   cycle error = E_x ‖F(G(x)) − x‖₁ per pixel, pixels in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from harness import registry
+from harness.metrics.base import Metric, Value
+from harness.metrics.images import Images, to_uint8
+
+if TYPE_CHECKING:
+    from harness.metrics.images import Reference
+    from harness.models.base import Translation
+
+SEED = 2017
+"""Chooses the images that are translated."""
+
+
+class TranslationSettings(registry.Settings):
+    """How much is translated."""
+
+    images: int = Field(2000, ge=1, le=100_000, description="images of the source's test split (all it has, at most)")
+
+
+class TranslationQuality(Metric):
+    """Class preservation by the judge's word, and the error of the round trip.
+
+    The classes of both domains must be the same, in the same order. The judge errs, too: what it says of real
+    images (``mode_coverage``'s reference, the judge's model card) bounds what it can say of translations.
+    """
+
+    name = "translation"
+    summary = "share of translations in which the judge still sees the source's class; error there and back"
+    paper = "Zhu et al. 2017, equation 2 (cycle error)"
+    Settings = TranslationSettings
+    settings: TranslationSettings
+    needs_judge = True
+    requires = frozenset({"translation"})
+    values = {
+        "class_preserved": Value(
+            "Class preserved", "higher", "translations that the judge sees in their source's class", 1, percent=True
+        ),
+        "cycle_error": Value(
+            "Cycle error", "lower", "mean absolute difference of a pixel in [0, 1], translated there and back", 4
+        ),
+    }
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        model = samples.model
+        assert model is not None, "it is computed for models that translate only"
+        rng = torch.Generator(model.compute.device).manual_seed(SEED)
+        return self.score(model.translate(self.settings.images, rng), samples)
+
+    @staticmethod
+    def score(translation: Translation, samples: Images) -> dict[str, float]:
+        """The values of one translation; ``samples`` bring the judge."""
+        translated = Images(to_uint8(translation.translated), samples.extractor, samples.judge)
+        seen = translated.probabilities.argmax(1)
+        return {
+            "class_preserved": float((seen == translation.labels.cpu()).double().mean()),
+            "cycle_error": float((translation.back - translation.source).abs().double().mean()) / 2,
+        }
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        assert samples.judge is not None
+        return {
+            "images": self.settings.images,
+            "judge": samples.judge.name,
+            "judge_hash": samples.judge.digest[:16],
+        }
