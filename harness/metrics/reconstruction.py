@@ -1,0 +1,52 @@
+"""Reconstruction error: how much of an image that a model was not trained on survives its code.
+
+    mean over images and pixels of (x − x̂)²,  intensities from 0 (black) to 1 (white)
+
+It says what is lost, not what is drawn: the model that reproduces every pixel may be one whose samples are nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.metrics.base import Metric, Value
+from harness.metrics.images import from_uint8
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.metrics.images import Images, Reference
+
+MOST = 10_000
+"""Images of the reference that are reconstructed, from its beginning."""
+AT_ONCE = 500
+
+
+class Reconstruction(Metric):
+    """Mean squared error of encoding and decoding the reference."""
+
+    name = "reconstruction"
+    summary = "mean squared error of reference images encoded and decoded again"
+    requires = frozenset({"reconstruction"})
+    values = {
+        "reconstruction_mse": Value(
+            "Reconstruction MSE", "lower", "squared error per pixel, intensities in [0, 1]", digits=4
+        )
+    }
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        model = samples.model
+        assert model is not None, "it is computed for models alone"
+        total, pixels = 0.0, reference.pixels[:MOST]
+        for part in pixels.split(AT_ONCE):  # type: ignore[no-untyped-call]
+            images = from_uint8(part)
+            total += squared_error(images, model.reconstruct(images))
+        return {"reconstruction_mse": total / pixels.numel()}
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        return {"reconstructed": min(MOST, len(reference))}
+
+
+def squared_error(images: Tensor, reconstructed: Tensor) -> float:
+    """The sum of squares over all pixels of images in [-1, 1], in units of [0, 1]."""
+    return float(((images - reconstructed).double() / 2).square().sum())
