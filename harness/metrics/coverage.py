@@ -91,8 +91,18 @@ class ModeCoverage(Metric):
 
     @staticmethod
     def _training(samples: Images, reference: Reference) -> Tensor:
-        counts = torch.bincount(reference.training.labels.cpu(), minlength=samples.probabilities.shape[1]).double()
-        return counts / counts.sum()
+        return training_shares(reference.training.labels, samples.probabilities.shape[1])
+
+
+def training_shares(labels: Tensor, classes: int) -> Tensor:
+    """The shares (classes,) of the classes among training labels (n,), float64.
+
+    A class that the training data lack counts as half an image, share 1 / (2 n) before all are scaled to sum to 1:
+    with a share of 0 a single sample of it would make KL(samples ‖ training) infinite.
+    """
+    counts = torch.bincount(labels.cpu(), minlength=classes).double()
+    counts[counts == 0] = 0.5
+    return counts / counts.sum()
 
 
 def divergence(shares: Tensor, reference: Tensor) -> float:

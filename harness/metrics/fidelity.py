@@ -14,13 +14,22 @@ from harness import registry
 from harness.metrics.base import Metric, Value
 
 if TYPE_CHECKING:
+    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
 
 # torch-fidelity's default: the permutation before the Inception score's splits, and KID's random subsets.
 SEED = 2020
 
 
-class FrechetDistance(Metric):
+class OfFeatures(Metric):
+    """A metric that asks for features and nothing else, so that it serves points too (their coordinates)."""
+
+    @classmethod
+    def refusal(cls, settings: Any, data: DataSet) -> str | None:
+        return None
+
+
+class FrechetDistance(OfFeatures):
     """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½) of Gaussians fitted to the features.
 
     Biased by the sample size: compare values at the same number of samples only, and beside the real-against-real
@@ -84,7 +93,7 @@ class KernelDistanceSettings(registry.Settings):
     subset_size: int = Field(1000, ge=2, le=50_000, description="images in a subset (at most as many as there are)")
 
 
-class KernelDistance(Metric):
+class KernelDistance(OfFeatures):
     """Unbiased squared maximum mean discrepancy with the kernel (x·y/d + 1)³, the mean over random subsets."""
 
     name = "kid"
@@ -120,7 +129,7 @@ class PrecisionRecallSettings(registry.Settings):
     neighbours: int = Field(3, ge=1, le=100, description="k of the k-nearest-neighbour balls")
 
 
-class PrecisionRecall(Metric):
+class PrecisionRecall(OfFeatures):
     """Precision: share of samples inside a real image's ball; recall: share of real images inside a sample's.
 
     A ball reaches to the k-th nearest neighbour in its own set.

@@ -1,0 +1,32 @@
+"""Distances between two sets of features, block by block, so that no N×N matrix is ever held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HELD = 2**23
+"""How many distances are held at once."""
+
+
+def distances(one: Tensor, other: Tensor) -> Iterator[Tensor]:
+    """Euclidean distances (rows of a block, len(other)), float64, for all rows of ``one`` (n, d) in their order."""
+    far = other.double()
+    for block in torch.split(one.double(), max(1, HELD // len(far))):
+        yield torch.cdist(block, far)
+
+
+def nearest(one: Tensor, other: Tensor) -> Tensor:
+    """The distance (n,) of each row of ``one`` to its nearest row of ``other``."""
+    return torch.cat([block.amin(1) for block in distances(one, other)])
+
+
+def radii(features: Tensor, neighbours: int) -> Tensor:
+    """The distance (n,) of each row to its k-th nearest neighbour among the other rows, k = ``neighbours``."""
+    # Each row's nearest is itself, so the k-th neighbour comes at place k + 1.
+    return torch.cat([block.kthvalue(neighbours + 1, dim=1).values for block in distances(features, features)])

@@ -1,0 +1,74 @@
+"""Unsupervised classification error: do the categories that a model found by itself agree with the classes?
+
+Every reference image gets the model's likeliest category. Categories and classes are matched one to one, in the way
+that makes the most images agree (the assignment problem); the error is the share of images that still do not. The
+labels serve for the matching alone, so a model that learned nothing scores a little below the chance of 1 − 1/classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.metrics.base import Metric, Value
+from harness.metrics.images import as_floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.metrics.images import Images, Reference
+    from harness.models.base import Model
+
+BATCH = 500
+
+
+class CodeAccuracy(Metric):
+    """Error of the model's own categories as classes, under the best one-to-one matching."""
+
+    name = "code_accuracy"
+    summary = "error of the model's own categories as a classifier, matched one to one with the classes"
+    paper = "Chen et al. 2016 (InfoGAN), section 7.2"
+    requires = frozenset({"codes"})
+    values = {
+        "code_error": Value(
+            "Code error", "lower", "reference images whose category is matched with another class", percent=True
+        )
+    }
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        table = self._table(samples, reference)
+        agreed = sum(float(table[code, label]) for code, label in matched(table))
+        return {"code_error": 1 - agreed / len(reference)}
+
+    def histograms(self, samples: Images, reference: Reference) -> dict[str, dict[str, list[Any]]]:
+        """For each class the share of all images that lie in its category, beside the share that have the class."""
+        table = self._table(samples, reference) / len(reference)
+        pairs = sorted(matched(table), key=lambda pair: pair[1])
+        return {
+            "codes": {
+                "bins": [f"{label} (category {code})" for code, label in pairs],
+                "samples": [float(table[code].sum()) for code, _ in pairs],
+                "reference": [float(table[:, label].sum()) for _, label in pairs],
+            }
+        }
+
+    @staticmethod
+    def _table(samples: Images, reference: Reference) -> Tensor:
+        assert samples.model is not None
+        return confusion(samples.model, reference.pixels, reference.labels, reference.data.shape.classes)
+
+
+def confusion(model: Model, pixels: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """How many images are of each category and class, (categories, classes), float64."""
+    found = torch.cat([model.codes(as_floats(part)).float().cpu() for part in torch.split(pixels, BATCH)])
+    pairs = found.argmax(1) * classes + labels.cpu()
+    return torch.bincount(pairs, minlength=found.shape[1] * classes).view(-1, classes).double()
+
+
+def matched(table: Tensor) -> list[tuple[int, int]]:
+    """(category, class) pairs, one to one, with the largest sum in the table (categories, classes)."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)]

@@ -1,0 +1,61 @@
+"""Conditional accuracy: does a model that is asked for a class draw that class?
+
+As many images as there are samples are asked for, the classes of the training data in turn; the figure is the share
+in which the judge finds (argmax, no threshold) the class that was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.metrics.base import Metric, Value
+from harness.metrics.images import Images, to_uint8
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.metrics.images import Reference
+    from harness.models.base import Model
+
+SEED = 2014
+BATCH = 500
+
+
+class ConditionalAccuracy(Metric):
+    """Share of images of a wanted class that the judge takes for that class."""
+
+    name = "conditional_accuracy"
+    summary = "share of images of a wanted class in which the judge finds that class"
+    paper = "Mirza and Osindero 2014 (the model); Odena et al. 2017, section 4.1 (the measure)"
+    needs_judge = True
+    requires = frozenset({"conditional"})
+    values = {
+        "conditional_accuracy": Value(
+            "Conditional accuracy", "higher", "images that show the class asked for", digits=1, percent=True
+        )
+    }
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        assert samples.model is not None
+        wanted = in_turn(reference.training.labels, len(samples)).to(samples.pixels.device)
+        pixels = drawn(samples.model, wanted)
+        found = Images(pixels, samples.extractor, samples.judge).probabilities.argmax(1)
+        return {"conditional_accuracy": float((found == wanted.cpu()).double().mean())}
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        assert samples.judge is not None
+        return {"judge": samples.judge.name, "judge_hash": samples.judge.digest[:16]}
+
+
+def in_turn(labels: Tensor, n: int) -> Tensor:
+    """n labels: the classes that there are, over and over."""
+    present = labels.bincount().nonzero()[:, 0]
+    return present.repeat(-(-n // len(present)))[:n]
+
+
+def drawn(model: Model, labels: Tensor) -> Tensor:
+    """An image of each of these classes (n,), uint8."""
+    rng = torch.Generator(labels.device).manual_seed(SEED)
+    return torch.cat([to_uint8(model.sample_classes(part, rng)) for part in torch.split(labels, BATCH)])

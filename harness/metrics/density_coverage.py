@@ -1,0 +1,63 @@
+"""Density and coverage: precision and recall by balls around real images alone, so that outliers weigh less.
+
+With B_i the ball around real image x_i that reaches to its k-th nearest real neighbour, N real images and M samples:
+
+    density  = 1 / (k M) Σ_j Σ_i 1[y_j in B_i]      coverage = 1 / N Σ_i 1[some y_j in B_i]
+
+The balls are open, as in the authors' code. Equal distributions give a density near 1 (it can exceed 1) and a
+coverage near 1 − 2^−k = .969 at k = 5 and equal numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from harness import registry
+from harness.metrics._neighbours import distances, radii
+from harness.metrics.base import Value
+from harness.metrics.fidelity import OfFeatures
+
+if TYPE_CHECKING:
+    from harness.metrics.images import Images, Reference
+
+
+class DensityCoverageSettings(registry.Settings):
+    """Settings of density and coverage."""
+
+    neighbours: int = Field(5, ge=1, le=100, description="k of the k-nearest-neighbour balls")
+
+
+class DensityCoverage(OfFeatures):
+    """How many real balls hold a sample on average, divided by k; and the share of real balls that hold one."""
+
+    name = "density_coverage"
+    summary = "samples per real image's k-nearest-neighbour ball, and the share of these balls that hold a sample"
+    paper = "Naeem et al. 2020, section 3"
+    Settings = DensityCoverageSettings
+    settings: DensityCoverageSettings
+    values = {
+        "density": Value("Density", "higher", "mean number of real balls that hold a sample, / k", digits=3),
+        "coverage": Value("Coverage", "higher", "share of real images whose ball holds a sample", digits=3),
+    }
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        neighbours = self._neighbours(reference)
+        reach = radii(reference.features, neighbours)
+        hits, reached = 0, torch.zeros(len(reference), dtype=torch.bool)
+        for block in distances(samples.features, reference.features):
+            inside = block < reach
+            hits += int(inside.sum())
+            reached |= inside.any(0)
+        return {
+            "density": hits / (neighbours * len(samples)),
+            "coverage": float(reached.double().mean()),
+        }
+
+    def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
+        return {"neighbours": self._neighbours(reference)}
+
+    def _neighbours(self, reference: Reference) -> int:
+        return min(self.settings.neighbours, len(reference) - 1)

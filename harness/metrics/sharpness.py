@@ -1,0 +1,61 @@
+"""Sharpness: the blur that squared error gives, measured on pixels alone.
+
+The image, channels averaged, in [0, 1], is convolved with the Laplace filter
+
+     0  1  0
+     1 −4  1        (where it fits whole: nothing is padded)
+     0  1  0
+
+and the variance of the response over the image is its sharpness; blur takes away what the filter answers to. The
+figure is the mean over the samples divided by the mean over the reference: 1 is as sharp as real images, below 1 is
+blurrier. It says nothing of what is drawn: noise answers more strongly than any image, so a figure well above 1
+means noise or ragged edges, not quality.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.metrics.base import Metric, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.data.base import DataSet
+    from harness.metrics.images import Images, Reference
+
+BATCH = 2000
+
+
+class Sharpness(Metric):
+    """Variance of the Laplace filter's response, samples / reference."""
+
+    name = "sharpness"
+    summary = "variance of the Laplace filter's response, samples / reference (below 1: blurrier than real)"
+    paper = "Tolstikhin et al. 2018 (Wasserstein auto-encoders), sharpness of samples"
+    values = {"sharpness": Value("Sharpness", "higher", "against real images: 1 is alike, below 1 blurrier", digits=3)}
+
+    @classmethod
+    def refusal(cls, settings: object, data: DataSet) -> str | None:
+        if data.points:
+            return "it is made for images"
+        small = min(data.shape.height, data.shape.width) < 4
+        return "its 3×3 filter needs images of 4 × 4 pixels at least" if small else None
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        real = response(reference.pixels)
+        # Images that are all of one colour, to the last one: no sample can be blurrier.
+        return {"sharpness": response(samples.pixels) / real if real > 0 else 1.0}
+
+
+def response(pixels: Tensor) -> float:
+    """The mean over uint8 images (n, c, h, w) of the variance of the Laplace filter's response."""
+    total = 0.0
+    for batch in torch.split(pixels, BATCH):
+        grey = batch.float().mean(1) / 255
+        middle = grey[:, 1:-1, 1:-1]
+        around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+        total += float((around - 4 * middle).flatten(1).var(1, correction=0).double().sum())
+    return total / len(pixels)

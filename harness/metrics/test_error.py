@@ -1,0 +1,33 @@
+"""Test error of a model that classifies, as semi-supervised models do: the share of reference images it gets wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.metrics.base import Metric, Value
+from harness.metrics.images import as_floats
+
+if TYPE_CHECKING:
+    from harness.metrics.images import Images, Reference
+
+BATCH = 500
+
+
+class TestError(Metric):
+    """Share of reference images whose class the model gets wrong."""
+
+    __test__ = False  # to pytest: this is no test
+
+    name = "test_error"
+    summary = "share of reference images whose class the model itself gets wrong"
+    paper = "Salimans et al. 2016, section 5"
+    requires = frozenset({"classifier"})
+    values = {"test_error": Value("Test error", "lower", "reference images classified wrongly", digits=2, percent=True)}
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        model = samples.model
+        assert model is not None
+        found = [model.classify(as_floats(part)).argmax(1).cpu() for part in torch.split(reference.pixels, BATCH)]
+        return {"test_error": float((torch.cat(found) != reference.labels.cpu()).double().mean())}
