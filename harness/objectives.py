@@ -1,7 +1,9 @@
 """Adversarial losses as pure functions of the discriminator's logits.
 
 Every objective is a pair: what the discriminator minimises, given its logits on real and on generated images (and
-the targets it is trained towards), and what the generator minimises. Logits have shape (n,), losses are scalars.
+the targets it is trained towards), and what the generator minimises, given the logits on generated images (and, where
+it is relative, on real ones). Logits have shape (n,), losses are scalars. C stands for the logit, D for its sigmoid,
+x for real images and G(z) for generated ones.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Targets(NamedTuple):
-    """The probabilities of "real" that the discriminator is trained towards."""
+    """What the discriminator is trained towards: probabilities of "real", or its output under least squares."""
 
     real: float = 1.0
     fake: float = 0.0
@@ -29,17 +31,21 @@ class Objective:
 
     Attributes:
         paper: where it comes from.
-        equation: both losses, with C the discriminator's logit and D = sigmoid(C).
+        equation: both losses.
         discriminator: (real logits, fake logits, targets) -> loss of the discriminator.
-        generator: fake logits -> loss of the generator.
+        generator: fake logits -> loss of the generator; (fake logits, real logits) where it is relative.
+        relative: whether the generator's loss depends on what the discriminator says of real images.
         uses_targets: whether the discriminator is trained towards targets, so that smoothing them means something.
+        probabilistic: whether sigmoid(C) is the probability that an image is real.
     """
 
     paper: str
     equation: str
     discriminator: Callable[[Tensor, Tensor, Targets], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]
+    relative: bool = False
     uses_targets: bool = False
+    probabilistic: bool = False
 
 
 def cross_entropy(real: Tensor, fake: Tensor, targets: Targets) -> Tensor:
@@ -62,6 +68,42 @@ def non_saturating(fake: Tensor) -> Tensor:
     return torch.nn.functional.softplus(-fake).mean()
 
 
+def wasserstein_critic(real: Tensor, fake: Tensor, targets: Targets) -> Tensor:
+    """E[C(G(z))] − E[C(x)]: Arjovsky et al. 2017, equation 2, as what is minimised."""
+    return fake.mean() - real.mean()
+
+
+def wasserstein(fake: Tensor) -> Tensor:
+    """−E[C(G(z))]: Arjovsky et al. 2017, algorithm 1. The hinge loss's generator minimises the same."""
+    return -fake.mean()
+
+
+def least_squares_critic(real: Tensor, fake: Tensor, targets: Targets) -> Tensor:
+    """½ E[(C(x) − b)²] + ½ E[(C(G(z)) − a)²] with b = 1, a = 0: Mao et al. 2017, equations 2 and 9."""
+    return ((real - targets.real).square().mean() + (fake - targets.fake).square().mean()) / 2
+
+
+def least_squares(fake: Tensor) -> Tensor:
+    """½ E[(C(G(z)) − 1)²]: Mao et al. 2017, equations 2 and 9."""
+    return (fake - 1).square().mean() / 2
+
+
+def hinge_critic(real: Tensor, fake: Tensor, targets: Targets) -> Tensor:
+    """E[max(0, 1 − C(x))] + E[max(0, 1 + C(G(z)))]: Miyato et al. 2018, equation 16."""
+    relu = torch.nn.functional.relu
+    return relu(1 - real).mean() + relu(1 + fake).mean()
+
+
+def relativistic_critic(real: Tensor, fake: Tensor, targets: Targets) -> Tensor:
+    """E[softplus(−(C(x) − C(G(z))))], a real image paired with a generated one: Huang et al. 2024, equation 2."""
+    return torch.nn.functional.softplus(fake - real).mean()
+
+
+def relativistic(fake: Tensor, real: Tensor) -> Tensor:
+    """E[softplus(−(C(G(z)) − C(x)))]: Huang et al. 2024, equation 2; Jolicoeur-Martineau 2019."""
+    return torch.nn.functional.softplus(real - fake).mean()
+
+
 OBJECTIVES: Mapping[str, Objective] = {
     "minimax": Objective(
         "Goodfellow et al. 2014, equation 1",
@@ -69,6 +111,7 @@ OBJECTIVES: Mapping[str, Objective] = {
         cross_entropy,
         minimax,
         uses_targets=True,
+        probabilistic=True,
     ),
     "non_saturating": Objective(
         "Goodfellow et al. 2014, section 3",
@@ -76,5 +119,32 @@ OBJECTIVES: Mapping[str, Objective] = {
         cross_entropy,
         non_saturating,
         uses_targets=True,
+        probabilistic=True,
+    ),
+    "wasserstein": Objective(
+        "Arjovsky et al. 2017, equation 2",
+        "D: E[C(G(z))] − E[C(x)];  G: −E[C(G(z))]",
+        wasserstein_critic,
+        wasserstein,
+    ),
+    "least_squares": Objective(
+        "Mao et al. 2017, equation 9",
+        "D: ½ E[(C(x) − 1)²] + ½ E[C(G(z))²];  G: ½ E[(C(G(z)) − 1)²]",
+        least_squares_critic,
+        least_squares,
+        uses_targets=True,
+    ),
+    "hinge": Objective(
+        "Miyato et al. 2018, equations 16 and 17",
+        "D: E[max(0, 1 − C(x))] + E[max(0, 1 + C(G(z)))];  G: −E[C(G(z))]",
+        hinge_critic,
+        wasserstein,
+    ),
+    "relativistic": Objective(
+        "Huang et al. 2024, equation 2; Jolicoeur-Martineau 2019",
+        "D: E[log(1 + exp(C(G(z)) − C(x)))];  G: E[log(1 + exp(C(x) − C(G(z))))]",
+        relativistic_critic,
+        relativistic,
+        relative=True,
     ),
 }

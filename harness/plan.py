@@ -182,8 +182,8 @@ def _cell(suite: Suite, combination: Combination) -> Cell:
 def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
     features = suite.evaluate.features
     if features == "auto":
-        data = parts.data.plugin
-        features = "points" if data.points else data.judge or "inception"
+        data = parts.data.plugin(parts.data.settings)
+        features = "points" if data.points else judge.of(data) or "inception"
     evaluate = suite.evaluate.model_copy(update={"features": features})
     return Arm(name, parts.model, parts.tricks, parts.data, parts.train, evaluate)
 
@@ -195,7 +195,7 @@ def _identity(arm: Arm) -> list[str]:
     """All that can change the numbers of the arm's trials, but the seed."""
     data = arm.data.plugin(arm.data.settings)
     # Metrics of coverage ask the data's own judge, wherever the features come from.
-    judges = sorted({arm.evaluate.features, data.judge or ""} - {"", "inception", "points"})
+    judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
     return [_json(arm.config()), data.digest(), *(judge.digest(name) for name in judges), _code(arm)]
 
 
@@ -239,7 +239,7 @@ def arm_name(parts: Parts, axes: Sequence[str]) -> str:
     Unique in a suite: two arms differ on some axis, so one at least of them shows a value there.
     """
     names = [_named("model", parts.model, axes)]
-    names += [_named(f"tricks.{trick.name}", trick, axes) for trick in parts.tricks]
+    names += [_named(f"tricks.{trick.name}", trick, axes) for trick in parts.listed]
     name = " + ".join(names)
     trained = [key for key in Train.model_fields if _touched(f"train.{key}", axes)]
     if trained:

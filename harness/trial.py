@@ -164,7 +164,7 @@ class Files:
             save_points(self.model.sample(POINTS, self._rng()), path)
         else:
             images = self.model.sample(GRID * GRID, self._rng())
-            save_tiles(images.unflatten(0, (GRID, GRID)), path)
+            save_tiles(images.reshape(GRID, GRID, *images.shape[1:]), path)
         return path
 
     def _rng(self) -> torch.Generator:

@@ -11,6 +11,8 @@ from harness.registry import Plugin
 if TYPE_CHECKING:
     import torch
 
+    from harness.networks._modules import Discriminator
+
 
 class Scores(NamedTuple):
     """What a discriminator says of n images."""
@@ -33,12 +35,17 @@ class Architecture(Plugin, abc.ABC):
         """Why it cannot serve images of this shape, or None if it can."""
         return None
 
+    @classmethod
+    def batch_norm(cls, settings: Any) -> frozenset[str]:
+        """Which of ``generator`` and ``discriminator`` have batch normalisation with these settings."""
+        return frozenset()
+
     @abc.abstractmethod
     def generator(self, latent: int) -> torch.nn.Module:
         """A network from latents (n, latent) to images (n, channels, height, width) in [-1, 1]."""
 
     @abc.abstractmethod
-    def discriminator(self, channels: int) -> torch.nn.Module:
+    def discriminator(self, channels: int) -> Discriminator:
         """A network from images (n, channels, height, width) to ``Scores``.
 
         ``channels`` is that of what the discriminator sees, which is more than the data's where images are packed.

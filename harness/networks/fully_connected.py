@@ -15,6 +15,8 @@ from harness.networks.base import Architecture
 if TYPE_CHECKING:
     from torch import nn
 
+    from harness.networks._modules import Discriminator
+
 
 class FullyConnectedSettings(registry.Settings):
     """Sizes of the fully connected networks."""
@@ -42,7 +44,7 @@ class FullyConnected(Architecture):
         image = self.shape[:3]
         return nn.Sequential(*layers, nn.Linear(width, prod(image)), nn.Tanh(), nn.Unflatten(1, image))
 
-    def discriminator(self, channels: int) -> nn.Module:
+    def discriminator(self, channels: int) -> Discriminator:
         from harness.networks._modules import Discriminator
 
         nn, width, slope = torch.nn, self.settings.width, self.settings.slope

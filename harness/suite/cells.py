@@ -20,7 +20,7 @@ from harness.data.base import DataSet
 from harness.registry import Choice, ChoiceError, choose, nearest, shown
 from harness.suite.declaration import MAX_EXCLUSIONS, Range, Train
 from harness.suite.document import NoSuchPath, Path, put
-from harness.tricks.base import refusals
+from harness.tricks.base import refusals, with_own
 
 ROOTS = ("model", "tricks", "data", "train")
 """What an arm consists of; an axis of the matrix leads into one of these."""
@@ -44,6 +44,8 @@ class Parts(NamedTuple):
 
     model: Choice
     tricks: tuple[Choice, ...]
+    """All of them: those that are listed, and those that the model's preset brings."""
+    listed: tuple[Choice, ...]
     data: Choice
     train: Train
 
@@ -264,7 +266,10 @@ def resolved(
             problems += [((root, *path), message, kind) for path, message, kind in kept[key].problems]
         else:
             found[root] = kept[key]
-    return (None if problems else Parts(**found)), problems
+    if problems:
+        return None, problems
+    listed = found.pop("tricks")
+    return Parts(tricks=with_own(found["model"], listed), listed=listed, **found), problems
 
 
 def resolve_root(root: str, raw: Any) -> Any:
@@ -312,7 +317,7 @@ def disagreements(parts: Parts | None) -> Iterator[tuple[str, str]]:
     refusal = parts.model.plugin.refusal(parts.model.settings, data.shape)
     if refusal:
         yield "model", f"the model {parts.model.name!r} cannot be trained on {parts.data.name!r}: {refusal}"
-    for reason in refusals(parts.model, parts.tricks):
+    for reason in refusals(parts.model, parts.tricks, data.shape):
         yield "tricks", reason
 
 

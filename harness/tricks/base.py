@@ -7,15 +7,25 @@ a suite lists them means nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from harness import registry
+from harness.data.base import Shape
 from harness.registry import Choice, Plugin
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.models.gan import GAN, Seen
+    from harness.data.base import Labelled
+    from harness.models.gan import GAN, Drawn, Seen
     from harness.objectives import Targets
+
+
+class Rates(NamedTuple):
+    """Learning rates."""
+
+    generator: float
+    discriminator: float
 
 
 class Trick(Plugin):
@@ -25,7 +35,8 @@ class Trick(Plugin):
         requires: what the model must offer (see ``Model.capabilities``).
         conflicts: names of tricks, or capabilities of models, beside which the trick makes no sense.
         claims: what only one trick of an arm may own: ``generator_loss`` (it replaces the objective's generator
-            loss by its own), ``sampler`` (it offers the network that samples are drawn from).
+            loss by its own), ``sampler`` (it offers the network that samples are drawn from), ``opponent`` (it
+            offers the discriminator that the generator plays against).
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
@@ -35,11 +46,24 @@ class Trick(Plugin):
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
+    @classmethod
+    def refusal(cls, settings: Any, shape: Shape) -> str | None:
+        """Why it makes no sense on images of this shape, or None if it does."""
+        return None
+
+    def discriminator_channels(self, channels: int) -> int:
+        """Change how many channels the discriminator is built for."""
+        return channels
+
     def change_networks(self, game: GAN) -> None:
         """Change ``game.generator`` and ``game.discriminator`` when they are built, before the optimisers are."""
 
     def begin(self, game: GAN) -> None:
         """Prepare for the first step: the networks are as all tricks have made them, and lie on their device."""
+
+    def rates(self, rates: Rates) -> Rates:
+        """Change the learning rates."""
+        return rates
 
     def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
         """Change what the discriminator sees: real or generated images (n, c, h, w) in [-1, 1]."""
@@ -51,6 +75,13 @@ class Trick(Plugin):
 
     def discriminator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:
         """A term (a scalar) to add to the discriminator's loss."""
+        return None
+
+    def after_discriminator_step(self, game: GAN) -> None:
+        """Act after each of the discriminator's steps."""
+
+    def opponent(self, game: GAN, batch: Labelled, drawn: Drawn) -> dict[str, torch.Tensor] | None:
+        """The discriminator's parameters that the generator plays against, where the trick claims ``opponent``."""
         return None
 
     def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:
@@ -72,20 +103,30 @@ class Trick(Plugin):
         """Take up the state that ``state_dict`` gave."""
 
 
-def refusals(model: Choice, tricks: tuple[Choice, ...]) -> list[str]:
-    """Why these tricks cannot stand together around this model: a sentence each, none if they can."""
+def with_own(model: Choice, tricks: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """The tricks that are listed, and those that the model's preset brings with it (unless listed otherwise)."""
+    own = [registry.choose("tricks", trick) for trick in registry.find("models", model.name).tricks]
+    listed = {trick.plugin.name for trick in tricks}
+    together = [*tricks, *(trick for trick in own if trick.plugin.name not in listed)]
+    return tuple(sorted(together, key=lambda trick: str(trick.plugin.name)))
+
+
+def refusals(model: Choice, tricks: tuple[Choice, ...], shape: Shape) -> list[str]:
+    """Why these tricks cannot stand together around this model on such images: a sentence each, none if they can."""
     offered = model.plugin.capabilities(model.settings)
     names = [trick.plugin.name for trick in tricks]
     reasons = [f"the trick {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
     for position, trick in enumerate(tricks):
         plugin: type[Trick] = trick.plugin
+        if reason := plugin.refusal(trick.settings, shape):
+            reasons.append(f"the trick {trick.name!r} cannot be used here: {reason}")
         for missing in sorted(plugin.requires - offered):
             reasons.append(
                 f"the trick {trick.name!r} requires {missing.replace('_', ' ')}, which the model {model.name!r} "
                 "with these settings does not offer"
             )
         for clash in sorted(plugin.conflicts & (offered | set(names))):
-            reasons.append(f"the trick {trick.name!r} conflicts with {clash!r}")
+            reasons.append(f"the trick {trick.name!r} conflicts with {clash.replace('_', ' ')!r}")
         for other in tricks[position + 1 :]:
             for both in sorted(plugin.claims & other.plugin.claims):
                 reasons.append(

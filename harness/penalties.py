@@ -1,0 +1,48 @@
+"""Gradient penalties on the discriminator, as pure functions.
+
+A critic is a function from images (n, c, h, w) to logits (n,). The penalties are scalars that can be differentiated
+by the critic's weights; their weight is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Critic = Callable[[Tensor], Tensor]
+
+
+def input_gradients(critic: Critic, images: Tensor) -> Tensor:
+    """∇ₓ C(x) for every image, shape (n, c·h·w), itself differentiable."""
+    images = images.detach().requires_grad_(True)
+    # The sum's gradient is each image's own: no image enters another's logit (batch normalisation would break that).
+    (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    return gradients.flatten(1).float()
+
+
+def zero_centred(critic: Critic, images: Tensor) -> Tensor:
+    """E‖∇C(x)‖²: on real images R1, on generated ones R2 (Mescheder et al. 2018, equations 9 and 10, times 2/γ)."""
+    return input_gradients(critic, images).square().sum(1).mean()
+
+
+def one_centred(critic: Critic, images: Tensor) -> Tensor:
+    """E(‖∇C(x)‖₂ − 1)² (Gulrajani et al. 2017, equation 3, without λ)."""
+    norms = (input_gradients(critic, images).square().sum(1) + 1e-12).sqrt()  # √ has no derivative at 0
+    return (norms - 1).square().mean()
+
+
+def interpolated(real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+    """ε x + (1 − ε) G(z), one ε ~ U(0, 1) an image (Gulrajani et al. 2017, algorithm 1)."""
+    share = torch.rand(len(real), 1, 1, 1, device=real.device, generator=rng)
+    return share * real + (1 - share) * fake
+
+
+def perturbed(real: Tensor, rng: torch.Generator) -> Tensor:
+    """x + ½ std(x) U(0, 1), std over the whole batch (Kodali et al. 2017, section 2.3, as in the authors' code)."""
+    noise = torch.rand(real.shape, device=real.device, generator=rng)
+    return real + 0.5 * real.std() * noise

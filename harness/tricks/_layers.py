@@ -1,0 +1,75 @@
+"""Torch modules that tricks put into networks. Imported when a network is changed, never before: see the registry."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class StandardDeviation(nn.Module):
+    """Features (n, d) -> (n, d + 1): the mean over features of their standard deviation over the mini-batch."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        variance = features.float().var(0, correction=0)
+        deviation = (variance + 1e-8).sqrt().mean()  # √ has no derivative at 0
+        return torch.cat([features, deviation.to(features.dtype).expand(len(features), 1)], 1)
+
+
+class Nearness(nn.Module):
+    """Features (n, ≥ d) -> (n, … + kernels): Σ_{j ≠ i} exp(−‖Mᵢ,b − Mⱼ,b‖₁) joins them, M made of the first d."""
+
+    def __init__(self, features: int, kernels: int, dimensions: int) -> None:
+        super().__init__()
+        self.features = features
+        self.kernels = kernels
+        # As wide as makes distances of a few units between images at first.
+        self.projection = nn.Parameter(torch.randn(features, kernels * dimensions) / features**0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        projected = (features[:, : self.features] @ self.projection.to(features.dtype)).float()
+        projected = projected.reshape(len(features), self.kernels, -1)
+        distances = (projected[:, None] - projected[None]).abs().sum(3)
+        near = (-distances).exp().sum(1) - 1  # an image's distance from itself is 0, its kernel 1
+        return torch.cat([features, near.to(features.dtype)], 1)
+
+
+class Normalised(nn.Module):
+    """Virtual batch normalisation in the place of a batch normalisation, whose scale and shift it takes over.
+
+    The first ``reference`` entries of a batch are the reference batch: they are normalised by their own statistics,
+    every other entry by those of the reference batch and itself.
+    """
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, reference: int) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.reference = reference
+
+    def forward(self, values: Tensor) -> Tensor:
+        wide, n = values.float(), self.reference
+        places = tuple(range(2, wide.dim()))
+        means = wide.mean(places, keepdim=True) if places else wide
+        squares = wide.square().mean(places, keepdim=True) if places else wide.square()
+        mean, square = means[:n].mean(0, keepdim=True), squares[:n].mean(0, keepdim=True)
+        own = 1 / (n + 1)
+        mean = torch.cat([mean.expand_as(means[:n]), own * means[n:] + (1 - own) * mean])
+        square = torch.cat([square.expand_as(means[:n]), own * squares[n:] + (1 - own) * square])
+        normalised = (wide - mean) * (square - mean.square() + self.eps).rsqrt()
+        shape = (1, -1, *(1 for _ in places))
+        assert self.weight is not None
+        assert self.bias is not None
+        return (normalised * self.weight.view(shape) + self.bias.view(shape)).to(values.dtype)
+
+
+class WithReference(nn.Module):
+    """A generator that always sees its reference latents beside those that are asked for."""
+
+    def __init__(self, network: nn.Module, reference: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("reference", reference)
+        self.reference: Tensor
+
+    def forward(self, latents: Tensor) -> Tensor:
+        images: Tensor = self.network(torch.cat([self.reference, latents]))
+        return images[len(self.reference) :]

@@ -1,0 +1,28 @@
+"""Minibatch standard deviation: the discriminator is told how much a mini-batch varies.
+
+Karras et al. 2018, section 3: the standard deviation of each feature over the mini-batch, averaged over all features to
+one number, which is added to every image's features as one more. Here it joins the features before D's last layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.models.gan import GAN
+
+
+class MinibatchStandardDeviation(Trick):
+    """Adds one feature to the discriminator."""
+
+    name = "minibatch_stddev"
+    summary = "the discriminator is told the mean standard deviation of its features over the mini-batch"
+    paper = "Karras et al. 2018, section 3"
+    requires = frozenset({"discriminator_features"})
+
+    def change_networks(self, game: GAN) -> None:
+        from harness.tricks._layers import StandardDeviation
+
+        game.discriminator.extend(StandardDeviation(), 1)

@@ -1,0 +1,48 @@
+"""Mode seeking: images of latents that lie apart must lie apart.
+
+Mao et al. 2019, equation 3: the generator maximises d(G(z₁), G(z₂)) / d(z₁, z₂). As the authors compute it, the term
+1 / (mean|G(z₁) − G(z₂)| / mean|z₁ − z₂| + 10⁻⁵) is added to its loss, with two latents for each label.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from harness import registry
+from harness.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.models.gan import GAN, Seen
+
+
+class SeekingSettings(registry.Settings):
+    """Settings of mode seeking."""
+
+    weight: float = Field(1.0, gt=0, le=1e6, description="factor of the term")
+
+
+class ModeSeeking(Trick):
+    """Adds the inverse ratio of distances to the generator's loss."""
+
+    name = "mode_seeking"
+    summary = "the generator is charged for drawing like images from unlike latents"
+    paper = "Mao et al. 2019, equation 3"
+    Settings = SeekingSettings
+    settings: SeekingSettings
+    requires = frozenset({"generator", "latent"})
+
+    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> Tensor:
+        assert fake.drawn is not None
+        other = game.draw(fake.labels)
+        term = likeness(fake.drawn.images, other.images, fake.drawn.latents, other.latents)
+        return self.settings.weight * term
+
+
+def likeness(images: Tensor, others: Tensor, latents: Tensor, other_latents: Tensor) -> Tensor:
+    """1 / (mean|images − others| / mean|latents − other latents| + 10⁻⁵)."""
+    apart = (images.float() - others.float()).abs().mean() / (latents - other_latents).abs().mean()
+    return 1 / (apart + 1e-5)

@@ -1,0 +1,34 @@
+"""Spectral normalisation: every weight matrix of the discriminator is divided by its largest singular value.
+
+Miyato et al. 2018, equation 8:  W̄ = W / σ(W), σ estimated by one power iteration a forward pass (algorithm 1). A layer
+of it changes no difference of its inputs by more than that difference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.models.gan import GAN
+
+
+class SpectralNorm(Trick):
+    """Normalises the linear and convolutional layers of the discriminator."""
+
+    name = "spectral_norm"
+    summary = "every layer of the discriminator is divided by its largest singular value"
+    paper = "Miyato et al. 2018, equation 8"
+    requires = frozenset({"discriminator"})
+    # Batch normalisation scales a layer's output up again by as much as it likes.
+    conflicts = frozenset({"discriminator_batch_norm"})
+
+    # In begin(), once every other trick has put its layers in.
+    def begin(self, game: GAN) -> None:
+        nn = torch.nn
+        for module in list(game.discriminator.modules()):
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.utils.parametrizations.spectral_norm(module)
