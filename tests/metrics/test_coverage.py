@@ -9,11 +9,10 @@ import torch
 
 from harness import judge, registry
 from harness.data.base import Labelled
-from harness.metrics.coverage import divergence
+from harness.metrics.coverage import divergence, training_shares
 from harness.metrics.images import Images, Reference
 
 ARBITER = judge.load("mnist", "cpu")
-
 
 
 @pytest.fixture(scope="module", params=["digits", pytest.param("mnist", marks=pytest.mark.mnist)])
@@ -90,3 +89,23 @@ def test_the_histogram_holds_every_sample_once(data: tuple[Labelled, Reference])
     assert bars["bins"] == [*map(str, range(10)), "no digit"]
     assert sum(bars["samples"]) == pytest.approx(1)
     assert sum(bars["reference"]) == pytest.approx(1)
+
+
+def test_classes_that_the_training_data_lack_count_as_half_an_image(data: tuple[Labelled, Reference]) -> None:
+    # Three images of class 0, one of class 1, none of class 2: 3, 1 and ½ of 4½.
+    shares = training_shares(torch.tensor([0, 0, 1, 0]), 3)
+    assert shares.tolist() == pytest.approx([3 / 4.5, 1 / 4.5, 0.5 / 4.5])
+    real, reference = data
+    training = Labelled(*(part[reference.training.labels == 1] for part in reference.training))
+    ones = Reference(reference.pixels, ARBITER, ARBITER, reference.labels, training, reference.data)
+    n = len(training.labels)
+    # All samples of other classes, 9 in equal shares: finite, log(1/9 / (½ / (n + 4½))) on average.
+    values = measure(real.images[real.labels != 1], ones)
+    assert values["kl_to_train"] == pytest.approx(math.log((n + 4.5) / (9 * 0.5)), abs=0.5)
+    assert measure(real.images[real.labels == 1], ones)["kl_to_train"] < 0.3
+
+
+def test_with_every_class_in_training_the_shares_are_the_plain_ones(data: tuple[Labelled, Reference]) -> None:
+    labels = data[1].training.labels
+    counts = labels.bincount().double()
+    assert torch.equal(training_shares(labels, 10), counts / counts.sum())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch_fidelity import FeatureExtractorBase, calculate_metrics, register_feature_extractor
 
 from harness import judge, registry
 from harness.metrics.images import Images, Reference, from_uint8, to_uint8
+from harness.metrics.points import Points
 
 ARBITER = judge.load("mnist", "cpu")
 
@@ -141,3 +144,23 @@ def test_pixels_are_clipped_and_rounded() -> None:
     assert to_uint8(images).tolist() == [0, 0, 128, 255, 255]
     every = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_uint8(from_uint8(every)), every)
+
+
+def test_points_of_the_plane_are_measured_by_their_coordinates() -> None:
+    rng = torch.Generator().manual_seed(0)
+
+    def points(shift: float) -> Images:
+        return Images((0.1 * torch.randn(400, 2, generator=rng) + shift)[:, :, None, None], Points(), None)
+
+    real, alike, away = points(0), points(0), points(0.5)
+    for name in ("fid", "kid", "precision_recall"):
+        choice = registry.choose("metrics", name)
+        metric = choice.plugin(choice.settings)
+        assert metric.refusal(choice.settings, SimpleNamespace(points=True)) is None
+        good, bad = metric.compute(alike, real), metric.compute(away, real)
+        for column, value in metric.values.items():
+            assert (good[column] < bad[column]) == (value.better == "lower")
+        if name == "fid":
+            assert bad["fid"] == pytest.approx(2 * 0.5**2, abs=0.03)  # the means' distance, squared
+    inception = registry.choose("metrics", "inception_score")
+    assert inception.plugin.refusal(inception.settings, SimpleNamespace(points=True)) == "it is made for images"

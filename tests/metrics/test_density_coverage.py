@@ -1,0 +1,72 @@
+"""Density and coverage: by hand, against the formula written plainly, and in blocks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness import registry
+from harness.metrics import _neighbours
+
+
+class Known:
+    def __init__(self, features: torch.Tensor) -> None:
+        self.features = features
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def measure(samples: torch.Tensor, real: torch.Tensor, neighbours: int = 5) -> dict[str, float]:
+    choice = registry.choose("metrics", {"name": "density_coverage", "neighbours": neighbours})
+    values: dict[str, float] = choice.plugin(choice.settings).compute(Known(samples), Known(real))
+    return values
+
+
+def test_by_hand() -> None:
+    # Real 0, 1, 3 on a line with k = 1: radii 1, 1, 2. The sample .5 lies in the balls of 0 and 1, the sample 2 in
+    # that of 3 (at distance 1 it is on the edge of 1's, which is open), the sample 50 in none.
+    real = torch.tensor([[0.0], [1.0], [3.0]])
+    samples = torch.tensor([[0.5], [2.0], [50.0]])
+    assert measure(samples, real, 1) == {"density": pytest.approx(3 / 3), "coverage": 1.0}
+    assert measure(samples[1:], real, 1) == {"density": pytest.approx(1 / 2), "coverage": pytest.approx(1 / 3)}
+    # k = 2: radii 3, 2, 3; .5 lies in all three, 2 in all three.
+    assert measure(samples[:2], real, 2)["density"] == pytest.approx(6 / (2 * 2))
+
+
+def test_equal_distributions_and_a_lost_mode() -> None:
+    rng = torch.Generator().manual_seed(0)
+    one, other = torch.randn(2, 2000, 8, generator=rng).unbind()
+    alike = measure(one, other)
+    assert alike["density"] == pytest.approx(1, abs=0.1)
+    assert alike["coverage"] == pytest.approx(1 - 2**-5, abs=0.02)  # the paper's expectation
+    two_modes = torch.cat([other[:1000], other[1000:] + 100])
+    lost = measure(one, two_modes)
+    assert lost["density"] == pytest.approx(1, abs=0.15)
+    assert lost["coverage"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_outlier_among_the_real_does_not_make_samples_good() -> None:
+    # What density is for: a lone real image far out has a huge ball, which precision takes at its word.
+    rng = torch.Generator().manual_seed(0)
+    real = torch.cat([torch.randn(500, 2, generator=rng), torch.tensor([[60.0, 0.0]])])
+    between = torch.tensor([[30.0, 0.0]]) + 0.1 * torch.randn(500, 2, generator=rng)
+    choice = registry.choose("metrics", "precision_recall")
+    assert choice.plugin(choice.settings).compute(Known(between), Known(real))["precision"] == 1
+    assert measure(between, real)["density"] <= 1 / 5
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    one, other = torch.randn(70, 3, generator=rng), torch.randn(90, 3, generator=rng)
+    whole, near = measure(one, other), _neighbours.nearest(one, other)
+    assert torch.allclose(near, torch.cdist(one.double(), other.double()).amin(1))
+    monkeypatch.setattr(_neighbours, "HELD", 90 * 8)
+    assert [len(block) for block in _neighbours.distances(one, other)] == [8] * 8 + [6]
+    assert measure(one, other) == pytest.approx(whole)
+    assert torch.allclose(_neighbours.nearest(one, other), near)
+
+
+def test_a_copy_is_at_distance_nought() -> None:
+    features = 30 + torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
+    assert _neighbours.nearest(features[:50], features).tolist() == [0] * 50
