@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.plan import Plan, Trial
+    from harness.registry import Choice
 
     Command = Callable[..., Any]
 
@@ -255,27 +256,97 @@ def judge() -> None:
 
 
 @judge.command("train")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the weights.")
+@click.option("--data", default="mnist", show_default=True, help="The data set, as suites name it: NAME or {name: …}.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
+@click.option("--steps", type=click.IntRange(min=1), help="Mini-batches for each of the two networks [default: 2000].")
+@click.option("--factor", type=click.IntRange(1, 16), help="How many times as wide the networks are [default: 1].")
+@click.option("--mirror", is_flag=True, help="A mirrored image shows the same class as before (photographs).")
 @device_option
 @click.option("--seed", type=int, default=0, show_default=True)
-def judge_train(out: Path, device: str, seed: int) -> None:
-    """Train both judges for 28×28 digits by the recipe of the shipped ones."""
-    from harness.devices import resolve
-    from harness.judge.training import train
+def judge_train(
+    data: str,
+    sets: tuple[str, ...],
+    out: Path | None,
+    steps: int | None,
+    factor: int | None,
+    mirror: bool,
+    device: str,
+    seed: int,
+) -> None:
+    """Train a judge for a labelled data set, and measure it.
 
-    train("mnist", out, device=resolve(device), seed=seed, report=click.echo)
+    It is kept in the cache folder, and known from then on by all that needs a judge of this data. The judge of
+    mnist comes with the harness: with --out alone, it is built anew by its own recipe.
+    """
+    from harness.devices import resolve
+    from harness.judge import labelled, training
+
+    choice = _chosen_data(data, sets)
+    own: dict[str, Any] = {"steps": steps, "factor": factor, "mirror": mirror or None}
+    own = {key: value for key, value in own.items() if value is not None}
+    if choice == _chosen_data("mnist", ()) and not own:
+        if out is None:
+            raise HarnessError("the judge of mnist comes with the harness; --out FOLDER builds it anew, to look at")
+        training.train(out, device=resolve(device), seed=seed, report=click.echo)
+        return
+    made = choice.plugin(choice.settings)
+    if not made.present():
+        click.echo(made.fetch())
+    recipe = labelled.Recipe(**own)
+    labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, click.echo)
+    if made.judge:
+        click.echo(f"note: metrics take the judge {made.judge} for this data, which comes with the harness")
+
+
+def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice:
+    """The data set that ``--data`` and ``--set`` name, written as in a suite."""
+    from harness import registry
+    from harness.suite.document import NoSuchPath, put
+
+    given = _value(f"--data {text}", text)
+    given = {"name": given} if isinstance(given, str) else given
+    for assignment in sets:
+        key, _, value = (part.strip() for part in assignment.partition("="))
+        if not (key and value):
+            raise HarnessError(f"--set {assignment}: expected KEY=VALUE, for example classes=[0, 1]")
+        try:
+            given, _ = put(given, key.split("."), _value(f"--set {assignment}", value))
+        except NoSuchPath as error:
+            raise HarnessError(f"--set {assignment}: {error}") from error
+    try:
+        return registry.choose("data", given)
+    except registry.ChoiceError as error:
+        problems = [(".".join(map(str, ("data", *path))), message) for path, message, _ in error.problems]
+        raise HarnessError("\n".join(f"{path}: {message}" for path, message in problems)) from error
+
+
+def _value(source: str, text: str) -> Any:
+    from harness.suite.document import NotYaml, read
+
+    try:
+        document = read(text.encode("utf-8", "surrogatepass"))
+    except NotYaml as error:
+        raise HarnessError(f"{source}: {error.message}") from error
+    if document.problems:
+        raise HarnessError(f"{source}: {document.problems[0].message}")
+    return document.value
 
 
 @judge.command("evaluate")
 @click.argument("name", default="mnist")
 @device_option
 def judge_evaluate(name: str, device: str) -> None:
-    """Measure a judge: accuracy, acceptance of real digits, rejection of what is none."""
+    """Measure a judge: accuracy, acceptance of real images, rejection of what belongs to no class."""
     from harness.devices import resolve
-    from harness.judge.training import evaluate
+    from harness.judge import labelled, training
 
-    for what, value, target in evaluate(name, device=resolve(device)):
-        click.echo(f"{what:<60} {value:8.4f}   {target}")
+    if name == training.NAME:
+        rows = training.evaluate(resolve(device))
+    else:
+        rows = [(what, value, "") for what, value in labelled.evaluate(name, resolve(device)).items()]
+    for what, value, target in rows:
+        click.echo(f"{what:<60} {value:8.4f}   {target}".rstrip())
 
 
 @main.group()

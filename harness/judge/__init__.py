@@ -3,12 +3,17 @@
 A judge is a pair of networks. The feature network gives the features of Fréchet distance, KID, precision and recall
 and the class probabilities of the Inception score. The coverage network, of another architecture, trained apart from
 it, says which class an image shows, and how surely it shows one at all.
+
+Some judges come with the harness; `harness judge train` makes one for any labelled data set, and keeps it in the cache
+folder under a name that holds the digest of the data.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +21,28 @@ from harness.errors import HarnessError
 from harness.registry import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.data.base import DataSet
     from harness.judge.judge import Judge
+    from harness.judge.stacked import StackedJudge
+    from harness.registry import Choice
 
 SHIPPED = Path(__file__).parent / "weights"
 ROLES = ("features", "coverage")
 
 
+def trained_folder() -> Path:
+    """Where the judges are that were trained here."""
+    from harness.data._files import cache_folder
+
+    return cache_folder() / "judges"
+
+
 def names() -> list[str]:
-    """The judges that are there."""
-    return sorted({path.name.rpartition("-")[0] for path in SHIPPED.glob("*-features.safetensors")})
+    """The judges that are there: those that come with the harness, and those that were trained here."""
+    found = [path for folder in (SHIPPED, trained_folder()) for path in folder.glob("*-features.safetensors")]
+    return sorted({path.name.rpartition("-")[0] for path in found})
 
 
 def files(name: str) -> dict[str, Path]:
@@ -36,11 +54,17 @@ def files(name: str) -> dict[str, Path]:
     known = names()
     if name not in known:
         raise HarnessError(f"unknown judge {name!r}{nearest(name, known)} (known: {', '.join(known) or 'none'})")
-    found = {role: SHIPPED / f"{name}-{role}.safetensors" for role in ROLES}
+    folder = next(folder for folder in (SHIPPED, trained_folder()) if _path(folder, name, "features").is_file())
+    found = {role: _path(folder, name, role) for role in ROLES}
     for path in found.values():
         if not path.is_file():
-            raise HarnessError(f"the judge {name!r} lacks its weights {path}: reinstall the harness")
+            raise HarnessError(f"the judge {name!r} lacks its weights {path}: {remedy(path)}")
     return found
+
+
+def remedy(path: Path) -> str:
+    """What to do about a weights file that is missing or damaged."""
+    return "reinstall the harness" if path.parent == SHIPPED else "train it again with `harness judge train`"
 
 
 @functools.cache
@@ -52,6 +76,75 @@ def digest(name: str) -> str:
     return content.hexdigest()
 
 
+def header(path: Path) -> dict[str, str]:
+    """What the head of a safetensors file says beside its tensors: its length in 8 bytes, then JSON.
+
+    Raises:
+        HarnessError: the file has no such head.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            head = json.loads(file.read(length) if length <= path.stat().st_size else b"")
+        return dict(head.get("__metadata__", {}))
+    except (OSError, ValueError, AttributeError) as error:
+        raise HarnessError(f"{path}: damaged or no safetensors file ({error}): {remedy(path)}") from error
+
+
+def image_shape(name: str) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a judge knows, without loading it.
+
+    Raises:
+        HarnessError: unknown name, or weights that are missing or damaged.
+    """
+    said = header(files(name)["features"])
+    channels, height, width = (int(said.get(key, usual)) for key, usual in _USUAL.items())
+    return channels, height, width
+
+
+_USUAL = {"channels": 1, "height": 28, "width": 28}
+"""The shape of the shipped judge's images, whose header states none."""
+
+
+def of(data: DataSet) -> str | None:
+    """The name of the judge that knows this data: the shipped one, else the one trained on it here, else None.
+
+    Raises:
+        HarnessError: the digest of the data cannot be had.
+    """
+    if data.points:
+        return None
+    if data.judge is not None:
+        return data.judge
+    name = trained_name(data)
+    return name if all(_path(trained_folder(), name, role).is_file() for role in ROLES) else None
+
+
+def trained_name(data: DataSet) -> str:
+    """The name of a judge that is trained on this data, bound to its content."""
+    return f"{data.name}-{data.digest()[:8]}"
+
+
+def missing(choice: Choice) -> str | None:
+    """That no judge knows this data, and what to do about it; None if there is one."""
+    data = choice.plugin(choice.settings)
+    if of(data) is not None:
+        return None
+    if data.points:
+        return f"no judge knows the data {choice.name!r}: it holds points, and judges are for images"
+    own = choice.settings.model_dump(mode="json", exclude_defaults=True)
+    return f"no judge knows the data {choice.name!r}: train one with `{training_command({'name': choice.name, **own})}`"
+
+
+def training_command(choice: Mapping[str, Any]) -> str:
+    """The command that trains a judge for a data set of this name and these settings."""
+    command = ["harness", "judge", "train", "--data", str(choice["name"])]
+    for key, value in choice.items():
+        if key != "name":
+            command += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+    return shlex.join(command)
+
+
 def load(name: str, device: Any) -> Judge:
     """A judge on a device.
 
@@ -61,3 +154,41 @@ def load(name: str, device: Any) -> Judge:
     from harness.judge.judge import Judge
 
     return Judge(name, files(name), digest(name), device)
+
+
+def load_for(data: DataSet, device: Any) -> Judge | StackedJudge | None:
+    """The judge that knows this data, on a device; None where there is none.
+
+    A judge of images with one channel judges data of the same height and width channel by channel.
+
+    Raises:
+        HarnessError: as ``load``; or the judge is for images of another shape.
+    """
+    from harness.judge.stacked import StackedJudge
+
+    name = of(data)
+    if name is None:
+        return None
+    single, shape = load(name, device), tuple(data.shape[:3])
+    if single.shape == shape:
+        return single
+    if single.shape == (1, *shape[1:]):
+        return StackedJudge(single, shape[0])
+    raise HarnessError(
+        f"the judge {name!r} is for images of {_shown(single.shape)}, but {data.name} has {_shown(shape)}"
+    )
+
+
+def misfit(name: str, data: DataSet) -> str | None:
+    """Why a judge's features cannot be had of this data, or None if they can."""
+    wanted, shape = image_shape(name), tuple(data.shape[:3])
+    fits = shape == wanted or (name == of(data) and shape[1:] == wanted[1:])
+    return None if fits else f"the judge is for images of {_shown(wanted)}, and {data.name} has {_shown(shape)}"
+
+
+def _path(folder: Path, name: str, role: str) -> Path:
+    return folder / f"{name}-{role}.safetensors"
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.judge.networks import FEATURES, CoverageNetwork, FeatureNetwork
+from harness.judge import remedy
+from harness.judge.networks import FEATURES, CoverageNetwork, FeatureNetwork, Size
 
 BATCH = 500
 
@@ -22,6 +23,7 @@ class Judge:
     Attributes:
         name: the judge's name.
         digest: SHA-256 of its weights.
+        shape: channels, height and width of the images that it knows.
         classes: how many classes it knows.
         feature_dim: dimensions of its features.
         threshold: the calibrated score from which an image is accepted as showing a class at all.
@@ -33,23 +35,24 @@ class Judge:
         self.name = name
         self.digest = digest
         self.device = torch.device(device)
-        tensors, numbers = read(files["features"], ("temperature",))
+        tensors, numbers, size = read(files["features"], ("temperature",))
+        self.shape = (size.channels, size.height, size.width)
         self.classes = len(tensors["head.bias"]) if "head.bias" in tensors else 1
-        self._features = self._filled(FeatureNetwork(self.classes), tensors, files["features"])
+        self._features = self._filled(FeatureNetwork(self.classes, size), tensors, files["features"])
         self._features_temperature = numbers["temperature"]
-        tensors, numbers = read(files["coverage"], ("temperature", "threshold"))
-        self._coverage = self._filled(CoverageNetwork(self.classes), tensors, files["coverage"])
+        tensors, numbers, size = read(files["coverage"], ("temperature", "threshold"))
+        self._coverage = self._filled(CoverageNetwork(self.classes, size), tensors, files["coverage"])
         self._coverage_temperature, self.threshold = numbers["temperature"], numbers["threshold"]
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 images (n, 1, 28, 28) -> features (n, 64) and logits (n, classes), float32."""
+        """uint8 images (n, c, h, w) -> features (n, 64) and logits (n, classes), float32."""
         with torch.no_grad():
             parts = [self._features(batch) for batch in self._batches(images)]
         features, logits = (torch.cat([part[i] for part in parts]) for i in range(2))
         return features, logits / self._features_temperature
 
     def assess(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 images (n, 1, 28, 28) -> class probabilities (n, classes) and scores (n,), float32.
+        """uint8 images (n, c, h, w) -> class probabilities (n, classes) and scores (n,), float32.
 
         The probabilities are those of the classes given that the image shows one; the score is the probability
         of the likeliest class, "none of them" being one of the possibilities.
@@ -74,17 +77,20 @@ class Judge:
         return network.to(memory_format=torch.channels_last)
 
 
-def read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The tensors of a safetensors file, and the numbers of these names from its header.
+def read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, float], Size]:
+    """The tensors of a safetensors file, the numbers of these names from its header, and the size it is for.
+
+    A header without a size, as that of the shipped judge, stands for 28×28 and one channel.
 
     Raises:
         HarnessError: the file is damaged, or lacks one of the numbers.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors, information = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-            return tensors, {name: float((information or {})[name]) for name in wanted}
+            tensors, said = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            size = Size(**{name: int(said[name]) for name in Size._fields if name in said})
+            return tensors, {name: float(said[name]) for name in wanted}, size
     except (SafetensorError, OSError) as error:
-        raise HarnessError(f"{path}: damaged or no safetensors file ({error}): reinstall the harness") from error
+        raise HarnessError(f"{path}: damaged or no safetensors file ({error}): {remedy(path)}") from error
     except (KeyError, ValueError) as error:
         raise HarnessError(f"{path}: its header lacks a number: {error} (expected {', '.join(wanted)})") from error

@@ -1,12 +1,34 @@
-"""The judges' two architectures, for images of 28×28. They share nothing but the convolutional block."""
+"""The judges' two architectures, for images of any size from 8×8. They share nothing but the convolutional block.
+
+Images of 28×28 are halved three times, to 4×4; others as often as brings their longer side nearest to 4 (by ratio):
+smaller ones are halved less often by the same convolutions, and every halving more is one more convolution.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 FEATURES = 64
 """Dimensions of the features: the Fréchet distance's bias grows with them."""
+
+
+class Size(NamedTuple):
+    """The images that a network takes, and how wide it is: all numbers of channels grow with ``factor``."""
+
+    channels: int = 1
+    height: int = 28
+    width: int = 28
+    factor: int = 1
+
+    @property
+    def halvings(self) -> int:
+        """How often the images are halved."""
+        return round(math.log2(max(self.height, self.width) / 4))
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -18,20 +40,19 @@ def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[n
 class FeatureNetwork(nn.Module):
     """Strided 5×5 start, fully connected features. On what is no digit its classes were trained to be equally likely.
 
-    Images (n, 1, 28, 28) in [0, 1] -> features (n, 64), at least 0, and logits (n, classes).
+    Images (n, channels, height, width) in [0, 1] -> features (n, 64), at least 0, and logits (n, classes).
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, size: Size = Size()) -> None:  # noqa: B008 (an immutable tuple)
         super().__init__()
+        widths = [size.factor * width for width in (24, 32, 48, 64, 96)]
+        strides = _strides((2, 1, 2, 1, 2), size.halvings)
+        height, width = (_halved(side, size.halvings) for side in (size.height, size.width))
         self.body = nn.Sequential(
-            *block(1, 24, 5, 2),
-            *block(24, 32),
-            *block(32, 48, 3, 2),
-            *block(48, 64),
-            *block(64, 96, 3, 2),
+            *_chain(size.channels, widths, strides, first_kernel=5),
             nn.Flatten(),
             nn.Dropout(0.3),
-            nn.Linear(96 * 4 * 4, FEATURES),
+            nn.Linear(widths[-1] * height * width, FEATURES),
             nn.BatchNorm1d(FEATURES),
             nn.ReLU(),
         )
@@ -45,24 +66,46 @@ class FeatureNetwork(nn.Module):
 class CoverageNetwork(nn.Module):
     """Full resolution start, pooled to 2×2, and one output more than there are classes: "none of them".
 
-    Images (n, 1, 28, 28) in [0, 1] -> logits (n, classes + 1).
+    Images (n, channels, height, width) in [0, 1] -> logits (n, classes + 1).
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, size: Size = Size()) -> None:  # noqa: B008 (an immutable tuple)
         super().__init__()
+        widths = [size.factor * width for width in (24, 32, 48, 64, 96, 96)]
         self.body = nn.Sequential(
-            *block(1, 24),
-            *block(24, 32, 3, 2),
-            *block(32, 48),
-            *block(48, 64, 3, 2),
-            *block(64, 96),
-            *block(96, 96, 3, 2),
+            *_chain(size.channels, widths, _strides((1, 2, 1, 2, 1, 2), size.halvings)),
             nn.AdaptiveAvgPool2d(2),
             nn.Flatten(),
             nn.Dropout(0.2),
         )
-        self.head = nn.Linear(96 * 4, classes + 1)
+        self.head = nn.Linear(widths[-1] * 4, classes + 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.body(images))
         return logits
+
+
+def _chain(inputs: int, widths: Sequence[int], strides: Sequence[int], first_kernel: int = 3) -> list[nn.Module]:
+    """One block for every stride; blocks beyond the last width keep that width."""
+    layers: list[nn.Module] = []
+    for position, stride in enumerate(strides):
+        outputs = widths[min(position, len(widths) - 1)]
+        layers += block(inputs, outputs, 3 if position else first_kernel, stride)
+        inputs = outputs
+    return layers
+
+
+def _strides(usual: Sequence[int], halvings: int) -> list[int]:
+    """The strides of a chain that halves so often: the first ones of the usual, and further blocks at the end."""
+    strides, left = [], halvings
+    for stride in usual:
+        strides.append(stride if left > 0 else 1)
+        left -= strides[-1] - 1
+    return strides + [2] * left
+
+
+def _halved(side: int, times: int) -> int:
+    """A side after so many convolutions of stride 2."""
+    for _ in range(times):
+        side = -(-side // 2)
+    return side

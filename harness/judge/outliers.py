@@ -1,7 +1,8 @@
 """Images that are no digits: what the judges are shown in training, and what they are tested on but never shown.
 
 Every family is a function of a source of digits and a number n, and gives n images (n, 1, 28, 28) in [0, 1]. All
-random numbers come from the source, so that a seed fixes everything.
+random numbers come from the source, so that a seed fixes everything. Families that are not about digits take the shape
+of the source's images; ``families`` uses them for other data.
 
 Outlier exposure: Hendrycks, Mazeika and Dietterich 2019. Without it a convolutional classifier calls a noise image
 an 8 beyond any doubt.
@@ -25,7 +26,7 @@ class Source:
     """Digits to make outliers from, as floats in [0, 1], and the random numbers.
 
     Args:
-        images: (m, 1, 28, 28), uint8.
+        images: (m, 1, 28, 28), uint8; other shapes for the families that take them.
         labels: (m,).
         rng: a generator on the CPU.
         distort: the share of digits that are slightly distorted. It must be the same for what is made of digits as
@@ -36,6 +37,12 @@ class Source:
     labels: Tensor
     rng: torch.Generator
     distort: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
 
     def digits(self, n: int, among: tuple[int, ...] | None = None) -> tuple[Tensor, Tensor]:
         """n random digits and their labels, of some classes only if ``among`` names them."""
@@ -50,16 +57,20 @@ class Source:
         return images, self.labels[chosen]
 
     def _distorted(self, images: Tensor) -> Tensor:
-        """Digits slightly turned, sheared, scaled and shifted, a quarter of them with bolder strokes."""
+        """Digits slightly moved, a quarter of them with bolder strokes."""
+        moved = self.moved(images)
+        bold = 0.5 * (moved + F.max_pool2d(F.pad(moved, (1, 0, 1, 0)), 2, 1))
+        return torch.where(self.uniform(len(images), 1, 1, 1) < 0.25, bold, moved)
+
+    def moved(self, images: Tensor, beyond: str = "zeros") -> Tensor:
+        """Images slightly turned, sheared, scaled and shifted; ``beyond``: grid_sample's word for what comes in."""
         n = len(images)
         angle, shear = 0.2 * (2 * self.uniform(n) - 1), 0.2 * (2 * self.uniform(n) - 1)
         scale, shift = 1 + 0.12 * (2 * self.uniform(n) - 1), 2.5 / 14 * (2 * self.uniform(n, 2) - 1)
         first = torch.stack([angle.cos() / scale, (shear - angle.sin()) / scale, shift[:, 0]], 1)
         second = torch.stack([angle.sin() / scale, angle.cos() / scale, shift[:, 1]], 1)
         grid = F.affine_grid(torch.stack([first, second], 1), list(images.shape), align_corners=False)
-        moved = F.grid_sample(images, grid, align_corners=False)
-        bold = 0.5 * (moved + F.max_pool2d(F.pad(moved, (1, 0, 1, 0)), 2, 1))
-        return torch.where(self.uniform(n, 1, 1, 1) < 0.25, bold, moved)
+        return F.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
     def pairs(self, n: int) -> tuple[Tensor, Tensor]:
         """n pairs of digits of different classes."""
@@ -97,24 +108,24 @@ Family = Callable[[Source, int], Tensor]
 
 def uniform_noise(source: Source, n: int) -> Tensor:
     """Every pixel for itself, uniform, at any brightness."""
-    return source.uniform(n, 1, SIZE, SIZE) * source.uniform(n, 1, 1, 1)
+    return source.uniform(n, *source.shape) * source.uniform(n, 1, 1, 1)
 
 
 def gaussian_noise(source: Source, n: int) -> Tensor:
     """Every pixel for itself, normal around any grey."""
-    return source.uniform(n, 1, 1, 1) + 0.5 * source.uniform(n, 1, 1, 1) * source.normal(n, 1, SIZE, SIZE)
+    return source.uniform(n, 1, 1, 1) + 0.5 * source.uniform(n, 1, 1, 1) * source.normal(n, *source.shape)
 
 
 def clouds(source: Source, n: int) -> Tensor:
     """Coarse noise, smoothly enlarged."""
-    coarse = source.uniform(n, 1, 7, 7)
-    return (F.interpolate(coarse, SIZE, mode="bilinear") - 0.3) * (1 + 2 * source.uniform(n, 1, 1, 1))
+    coarse = source.uniform(n, source.shape[0], 7, 7)
+    return (F.interpolate(coarse, source.shape[1:], mode="bilinear") - 0.3) * (1 + 2 * source.uniform(n, 1, 1, 1))
 
 
 def flat(source: Source, n: int) -> Tensor:
-    """Blank, or one grey all over."""
-    grey = source.uniform(n, 1, 1, 1) * (source.uniform(n, 1, 1, 1) > 0.5)
-    return grey.expand(n, 1, SIZE, SIZE).clone()
+    """Blank, or one grey (or colour) all over."""
+    grey = source.uniform(n, source.shape[0], 1, 1) * (source.uniform(n, 1, 1, 1) > 0.5)
+    return grey.expand(n, *source.shape).clone()
 
 
 def shuffled_quarters(source: Source, n: int) -> Tensor:
@@ -143,11 +154,12 @@ def blended(source: Source, n: int) -> Tensor:
 def torn(source: Source, n: int) -> Tensor:
     """The upper (or left) part of one digit and the lower (or right) part of another."""
     one, other = source.pairs(n)
-    cut, image = source.integer(11, 17), one.clone()
+    share, image = source.integer(11, 17) / 28, one.clone()
+    row, column = (round(share * side) for side in source.shape[1:])
     if source.integer(0, 2):
-        image[:, :, cut:] = other[:, :, cut:]
+        image[:, :, row:] = other[:, :, row:]
     else:
-        image[:, :, :, cut:] = other[:, :, :, cut:]
+        image[:, :, :, column:] = other[:, :, :, column:]
     return image
 
 
@@ -183,7 +195,7 @@ def crumbled(source: Source, n: int) -> Tensor:
 
 def noisy(source: Source, n: int) -> Tensor:
     """Digits under so much noise that generators which do not learn hide behind it."""
-    noise = source.normal(n, 1, SIZE, SIZE) * (0.5 + 0.5 * source.uniform(n, 1, 1, 1))
+    noise = source.normal(n, *source.shape) * (0.5 + 0.5 * source.uniform(n, 1, 1, 1))
     return source.digits(n)[0] + noise
 
 
@@ -211,10 +223,12 @@ def lines(source: Source, n: int) -> Tensor:
 
 def rings(source: Source, n: int) -> Tensor:
     """Waves around a point, of any width."""
-    y, x = _plane()
-    centre, width, phase = 28 * source.uniform(n, 2, 1, 1), source.uniform(n, 1, 1, 1), source.uniform(n, 1, 1, 1)
-    radius = ((y - centre[:, :1]) ** 2 + (x - centre[:, 1:]) ** 2).sqrt()
-    return 0.5 + 0.5 * (2 * torch.pi * (radius / (4 + 10 * width) + phase)).sin()
+    y, x = _plane(source)
+    centre, width, phase = source.uniform(n, 2, 1, 1), source.uniform(n, 1, 1, 1), source.uniform(n, 1, 1, 1)
+    channels, height, across = source.shape
+    radius = ((y - height * centre[:, :1]) ** 2 + (x - across * centre[:, 1:]) ** 2).sqrt()
+    grey = 0.5 + 0.5 * (2 * torch.pi * (radius / (4 + 10 * width) + phase)).sin()
+    return grey.repeat(1, channels, 1, 1)
 
 
 def side_by_side(source: Source, n: int) -> Tensor:
@@ -226,7 +240,7 @@ def side_by_side(source: Source, n: int) -> Tensor:
 
 def solids(source: Source, n: int) -> Tensor:
     """Filled ellipses and rectangles, turned by any angle, none of them thin."""
-    y, x = _plane()
+    y, x = _plane(source)
     centre, half, angle = (
         6 + 16 * source.uniform(n, 2, 1, 1),
         4 + 6 * source.uniform(n, 2, 1, 1),
@@ -286,27 +300,28 @@ def photographs(source: Source, n: int) -> Tensor:
 
 def gratings(source: Source, n: int) -> Tensor:
     """Parallel stripes of any direction and width."""
-    y, x = _plane()
+    y, x = _plane(source)
     angle, width, phase = (source.uniform(n, 1, 1, 1) for _ in range(3))
     along = x * (torch.pi * angle).cos() + y * (torch.pi * angle).sin()
-    return 0.5 + 0.5 * (2 * torch.pi * (along / (4 + 8 * width) + phase)).sin()
+    grey = 0.5 + 0.5 * (2 * torch.pi * (along / (4 + 8 * width) + phase)).sin()
+    return grey.repeat(1, source.shape[0], 1, 1)
 
 
 def checkerboards(source: Source, n: int) -> Tensor:
     """Squares of 2 to 7 pixels, in two greys."""
-    y, x = _plane()
+    y, x = _plane(source)
     boards = []
     for _ in range(n):
         side, shift = source.integer(2, 8), source.integer(0, 8)
         dark, light = source.uniform(2).sort().values
         squares = ((x + shift) // side + (y + shift) // side) % 2
         boards.append(dark + (light - dark) * squares)
-    return torch.stack(boards)[:, None]
+    return torch.stack(boards)[:, None].repeat(1, source.shape[0], 1, 1)
 
 
 def blobs(source: Source, n: int) -> Tensor:
     """One to four round spots."""
-    y, x = _plane()
+    y, x = _plane(source)
     total = torch.zeros(n, 1, SIZE, SIZE)
     for spot in range(4):
         centre, width = 6 + 16 * source.uniform(n, 2, 1, 1), 2 + 3 * source.uniform(n, 1, 1, 1)
@@ -324,14 +339,15 @@ def inverted(source: Source, n: int) -> Tensor:
 def salted(source: Source, n: int) -> Tensor:
     """Digits half of whose pixels were made black or white by chance."""
     image, _ = source.digits(n)
-    hit = source.uniform(n, 1, SIZE, SIZE)
+    hit = source.uniform(n, *source.shape)
     return torch.where(hit < 0.25, 0.0, torch.where(hit < 0.5, 1.0, image))
 
 
 def four_at_once(source: Source, n: int) -> Tensor:
     """Four small digits in a square."""
     small = [F.avg_pool2d(source.digits(n)[0], 2) for _ in range(4)]
-    return torch.cat([torch.cat(small[:2], 3), torch.cat(small[2:], 3)], 2)
+    square = torch.cat([torch.cat(small[:2], 3), torch.cat(small[2:], 3)], 2)
+    return F.interpolate(square, source.shape[1:])
 
 
 def letters(source: Source, n: int) -> Tensor:
@@ -351,7 +367,7 @@ def strips(source: Source, n: int) -> Tensor:
 
 def polygons(source: Source, n: int) -> Tensor:
     """Filled triangles, none of them thin (a thin one is a one)."""
-    y, x = _plane()
+    y, x = _plane(source)
     corners = 2 + 24 * source.uniform(n, 3, 2)
     while (thin := _area(corners) < 80).any():
         corners[thin] = 2 + 24 * source.uniform(int(thin.sum()), 3, 2)
@@ -365,9 +381,9 @@ def polygons(source: Source, n: int) -> Tensor:
 
 def pink_noise(source: Source, n: int) -> Tensor:
     """Noise whose power falls with frequency, as in natural images."""
-    frequency = torch.fft.fftfreq(SIZE)
-    radius = (frequency[:, None] ** 2 + frequency[None] ** 2).sqrt().clamp(min=1 / SIZE)
-    waves = torch.fft.ifft2(torch.fft.fft2(source.normal(n, 1, SIZE, SIZE)) / radius).real
+    down, across = (torch.fft.fftfreq(side) for side in source.shape[1:])
+    radius = (down[:, None] ** 2 + across[None] ** 2).sqrt().clamp(min=1 / max(source.shape[1:]))
+    waves = torch.fft.ifft2(torch.fft.fft2(source.normal(n, *source.shape)) / radius).real
     noise: Tensor = 0.3 + 0.3 * waves / waves.std((2, 3), keepdim=True)
     return noise
 
@@ -415,7 +431,7 @@ def curves(source: Source, n: int) -> Tensor:
 
 def _segments(source: Source, n: int) -> Tensor:
     """One straight stroke in each image."""
-    y, x = _plane()
+    y, x = _plane(source)
     (ay, ax), (by, bx) = ((4 + 20 * source.uniform(n, 2)).T[:, :, None, None] for _ in range(2))
     length = ((by - ay) ** 2 + (bx - ax) ** 2).clamp(min=1)
     along = (((y - ay) * (by - ay) + (x - ax) * (bx - ax)) / length).clamp(0, 1)
@@ -439,15 +455,20 @@ def _area(corners: Tensor) -> Tensor:
 
 
 def _shuffled(source: Source, n: int, parts: int) -> Tensor:
-    image, side = source.digits(n)[0], SIZE // parts
-    patches = image.reshape(n, parts, side, parts, side).permute(0, 1, 3, 2, 4).reshape(n, parts**2, side, side)
-    patches = patches[:, source.order(parts**2)].reshape(n, parts, parts, side, side)
-    return patches.permute(0, 1, 3, 2, 4).reshape(n, 1, SIZE, SIZE)
+    """Patches change places; rows and columns that are left over stay."""
+    image, (channels, height, width) = source.digits(n)[0], source.shape
+    down, across = height // parts, width // parts
+    whole = image[:, :, : parts * down, : parts * across]
+    patches = whole.reshape(n, channels, parts, down, parts, across).permute(0, 2, 4, 1, 3, 5)
+    patches = patches.reshape(n, parts**2, channels, down, across)[:, source.order(parts**2)]
+    patches = patches.reshape(n, parts, parts, channels, down, across).permute(0, 3, 1, 4, 2, 5)
+    image[:, :, : parts * down, : parts * across] = patches.reshape(whole.shape)
+    return image
 
 
-def _plane() -> tuple[Tensor, Tensor]:
-    places = torch.arange(float(SIZE))
-    y, x = torch.meshgrid(places, places, indexing="ij")
+def _plane(source: Source) -> tuple[Tensor, Tensor]:
+    _, height, width = source.shape
+    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     return y, x
 
 

@@ -1,4 +1,6 @@
-"""How the judges were trained, and how they are measured. The recipe is the model card's; the seed fixes it.
+"""How the shipped judge was trained, and how it is measured. The recipe is the model card's; the seed fixes it.
+
+``labelled`` trains a judge for any other data set, with the loop and the calibration of this file.
 
 Both networks learn digits (MNIST's and scikit-learn's, lightly distorted) and, beside them, what is no digit
 (``outliers.TRAINED`` and the first images of a generator). The coverage network has an output for all of it. The
@@ -10,10 +12,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +24,11 @@ from torch import Tensor, nn
 
 from harness import storage
 from harness.data.base import Labelled
-from harness.errors import HarnessError
 from harness.judge import ROLES, load
 from harness.judge.networks import CoverageNetwork, FeatureNetwork
 from harness.judge.outliers import FAR, HELD_OUT, TRAINED, Family, Source
 
+NAME = "mnist"
 CLASSES = 10
 VALIDATION = 5000
 """Digits of MNIST's training split kept back for the temperature and the threshold."""
@@ -53,7 +55,6 @@ Report = Callable[[str], None]
 
 
 def train(
-    name: str,
     out: Path,
     device: str = "cpu",
     seed: int = 0,
@@ -63,10 +64,8 @@ def train(
     """Train both networks of the judge of 28×28 digits and write their weights.
 
     Raises:
-        HarnessError: no such judge, or MNIST is not on this machine.
+        HarnessError: MNIST is not on this machine.
     """
-    if name != "mnist":
-        raise HarnessError(f"there is no recipe for a judge {name!r}; there is one for 'mnist'")
     recipe = recipe or Recipe()
     training, validation = _digits()
     early = early_images("dcgan", (20, 40, 80), 1500, seed)
@@ -76,23 +75,47 @@ def train(
         source = Source(
             training.images, training.labels, torch.Generator().manual_seed(seed + 1000 * position), DISTORTED
         )
-        _fit(network.to(device), role, source, early, recipe, functools.partial(_tell, report, role))
+        steps = max(1, int(recipe.epochs * len(source.labels) / recipe.batch_size))
+        batches = _batches(role, source, early, recipe, steps)
+        fit(network.to(device), role, batches, steps, recipe, functools.partial(tell, report, role))
         header = {"role": role, "seed": str(seed), "recipe": json.dumps(vars(recipe))}
-        header |= _calibrate(network, role, validation)
+        header |= calibrate(network, role, validation)
         tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
-        storage.write_bytes(out / f"{name}-{role}.safetensors", save(tensors, metadata=header))
+        storage.write_bytes(out / f"{NAME}-{role}.safetensors", save(tensors, metadata=header))
     report(f"weights written to {out}")
 
 
-def _fit(network: nn.Module, role: str, source: Source, early: Tensor, recipe: Recipe, report: Report) -> None:
-    steps = max(1, int(recipe.epochs * len(source.labels) / recipe.batch_size))
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps)
+class Rates(Protocol):
+    """What the loop wants to know of a recipe."""
+
+    @property
+    def rate(self) -> float:
+        """The greatest learning rate."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """AdamW's weight decay."""
+        ...
+
+
+def fit(
+    network: nn.Module,
+    role: str,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    steps: int,
+    rates: Rates,
+    report: Report,
+) -> None:
+    """Train a network on so many batches: floats in [0, 1], those of a class first, and the labels of these."""
+    device = next(network.parameters()).device
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rates.rate, weight_decay=rates.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates.rate, total_steps=steps)
     network.train()
-    for step, (images, labels) in enumerate(_batches(role, source, early, recipe, steps)):
-        with torch.autocast("cpu", torch.bfloat16):
-            output = network(images.contiguous(memory_format=torch.channels_last))
-        loss = _loss(role, output, labels)
+    for step, (images, labels) in enumerate(batches):
+        with torch.autocast(device.type, torch.bfloat16):
+            output = network(images.to(device).contiguous(memory_format=torch.channels_last))
+        loss = _loss(role, output, labels.to(device))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -102,15 +125,16 @@ def _fit(network: nn.Module, role: str, source: Source, early: Tensor, recipe: R
     network.eval()
 
 
-def _tell(report: Report, role: str, text: str) -> None:
+def tell(report: Report, role: str, text: str) -> None:
+    """Report something of one of the two networks."""
     report(f"{role}: {text}")
 
 
 def _loss(role: str, output: Any, labels: Tensor) -> Tensor:
-    """Cross-entropy on digits; on outliers towards "none" (coverage) or the uniform distribution (features)."""
+    """Cross-entropy on what has a class; on outliers towards "none" (coverage) or the uniform distribution."""
     n = len(labels)
     if role == "coverage":
-        none = torch.full((len(output) - n,), CLASSES)
+        none = torch.full((len(output) - n,), output.shape[1] - 1, device=output.device)
         rejection = F.cross_entropy(output[n:].float(), none)
         return F.cross_entropy(output[:n].float(), labels) + 0.5 * rejection
     logits: Tensor = output[1].float()
@@ -126,8 +150,12 @@ def _batches(role: str, source: Source, early: Tensor, recipe: Recipe, steps: in
         digits, labels = source.digits(recipe.batch_size)
         images = [digits, *(family(source, share) for family in shown.values())]
         images.append(early[torch.randint(len(early), (share,), generator=source.rng)])
-        # Rounded to whole greys, like everything that a judge will see.
-        yield (torch.cat(images).clamp(0, 1) * 255).round() / 255, labels
+        yield whole_greys(torch.cat(images)), labels
+
+
+def whole_greys(images: Tensor) -> Tensor:
+    """Images in [0, 1], rounded to whole greys like everything that a judge will see."""
+    return (images.clamp(0, 1) * 255).round() / 255
 
 
 def early_images(model: str, steps: tuple[int, ...], each: int, seed: int) -> Tensor:
@@ -147,11 +175,12 @@ def early_images(model: str, steps: tuple[int, ...], each: int, seed: int) -> Te
     return torch.cat(images)
 
 
-def _calibrate(network: nn.Module, role: str, validation: Labelled) -> dict[str, str]:
-    """The temperature that makes the digits' likelihood greatest, and the threshold that accepts ``ACCEPTED``."""
+def calibrate(network: nn.Module, role: str, validation: Labelled) -> dict[str, str]:
+    """The temperature that makes the images' likelihood greatest, and the threshold that accepts ``ACCEPTED``."""
+    device = next(network.parameters()).device
     with torch.no_grad():
-        outputs = [network(batch.float() / 255) for batch in torch.split(validation.images, 1000)]
-    logits = torch.cat([output if role == "coverage" else output[1] for output in outputs])
+        outputs = [network(batch.to(device).float() / 255) for batch in torch.split(validation.images, 1000)]
+    logits = torch.cat([output if role == "coverage" else output[1] for output in outputs]).cpu()
     candidates = torch.linspace(0.5, 3, 251)
     losses = torch.stack([F.cross_entropy(logits / t, validation.labels) for t in candidates])
     temperature = float(candidates[losses.argmin()])
@@ -180,9 +209,9 @@ def _load(name: str, split: Any) -> Labelled:
     return data
 
 
-def evaluate(name: str, device: str = "cpu") -> list[tuple[str, float, str]]:
-    """Measure a judge on data that it was not trained on: (what, value, target) a row."""
-    judge = load(name, device)
+def evaluate(device: str = "cpu") -> list[tuple[str, float, str]]:
+    """Measure the shipped judge on data that it was not trained on: (what, value, target) a row."""
+    judge = load(NAME, device)
     rows: list[tuple[str, float, str]] = []
     for data in ("mnist", "digits"):
         images, labels = _load(data, "test")
@@ -190,17 +219,17 @@ def evaluate(name: str, device: str = "cpu") -> list[tuple[str, float, str]]:
         for role, output in (("features", judge.features(images)[1]), ("coverage", judge.assess(images)[0])):
             accuracy = float((output.argmax(1).cpu() == labels).float().mean())
             rows.append((f"accuracy of the {role} network, {data} test", accuracy, f"at least {target:.1%}"))
-        accepted = float((judge.assess(images)[1] >= judge.threshold).float().mean())
-        rows.append((f"accepted, {data} test", accepted, "at least 98.5 %"))
+        share = float((judge.assess(images)[1] >= judge.threshold).float().mean())
+        rows.append((f"accepted, {data} test", share, "at least 98.5 %"))
     test = _load("mnist", "test")
     source = Source(test.images, test.labels, torch.Generator().manual_seed(1))
     families = [(family, many(made, source, 2000)) for family, made in HELD_OUT.items()]
     families.append(("early images of a fully connected generator", early_images("gan", (100, 300, 600), 700, 1)))
-    rates = [_accepted(judge, images) for _, images in families]
+    rates = [accepted(judge, images) for _, images in families]
     rows += [(f"accepted, never shown: {f}", r, "") for (f, _), r in zip(families, rates, strict=True)]
     rows.append(("accepted, never shown: mean over families", sum(rates) / len(rates), "at most 2 %"))
     for family, made in TRAINED.items():
-        rows.append((f"accepted, shown in training: {family}", _accepted(judge, many(made, source, 2000)), ""))
+        rows.append((f"accepted, shown in training: {family}", accepted(judge, many(made, source, 2000)), ""))
     return rows
 
 
@@ -209,6 +238,7 @@ def many(family: Family, source: Source, n: int) -> Tensor:
     return torch.cat([family(source, 100) for _ in range(n // 100)])
 
 
-def _accepted(judge: Any, images: Tensor) -> float:
+def accepted(judge: Any, images: Tensor) -> float:
+    """The share of images (floats) that a judge accepts as showing a class at all."""
     pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
     return float((judge.assess(pixels)[1] >= judge.threshold).float().mean())

@@ -73,7 +73,7 @@ class Evaluator:
         """The judge of the data's classes, or None."""
         from harness import judge
 
-        return judge.load(self.data.judge, self.device) if self.data.judge else None
+        return judge.load_for(self.data, self.device)
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -203,4 +203,4 @@ def untouched_randomness(device: torch.device) -> Iterator[None]:
 def _code(config: Evaluate) -> str:
     """A fingerprint of the metrics and of what extracts features."""
     modules = {choice.plugin.__module__ for choice in config.metrics}
-    return fingerprint(modules | {"harness.judge.judge", "harness.metrics.inception", __name__})[:16]
+    return fingerprint(modules | {"harness.judge.stacked", "harness.metrics.inception", __name__})[:16]

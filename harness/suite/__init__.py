@@ -296,8 +296,8 @@ class _Checker:
             self.add(path, f"unknown features {features!r}{nearest(features, known)} (known: {', '.join(known)})")
         elif features not in ("auto", "inception"):
             for parts in (combination.parts for combination in combinations if not combination.excluded):
-                if parts and parts.data.plugin.judge is None:
-                    self.add(path, f"no judge knows the data {parts.data.name!r}: use auto or inception")
+                if parts and (reason := _unjudged(parts.data, features)):
+                    self.add(path, f"{reason}, or use auto or inception")
 
     def _measurable(self, metrics: Iterable[Choice], combinations: list[Combination]) -> None:
         """Every metric must be able to say something of the data, and of one model at least."""
@@ -309,11 +309,21 @@ class _Checker:
                 data = parts.data.plugin(parts.data.settings)
                 if reason := metric.plugin.refusal(metric.settings, data):
                     self.add(path, f"{metric.name}: cannot be computed on {parts.data.name!r}: {reason}")
-                elif metric.plugin.needs_judge and data.judge is None:
-                    self.add(path, f"{metric.name}: no judge knows the data {parts.data.name!r}")
+                elif metric.plugin.needs_judge and (reason := _unjudged(parts.data)):
+                    self.add(path, f"{metric.name}: {reason}")
             if arms and (missing := metric.plugin.requires - offered):
                 needs = ", ".join(sorted(missing)).replace("_", " ")
                 self.add(path, f"{metric.name}: no model of this suite offers {needs}")
+
+
+def _unjudged(choice: Choice, features: str | None = None) -> str | None:
+    """Why this data has no judge, or why that judge's features cannot be had of it; None if nothing is wrong."""
+    from harness import judge
+
+    try:
+        return judge.missing(choice) or (judge.misfit(features, choice.plugin(choice.settings)) if features else None)
+    except HarnessError as error:  # the data, or the judge's weights, cannot be read
+        return str(error)
 
 
 def judge_names() -> list[str]:

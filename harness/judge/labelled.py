@@ -1,0 +1,190 @@
+"""How a judge is trained for any labelled data set, and how it is measured.
+
+As the shipped judge (``training``): two networks of different architecture, outliers beside the data, temperature and
+threshold from images that were kept back. What differs: the outliers derive from the data itself (``families``), the
+networks have the data's shape, and the number of steps is given, so that small and large data take the same time.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from harness import judge as judges
+from harness import registry, storage
+from harness.data.base import DataSet, Labelled
+from harness.errors import HarnessError
+from harness.judge.families import NEVER_SHOWN, NOWHERE_NEAR, SHOWN, AnySource
+from harness.judge.judge import Judge
+from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
+from harness.judge.training import DISTORTED, Report, accepted, calibrate, fit, many, tell, whole_greys
+
+SMALLEST = 8
+"""Pixels of the shorter side of images that can be judged."""
+FEWEST = 100
+"""Images of the training split below which there is nothing to train on."""
+MEASURED = 10_000
+"""Images of the test split that accuracy and acceptance are measured on, at most."""
+OUTLIERS = 500
+"""Images of every family that rejection is measured on."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of the training.
+
+    Attributes:
+        steps: mini-batches for each of the two networks.
+        factor: how many times as wide as the shipped judge's the networks are.
+        mirror: whether a mirrored image shows the same class as before.
+        each: images of every family of outliers in a mini-batch.
+    """
+
+    steps: int = 2000
+    factor: int = 1
+    mirror: bool = False
+    batch_size: int = 128
+    each: int = 5
+    rate: float = 3e-3
+    weight_decay: float = 1e-2
+
+
+def train(
+    data: DataSet,
+    choice: Mapping[str, Any],
+    out: Path | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    recipe: Recipe | None = None,
+    report: Report = print,
+) -> str:
+    """Train a judge for a data set, measure it, write its weights, and give its name.
+
+    Args:
+        choice: the data's name and settings, as suites write them; kept, so that ``evaluate`` finds the data again.
+        out: the folder for the weights; None: where the harness looks for judges.
+
+    Raises:
+        HarnessError: the data is none that a judge can be trained for, or it cannot be had.
+    """
+    recipe, name = recipe or Recipe(), judges.trained_name(data)
+    training, validation = _parts(data, seed)
+    said = {"seed": str(seed), "recipe": json.dumps(asdict(recipe)), "data_hash": data.digest()}
+    said |= {"data": json.dumps(choice), "held_back": str(len(validation.labels))}
+    size = Size(*data.shape[:3], recipe.factor)
+    said |= {key: str(number) for key, number in size._asdict().items()}
+    weights = {}
+    for position, role in enumerate(judges.ROLES):
+        torch.manual_seed(seed + 1000 * position)
+        kind = FeatureNetwork if role == "features" else CoverageNetwork
+        network: nn.Module = kind(data.shape.classes, size).to(device)
+        rng = torch.Generator().manual_seed(seed + 1000 * position)
+        source = AnySource(training.images, training.labels, rng, DISTORTED, recipe.mirror)
+        batches = _batches(role, source, recipe)
+        fit(network, role, batches, recipe.steps, recipe, functools.partial(tell, report, role))
+        tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
+        weights[role] = (tensors, said | {"role": role} | calibrate(network, role, validation))
+    measured = _tried(name, weights, data, device)
+    for what, value in measured.items():
+        report(f"{what:<60} {value:8.4f}")
+    folder = out or judges.trained_folder()
+    _write(folder, name, weights, {"measured": json.dumps(measured)})
+    judges.digest.cache_clear()
+    report(f"the judge {name} is written to {folder}")
+    return name
+
+
+def evaluate(name: str, device: str = "cpu") -> dict[str, float]:
+    """Measure a judge that was trained here once more, on the test split of its data.
+
+    Raises:
+        HarnessError: no such judge; or its data is not there, or is no longer what it was.
+    """
+    path = judges.files(name)["coverage"]
+    said = judges.header(path)
+    if "data" not in said:
+        raise HarnessError(f"{path}: does not say which data the judge was trained on: {judges.remedy(path)}")
+    choice = registry.choose("data", json.loads(said["data"]))
+    data = choice.plugin(choice.settings)
+    if data.digest() != said["data_hash"]:
+        raise HarnessError(
+            f"the data {data.name} is no longer what the judge {name} was trained on: train one for what it is now, "
+            f"with `{judges.training_command(json.loads(said['data']))}`"
+        )
+    return measure(judges.load(name, device), data)
+
+
+def measure(judge: Judge, data: DataSet) -> dict[str, float]:
+    """Accuracy and acceptance on the test split, and acceptance of outliers made of it; shares by what they are."""
+    test, rng = data.load("test"), torch.Generator().manual_seed(1)
+    chosen = torch.randperm(len(test.labels), generator=rng)[:MEASURED]
+    images, labels = test.images[chosen], test.labels[chosen]
+    probabilities, scores = judge.assess(images)
+    rows = {
+        "accuracy of the features network": _share(judge.features(images)[1].argmax(1).cpu() == labels),
+        "accuracy of the coverage network": _share(probabilities.argmax(1).cpu() == labels),
+        "accepted": _share(scores >= judge.threshold),
+    }
+    rows = {f"{what}, {data.name} test": value for what, value in rows.items()}
+    source = AnySource(images, labels, rng)
+    for known, families in (("never shown", NEVER_SHOWN), ("shown in training", SHOWN)):
+        rates = {family: accepted(judge, many(made, source, OUTLIERS)) for family, made in families.items()}
+        rows |= {f"accepted, {known}: {family}": rate for family, rate in rates.items()}
+        rows[f"accepted, {known}: mean over families"] = sum(rates.values()) / len(rates)
+    return rows
+
+
+def _share(right: Tensor) -> float:
+    return float(right.float().mean())
+
+
+def _parts(data: DataSet, seed: int) -> tuple[Labelled, Labelled]:
+    """The training split without a tenth (5 000 at most) that is kept back, and that."""
+    if data.points:
+        raise HarnessError(f"{data.name} holds points: judges are for images")
+    if min(data.shape[1:3]) < SMALLEST:
+        raise HarnessError(
+            f"{data.name} has images of {data.shape.height}×{data.shape.width}: "
+            f"a judge needs {SMALLEST}×{SMALLEST} at least"
+        )
+    images, labels = data.load("train")
+    present = int((labels.bincount() > 0).sum())
+    if present < 2 or len(labels) < FEWEST:
+        raise HarnessError(
+            f"{data.name} has {len(labels)} images of {present} class{'es' * (present != 1)} to train on: "
+            f"a judge needs {FEWEST} images at least, and two classes"
+        )
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    kept, used = order.tensor_split([min(5000, len(labels) // 10)])
+    return Labelled(images[used], labels[used]), Labelled(images[kept], labels[kept])
+
+
+def _batches(role: str, source: AnySource, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images, those of the data first, and the labels of these."""
+    shown = [family for name, family in SHOWN.items() if role == "coverage" or name in NOWHERE_NEAR]
+    for _ in range(recipe.steps):
+        images, labels = source.digits(recipe.batch_size)
+        yield whole_greys(torch.cat([images, *(family(source, recipe.each) for family in shown)])), labels
+
+
+def _tried(name: str, weights: Mapping[str, Any], data: DataSet, device: str) -> dict[str, float]:
+    """What the judge measures that these weights make, once written and read."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = _write(Path(folder), name, weights, {})
+        return measure(Judge(name, files, "", device), data)
+
+
+def _write(folder: Path, name: str, weights: Mapping[str, Any], further: Mapping[str, str]) -> dict[str, Path]:
+    files = {role: folder / f"{name}-{role}.safetensors" for role in weights}
+    for role, (tensors, said) in weights.items():
+        storage.write_bytes(files[role], save(tensors, metadata={**said, **further}))
+    return files
