@@ -265,10 +265,19 @@ class GAN(Model):
 
     def latents(self, n: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """The generator's input, shape (n, d): z, and after it what a variant adds."""
-        size = (n, self.settings.latent)
+        return self.noise(n, self.settings.latent, rng)
+
+    def noise(self, n: int, columns: int, rng: torch.Generator) -> Tensor:
+        """z of the settings' distribution, shape (n, columns): one draw, so that parts of a batch make the whole."""
         if self.settings.latent_distribution == "uniform":
-            return torch.rand(size, device=self.compute.device, generator=rng) * 2 - 1
-        return torch.randn(size, device=self.compute.device, generator=rng)
+            return torch.rand(n, columns, device=self.compute.device, generator=rng) * 2 - 1
+        return torch.randn(n, columns, device=self.compute.device, generator=rng)
+
+    def uniform(self, noise: Tensor) -> Tensor:
+        """Noise as numbers that are uniform in [0, 1)."""
+        if self.settings.latent_distribution == "uniform":
+            return (noise + 1) / 2
+        return torch.special.ndtr(noise).clamp(max=1 - 1e-7)
 
     def discriminate(self, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor] | None = None) -> Scores:
         """What the discriminator, or one with these weights, says of images; logits in float32 in any precision."""
@@ -414,13 +423,20 @@ class GAN(Model):
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """``interpolation``: straight lines between two latents, one a row; ``latent_walk``: circles through two."""
         ends = self.latents(2 * ROWS, rng).reshape(2, ROWS, 1, -1)
+        z, others = self.settings.latent, ends[0, ..., self.settings.latent :]  # labels and codes stay as they are
+        one, other = ends[0, ..., :z], ends[1, ..., :z]
         share = torch.linspace(0, 1, ROWS, device=ends.device).view(1, ROWS, 1)
         angle = share * (2 * torch.pi * (ROWS - 1) / ROWS)  # the step after the last column leads back to the first
         paths = {
-            "interpolation": (1 - share) * ends[0] + share * ends[1],
-            "latent_walk": angle.cos() * ends[0] + angle.sin() * ends[1],
+            "interpolation": (1 - share) * one + share * other,
+            "latent_walk": angle.cos() * one + angle.sin() * other,
         }
-        return {name: self.tiles(path) for name, path in paths.items()}
+        return {name: self.tiles(self._with(path, others)) for name, path in paths.items()}
+
+    @staticmethod
+    def _with(path: Tensor, others: Tensor) -> Tensor:
+        """Latents (rows, columns, z) with the rest of the generator's input (rows, 1, …), the same along a row."""
+        return torch.cat([path, others.expand(*path.shape[:2], -1)], 2)
 
     def tiles(self, latents: Tensor) -> Tensor:
         """Samples from latents (rows, columns, d), as rows and columns of images."""

@@ -1,0 +1,71 @@
+"""Torch modules of the semi-supervised game. Imported when a network is built, never before: see the registry."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightNormalised(nn.Module):
+    """A linear layer y = g · V x / ‖V‖ + b with a row of V a unit (Salimans and Kingma 2016, equation 2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.direction = nn.Parameter(torch.randn(outputs, inputs) * 0.05)
+        self.scale = nn.Parameter(torch.ones(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, values: Tensor) -> Tensor:
+        rows = self.direction * (self.scale / self.direction.norm(dim=1))[:, None]
+        return nn.functional.linear(values, rows, self.bias)
+
+    def adapt(self, values: Tensor) -> Tensor:
+        """Choose scale and shift so that these inputs give outputs of mean 0 and variance 1; return the outputs."""
+        with torch.no_grad():
+            outputs = self(values)
+            self.scale.div_(outputs.std(0) + 1e-6)
+            self.bias.copy_(-outputs.mean(0) / (outputs.std(0) + 1e-6))
+            result: Tensor = self(values)
+        return result
+
+
+class Classifier(nn.Module):
+    """Images (n, …) -> logits (n, classes) and the last hidden layer's features (n, d).
+
+    In training Gaussian noise is added to the input (σ .3) and after every hidden layer (σ .5).
+    """
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList(WeightNormalised(a, b) for a, b in pairwise((inputs, *widths)))
+        self.head = WeightNormalised(widths[-1], classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        values = self._noisy(images.flatten(1), 0.3)
+        features = values
+        for layer in self.hidden:
+            features = torch.relu(layer(values))
+            values = self._noisy(features, 0.5)
+        return self.head(values).float(), features.float()
+
+    def adapt(self, images: Tensor) -> None:
+        """Initialise by data (Salimans and Kingma 2016, section 3)."""
+        values = images.flatten(1)
+        for layer in self.hidden:
+            assert isinstance(layer, WeightNormalised)
+            values = torch.relu(layer.adapt(values))
+        self.head.adapt(values)
+
+    def _noisy(self, values: Tensor, sigma: float) -> Tensor:
+        return values + sigma * torch.randn_like(values) if self.training else values
+
+
+def generator(latent: int, width: int, image: tuple[int, int, int]) -> nn.Module:
+    """z -> two layers of softplus units with batch normalisation -> an image in [-1, 1]."""
+    size = image[0] * image[1] * image[2]
+    layers: list[nn.Module] = []
+    for inputs in (latent, width):
+        layers += [nn.Linear(inputs, width), nn.Softplus(), nn.BatchNorm1d(width)]
+    return nn.Sequential(*layers, nn.Linear(width, size), nn.Tanh(), nn.Unflatten(1, image))
