@@ -6,21 +6,27 @@ torch nor MLflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from harness import statistics
 from harness.statistics import Verdict
+from harness.suite.cells import matches
 
 if TYPE_CHECKING:
     from harness.metrics.base import Value
     from harness.plan import Plan
+    from harness.suite import Expectation
+
+Outcome = Literal["met", "missed", "open"]
+Support = Literal["supported", "contradicted", "undecided"]
 
 NEGLIGIBLE = 0.05
 """The δ of verdicts where a suite states none: this share of the baseline's mean."""
@@ -41,10 +47,11 @@ class Record:
         reason: why it is not done; "" when it is.
         seconds_train: wall-clock seconds of training.
         seconds_evaluate: wall-clock seconds of evaluation.
-        values: what the metrics gave, by column; empty unless done.
+        values: what the metrics gave, by column; empty unless done. Columns are absent whose metric asks for what
+            the model does not offer.
         run_id: the MLflow run.
         curves: (name, step, value) of everything that was recorded over training.
-        artifacts: the folder with sample grids, histograms.json, protocol.json, floors.json and config.json,
+        artifacts: the folder with sample grids, pictures, histograms.json, protocol.json, floors.json and config.json,
             or None where nothing was kept.
         environment: git commit, device, precision, threads, versions, …
     """
@@ -77,6 +84,68 @@ class ArmVerdict(Verdict):
 
     arm: str
     metric: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an arm came to on a metric: the mean over n values and its 95 % interval, NaN where there is none."""
+
+    arm: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    failed: int
+    """Trials that gave no value."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Whether an arm is better than another, as an order says.
+
+    Attributes:
+        arm: the arm that is said to be better.
+        other: the arm that it is said to be better than.
+        outcome: whether its mean is.
+        effect: mean over the paired seeds of arm − other (NaN without a pair).
+        low: lower bound of the effect's 95 % interval (NaN with fewer than two pairs).
+        high: upper bound.
+        n: pairs.
+        p: p-value of no difference, corrected for the number of steps (Holm).
+        support: whether that test finds the difference that is claimed, the opposite one, or none.
+    """
+
+    arm: str
+    other: str
+    outcome: Outcome
+    effect: float
+    low: float
+    high: float
+    n: int
+    p: float
+    support: Support
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An expectation held against the measurement.
+
+    Attributes:
+        number: its place in the suite, from 1.
+        expectation: what the literature has.
+        places: the arms that it is about: one alone, or those at each place of an order, the best first.
+        measured: what each of these arms came to.
+        steps: of an order, every arm at a place against every arm at the next.
+        outcome: met; missed; or open, as long as it cannot be told. An arm all of whose trials failed misses
+            every value, and is worse than any other.
+    """
+
+    number: int
+    expectation: Expectation
+    places: tuple[tuple[str, ...], ...]
+    measured: tuple[Measured, ...]
+    steps: tuple[Step, ...]
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -119,12 +188,25 @@ class Results:
         planned = {cell.name: None for cell in self.plan.cells if cell.name in recorded}
         return tuple(planned | recorded)
 
+    @cached_property
+    def _by_arm(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = {}
+        for record in sorted(self.records, key=lambda r: r.seed):
+            found.setdefault(record.arm, []).append(record)
+        return found
+
     def of(self, arm: str) -> list[Record]:
         """The records of an arm, by seed."""
-        return sorted((record for record in self.records if record.arm == arm), key=lambda r: r.seed)
+        return list(self._by_arm.get(arm, ()))
+
+    def offers(self, arm: str, column: str) -> bool:
+        """Whether the arm can have a value in this column: a trial that is done lacks what its model cannot give."""
+        return all(column in record.values for record in self.of(arm) if record.done)
 
     def by_seed(self, arm: str, column: str) -> dict[int, float]:
-        """An arm's values by seed; NaN for a trial that gave none."""
+        """An arm's values by seed: NaN for a trial that failed, and nothing at all if its model can give none."""
+        if not self.offers(arm, column):
+            return {}
         return {record.seed: record.values.get(column, np.nan) for record in self.of(arm)}
 
     def trials(self) -> pd.DataFrame:
@@ -185,10 +267,11 @@ class Results:
     def verdicts(self) -> list[ArmVerdict]:
         """Each arm against the baseline on the compare metric, in the order of the leaderboard.
 
-        Empty where the baseline has no outcome or there is no other arm.
+        Empty where the baseline has no outcome or there is no other arm. Arms whose models cannot give a value
+        are left out.
         """
-        others = [arm for arm in self.leaderboard()["arm"] if arm != self.baseline]
-        if self.baseline not in self.arms:
+        others = [arm for arm in self.leaderboard()["arm"] if arm != self.baseline and self.offers(arm, self.metric)]
+        if self.baseline not in self.arms or not self.offers(self.baseline, self.metric):
             return []
         found = statistics.verdicts(
             {arm: self.by_seed(arm, self.metric) for arm in others},
@@ -207,6 +290,86 @@ class Results:
             return stated
         return NEGLIGIBLE * abs(statistics.interval(list(self.by_seed(self.baseline, self.metric).values())).mean)
 
+    def expectations(self) -> list[Finding]:
+        """What the suite expects, held against the measurement: a finding for every arm that a value is expected
+        of, and one for every order."""
+        found = []
+        for number, expectation in enumerate(self.plan.suite.expect, start=1):
+            places = tuple(self._meant(where) for where in expectation.groups)
+            if expectation.order is not None:
+                found.append(self._order(number, expectation, places))
+            else:
+                found += [self._value(number, expectation, arm) for arm in places[0]]
+        return found
+
+    def expectations_table(self) -> pd.DataFrame:
+        """One row a value that is expected of an arm, or a step of an order, as in expectations.csv."""
+        rows = []
+        for finding in self.expectations():
+            expected = finding.expectation
+            fields = ("metric", "value", "tolerance", "at_least", "at_most")
+            common = {"expectation": finding.number} | {name: getattr(expected, name) for name in fields}
+            of = {measured.arm: vars(measured) for measured in finding.measured}
+            origin = {"source": expected.source, "note": expected.note}
+            if not finding.steps:
+                rows += [common | measured | {"outcome": finding.outcome} | origin for measured in of.values()]
+            for step in finding.steps:
+                other = {f"other_{name}": value for name, value in of[step.other].items() if name != "arm"}
+                effect = {"difference": step.effect, "difference_low": step.low, "difference_high": step.high}
+                tested = {"outcome": step.outcome, "other": step.other, "pairs": step.n, "p": step.p}
+                rows.append(common | of[step.arm] | other | effect | tested | {"support": step.support} | origin)
+        return pd.DataFrame(rows, columns=EXPECTATION_COLUMNS)
+
+    def _meant(self, where: Mapping[str, object]) -> tuple[str, ...]:
+        """The names of the arms that are trained and have these values on these axes."""
+        return tuple(cell.name for cell in self.plan.cells if not cell.excluded and matches(cell.combination, where))
+
+    def _measured(self, arm: str, column: str) -> Measured:
+        values = np.asarray(list(self.by_seed(arm, column).values()), dtype=float)
+        n = int(np.isfinite(values).sum())
+        return Measured(arm, *statistics.interval(values), n=n, failed=len(values) - n)
+
+    def _hopeless(self, measured: Measured) -> bool:
+        """Whether every trial that the suite asks for failed."""
+        return measured.n == 0 and measured.failed >= len(self.plan.suite.seeds)
+
+    def _value(self, number: int, expectation: Expectation, arm: str) -> Finding:
+        """A value, or bounds of one, that is expected of an arm."""
+        measured = self._measured(arm, expectation.metric)
+        low, high = expectation.bounds
+        outcome: Outcome = "missed" if self._hopeless(measured) else "open"
+        if measured.n:
+            rounding = 1e-9 * abs(measured.mean)  # .93 + .07 is not quite 1
+            outcome = "met" if low - rounding <= measured.mean <= high + rounding else "missed"
+        return Finding(number, expectation, ((arm,),), (measured,), (), outcome)
+
+    def _order(self, number: int, expectation: Expectation, places: tuple[tuple[str, ...], ...]) -> Finding:
+        """An order that is expected of arms: every arm at a place is better than every arm at the next."""
+        column = expectation.metric
+        measured = {arm: self._measured(arm, column) for place in places for arm in place}
+        pairs = [pair for place, after in itertools.pairwise(places) for pair in itertools.product(place, after)]
+        better = self.values[column].better
+        tests = [
+            statistics.verdict(self.by_seed(arm, column), self.by_seed(other, column), better, 0.0)
+            for arm, other in pairs
+        ]
+        steps = []
+        for (arm, other), test, p in zip(pairs, tests, statistics.holm([test.p for test in tests]), strict=True):
+            support: Support = "undecided"
+            if p <= statistics.ALPHA:
+                support = "supported" if (test.effect < 0) == (better == "lower") else "contradicted"
+            outcome = self._better(measured[arm], measured[other], column)
+            steps.append(Step(arm, other, outcome, test.effect, test.low, test.high, test.n, p, support))
+        return Finding(number, expectation, places, tuple(measured.values()), tuple(steps), _together(steps))
+
+    def _better(self, one: Measured, other: Measured, column: str) -> Outcome:
+        """Whether the mean of one is better than that of the other."""
+        sign = 1 if self.values[column].better == "lower" else -1
+        cost, against = (np.inf if self._hopeless(found) else sign * found.mean for found in (one, other))
+        if np.isnan(cost) or np.isnan(against):
+            return "open"
+        return "met" if cost < against else "missed"
+
     def _ranking(self) -> list[int]:
         """Positions in ``arms``, best first; arms that tie stay in their order."""
         better = self.values[self.metric].better
@@ -219,3 +382,18 @@ class Results:
             score = float(np.where(finished, values, fill).mean()) if finished.any() else np.inf
             scores.append(score if better == "lower" or not finished.any() else -score)
         return [int(position) for position in np.argsort(scores, kind="stable")]
+
+
+EXPECTATION_COLUMNS = [
+    *("expectation", "metric", "arm", "other", "value", "tolerance", "at_least", "at_most"),
+    *("mean", "low", "high", "n", "failed"),
+    *("other_mean", "other_low", "other_high", "other_n", "other_failed"),
+    *("difference", "difference_low", "difference_high", "pairs", "p", "support"),
+    *("outcome", "source", "note"),
+]
+
+
+def _together(steps: Sequence[Step]) -> Outcome:
+    """The outcome of an order: missed with its first step that is, else open as long as one is."""
+    outcomes = {step.outcome for step in steps}
+    return "missed" if "missed" in outcomes else "open" if "open" in outcomes else "met"

@@ -16,10 +16,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A grid of samples: when it was drawn ("step 500", "end"), its file, its width and height in pixels."""
+class Picture:
+    """A picture: its caption (of a grid of samples when it was drawn), its file, its width and height in pixels."""
 
-    when: str
+    caption: str
     path: Path
     width: int
     height: int
@@ -30,7 +30,7 @@ class Grid:
         return self.path.stat().st_size
 
 
-def grids(record: Record) -> list[Grid]:
+def grids(record: Record) -> list[Picture]:
     """The sample grids of a trial in the order of training, the final one last."""
     if record.artifacts is None:
         return []
@@ -39,11 +39,19 @@ def grids(record: Record) -> list[Grid]:
     for path in [*sorted(folder.glob("step-*.png")), folder / "final.png"]:
         size = _png_size(path)
         if size is not None:
-            found.append(Grid(_when(path), path, *size))
+            found.append(Picture(_when(path), path, *size))
     # The last snapshot, taken after the last step, is the final grid under another name.
     if len(found) > 1 and found[-2].path.read_bytes() == found[-1].path.read_bytes():
         del found[-2]
     return found
+
+
+def pictures(record: Record) -> list[Picture]:
+    """What a trained model has to show beside samples, such as interpolations, by name."""
+    if record.artifacts is None:
+        return []
+    found = ((path, _png_size(path)) for path in sorted((record.artifacts / "pictures").glob("*.png")))
+    return [Picture(path.stem.replace("_", " "), path, *size) for path, size in found if size is not None]
 
 
 def read(record: Record, name: str) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def read(record: Record, name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def thinned(images: list[Grid], budget: int, most: int = 7) -> list[Grid]:
+def thinned(images: list[Picture], budget: int, most: int = 7) -> list[Picture]:
     """At most ``most`` grids, spread evenly from first to last, that take no more than ``budget`` bytes.
 
     The last one stays whatever it takes.
@@ -67,6 +75,16 @@ def thinned(images: list[Grid], budget: int, most: int = 7) -> list[Grid]:
         if sum(image.size for image in chosen) <= budget:
             return chosen
     return images[-1:]
+
+
+def fitting(images: list[Picture], budget: int) -> list[Picture]:
+    """The pictures in their order, without those that no longer fit into ``budget`` bytes."""
+    chosen = []
+    for image in images:
+        if image.size <= budget:
+            chosen.append(image)
+            budget -= image.size
+    return chosen
 
 
 def _when(path: Path) -> str:

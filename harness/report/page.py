@@ -22,21 +22,28 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from harness.metrics.base import Value
-    from harness.results import Record, Results
+    from harness.results import Finding, Record, Results
 
 IMAGE_BYTES = 2_400_000
 """What the sample grids of a page may take together, before base64 makes them a third larger."""
+PICTURE_BYTES = 2_400_000
+"""The same for what models show beside samples."""
+SMALLEST, LARGEST = 200, 480
+"""Pixels that such a picture is wide on the page: small ones are enlarged by whole factors."""
 
 
 def write(results: Results, folder: Path) -> Path:
     """Write trials.csv, leaderboard.csv, leaderboard.md and report.html into a folder; return the page.
 
+    Beside them expectations.csv, where the suite expects something.
     Each file is either replaced as a whole or left as it was.
     """
     page = folder / "report.html"
     storage.write_bytes(folder / "trials.csv", tables.csv(results.trials()).encode())
     storage.write_bytes(folder / "leaderboard.csv", tables.csv(results.leaderboard()).encode())
     storage.write_bytes(folder / "leaderboard.md", tables.markdown(results).encode())
+    if results.plan.suite.expect:
+        storage.write_bytes(folder / "expectations.csv", tables.csv(results.expectations_table()).encode())
     storage.write_bytes(page, html(results, command(results, folder.parent)).encode())
     return page
 
@@ -71,6 +78,7 @@ def html(results: Results, again: str) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(light=plots.LIGHT, dark=dark(), words=words)
+    findings = results.expectations()
     shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
     colours = plots.colours(results.arms, results.baseline)
     return environment.get_template("page.html.j2").render(
@@ -82,9 +90,12 @@ def html(results: Results, again: str) -> str:
         headline=words.headline(results),
         sentences=_sentences(results),
         reading=words.reading(results),
+        tally=words.tally(findings) if findings else "",
+        expected=[_expected(finding, results) for finding in findings],
         excluded=[(cell.name, cell.excluded) for cell in results.plan.cells if cell.excluded is not None],
         leaderboard=_leaderboard(results),
         hidden=len(results.arms) - len(shown),
+        lacking=[arm for arm in shown if not all(results.offers(arm, column) for column in results.values)],
         floors=_floors(results),
         forest=_forest(results, colours),
         cards=_cards(results, shown, colours),
@@ -113,6 +124,35 @@ def _sentences(results: Results) -> list[tuple[str, str]]:
     verdicts = sorted(results.verdicts(), key=lambda verdict: order.index(verdict.kind))
     meaning = results.values[results.metric]
     return [(verdict.kind, words.sentence(verdict, meaning, results.baseline)) for verdict in verdicts]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A figure of the literature beside what was measured."""
+
+    about: str
+    metric: str
+    paper: str
+    measured: list[str]
+    tested: list[str]
+    outcome: str
+    source: str
+    note: str
+
+
+def _expected(finding: Finding, results: Results) -> Expected:
+    meaning = results.values[finding.expectation.metric]
+    ordered = finding.expectation.order is not None
+    return Expected(
+        about="order" if ordered else finding.measured[0].arm,
+        metric=f"{meaning.label} {words.arrow(meaning)}",
+        paper=words.expected(finding, meaning),
+        measured=[(f"{m.arm}: " if ordered else "") + words.measured(m, meaning) for m in finding.measured],
+        tested=[words.tested(step, meaning) for step in finding.steps],
+        outcome=finding.outcome,
+        source=finding.expectation.source,
+        note=finding.expectation.note,
+    )
 
 
 @dataclass(frozen=True)
@@ -192,6 +232,18 @@ def _forest(results: Results, colours: Mapping[str, str]) -> Markup | None:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A picture of the page: its caption, its data URI, how large it is shown."""
+
+    caption: str
+    uri: str
+    width: int
+    height: int
+    smooth: bool
+    """Whether it is shown smaller than it is."""
+
+
+@dataclass(frozen=True)
 class Card:
     """What the page shows of one arm besides its numbers."""
 
@@ -201,8 +253,13 @@ class Card:
     made_of: str
     outcome: str
     seed: int
-    grids: list[tuple[str, str, int, int]]
-    """When, data URI, width and height of every grid."""
+    points: bool
+    """Whether samples are points in the plane, and not tiles of pixels."""
+    grids: list[Image]
+    shown_seed: int
+    pictures: list[Image]
+    left_out: int
+    """Pictures that the page has no room for."""
     figures: list[tuple[str, Markup]]
     """Caption and drawing."""
 
@@ -211,11 +268,15 @@ def _cards(results: Results, shown: list[str], colours: Mapping[str, str]) -> li
     curves = results.curves()
     panels = plots.panels(curves[curves["arm"].isin(shown)])
     last = int(curves["step"].max()) if len(curves) else 0
-    budget = IMAGE_BYTES // max(len(shown), 1)
+    share = max(len(shown), 1)
     cards = []
     for number, arm in enumerate(shown):
         records = results.of(arm)
         first = next((record for record in records if artifacts.grids(record)), records[0])
+        grids = artifacts.thinned(artifacts.grids(first), IMAGE_BYTES // share)
+        telling = next((record for record in records if artifacts.pictures(record)), first)
+        pictures = artifacts.pictures(telling)
+        fitting = artifacts.fitting(pictures, PICTURE_BYTES // share)
         figures = _histograms(records, f"a{number}", colours[arm])
         own = curves[curves["arm"] == arm]
         for position, panel in enumerate(panels):
@@ -233,7 +294,11 @@ def _cards(results: Results, shown: list[str], colours: Mapping[str, str]) -> li
                 made_of=" + ".join(filter(None, (records[0].model, records[0].tricks))) + f" on {records[0].data}",
                 outcome=_outcome(records),
                 seed=first.seed,
-                grids=[_grid(grid) for grid in artifacts.thinned(artifacts.grids(first), budget)],
+                points=_points(first),
+                grids=[_image(grid, grid.width) for grid in grids],
+                shown_seed=telling.seed,
+                pictures=[_image(picture, _shown_width(picture)) for picture in fitting],
+                left_out=len(pictures) - len(fitting),
                 figures=figures,
             )
         )
@@ -248,9 +313,26 @@ def _outcome(records: list[Record]) -> str:
     return text + (f"; failed: {words.failures(failed, len(records))}" if failed else "; none failed")
 
 
-def _grid(grid: artifacts.Grid) -> tuple[str, str, int, int]:
-    content = base64.b64encode(grid.path.read_bytes()).decode()
-    return grid.when, f"data:image/png;base64,{content}", grid.width, grid.height
+def _image(picture: artifacts.Picture, width: int) -> Image:
+    content = base64.b64encode(picture.path.read_bytes()).decode()
+    height = round(picture.height * width / max(picture.width, 1))
+    return Image(picture.caption, f"data:image/png;base64,{content}", width, height, smooth=width < picture.width)
+
+
+def _shown_width(picture: artifacts.Picture) -> int:
+    return min(picture.width * max(1, round(SMALLEST / max(picture.width, 1))), LARGEST)
+
+
+def _points(record: Record) -> bool:
+    """Whether the trial's data are points in the plane."""
+    from harness import registry
+    from harness.errors import HarnessError
+
+    try:
+        plugin = registry.find("data", record.data).plugin
+    except HarnessError:
+        return False
+    return bool(plugin is not None and plugin.points)
 
 
 def _histograms(records: list[Record], name: str, colour: str) -> list[tuple[str, Markup]]:

@@ -39,6 +39,7 @@ def console(results: Results, report_path: Path, console: Console) -> None:
         meaning = results.values[results.metric]
         for verdict in results.verdicts():
             say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, meaning, results.baseline)}")
+    _expectations(results, say)
     _failures(results, say)
     if results.missing:
         say(
@@ -46,7 +47,8 @@ def console(results: Results, report_path: Path, console: Console) -> None:
             "yellow",
         )
     say(f"Report   {report_path}")
-    say(f"Tables   {report_path.parent / 'trials.csv'}, {report_path.parent / 'leaderboard.csv'}")
+    tables = ["trials.csv", "leaderboard.csv"] + ["expectations.csv"] * bool(results.plan.suite.expect)
+    say(f"Tables   {', '.join(str(report_path.parent / name) for name in tables)}")
     say(f"MLflow   {shlex.join(['harness', 'ui', *flag(report_path.parent.parent)])}")
 
 
@@ -85,6 +87,29 @@ def _leaderboard(results: Results, width: int) -> Table:
             *(words.number(row[f"{column}_mean"], value) for column, value in others.items()),
         )
     return table
+
+
+def _expectations(results: Results, say: _Sayer) -> None:
+    """Paper and measurement, a line each."""
+    findings = results.expectations()
+    if not findings:
+        return
+    say(words.tally(findings), "bold")
+    for finding in findings:
+        meaning = results.values[finding.expectation.metric]
+        ordered = finding.expectation.order is not None
+        measured = ", ".join(
+            (f"{found.arm} " if ordered else "") + words.measured(found, meaning) for found in finding.measured
+        )
+        about = meaning.label if ordered else f"{meaning.label} of {finding.measured[0].arm}"
+        paper = words.expected(finding, meaning)
+        say(
+            f"  {words.OUTCOMES[finding.outcome]} {finding.outcome}: {about}: paper {paper}; measured {measured} "
+            f"[{finding.expectation.source}]",
+            "red" if finding.outcome == "missed" else "",
+        )
+        for step in finding.steps:
+            say(f"      {words.tested(step, meaning)}")
 
 
 def _failures(results: Results, say: _Sayer) -> None:

@@ -10,11 +10,14 @@ from harness import statistics
 
 if TYPE_CHECKING:
     from harness.metrics.base import Value
-    from harness.results import ArmVerdict, Results
+    from harness.results import ArmVerdict, Finding, Measured, Results, Step
 
 NOTHING = "–"
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
 """What stands for a verdict where there is room for a character; never without the word nearby."""
+
+OUTCOMES = {"met": "✓", "missed": "✗", "open": "…"}
+"""What stands for the outcome of an expectation; never without the word nearby."""
 
 
 def number(value: float, meaning: Value, signed: bool = False) -> str:
@@ -119,6 +122,9 @@ def headline(results: Results) -> str:
         return f"The baseline {results.baseline} has no outcome yet, so there is no verdict."
     verdicts = results.verdicts()
     if not verdicts:
+        if results.arms != (results.baseline,):
+            meaning = results.values[results.metric]
+            return f"No arm but {results.baseline} can have a value of {meaning.label}, so there is no verdict."
         return f"{results.baseline} is the only arm, so there is nothing to compare it with."
     meaning = results.values[results.metric]
     parts = [_group(kind, [v for v in verdicts if v.kind == kind], meaning) for kind in SYMBOLS]
@@ -171,6 +177,57 @@ def reading(results: Results) -> list[str]:
         "A failed trial is an outcome: rankings and verdicts count it as the worst value that any trial "
         "finished with. Means and intervals are those of the trials that finished.",
     ]
+
+
+def expected(finding: Finding, meaning: Value) -> str:
+    """What the source has, with the figures as the suite states them."""
+    expectation = finding.expectation
+    if expectation.order is not None:
+        places = [f"{number}. {' and '.join(first(place))}" for number, place in enumerate(finding.places, start=1)]
+        return f"best first: {'; '.join(places)}"
+    if expectation.value is not None and expectation.tolerance is not None:
+        value, tolerance = stated(expectation.value, meaning), stated(expectation.tolerance, meaning)
+        return f"{value} ± {tolerance}" if expectation.tolerance else value
+    bounds_ = (("at least", expectation.at_least), ("at most", expectation.at_most))
+    return ", ".join(f"{side} {stated(bound, meaning)}" for side, bound in bounds_ if bound is not None)
+
+
+def stated(value: float, meaning: Value) -> str:
+    """A figure with the digits that the suite gives it."""
+    shown = f"{100 * value if meaning.percent else value:.6g}".replace("-", "−")
+    return shown + (" %" if meaning.percent else "")
+
+
+def measured(found: Measured, meaning: Value) -> str:
+    """A mean with its interval, and of how many trials it is."""
+    if found.n == 0:
+        return f"nothing: {count(found.failed, 'trial')} failed" if found.failed else "not measured yet"
+    inside = bounds(found.low, found.high, meaning)
+    of = [f"95 % interval {inside}"] if inside else []
+    of += [count(found.n, "seed")] + ([f"{found.failed} more failed"] if found.failed else [])
+    return f"{number(found.mean, meaning)} ({', '.join(of)})"
+
+
+def tested(step: Step, meaning: Value) -> str:
+    """What the paired test says of a step of an order."""
+    if step.n < 2:
+        return f"{step.arm} before {step.other}: no test, at least two paired seeds are needed"
+    inside = bounds(step.low, step.high, meaning, signed=True)
+    difference = f"{number(step.effect, meaning, signed=True)}, 95 % interval {inside}, {p_value(step.p)}"
+    return f"{step.arm} before {step.other}: {step.support} ({difference})"
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """How many expectations came out how."""
+    outcomes = [finding.outcome for finding in findings]
+    parts = [f"{outcomes.count(outcome)} {outcome}" for outcome in ("met", "missed", "open") if outcome in outcomes]
+    return f"{count(len(findings), 'figure')} of the literature: {', '.join(parts)}."
+
+
+def first(names: Sequence[str], most: int = 3) -> list[str]:
+    """The first names, and how many more there are."""
+    rest = len(names) - most
+    return [*names[:most], f"{rest} more"] if rest > 0 else list(names)
 
 
 def unique(items: Iterable[str]) -> list[str]:

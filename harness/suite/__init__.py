@@ -8,6 +8,7 @@ problems, so that all are reported at once.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
@@ -19,8 +20,18 @@ from harness import registry
 from harness.errors import HarnessError
 from harness.metrics.base import Value
 from harness.registry import Choice, nearest, shown
-from harness.suite.cells import ROOTS, Cells, Combination
-from harness.suite.declaration import Compare, Declaration, Evaluate, Range, Run, Search, Train
+from harness.suite.cells import ROOTS, Cells, Combination, matches, normal
+from harness.suite.declaration import (
+    MAX_EXPECTATIONS,
+    Compare,
+    Declaration,
+    Evaluate,
+    Expectation,
+    Range,
+    Run,
+    Search,
+    Train,
+)
 from harness.suite.document import (
     Document,
     NoSuchPath,
@@ -32,10 +43,12 @@ from harness.suite.document import (
     read,
 )
 
-__all__ = ["Evaluate", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
+__all__ = ["Evaluate", "Expectation", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
 
 
 MAX_LISTED = 100
+MAX_COMPARISONS = 100
+"""Pairs of arms that one order may compare."""
 
 
 class SuiteError(HarnessError):
@@ -151,7 +164,7 @@ def _near_file(path: File) -> str:
 # --- overrides -------------------------------------------------------------------------------------------
 
 # Keys of mappings below these paths are paths into the arm: they contain dots.
-_DOTTED_KEYS = re.compile(r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where")
+_DOTTED_KEYS = re.compile(r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where|expect\.\d+\.(where|order\.\d+)")
 
 
 def _override(document: Document, text: str) -> Iterator[Problem]:
@@ -233,6 +246,11 @@ class _Checker:
         if compare := self._section("compare", Compare):
             cells.check_baseline(compare.baseline, combinations)
         cells.check_space(self._space(), combinations)
+        trained = [combination for combination in combinations if combination.excluded is None]
+        metrics = evaluate.metrics if evaluate else ()
+        self._expectations(cells, trained, metrics)
+        if compare and not self.problems:
+            self._comparable(compare, trained, metrics)
         if self.problems or declaration is None:
             raise _Wrong(self.problems)
         return Suite.model_construct(**dict(declaration), combinations=tuple(combinations))
@@ -286,8 +304,66 @@ class _Checker:
             for step in path:
                 name = name.get(step) if isinstance(name, Mapping) else None
             if isinstance(name, str) and name not in known:
-                hint = nearest(name, list(known))
-                self.add(path, f"no metric of this suite gives {name!r}{hint} (known: {', '.join(known)})")
+                self._unknown_column(path, name, known)
+
+    def _unknown_column(self, path: Path, name: str, known: Mapping[str, Value]) -> None:
+        hint = nearest(name, list(known))
+        self.add(path, f"no metric of this suite gives {name!r}{hint} (known: {', '.join(known)})")
+
+    def _comparable(self, compare: Compare, trained: list[Combination], metrics: Sequence[Choice]) -> None:
+        """The baseline must have the value that arms are compared by, and every arm the one that is searched for."""
+        search = self._section("search", Search)
+        sought = search.objective.metric if search else None
+        baseline = [cell for cell in trained if matches(cell, compare.baseline or {})][:1]
+        asked: list[tuple[Path, str | None, list[Combination]]] = [
+            (("compare", "metric"), compare.metric, trained if search and sought is None else baseline)
+        ]
+        if sought is not None:
+            asked.append((("search", "objective", "metric"), sought, trained))
+        for path, column, cells in asked:
+            if reason := _unanswered(column or next(iter(columns(metrics))), metrics, cells):
+                self.add(path if column else ("evaluate", "metrics", 0), reason)
+
+    def _expectations(self, cells: Cells, trained: list[Combination], metrics: Sequence[Choice]) -> None:
+        """What is expected must be measured, of cells that are trained."""
+        entries = self.document.value.get("expect")
+        entries = entries[:MAX_EXPECTATIONS] if isinstance(entries, list) else []
+        if entries and self.document.value.get("search") is not None:
+            self.add(("expect",), "a search has no arms that could be known beforehand: expect needs a matrix alone")
+            return
+        known = columns(metrics)
+        valued = [(cell, {axis: normal(value, axis) for axis, value in cell.axes.items()}) for cell in trained]
+        for number, entry in enumerate(entries):
+            with contextlib.suppress(ValidationError):
+                expectation = Expectation.model_validate(entry)
+                if known and expectation.metric not in known:
+                    self._unknown_column(("expect", number, "metric"), expectation.metric, known)
+                meant = self._expected_cells(("expect", number), expectation, cells, valued)
+                if reason := _unanswered(expectation.metric, metrics, meant):
+                    self.add(("expect", number, "metric"), reason)
+
+    def _expected_cells(
+        self, path: Path, expectation: Expectation, cells: Cells, trained: list[tuple[Combination, dict[str, str]]]
+    ) -> list[Combination]:
+        """The cells that an expectation is about; what is wrong with them is reported."""
+        meant: dict[int, Combination] = {}
+        sizes = []
+        for place, where in enumerate(expectation.groups):
+            below = (*path, "where") if expectation.order is None else (*path, "order", place)
+            if cells._meant(where, below) is None:
+                continue
+            wanted = {axis: normal(value, axis) for axis, value in where.items()}.items()
+            found = {id(cell): cell for cell, values in trained if wanted <= values.items()}
+            if trained and not found:
+                self.add(below, "no cell that is trained has all these values")
+            elif found.keys() & meant.keys():
+                self.add(below, "means a cell that stands in the order already")
+            meant |= found
+            sizes.append(len(found))
+        compared = sum(size * after for size, after in itertools.pairwise(sizes))
+        if compared > MAX_COMPARISONS:
+            self.add((*path, "order"), f"means {compared} comparisons, more than {MAX_COMPARISONS}: name more axes")
+        return list(meant.values())
 
     def _features(self, features: str, combinations: list[Combination]) -> None:
         path = ("evaluate", "features")
@@ -314,6 +390,18 @@ class _Checker:
             if arms and (missing := metric.plugin.requires - offered):
                 needs = ", ".join(sorted(missing)).replace("_", " ")
                 self.add(path, f"{metric.name}: no model of this suite offers {needs}")
+
+
+def _unanswered(column: str, metrics: Iterable[Choice], cells: Iterable[Combination]) -> str | None:
+    """Why one of these cells can have no value in this column, or None if all can."""
+    metric = next((metric for metric in metrics if column in metric.plugin.values), None)
+    for parts in (cell.parts for cell in cells):
+        if metric and parts:
+            missing = metric.plugin.requires - parts.model.plugin.capabilities(parts.model.settings)
+            if missing:
+                needs = ", ".join(sorted(missing)).replace("_", " ")
+                return f"the model {parts.model.name!r} does not offer {needs}, which {metric.name!r} requires"
+    return None
 
 
 def _unjudged(choice: Choice, features: str | None = None) -> str | None:

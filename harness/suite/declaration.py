@@ -5,6 +5,7 @@ What a section can check alone is checked here; what needs several sections, the
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -41,6 +42,9 @@ RESERVED = {
 }
 MAX_SEEDS = 1000
 MAX_EXCLUSIONS = 100
+MAX_EXPECTATIONS = 100
+MAX_PLACES = 20
+"""Places in the order of an expectation."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +274,52 @@ class Compare(Settings):
     )
 
 
+class Expectation(Settings):
+    """A figure of the literature that the suite is held against: a value, bounds of one, or an order of cells."""
+
+    where: dict[str, Any] = Field(
+        default_factory=dict, description="axis: value, for every axis that matters; each cell that has them is meant"
+    )
+    order: Annotated[tuple[dict[str, Any], ...], Field(min_length=2, max_length=MAX_PLACES)] | None = Field(
+        None, description="cells as in where, the best first: each is better than the next"
+    )
+    metric: str = Field(description="a column of values")
+    value: float | None = Field(None, description="what the source measured, in the unit of the metric")
+    tolerance: float | None = Field(None, ge=0, description="how far from value a mean may be, in the same unit")
+    at_least: float | None = Field(None, description="instead of value: the least that a mean may be")
+    at_most: float | None = Field(None, description="instead of value: the most that a mean may be")
+    source: str = Field(min_length=1, max_length=1000, description="where the figure stands")
+    note: str = Field("", max_length=1000, description="what else must be known, such as a protocol that differs")
+
+    @model_validator(mode="after")
+    def _one_claim(self) -> Expectation:
+        given = [name for name in ("value", "tolerance", "at_least", "at_most") if getattr(self, name) is not None]
+        if self.order is not None:
+            wrong = (["where"] if self.where else []) + given
+            if wrong:
+                raise _error(f"order and {wrong[0]} exclude each other")
+        elif not given:
+            raise _error("say what is expected: value and tolerance, at_least, at_most, or order")
+        elif given[0] in ("value", "tolerance") and given != ["value", "tolerance"]:
+            raise _error("value and tolerance belong together, and exclude at_least and at_most")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise _error(f"at_least ({self.at_least:g}) must not be above at_most ({self.at_most:g})")
+        return self
+
+    @property
+    def groups(self) -> tuple[dict[str, Any], ...]:
+        """The cells that it is about: the places of its order, or the one group of a value."""
+        return (self.where,) if self.order is None else self.order
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which a mean meets it, where it is no order; infinite on an open side."""
+        if self.value is not None and self.tolerance is not None:
+            return self.value - self.tolerance, self.value + self.tolerance
+        low = -math.inf if self.at_least is None else self.at_least
+        return low, math.inf if self.at_most is None else self.at_most
+
+
 class Declaration(Settings):
     """A suite file."""
 
@@ -298,3 +348,6 @@ class Declaration(Settings):
     evaluate: Evaluate
     run: Run = Field(default_factory=lambda: Run())
     compare: Compare = Field(default_factory=lambda: Compare())
+    expect: tuple[Expectation, ...] = Field(
+        (), max_length=MAX_EXPECTATIONS, description="what the literature has, to be held against the measurement"
+    )

@@ -29,6 +29,24 @@ exclude:
 evaluate: {samples: 2000, metrics: [fid, inception_score, mode_coverage]}
 compare: {baseline: {tricks: []}, metric: fid}
 """
+EXPECT = """\
+expect:
+  - {where: {tricks: [feature_matching]}, metric: fid, value: 10, tolerance: 2.5, source: "made up, table 1"}
+  - {where: {tricks: []}, metric: fid, at_most: 5, source: "made up, table 2", note: measured by another network}
+  - {where: {tricks: [ema]}, metric: no_digit, at_least: 0.01, at_most: 0.2, source: "made up, table 3"}
+  - {order: [{tricks: [feature_matching]}, {tricks: [ema]}, {tricks: []}], metric: fid, source: "made up, figure 4"}
+"""
+REQUIRING = """\
+suite: made_up
+question: Which model draws digits best, and which reconstructs them best?
+data: digits
+train: {steps: 2000, batch_size: 64}
+seeds: SEEDS
+matrix: {model: [gan, dcgan]}
+evaluate: {samples: 2000, metrics: [fid, asking]}
+compare: {baseline: {model: gan}, metric: METRIC}
+"""
+"""A suite with a metric that only some models can be asked for: see the fixture ``asking``."""
 STEPS = range(0, 2001, 20)
 # Mean FID of each arm, then the chance of divergence.
 ARMS = {
