@@ -22,8 +22,10 @@ from harness.errors import HarnessError
 from harness.judge import labelled
 from harness.judge.families import NEVER_SHOWN, SHOWN, AnySource
 from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
+from harness.metrics.evaluation import Evaluator
 from harness.plan import Plan, make_plan
 from harness.suite import SuiteError, read_suite
+from harness.suite.declaration import Evaluate
 
 
 class Bars(DataSet):
@@ -139,6 +141,18 @@ def test_what_was_measured_was_reported_and_stands_in_the_header(made: tuple[Pat
         assert any(text.startswith(what) and f"{value:.4f}" in text for text in made[1]), what
     assert labelled.measure(judge.load(f"bars-{Bars().digest()[:8]}", "cpu"), Bars()) == measured
     assert said["data_hash"] == Bars().digest()
+
+
+def test_evaluation_measures_with_it(cache: Path) -> None:
+    name = judge.of(Bars())
+    config = Evaluate.model_validate(
+        {"samples": 100, "features": name, "metrics": ["inception_score", "mode_coverage"]}
+    )
+    made = Evaluator(config, Bars(), Bars().load("train"), torch.device("cpu"), None)
+    assert made.extractor is made.judge
+    assert made.judge.name == name
+    assert made.floors["covered_classes"] == 3
+    assert 2 < made.floors["inception_score"] <= 3
 
 
 def test_half_a_judge_is_none(cache: Path) -> None:
