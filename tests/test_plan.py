@@ -95,6 +95,7 @@ SAME = {
     ),
     "what is run otherwise": GOOD + "run: {time_limit: 60, checkpoint_seconds: 5, snapshots: 0, curve_points: 10}\n",
     "through the matrix": GOOD.replace("{model: dcgan}", "{model: gan}") + "matrix: {model: [dcgan]}\n",
+    "what is expected": GOOD + "expect: [{metric: fid, at_most: 3, source: a paper}]\n",
     "another baseline": GOOD + "compare: {metric: fid, baseline: {}}\n",
 }
 

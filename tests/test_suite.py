@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import random
 import re
 import shlex
@@ -149,6 +150,106 @@ MALFORMED = {
         "compare: {baseline: {tricks: []}}\n",
         "7:21",
         "no cell that is trained has all these values",
+    ),
+    "baseline without the value": (
+        "suite: s\ndata: digits\nmatrix: {model: [gan, vae]}\nevaluate: {metrics: [fid, reconstruction]}\n"
+        "compare: {metric: reconstruction_mse}\n",
+        "5:19",
+        "the model 'gan' does not offer reconstruction, which 'reconstruction' requires",
+    ),
+    "baseline without the first value": (
+        "suite: s\ndata: digits\nmatrix: {model: [gan, vae]}\nevaluate: {metrics: [reconstruction, fid]}\n",
+        "4:22",
+        "the model 'gan' does not offer reconstruction",
+    ),
+    "search for what not every model has": (
+        "suite: s\ndata: digits\nmatrix: {model: [vae, gan]}\nevaluate: {metrics: [reconstruction, fid]}\n"
+        "search: {n_trials: 3, objective: {metric: reconstruction_mse}, "
+        "space: {model.latent: {type: int, low: 8, high: 9}}}\n",
+        "5:43",
+        "the model 'gan' does not offer reconstruction",
+    ),
+    # expect
+    "expectation without source": ("expect: [{metric: fid, at_most: 3}]\n", "5:10", "the key 'source' is missing"),
+    "empty source": ("expect: [{metric: fid, at_most: 3, source: ''}]\n", "5:44", "must not be empty"),
+    "expectation of nothing": ("expect: [{metric: fid, source: x}]\n", "5:10", "say what is expected"),
+    "value without tolerance": ("expect: [{metric: fid, value: 3, source: x}]\n", "5:10", "belong together"),
+    "tolerance without value": ("expect: [{metric: fid, tolerance: 3, source: x}]\n", "5:10", "belong together"),
+    "value and bound": (
+        "expect: [{metric: fid, value: 3, tolerance: 1, at_most: 4, source: x}]\n",
+        "5:10",
+        "exclude at_least and at_most",
+    ),
+    "bounds crossed": (
+        "expect: [{metric: fid, at_least: 3, at_most: 2, source: x}]\n",
+        "5:10",
+        "at_least (3) must not be above at_most (2)",
+    ),
+    "negative tolerance": (
+        "expect: [{metric: fid, value: 3, tolerance: -1, source: x}]\n",
+        "5:45",
+        "must be at least 0",
+    ),
+    "unknown column expected": (
+        "expect: [{metric: fdi, at_most: 3, source: x}]\n",
+        "5:19",
+        "no metric of this suite gives 'fdi', did you mean 'fid'?",
+    ),
+    "expectation of an unknown axis": (
+        "expect: [{where: {model: gan}, metric: fid, at_most: 3, source: x}]\n",
+        "5:19",
+        "no axis 'model'",
+    ),
+    "expectation of an unknown value": (
+        "matrix: {tricks: [[], [ema]]}\nexpect: [{where: {tricks: [emma]}, metric: fid, at_most: 3, source: x}]\n",
+        "6:27",
+        "is no value of the axis 'tricks'",
+    ),
+    "expectation of what is left out": (
+        "matrix: {tricks: [[], [ema]]}\nexclude: [{where: {tricks: [ema]}, reason: x}]\n"
+        "expect: [{where: {tricks: [ema]}, metric: fid, at_most: 3, source: x}]\n",
+        "7:18",
+        "no cell that is trained has all these values",
+    ),
+    "order of one": (
+        "matrix: {tricks: [[], [ema]]}\nexpect: [{order: [{tricks: []}], metric: fid, source: x}]\n",
+        "6:18",
+        "at least 2 entr",
+    ),
+    "order with a value": (
+        "matrix: {tricks: [[], [ema]]}\n"
+        "expect: [{order: [{tricks: []}, {tricks: [ema]}], metric: fid, at_most: 3, source: x}]\n",
+        "6:10",
+        "order and at_most exclude each other",
+    ),
+    "the same cell twice in an order": (
+        "matrix: {tricks: [[], [ema]], model: [gan, dcgan]}\n"
+        "expect: [{order: [{model: gan}, {tricks: []}], metric: fid, source: x}]\n",
+        "6:33",
+        "means a cell that stands in the order already",
+    ),
+    "order of too many": (
+        f"matrix: {{model.latent: {list(range(1, 12))}, model: [gan, dcgan]}}\n"
+        "expect: [{order: [{model: gan}, {model: dcgan}], metric: fid, source: x}]\n",
+        "6:18",
+        "means 121 comparisons, more than 100",
+    ),
+    "unknown key of an expectation": (
+        "expect: [{metric: fid, at_mst: 3, at_least: 3, source: x}]\n",
+        "5:24",
+        "did you mean 'at_most'?",
+    ),
+    "expectation of a search": (
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}}\n"
+        "expect: [{metric: fid, at_most: 3, source: x}]\n",
+        "6:9",
+        "a search has no arms that could be known beforehand",
+    ),
+    "expectation of what the model has not": (
+        "suite: s\ndata: digits\nmatrix: {model: [vae, gan]}\nevaluate: {metrics: [reconstruction]}\n"
+        "expect: [{metric: reconstruction_mse, at_most: 3, source: x}]\n",
+        "5:19",
+        "the model 'gan' does not offer reconstruction",
     ),
     # evaluate
     "no metrics": ("suite: s\nevaluate: {metrics: []}\n", "2:21", "at least 1 entry"),
@@ -419,6 +520,8 @@ def test_an_excluded_cell_may_be_impossible(tmp_path: Path) -> None:
         ("search=null", lambda s: s.search is None),
         ("compare.baseline.model=dcgan", lambda s: s.compare.baseline == {"model": "dcgan"}),
         ("evaluate.metrics=[kid, fid]", lambda s: s.metric == "kid"),
+        ("expect.0.where.model=dcgan", lambda s: s.expect[0].where == {"model": "dcgan"}),
+        ("expect.0.order=null", lambda s: s.expect[0].bounds == (-math.inf, 3)),
         ("question=why = not?", lambda s: s.question == "why = not?"),
     ],
 )
@@ -427,6 +530,8 @@ def test_overrides(tmp_path: Path, override: str, expected: object) -> None:
         "matrix: {model: [gan, dcgan]}\n"
         "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 64, log: true}}}\n"
     )
+    if override.startswith("expect"):
+        text = text.partition("search:")[0] + "expect: [{where: {}, metric: fid, at_most: 3, source: x}]\n"
     suite = read(tmp_path, text, override)
     assert expected(suite)  # type: ignore[operator]
     assert suite.sets == (override,)

@@ -66,8 +66,11 @@ def _leaderboard(results: Results, width: int) -> Table:
     """The mean and interval of the value that is compared on, and the means of as many others as fit."""
     meaning = results.values[results.metric]
     others = {column: value for column, value in results.values.items() if column != results.metric}
-    room = max(width - NEEDED, 0) // 12
-    others = dict(list(others.items())[:room])
+    room = width - NEEDED
+    for column, value in list(others.items()):
+        room -= len(value.label) + 4  # with its arrow, and a blank on either side
+        if room < 0:
+            del others[column]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(results.plan.suite.name), title_justify="left")
     table.add_column("arm", overflow="fold", min_width=30)
     for head in ("n", "failed"):

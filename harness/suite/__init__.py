@@ -243,7 +243,8 @@ class _Checker:
             self._features(evaluate.features, combinations)
             self._measurable(evaluate.metrics, combinations)
             self._columns(columns(evaluate.metrics))
-        if compare := self._section("compare", Compare):
+        compare = self._section("compare", Compare) if "compare" in self.document.value else Compare()
+        if compare:
             cells.check_baseline(compare.baseline, combinations)
         cells.check_space(self._space(), combinations)
         trained = [combination for combination in combinations if combination.excluded is None]

@@ -135,3 +135,209 @@ def test_one_seed_and_no_value_at_all_still_give_a_page(make_results: Make, tmp_
 def test_a_run_that_is_not_whole_says_so(make_results: Make, tmp_path: Path) -> None:
     page = Page(report.write(make_results(missing=7), tmp_path / "out").read_text(encoding="utf-8"))
     assert re.search(r"\b7\b[^.]*trial", page.text)
+
+
+# --- paper and measurement -------------------------------------------------------------------------------
+
+
+def expecting(make: Make, entries: str, **others: object) -> Results:
+    from made_up import SUITE
+
+    return make(text=f"{SUITE}expect: [{entries}]\n", **others)
+
+
+def test_paper_and_measurement_stand_side_by_side(make_results: Make, tmp_path: Path) -> None:
+    from made_up import EXPECT, SUITE
+
+    results = make_results(text=SUITE + EXPECT)
+    path = report.write(results, tmp_path / "out")
+    page, said = Page(path.read_text(encoding="utf-8")).text, console_text(results, path)
+    by_arm = results.leaderboard().set_index("arm")["fid_mean"]
+    for text in (page, said):
+        assert "4 figures of the literature: 3 met, 1 missed." in text
+        assert "10 ± 2.5" in text
+        assert "at most 5" in text
+        assert "at least 1 %, at most 20 %" in text  # of a metric that is shown in per cent
+        assert "missed" in text
+        assert f"{by_arm['dcgan']:.2f} (95 % interval" in text
+        assert "1. dcgan + feature_matching; 2. dcgan + ema; 3. dcgan" in text
+        assert "dcgan + ema before dcgan: supported" in text
+        assert "made up, figure 4" in text
+    assert "measured by another network" in page
+    table = pd.read_csv(path.parent / "expectations.csv")
+    assert table["outcome"].tolist() == ["met", "missed", "met", "met", "met"]
+    assert table["mean"][1] == by_arm["dcgan"]
+    assert table["other"].dropna().tolist() == ["dcgan + ema", "dcgan"]
+    assert "expectations.csv" in said
+
+
+@pytest.mark.parametrize(
+    ("bounds", "outcome"),
+    [
+        ("value: MEAN, tolerance: 0", "met"),
+        ("value: 12, tolerance: 1", "missed"),
+        ("at_most: 13", "missed"),
+        ("at_least: 13", "met"),
+        ("at_least: 14, at_most: 17", "met"),
+        ("at_least: 16, at_most: 17", "missed"),
+    ],
+)
+def test_a_value_is_met_within_its_bounds(make_results: Make, bounds: str, outcome: str) -> None:
+    mean = float(make_results().leaderboard().set_index("arm")["fid_mean"]["dcgan"])
+    assert 14 < mean < 16
+    entry = f"{{where: {{tricks: []}}, {bounds.replace('MEAN', repr(mean))}, metric: fid, source: table 1}}"
+    [finding] = expecting(make_results, entry).expectations()
+    assert finding.outcome == outcome
+    assert finding.measured[0].mean == mean
+    assert finding.measured[0].n == 5
+
+
+def test_a_figure_is_expected_of_every_cell_that_is_meant(make_results: Make) -> None:
+    results = expecting(make_results, "{at_most: 12, metric: fid, source: table 1}")
+    found = {finding.measured[0].arm: finding.outcome for finding in results.expectations()}
+    assert set(found) == set(results.arms)  # the excluded cell is not among them
+    assert found["dcgan + feature_matching"] == "met"
+    assert found["dcgan"] == "missed"
+
+
+ORDER = "{{order: [{{tricks: [{}]}}, {{tricks: [{}]}}], metric: {}, source: table 1}}"
+
+
+def test_an_order_goes_by_what_is_better_on_the_metric(make_results: Make) -> None:
+    """FID: lower is better. Inception score, which the made-up trials lose with FID: higher is."""
+    entries = ", ".join(
+        ORDER.format(*order)
+        for order in [
+            ("feature_matching", "ema", "fid"),
+            ("ema", "feature_matching", "fid"),
+            ("feature_matching", "ema", "inception_score"),
+            ("feature_matching", "ema", "covered_classes"),
+        ]
+    )
+    right, wrong, higher, tied = expecting(make_results, entries).expectations()
+    assert (right.outcome, right.steps[0].support) == ("met", "supported")
+    assert (wrong.outcome, wrong.steps[0].support) == ("missed", "contradicted")
+    assert right.steps[0].effect == -wrong.steps[0].effect < 0
+    assert higher.outcome == "met"
+    assert higher.steps[0].effect > 0
+    assert (tied.outcome, tied.steps[0].support) == ("missed", "undecided")  # both cover all ten classes
+
+
+def test_steps_of_an_order_are_corrected_for_their_number(make_results: Make) -> None:
+    from made_up import EXPECT, SUITE
+
+    from harness.statistics import holm, verdict
+
+    results = make_results(text=SUITE + EXPECT)
+    steps = results.expectations()[-1].steps
+    alone = [verdict(results.by_seed(s.arm, "fid"), results.by_seed(s.other, "fid"), "lower", 0).p for s in steps]
+    assert [step.p for step in steps] == holm(alone)
+    assert max(step.p for step in steps) > 0
+
+
+def test_what_is_not_measured_yet_is_open(make_results: Make, tmp_path: Path) -> None:
+    value = "{where: {tricks: [ema]}, at_most: 20, metric: fid, source: table 1}"
+    entries = f"{value}, {ORDER.format('ema', 'feature_matching', 'fid')}"
+    results = expecting(make_results, entries, arms={"dcgan": (14.0, 0.0)}, missing=15)
+    assert [finding.outcome for finding in results.expectations()] == ["open", "open"]
+    path = report.write(results, tmp_path / "out")
+    for text in (Page(path.read_text(encoding="utf-8")).text, console_text(results, path)):
+        assert "2 open." in text
+        assert "not measured yet" in text
+        assert "nan" not in text.lower().split()
+
+
+def test_an_arm_that_never_finishes_is_a_miss(make_results: Make, tmp_path: Path) -> None:
+    value = "{where: {tricks: [ema]}, at_most: 20, metric: fid, source: table 1}"
+    better, worse = ORDER.format("ema", "", "fid"), ORDER.format("", "ema", "fid")
+    arms = {"dcgan": (14.0, 0.0), "dcgan + ema": (12.0, 1.0)}
+    results = expecting(make_results, f"{value}, {better}, {worse}", arms=arms)
+    assert [finding.outcome for finding in results.expectations()] == ["missed", "missed", "met"]
+    page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8")).text
+    assert "nothing: 5 trials failed" in page
+
+
+def test_sources_are_text_and_not_markup(make_results: Make, tmp_path: Path) -> None:
+    entry = "{at_most: 12, metric: fid, source: '<script>alert(1)</script> [red]', note: '<b>'}"
+    results = expecting(make_results, entry)
+    path = report.write(results, tmp_path / "out")
+    page = path.read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in page
+    assert "[<script>alert(1)</script> [red]]" in console_text(results, path)
+
+
+# --- values that not every model can give ----------------------------------------------------------------
+
+
+def test_what_a_model_cannot_give_is_a_dash_and_no_failure(make_results: Make, tmp_path: Path) -> None:
+    from made_up import ENCODING, REQUIRING
+
+    results = make_results(text=REQUIRING, arms=ENCODING)
+    gan, vae, autoencoder = results.arms
+    board = results.leaderboard().set_index("arm")
+    assert list(board.index) == [vae, autoencoder, gan]  # what has no value comes last
+    assert board["failed"].tolist() == [0, 0, 0]
+    assert board["n"].tolist() == [5, 5, 5]
+    assert [verdict.arm for verdict in results.verdicts()] == [autoencoder]
+    assert results.verdicts()[0].failed == 0
+    path = report.write(results, tmp_path / "out")
+    page, said = Page(path.read_text(encoding="utf-8")).text, console_text(results, path)
+    for text in (page, said, (path.parent / "leaderboard.md").read_text(encoding="utf-8")):
+        assert "–" in text
+        assert "nan" not in re.findall(r"\w+", text.lower())
+    assert "What the metric asks for, gan cannot give." in page
+    trials = pd.read_csv(path.parent / "trials.csv")
+    assert trials.loc[trials["arm"] == gan, "reconstruction_mse"].isna().all()
+    assert trials.loc[trials["arm"] != gan, "reconstruction_mse"].notna().all()
+
+
+def test_a_failed_trial_still_counts_where_the_model_could_have_given_a_value(make_results: Make) -> None:
+    from made_up import REQUIRING
+
+    arms = {"vae": (20.0, 0.0), "autoencoder": (30.0, 0.5), "gan": (14.0, 0.5)}
+    results = make_results(text=REQUIRING, arms=arms)
+    gan, vae, autoencoder = results.arms
+    failed = {arm: sum(not record.done for record in results.of(arm)) for arm in results.arms}
+    assert failed[vae] == 0 < failed[gan] < 5 > failed[autoencoder] > 0
+    [verdict] = results.verdicts()
+    assert (verdict.arm, verdict.failed) == (autoencoder, failed[autoencoder])
+
+
+def test_no_other_arm_with_a_value_is_said(make_results: Make, tmp_path: Path) -> None:
+    from made_up import REQUIRING
+
+    results = make_results(text=REQUIRING, arms={"vae": (20.0, 0.0), "gan": (14.0, 0.0)})
+    path = report.write(results, tmp_path / "out")
+    assert f"No arm but {results.baseline} can have a value of" in Page(path.read_text(encoding="utf-8")).text
+
+
+# --- pictures --------------------------------------------------------------------------------------------
+
+
+def test_a_model_s_own_pictures_are_shown_once_an_arm(written: tuple[Results, Path, Page]) -> None:
+    results, _, page = written
+    alts = [attributes["alt"] or "" for tag, attributes in page.tags if tag == "img"]
+    for arm in results.arms:
+        walks = [alt for alt in alts if re.fullmatch(rf"Latent walk of {re.escape(arm)}, seed \d", alt)]
+        assert len(walks) == 1
+    assert "latent walk" in page.text  # its caption
+    assert "latent_walk" not in page.text
+
+
+def test_pictures_for_which_there_is_no_room_are_counted(
+    make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.report.page.PICTURE_BYTES", 0)
+    page = Page(report.write(make_results(), tmp_path / "out").read_text(encoding="utf-8"))
+    assert not any("walk" in (attributes.get("alt") or "") for _, attributes in page.tags)
+    assert "2 more pictures of this arm" in page.text
+
+
+def test_points_are_shown_as_they_were_drawn(
+    make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = make_results(arms={"dcgan": (14.0, 0.0)})
+    monkeypatch.setattr("harness.data.digits.Digits.points", True)
+    page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
+    assert any("points" in (attributes.get("class") or "").split() for tag, attributes in page.tags if tag == "ul")
+    assert any((attributes.get("alt") or "").startswith("Scatter plot") for _, attributes in page.tags)
