@@ -128,6 +128,7 @@ def smoke_plan(suite: Suite) -> Plan:
             "evaluate": suite.evaluate.model_copy(update={"samples": SMOKE["samples"]}),
             "seeds": suite.seeds[:1],
             "search": None,
+            "expect": (),
             "combinations": tuple(_smaller(combination, train) for combination in suite.combinations),
         }
     )
@@ -196,7 +197,9 @@ def _identity(arm: Arm) -> list[str]:
     data = arm.data.plugin(arm.data.settings)
     # Metrics of coverage ask the data's own judge, wherever the features come from.
     judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
-    return [_json(arm.config()), data.digest(), *(judge.digest(name) for name in judges), _code(arm)]
+    # A model may have data of its own, for example the domain that it translates from.
+    own = [c.plugin(c.settings).digest() for c in _nested(arm.model) if c.kind == "data"]
+    return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges), _code(arm)]
 
 
 def _code(arm: Arm) -> str:
@@ -258,9 +261,9 @@ def _touched(path: str, axes: Sequence[str]) -> bool:
     return any(path == axis or path.startswith(f"{axis}.") for axis in axes)
 
 
-def _changes(choice: Choice) -> Iterator[tuple[str, Any]]:
+def _changes(choice: Choice, default: Choice | None = None) -> Iterator[tuple[str, Any]]:
     """The settings that are not the default of what was chosen, nested ones as dotted keys."""
-    default = choose(choice.kind, choice.name)
+    default = default or choose(choice.kind, choice.name)
     for key, value in choice.settings:
         usual = getattr(default.settings, key)
         if not isinstance(value, Choice):
@@ -269,7 +272,8 @@ def _changes(choice: Choice) -> Iterator[tuple[str, Any]]:
             continue
         if value.name != usual.name:
             yield key, value.name
-        yield from ((f"{key}.{below}", inner) for below, inner in _changes(value))
+        like = usual if value.name == usual.name else None
+        yield from ((f"{key}.{below}", inner) for below, inner in _changes(value, like))
 
 
 def _short(path: str) -> str:

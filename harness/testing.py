@@ -142,6 +142,8 @@ class ModelContract(Contract):
         train(model, 2)
         after = model.state_dict()
         moved = _moved(before, after)
+        # An objective of differences of logits leaves the last bias of the discriminator alone: it cancels.
+        moved.pop("/discriminator/head.bias", None)
         assert moved, "no weight moved"
         assert all(moved.values()), [path for path, changed in moved.items() if not changed]
 
@@ -177,6 +179,8 @@ def _moved(before: Any, after: Any, path: str = "") -> dict[str, bool]:
         here = f"{path}/{key}"
         if "optimiser" in here:
             continue
+        if here.endswith(("._u", "._v")):  # of spectral normalisation: they turn with the weights, and may not need to
+            continue
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             found[here] = not torch.equal(value, after[key])
         else:
@@ -193,11 +197,9 @@ class TrickContract(Contract):
 
     kind = "tricks"
     candidates: ClassVar[list[Any]] = [
-        "gan",
-        "dcgan",
-        {"name": "dcgan", "architecture": {"discriminator_norm": False}},
-        "cgan",
-        "infogan",
+        {"name": "gan", "architecture": {"width": 32}},
+        {"name": "dcgan", "architecture": {"width": 8, "discriminator_norm": False}},
+        {"name": "dcgan", "architecture": {"width": 8}},
     ]
 
     def game(self, *names: str) -> Any:
@@ -250,6 +252,20 @@ class TrickContract(Contract):
 
     def test_goes_on_from_its_state_as_if_nothing_had_been(self, name: str) -> None:
         check_continues(lambda: build(self.game(name), tricks=[name]))
+
+    def test_beside_every_later_trick_it_trains_or_is_refused(self, name: str) -> None:
+        for other in registry.names(self.kind):
+            if other <= name:
+                continue  # that pair is tried under the other's name
+            try:
+                model = self.game(name, other)
+            except Refused as refusal:
+                if "conflicts" in str(refusal) or "both replace" in str(refusal):
+                    continue
+                raise
+            game = build(model, tricks=[name, other])
+            assert all(math.isfinite(value) for scalars in train(game, 2) for value in scalars.values()), other
+            assert game.sample(4, torch.Generator().manual_seed(0)).isfinite().all(), other
 
 
 class MetricContract(Contract):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from harness import objectives
 from harness.objectives import OBJECTIVES, Targets, cross_entropy, minimax, non_saturating
 
 # Logits whose sigmoids are 3/4 and 1/4.
@@ -66,4 +67,41 @@ def test_extreme_logits_stay_finite(name: str, size: float) -> None:
     assert objective.equation
     real, fake = logits(size), logits(-size)
     assert objective.discriminator(real, fake, Targets()).isfinite()
-    assert objective.generator(fake).isfinite()
+    assert objective.generator(fake, *([real] if objective.relative else [])).isfinite()
+
+
+def test_wasserstein() -> None:
+    # critic: mean(1, 3) − mean(4, 0, 2) = 2 − 2; generator: −mean(1, 3)
+    assert float(objectives.wasserstein_critic(logits(4, 0, 2), logits(1, 3), Targets())) == 0
+    assert float(objectives.wasserstein(logits(1, 3))) == -2
+
+
+def test_least_squares() -> None:
+    # ½ mean((3 − 1)², (1 − 1)²) + ½ mean((2 − 0)²) = 1 + 2; generator: ½ mean((2 − 1)², (−1 − 1)²) = 1.25
+    assert float(objectives.least_squares_critic(logits(3, 1), logits(2), Targets())) == 3
+    assert float(objectives.least_squares(logits(2, -1))) == 1.25
+    # one-sided smoothing: ½ (1 − .9)² + ½ 0²
+    assert float(objectives.least_squares_critic(logits(1), logits(0), Targets(real=0.9))) == pytest.approx(0.005)
+
+
+def test_hinge() -> None:
+    # mean(max(0, 1 − 3), max(0, 1 − 0)) + mean(max(0, 1 − 2), max(0, 1 + 1)) = ½ + 1
+    assert float(objectives.hinge_critic(logits(3, 0), logits(-2, 1), Targets())) == 1.5
+
+
+def test_relativistic() -> None:
+    # pairs differ by ln 3 and −ln 3: −mean(ln ¾, ln ¼) for D; for G the differences change sign, the mean is the same
+    expected = -(math.log(0.75) + math.log(0.25)) / 2
+    real, fake = logits(HIGH, 5), logits(0, 5 + HIGH)
+    assert float(objectives.relativistic_critic(real, fake, Targets())) == pytest.approx(expected)
+    assert float(objectives.relativistic(fake, real)) == pytest.approx(expected)
+    # one pair, D ahead by ln 3: D's loss −ln ¾, G's −ln ¼
+    assert float(objectives.relativistic_critic(logits(HIGH), logits(0), Targets())) == pytest.approx(-math.log(0.75))
+    assert float(objectives.relativistic(logits(0), logits(HIGH))) == pytest.approx(-math.log(0.25))
+
+
+@pytest.mark.parametrize("name", ["wasserstein", "relativistic"])
+def test_only_differences_count(name: str) -> None:
+    objective, real, fake = OBJECTIVES[name], logits(1, -2), logits(0.5, 3)
+    one, other = (objective.discriminator(real + shift, fake + shift, Targets()) for shift in (0, 7))
+    assert float(one) == pytest.approx(float(other))

@@ -77,6 +77,7 @@ class Model(Plugin, abc.ABC):
         """What tricks and metrics may require of the model with these settings.
 
         For tricks, for example ``discriminator_features``. For metrics, each a method beside ``sample``:
+        ``probability`` (``probability``, of a GAN whose D gives one),
         ``conditional`` (``sample_classes``), ``classifier`` (``classify``), ``codes`` (``codes``), ``reconstruction``
         (``reconstruct``), ``translation`` (``translate``).
         """

@@ -194,6 +194,8 @@ class GAN(Model):
         with seeded(self.seed, "tricks"):
             for trick in self.tricks:
                 trick.change_networks(self)
+            for trick in self.tricks:
+                trick.wrap_networks(self)
             for network in self.networks().values():
                 network.to(self.compute.device)
                 network.to(memory_format=torch.channels_last)  # convolutions are quicker so, on CPUs and GPUs alike

@@ -16,7 +16,6 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 
 from harness import registry
@@ -116,7 +115,7 @@ class SemiSupervised(Model):
         with self.compute.autocast():
             logits, _ = self.discriminator(torch.cat([as_floats(self.labelled.images[chosen]), images, generated]))
         labelled, real, fake = logits.chunk(3)
-        supervised = F.cross_entropy(labelled, self.labelled.labels[chosen])
+        supervised = torch.nn.functional.cross_entropy(labelled, self.labelled.labels[chosen])
         unsupervised = unlabelled_loss(real, fake)
         self._descend("discriminator", supervised + unsupervised)
         wrong = (labelled.argmax(1) != self.labelled.labels[chosen]).float().mean()
@@ -184,4 +183,5 @@ class SemiSupervised(Model):
 def unlabelled_loss(real: Tensor, fake: Tensor) -> Tensor:
     """L_u from logits (n, K): −½ E log D(x) − ½ E log(1 − D(G(z))), with D = Z / (Z + 1), log Z = logsumexp(l)."""
     real, fake = real.logsumexp(1), fake.logsumexp(1)
-    return (F.softplus(real) - real).mean() / 2 + F.softplus(fake).mean() / 2
+    softplus = torch.nn.functional.softplus
+    return (softplus(real) - real).mean() / 2 + softplus(fake).mean() / 2

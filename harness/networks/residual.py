@@ -82,7 +82,8 @@ class ResidualNetworks(Architecture):
             inputs = outputs
         size = stages[-1][0]
         # a depthwise convolution over the whole of the smallest map: a weight for each place of each channel
-        layers += [nn.LeakyReLU(self.settings.slope), nn.Conv2d(inputs, inputs, size, groups=inputs), nn.Flatten()]
+        last = nn.Conv2d(inputs, inputs, size, groups=inputs, bias=False)
+        layers += [nn.LeakyReLU(self.settings.slope), last, nn.Flatten()]
         return Discriminator(nn.Sequential(*layers), inputs)
 
     def _change(self, inputs: int, outputs: int) -> list[nn.Module]:

@@ -351,7 +351,7 @@ class _Checker:
         sizes = []
         for place, where in enumerate(expectation.groups):
             below = (*path, "where") if expectation.order is None else (*path, "order", place)
-            if cells._meant(where, below) is None:
+            if cells.meant(where, below) is None:
                 continue
             wanted = {axis: normal(value, axis) for axis, value in where.items()}.items()
             found = {id(cell): cell for cell, values in trained if wanted <= values.items()}

@@ -131,7 +131,7 @@ class Cells:
             if not isinstance(where, Mapping) or not where:
                 continue
             path = ("exclude", number, "where")
-            meant = self._meant(where, path)
+            meant = self.meant(where, path)
             hits = [] if meant is None else [i for i, index in enumerate(indices) if _within(index, meant)]
             if meant is not None and not hits:
                 self.report(path, "excludes nothing: no cell has all these values")
@@ -139,7 +139,7 @@ class Cells:
                 reasons[hit] = reasons[hit] or str(entry.get("reason", ""))
         return reasons
 
-    def _meant(self, where: Mapping[str, Any], path: Path) -> dict[str, set[int]] | None:
+    def meant(self, where: Mapping[str, Any], path: Path) -> dict[str, set[int]] | None:
         """The positions on each axis that ``axis: value`` means, or None where it means none."""
         meant: dict[str, set[int]] = {}
         for axis, value in where.items():
@@ -206,7 +206,7 @@ class Cells:
     def check_baseline(self, baseline: Mapping[str, Any] | None, combinations: list[Combination]) -> None:
         """A baseline must single out one cell."""
         path = ("compare", "baseline")
-        if baseline is None or self._meant(baseline, path) is None:
+        if baseline is None or self.meant(baseline, path) is None:
             return
         left = [cell for cell in combinations if cell.excluded is None and matches(cell, baseline)]
         if not left and combinations:

@@ -58,6 +58,9 @@ class Trick(Plugin):
     def change_networks(self, game: GAN) -> None:
         """Change ``game.generator`` and ``game.discriminator`` when they are built, before the optimisers are."""
 
+    def wrap_networks(self, game: GAN) -> None:
+        """Change their layers once more, when every trick has put its own in: nothing is added after that."""
+
     def begin(self, game: GAN) -> None:
         """Prepare for the first step: the networks are as all tricks have made them, and lie on their device."""
 

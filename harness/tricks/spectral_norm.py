@@ -26,9 +26,10 @@ class SpectralNorm(Trick):
     # Batch normalisation scales a layer's output up again by as much as it likes.
     conflicts = frozenset({"discriminator_batch_norm"})
 
-    # In begin(), once every other trick has put its layers in.
-    def begin(self, game: GAN) -> None:
+    def wrap_networks(self, game: GAN) -> None:
         nn = torch.nn
         for module in list(game.discriminator.modules()):
             if isinstance(module, nn.Linear | nn.Conv2d):
+                if not module.weight.any():  # fix-up initialisation's zeros have no singular vector to divide by
+                    nn.init.xavier_normal_(module.weight)
                 nn.utils.parametrizations.spectral_norm(module)

@@ -24,7 +24,7 @@ def test_k_discriminator_steps_use_k_fresh_batches() -> None:
     assert game.batches_per_step == 3
     seen: list[torch.Tensor] = []
     original = game._discriminator_step
-    game._discriminator_step = lambda real: (seen.append(real), original(real))[1]  # type: ignore[method-assign]
+    game._discriminator_step = lambda real: (seen.append(real.images), original(real))[1]  # type: ignore[method-assign]
     images = batch(12)
     game.step(images)
     assert [len(part) for part in seen] == [4, 4, 4]
@@ -34,13 +34,51 @@ def test_k_discriminator_steps_use_k_fresh_batches() -> None:
     assert {int(s["step"]) for s in game.generator_optimiser.state_dict()["state"].values()} == {1}
 
 
+def test_n_generator_steps_follow_the_discriminator_s() -> None:
+    game = build(SMALL | {"generator_steps": 4})
+    game.step(batch(8))
+    steps = [
+        {int(s["step"]) for s in optimiser.state_dict()["state"].values()}
+        for optimiser in (game.discriminator_optimiser, game.generator_optimiser)
+    ]
+    assert steps == [{1}, {4}]
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_latents_have_the_distribution_that_is_asked_for(distribution: str) -> None:
+    game = build(SMALL | {"latent_distribution": distribution})
+    latents = game.latents(2000, torch.Generator().manual_seed(0))
+    assert latents.shape == (2000, 100)
+    assert (latents.abs().max() <= 1) == (distribution == "uniform")
+    assert float(latents.var()) == pytest.approx(1 if distribution == "normal" else 1 / 3, rel=0.02)
+    uniform = game.uniform(latents)
+    assert 0 <= uniform.min() < 0.01 < 0.99 < uniform.max() < 1
+    assert float(uniform.var()) == pytest.approx(1 / 12, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["wgan", "wgan_gp", "lsgan", "hinge", "dragan", "r3gan"])
+@pytest.mark.parametrize(
+    "architecture", ["fully_connected", "residual", {"name": "dcgan", "discriminator_norm": False}]
+)
+def test_objectives_and_penalties_go_with_every_architecture(name: str, architecture: object) -> None:
+    game = build({"name": name, "architecture": architecture, "discriminator_steps": 1})
+    assert all(abs(value) < 1e4 for scalars in train(game, 2) for value in scalars.values())
+
+
+def test_a_preset_brings_its_tricks_unless_they_are_listed_otherwise() -> None:
+    assert [trick.name for trick in build("r3gan").tricks] == ["ema", "r1", "r2"]
+    listed = build("r3gan", tricks=[{"name": "r1", "weight": 3.0}])
+    assert [trick.name for trick in listed.tricks] == ["ema", "r1", "r2"]
+    assert listed.tricks[1].settings.weight == 3.0
+
+
 def test_each_player_s_step_leaves_the_other_alone() -> None:
     game = build(SMALL)
     generator = {k: v.clone() for k, v in game.generator.state_dict().items()}
-    game._discriminator_step(batch(8).images)
+    game._discriminator_step(batch(8))
     assert equal(dict(game.generator.state_dict()), generator)
     discriminator = {k: v.clone() for k, v in game.discriminator.state_dict().items()}
-    game._generator_step(batch(8).images)
+    game._generator_step(batch(8))
     assert equal(dict(game.discriminator.state_dict()), discriminator)
     assert not equal(dict(game.generator.state_dict()), generator)
     assert all(p.requires_grad for p in game.discriminator.parameters())
@@ -61,7 +99,7 @@ def test_arms_with_the_same_generator_start_from_the_same_weights() -> None:
 def test_the_discriminator_learns_to_tell_real_from_fake() -> None:
     # Against a generator that stands still, D must win: the game's simplest half.
     game = build(SMALL | {"discriminator_rate": 1e-3})
-    real = batch(64).images
+    real = batch(64)
     scalars = [game._discriminator_step(real) for _ in range(60)][-1]
     assert scalars["d_real"] > 0.9
     assert scalars["d_fake"] < 0.1

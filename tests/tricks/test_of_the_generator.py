@@ -1,0 +1,136 @@
+"""Tricks on the generator's side, and of both players: their equations on toy tensors, by hand."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from harness.testing import BATCH, build, train
+from harness.tricks._layers import Normalised, WithReference
+from harness.tricks.mode_seeking import likeness
+from harness.tricks.unrolling import Moments, adam
+
+
+def test_mode_seeking_is_the_inverse_ratio_of_distances() -> None:
+    images, others = torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])  # mean distance 1.5
+    latents, other_latents = torch.tensor([[2.0]]), torch.tensor([[-1.0]])  # 3
+    assert float(likeness(images, others, latents, other_latents)) == pytest.approx(1 / (0.5 + 1e-5))
+
+
+def test_a_collapsed_generator_is_charged_most() -> None:
+    image, latents = torch.ones(4, 2), torch.randn(4, 3)
+    assert float(likeness(image, image, latents, latents + 1)) == pytest.approx(1e5)
+
+
+def test_virtual_batch_norm_joins_the_reference_batch_and_the_image() -> None:
+    layer = Normalised(nn.BatchNorm1d(1, eps=0.0), reference=2)
+    # reference 1 and 3: mean 2, mean square 5, variance 1. Image 5: mean (5 + 2·2)/3 = 3, square (25 + 2·5)/3 = 35/3,
+    # variance 35/3 − 9 = 8/3
+    output = layer(torch.tensor([[1.0], [3.0], [5.0]])).flatten().tolist()
+    assert output == pytest.approx([-1, 1, 2 / (8 / 3) ** 0.5])
+
+
+def test_virtual_batch_norm_of_maps_takes_statistics_over_places_too() -> None:
+    layer = Normalised(nn.BatchNorm2d(1, eps=0.0), reference=1)
+    reference, image = torch.tensor([[0.0, 2.0]]), torch.tensor([[4.0, 6.0]])
+    maps = torch.stack([reference, image])[:, None]
+    # reference: mean 1, square 2. Image: means 5 and 26 -> joined half and half: mean 3, square 14, variance 5
+    assert layer(maps)[1].flatten().tolist() == pytest.approx([1 / 5**0.5, 3 / 5**0.5])
+
+
+def test_no_image_depends_on_those_beside_it() -> None:
+    game = build("dcgan", tricks=["virtual_batch_norm"])
+    assert isinstance(game.generator, WithReference)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in game.generator.modules())
+    latents = game.latents(6, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        together, alone = game.generator(latents), game.generator(latents[2:3])
+    assert torch.allclose(together[2:3], alone, atol=1e-5)
+
+
+def test_the_reference_batch_is_never_redrawn_and_the_game_s_latents_stay_paired() -> None:
+    game, plain = build("dcgan", tricks=["virtual_batch_norm"]), build("dcgan")
+    reference = game.generator.reference.clone()
+    assert torch.equal(game.latents(4, game.rng), plain.latents(4, plain.rng))
+    train(game, 2)
+    assert torch.equal(game.generator.reference, reference)
+
+
+def test_historical_averaging_keeps_the_mean_of_all_past_values() -> None:
+    game = build(
+        {"name": "gan", "architecture": {"width": 32}}, tricks=[{"name": "historical_averaging", "weight": 2.0}]
+    )
+    trick = game.tricks[0]
+    past = [copy.deepcopy(list(game.generator.parameters()))]
+    for seed in range(3):
+        train(game, 1, seed)
+        past.append(copy.deepcopy(list(game.generator.parameters())))
+    means = [torch.stack(values).mean(0) for values in zip(*past, strict=True)]
+    for mean, average in zip(means, trick.averages["generator"], strict=True):
+        assert torch.allclose(mean, average, atol=1e-6)
+    distance = sum(float((p - m).square().sum()) for p, m in zip(past[-1], means, strict=True))
+    assert float(trick.generator_loss(game, None, None)) == pytest.approx(2 * distance, rel=1e-3)
+
+
+def test_latent_reconstruction_learns_to_read_the_latents() -> None:
+    game = build(
+        {"name": "gan", "architecture": {"width": 64}, "latent": 2},
+        tricks=[{"name": "latent_reconstruction", "rate": 3e-3, "weight": 10.0}],
+    )
+    trick = game.tricks[0]
+
+    def error() -> float:
+        latents = game.latents(256, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            return float((trick.network.eval()(game.generator(latents)) - latents).square().mean())
+
+    before = error()
+    trick.network.train()
+    train(game, 150)
+    assert before > 0.8  # the variance of z is 1
+    assert error() < 0.4 * before
+
+
+def test_an_unrolled_step_is_adam_s_own() -> None:
+    parameter = nn.Parameter(torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64))
+    optimiser = torch.optim.Adam([parameter], lr=0.1, betas=(0.5, 0.9))
+    moments = Moments(torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0)
+    unrolled = parameter.detach().clone()
+    for gradient in torch.tensor([[1.0, -3.0, 0.2], [0.5, 1.0, -1.0], [2.0, 0.1, 0.3]], dtype=torch.float64):
+        parameter.grad = gradient
+        optimiser.step()
+        change, moments = adam(gradient, moments, 0.1, (0.5, 0.9), 1e-8)
+        unrolled = unrolled + change
+    assert torch.allclose(unrolled, parameter, atol=1e-7)
+
+
+def test_unrolling_looks_ahead_and_leaves_the_discriminator_where_it_was() -> None:
+    game = build({"name": "gan", "architecture": {"name": "mlp", "width": 16}}, tricks=["unrolling"])
+    train(game, 2)
+    weights = {name: p.detach().clone() for name, p in game.discriminator.named_parameters()}
+    from harness.data.base import Labelled
+
+    batch = Labelled(torch.rand(BATCH, 1, 28, 28), torch.zeros(BATCH).long())
+    ahead = game.tricks[0].opponent(game, batch, game.draw(batch.labels))
+    assert all(torch.equal(weights[name], p) for name, p in game.discriminator.named_parameters())
+    rate = game.discriminator_optimiser.param_groups[0]["lr"]
+    moved = max(float((ahead[name] - weights[name]).abs().max()) for name in weights)
+    assert rate < moved < 50 * rate
+    # The loss through these weights reaches the generator along the discriminator's reaction too.
+    assert all(tensor.grad_fn is not None for tensor in ahead.values())
+
+
+def test_unrolling_s_gradient_is_the_derivative_through_the_discriminator_s_reaction() -> None:
+    # One generator parameter g (an image G = g), D(x) = w x with one unrolled step: by finite differences.
+    def play(g: torch.Tensor) -> torch.Tensor:
+        w = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        moments = Moments(torch.tensor(0.2, dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64), 7)
+        loss = torch.nn.functional.softplus(-w * 1.5) + torch.nn.functional.softplus(w * g)
+        (gradient,) = torch.autograd.grad(loss, w, create_graph=True)
+        change, _ = adam(gradient, moments, 0.1, (0.5, 0.9), 1e-8)
+        return torch.nn.functional.softplus(-(w + change) * g)
+
+    assert torch.autograd.gradcheck(play, torch.tensor(0.7, dtype=torch.float64, requires_grad=True))
