@@ -90,7 +90,7 @@ class SemiSupervised(Model):
         order = torch.randperm(len(self.training.labels), generator=rng)
         labels = self.training.labels.cpu()[order]
         place = torch.zeros_like(labels)  # how many of its class come before it
-        for label in labels.unique():
+        for label in range(self.shape.classes):
             place[labels == label] = torch.arange(int((labels == label).sum()))
         chosen = order[torch.argsort(place, stable=True)[: self.settings.labels]].to(self.compute.device)
         return Labelled(self.training.images[chosen], self.training.labels[chosen])
@@ -151,7 +151,7 @@ class SemiSupervised(Model):
 
     def classify(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([self.average(part)[0] for part in images.split(1000)])
+            return torch.cat([self.average(part)[0] for part in torch.split(images, 1000)])
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         with torch.no_grad(), evaluating(self.generator):

@@ -26,10 +26,12 @@ class Nearness(nn.Module):
         self.projection = nn.Parameter(torch.randn(features, kernels * dimensions) / features**0.5)
 
     def forward(self, features: Tensor) -> Tensor:
+        n = len(features)
         projected = (features[:, : self.features] @ self.projection.to(features.dtype)).float()
-        projected = projected.reshape(len(features), self.kernels, -1)
-        distances = (projected[:, None] - projected[None]).abs().sum(3)
-        near = (-distances).exp().sum(1) - 1  # an image's distance from itself is 0, its kernel 1
+        projected = projected.reshape(n, self.kernels, -1)
+        one, other = torch.triu_indices(n, n, 1, device=features.device)  # each pair once: half the work
+        kernels = (-(projected[one] - projected[other]).abs().sum(2)).exp()
+        near = kernels.new_zeros(n, self.kernels).index_add(0, one, kernels).index_add(0, other, kernels)
         return torch.cat([features, near.to(features.dtype)], 1)
 
 
@@ -46,19 +48,21 @@ class Normalised(nn.Module):
         self.reference = reference
 
     def forward(self, values: Tensor) -> Tensor:
-        wide, n = values.float(), self.reference
-        places = tuple(range(2, wide.dim()))
-        means = wide.mean(places, keepdim=True) if places else wide
-        squares = wide.square().mean(places, keepdim=True) if places else wide.square()
+        n, places = self.reference, tuple(range(2, values.dim()))
+        if places:
+            variances, means = torch.var_mean(values.float(), places, correction=0)
+        else:
+            means = values.float()
+            variances = torch.zeros_like(means)
+        squares = variances + means.square()
         mean, square = means[:n].mean(0, keepdim=True), squares[:n].mean(0, keepdim=True)
         own = 1 / (n + 1)
         mean = torch.cat([mean.expand_as(means[:n]), own * means[n:] + (1 - own) * mean])
         square = torch.cat([square.expand_as(means[:n]), own * squares[n:] + (1 - own) * square])
-        normalised = (wide - mean) * (square - mean.square() + self.eps).rsqrt()
-        shape = (1, -1, *(1 for _ in places))
-        assert self.weight is not None
-        assert self.bias is not None
-        return (normalised * self.weight.view(shape) + self.bias.view(shape)).to(values.dtype)
+        scale = (square - mean.square() + self.eps).rsqrt() * self.weight
+        shift = self.bias - mean * scale
+        shape = (*means.shape, *(1 for _ in places))
+        return torch.addcmul(shift.to(values.dtype).view(shape), values, scale.to(values.dtype).view(shape))
 
 
 class WithReference(nn.Module):
