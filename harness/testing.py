@@ -349,10 +349,24 @@ class DataContract(Contract):
         assert len(digest) == 64
         for split in ("train", "test"):
             images, labels = data.load(split)
-            assert images.dtype == torch.uint8
-            assert images.shape == (data.sizes[split], *shape[:3])
+            assert images.dtype == (torch.float32 if data.points else torch.uint8)
+            assert not data.points or images.abs().max() <= 1
+            assert images.shape == (len(labels), *shape[:3])
             assert labels.dtype == torch.int64
-            assert labels.shape == (data.sizes[split],)
-            assert set(labels.unique().tolist()) == set(range(shape.classes))
+            assert set(labels.tolist()) == set(range(shape.classes))
         again = data.load("train")
         assert torch.equal(data.load("train").images, again.images)
+
+    def test_a_part_of_it_is_another_data_set(self, name: str) -> None:
+        whole = registry.choose(self.kind, name)
+        if not whole.plugin(whole.settings).present():
+            pytest.skip(f"{name} is not on this machine")
+        part = registry.choose(self.kind, {"name": name, "classes": [1, 0], "limit": 21})
+        data = part.plugin(part.settings)
+        assert data.digest() != whole.plugin(whole.settings).digest()
+        assert data.shape == whole.plugin(whole.settings).shape
+        counts = data.load("train").labels.bincount(minlength=2).tolist()
+        assert sorted(counts) == [10, 11]
+        assert set(data.load("test").labels.tolist()) == {0, 1}
+        wrong = registry.choose(self.kind, {"name": name, "classes": [data.shape.classes]})
+        assert "classes 0 to" in wrong.plugin(wrong.settings).refusal()

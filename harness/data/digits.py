@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.data._strokes import StrokeSettings, redrawn
 from harness.data.base import DataSet, Labelled, Shape, Split
 from harness.errors import HarnessError
 
@@ -41,22 +42,20 @@ class Digits(DataSet):
     summary = "1 198 + 599 handwritten digits of scikit-learn, enlarged to 28×28 (embedded)"
     paper = "Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI"
     judge = "mnist"
+    Settings = StrokeSettings
+    settings: StrokeSettings
 
     @property
     def shape(self) -> Shape:
         return Shape(channels=1, height=28, width=28, classes=10)
 
-    @property
-    def sizes(self) -> dict[Split, int]:
-        return {"train": 1198, "test": 599}
-
-    def digest(self) -> str:
+    def whole_digest(self) -> str:
         return DIGEST
 
-    def load(self, split: Split) -> Labelled:
+    def whole(self, split: Split) -> Labelled:
         images, labels = _table()
         chosen = _held_out(labels) == (split == "test")
-        return Labelled(torch.tensor(images[chosen]), torch.tensor(labels[chosen]))
+        return Labelled(redrawn(torch.tensor(images[chosen]), self.settings.stroke), torch.tensor(labels[chosen]))
 
 
 @functools.cache

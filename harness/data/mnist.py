@@ -8,6 +8,7 @@ import torch
 
 from harness.data import _files
 from harness.data._files import File
+from harness.data._strokes import StrokeSettings, redrawn
 from harness.data.base import DataSet, Labelled, Shape, Split
 from harness.errors import HarnessError
 
@@ -35,22 +36,20 @@ class Mnist(DataSet):
     summary = "60 000 + 10 000 handwritten digits, 28×28 (files or a download)"
     paper = "LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition"
     judge = "mnist"
+    Settings = StrokeSettings
+    settings: StrokeSettings
 
     @property
     def shape(self) -> Shape:
         return Shape(channels=1, height=28, width=28, classes=10)
 
-    @property
-    def sizes(self) -> dict[Split, int]:
-        return {"train": 60_000, "test": 10_000}
-
-    def digest(self) -> str:
+    def whole_digest(self) -> str:
         return _files.digest_of(file for pair in FILES.values() for file in pair)
 
-    def load(self, split: Split) -> Labelled:
+    def whole(self, split: Split) -> Labelled:
         images, labels = (self._content(file) for file in FILES[split])
         return Labelled(
-            torch.tensor(_files.read_idx(images, 3)).unsqueeze(1),
+            redrawn(torch.tensor(_files.read_idx(images, 3)).unsqueeze(1), self.settings.stroke),
             torch.tensor(_files.read_idx(labels, 1)).long(),
         )
 

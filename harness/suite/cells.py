@@ -314,6 +314,8 @@ def disagreements(parts: Parts | None) -> Iterator[tuple[str, str]]:
     if parts is None:
         return
     data: DataSet = parts.data.plugin(parts.data.settings)
+    if reason := data.refusal():
+        yield "data", f"the data {parts.data.name!r} cannot be had so: {reason}"
     refusal = parts.model.plugin.refusal(parts.model.settings, data.shape)
     if refusal:
         yield "model", f"the model {parts.model.name!r} cannot be trained on {parts.data.name!r}: {refusal}"
