@@ -49,7 +49,7 @@ def remembered(data_set: str, key: object, compute: Callable[[], str]) -> str:
         if value is None:
             value = compute()
             with contextlib.suppress(OSError):
-                write_json(path, {"key": words, "value": value})
+                write_json(path, {"key": words, "value": value, "sum": _sum(words, value)})
         _known[path] = value
     return _known[path]
 
@@ -58,6 +58,12 @@ def _read(path: Path, words: str) -> str | None:
     """The value in a note under that key; None where there is none, or it is damaged."""
     try:
         note = json.loads(path.read_bytes())
-        return str(note["value"]) if note["key"] == words else None
+        value = str(note["value"])
+        return value if note["key"] == words and note["sum"] == _sum(words, value) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _sum(words: str, value: str) -> str:
+    """A hash that shows whether a note is as it was written."""
+    return hashlib.sha256(f"{words} {value}".encode()).hexdigest()

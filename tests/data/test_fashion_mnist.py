@@ -113,10 +113,12 @@ def test_a_damaged_note_is_made_anew(folder: Path, monkeypatch: pytest.MonkeyPat
     put(folder)
     expected = data().digest()
     (note,) = (_files.cache_folder() / "fashion_mnist").glob("digest-*.json")
-    note.write_text('{"key": "')
-    monkeypatch.setattr(_remembered, "_known", {})
-    assert data().digest() == expected
-    assert expected in note.read_text()
+    whole = note.read_bytes()
+    changed = [whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :] for k in range(len(whole))]
+    for damaged in (b"", b"[]", whole[:-9], *changed):
+        note.write_bytes(damaged)
+        monkeypatch.setattr(_remembered, "_known", {})
+        assert data().digest() == expected
 
 
 @pytest.mark.parametrize(
