@@ -11,10 +11,11 @@ from torch import Tensor, nn
 class WeightNormalised(nn.Module):
     """A linear layer y = g · V x / ‖V‖ + b with a row of V a unit (Salimans and Kingma 2016, equation 2)."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, scaled: bool = False) -> None:
         super().__init__()
         self.direction = nn.Parameter(torch.randn(outputs, inputs) * 0.05)
-        self.scale = nn.Parameter(torch.ones(outputs))
+        # Only the last layer learns its scale: features that could grow would be matched never, and tell ever more.
+        self.scale = nn.Parameter(torch.ones(outputs), requires_grad=scaled)
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, values: Tensor) -> Tensor:
@@ -34,16 +35,16 @@ class WeightNormalised(nn.Module):
 class Classifier(nn.Module):
     """Images (n, …) -> logits (n, classes) and the last hidden layer's features (n, d).
 
-    In training Gaussian noise is added to the input (σ .3) and after every hidden layer (σ .5).
+    Images in [-1, 1] are taken to [0, 1]. In training Gaussian noise is added to them (σ .3) and after every hidden layer (σ .5).
     """
 
     def __init__(self, inputs: int, widths: tuple[int, ...], classes: int) -> None:
         super().__init__()
         self.hidden = nn.ModuleList(WeightNormalised(a, b) for a, b in pairwise((inputs, *widths)))
-        self.head = WeightNormalised(widths[-1], classes)
+        self.head = WeightNormalised(widths[-1], classes, scaled=True)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        values = self._noisy(images.flatten(1), 0.3)
+        values = self._noisy(_unit(images), 0.3)
         features = values
         for layer in self.hidden:
             features = torch.relu(layer(values))
@@ -52,7 +53,7 @@ class Classifier(nn.Module):
 
     def adapt(self, images: Tensor) -> None:
         """Initialise by data (Salimans and Kingma 2016, section 3)."""
-        values = images.flatten(1)
+        values = _unit(images)
         for layer in self.hidden:
             assert isinstance(layer, WeightNormalised)
             values = torch.relu(layer.adapt(values))
@@ -60,6 +61,10 @@ class Classifier(nn.Module):
 
     def _noisy(self, values: Tensor, sigma: float) -> Tensor:
         return values + sigma * torch.randn_like(values) if self.training else values
+
+
+def _unit(images: Tensor) -> Tensor:
+    return (images.flatten(1) + 1) / 2
 
 
 def generator(latent: int, width: int, image: tuple[int, int, int]) -> nn.Module:

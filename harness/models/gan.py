@@ -54,6 +54,9 @@ class GANSettings(registry.Settings):
     optimiser: Literal["adam", "rmsprop"] = Field("adam", description="of both players")
     generator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the generator")
     discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the discriminator")
+    final_rate: float = Field(
+        1.0, ge=0, le=1, description="both rates at the end, as a share of those at the start; they change linearly"
+    )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the mean of their squares")
 
@@ -201,11 +204,12 @@ class GAN(Model):
                 network.to(memory_format=torch.channels_last)  # convolutions are quicker so, on CPUs and GPUs alike
             for trick in self.tricks:
                 trick.begin(self)
-        rates = Rates(self.settings.generator_rate, self.settings.discriminator_rate)
+        self.rates = Rates(self.settings.generator_rate, self.settings.discriminator_rate)
+        """Learning rates at the start."""
         for trick in self.tricks:
-            rates = trick.rates(rates)
-        self.generator_optimiser = self._optimiser(self.generator_parameters(), rates.generator)
-        self.discriminator_optimiser = self._optimiser(self.discriminator_parameters(), rates.discriminator)
+            self.rates = trick.rates(self.rates)
+        self.generator_optimiser = self._optimiser(self.generator_parameters(), self.rates.generator)
+        self.discriminator_optimiser = self._optimiser(self.discriminator_parameters(), self.rates.discriminator)
         self.taken = 0
         """Steps taken so far."""
 
@@ -314,6 +318,7 @@ class GAN(Model):
             return Drawn(self.generator(latents), latents)
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
+        self._set_rates()
         scalars: dict[str, Tensor] = {}
         k = self.settings.discriminator_steps
         for images, labels in zip(batch.images.chunk(k), batch.labels.chunk(k), strict=True):
@@ -386,6 +391,13 @@ class GAN(Model):
         for trick in self.tricks:
             images = trick.discriminator_input(images, self)
         return Seen(self, images, labels, drawn, gradient, weights)
+
+    def _set_rates(self) -> None:
+        factor = 1 + (self.settings.final_rate - 1) * self.done
+        optimisers = (self.generator_optimiser, self.discriminator_optimiser)
+        for optimiser, rate in zip(optimisers, self.rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
 
     def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)

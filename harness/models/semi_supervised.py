@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from harness.models._semi_supervised import Classifier
 
 WIDTHS = (1000, 500, 250, 250, 250)
+EPSILON = 1e-4
+"""Adam's, as large as in the authors' code (10⁻⁸ under the root): with a usual one D goes on moving at full speed
+where the few labelled images are long fitted, and forgets what it knew."""
 ADAPTED = 500
 """Training images that D is initialised by."""
 
@@ -67,10 +70,11 @@ class SemiSupervised(Model):
         self.discriminator.adapt(as_floats(self.training.images[:ADAPTED]))
         self.average: Classifier = copy.deepcopy(self.discriminator).requires_grad_(False).eval()
         self.labelled = self._labelled()
-        rate, betas = self.settings.rate, (self.settings.beta1, 0.999)
         self.optimisers = {
-            "generator": torch.optim.Adam(self.generator.parameters(), lr=rate, betas=betas, fused=True),
-            "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=rate, betas=betas, fused=True),
+            name: torch.optim.Adam(
+                network.parameters(), self.settings.rate, (self.settings.beta1, 0.999), eps=EPSILON, fused=True
+            )
+            for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
         self.taken = 0
 

@@ -36,6 +36,17 @@ class Discriminator(nn.Module):
         return Scores(self.head(self.tail(features)).squeeze(1), features)
 
 
+class Gain(nn.Module):
+    """Multiplies its input by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values * self.factor
+
+
 class Resize(nn.Module):
     """Bilinear resampling to a height and width."""
 

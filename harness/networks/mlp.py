@@ -27,6 +27,8 @@ class MLPSettings(registry.Settings):
 
     width: int = Field(128, ge=2, le=8192, description="units of a hidden layer")
     layers: int = Field(2, ge=1, le=16, description="hidden layers in each network")
+    gain: float = Field(5.0, gt=0, le=1000, description="what the discriminator's input is multiplied by")
+    generator_norm: bool = Field(False, description="batch normalisation in the generator's hidden layers")
     slope: float = Field(0.2, ge=0, le=1, description="slope of the leaky ReLU below zero")
 
 
@@ -39,19 +41,27 @@ class MLP(Architecture):
     Settings = MLPSettings
     settings: MLPSettings
 
+    @classmethod
+    def batch_norm(cls, settings: MLPSettings) -> frozenset[str]:
+        return frozenset({"generator"} if settings.generator_norm else ())
+
     def generator(self, latent: int) -> nn.Module:
         nn, image = torch.nn, self.shape[:3]
-        return nn.Sequential(*self._hidden(latent), nn.Linear(self.settings.width, prod(image)), nn.Unflatten(1, image))
+        hidden = self._hidden(latent, self.settings.generator_norm)
+        return nn.Sequential(*hidden, nn.Linear(self.settings.width, prod(image)), nn.Unflatten(1, image))
 
     def discriminator(self, channels: int) -> Discriminator:
-        from harness.networks._modules import Discriminator
+        from harness.networks._modules import Discriminator, Gain
 
         inputs = channels * self.shape.height * self.shape.width
-        return Discriminator(torch.nn.Sequential(torch.nn.Flatten(), *self._hidden(inputs)), self.settings.width)
+        hidden = self._hidden(inputs, norm=False)
+        body = torch.nn.Sequential(torch.nn.Flatten(), Gain(self.settings.gain), *hidden)
+        return Discriminator(body, self.settings.width)
 
-    def _hidden(self, inputs: int) -> list[nn.Module]:
-        nn, layers = torch.nn, list[torch.nn.Module]()
+    def _hidden(self, inputs: int, norm: bool) -> list[nn.Module]:
+        nn, width, layers = torch.nn, self.settings.width, list[torch.nn.Module]()
         for _ in range(self.settings.layers):
-            layers += [nn.Linear(inputs, self.settings.width), nn.LeakyReLU(self.settings.slope)]
-            inputs = self.settings.width
+            layers += [nn.Linear(inputs, width, bias=not norm), *([nn.BatchNorm1d(width)] if norm else [])]
+            layers.append(nn.LeakyReLU(self.settings.slope))
+            inputs = width
         return layers
