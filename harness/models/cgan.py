@@ -89,7 +89,7 @@ class ConditionalGAN(GAN):
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Beside those of every GAN ``classes``: a row a class, a column a z."""
         pictures = super().pictures(images, rng)
-        classes = self.training.labels.unique()[:10]
+        classes = torch.unique(self.training.labels)[:10]
         latents = self.latents(8, rng, classes[:1].expand(8))[None].repeat(len(classes), 1, 1)
         latents[:, :, self.settings.latent :] = torch.nn.functional.one_hot(classes, self.shape.classes)[:, None]
         return pictures | {"classes": self.tiles(latents)}

@@ -283,7 +283,8 @@ class GAN(Model):
         """Noise as numbers that are uniform in [0, 1)."""
         if self.settings.latent_distribution == "uniform":
             return (noise + 1) / 2
-        return torch.special.ndtr(noise).clamp(max=1 - 1e-7)
+        below: Tensor = torch.special.ndtr(noise)
+        return below.clamp(max=1 - 1e-7)
 
     def discriminate(self, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor] | None = None) -> Scores:
         """What the discriminator, or one with these weights, says of images; logits in float32 in any precision."""
