@@ -115,11 +115,16 @@ class Encoding(Model):
         return torch.randn(n, self.settings.latent, device=self.compute.device, generator=rng)
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """``reconstruction``: rows of real images, each above the row of what becomes of them. ``interpolation``."""
-        rows = min(4, len(images) // COLUMNS)
-        real = images[: rows * COLUMNS]
-        pairs = torch.stack([part.unflatten(0, (rows, COLUMNS)) for part in (real, self.reconstruct(real))], 1)  # type: ignore[no-untyped-call]
-        return {"reconstruction": pairs.flatten(0, 1), "interpolation": self._interpolation(images)}
+        """``reconstruction``: rows of real images, each above the row of what becomes of them. ``interpolation``.
+
+        Narrower where there are few images; there is nothing to interpolate between where there is one.
+        """
+        columns = min(COLUMNS, len(images))
+        rows = min(4, len(images) // columns)
+        real = images[: rows * columns]
+        pairs = torch.stack([part.unflatten(0, (rows, columns)) for part in (real, self.reconstruct(real))], 1)  # type: ignore[no-untyped-call]
+        between = {"interpolation": self._interpolation(images)} if len(images) > 1 else {}
+        return {"reconstruction": pairs.flatten(0, 1)} | between
 
     def _interpolation(self, images: Tensor) -> Tensor:
         """In every row two real images, and between them the way from the code of one to that of the other."""
