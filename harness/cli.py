@@ -137,8 +137,10 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
 def _bring_data(plan: Plan) -> None:
     """Download what is missing before anything starts: once, and not in several workers at the same time."""
     from harness.data.base import DataSet
+    from harness.plan import nested
 
-    choices = {cell.arm.data for cell in plan.cells if cell.excluded is None}
+    arms = [cell.arm for cell in plan.cells if cell.excluded is None]
+    choices = {choice for arm in arms for choice in (arm.data, *nested(arm.model)) if choice.kind == "data"}
     for choice in sorted(choices, key=lambda choice: choice.name):
         data: DataSet = choice.plugin(choice.settings)
         if not data.present():

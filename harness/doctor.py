@@ -87,7 +87,10 @@ def _data() -> Iterator[Finding]:
         choice = registry.choose("data", name)
         data = choice.plugin(choice.settings)
         if data.present():
-            yield Finding(f"data {name}", f"content {data.digest()[:16]}")
+            try:
+                yield Finding(f"data {name}", f"content {data.digest()[:16]}")
+            except HarnessError as error:  # files that are there, and are not what they should be
+                yield Finding(f"data {name}", "", str(error))
         else:
             yield Finding(f"data {name}", "", f"not on this machine: `harness data fetch {name}`, or set HARNESS_DATA")
 

@@ -198,17 +198,17 @@ def _identity(arm: Arm) -> list[str]:
     # Metrics of coverage ask the data's own judge, wherever the features come from.
     judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
     # A model may have data of its own, for example the domain that it translates from.
-    own = [c.plugin(c.settings).digest() for c in _nested(arm.model) if c.kind == "data"]
+    own = [c.plugin(c.settings).digest() for c in nested(arm.model) if c.kind == "data"]
     return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges), _code(arm)]
 
 
 def _code(arm: Arm) -> str:
     choices = [arm.model, *arm.tricks, arm.data, *arm.evaluate.metrics]
-    plugins = {chosen.plugin.__module__ for choice in choices for chosen in _nested(choice)}
+    plugins = {chosen.plugin.__module__ for choice in choices for chosen in nested(choice)}
     return fingerprint({"harness.trial", "harness.training", *plugins})
 
 
-def _nested(choice: Choice) -> Iterator[Choice]:
+def nested(choice: Choice) -> Iterator[Choice]:
     """The choice, and those among its settings."""
     yield choice
     yield from _choices_in(dict(choice.settings))
@@ -216,7 +216,7 @@ def _nested(choice: Choice) -> Iterator[Choice]:
 
 def _choices_in(value: Any) -> Iterator[Choice]:
     if isinstance(value, Choice):
-        yield from _nested(value)
+        yield from nested(value)
     elif isinstance(value, BaseModel):
         yield from _choices_in(dict(value))
     elif isinstance(value, Mapping):

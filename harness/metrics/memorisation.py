@@ -94,7 +94,7 @@ class Memorisation(Metric):
             "cells": self.settings.cells,
             "least": self.settings.least,
             "training": len(reference.training.images),
-            "held_out": reference.data.sizes["test"],
+            "held_out": len(self._held(reference).distances),
         }
 
     def _held(self, reference: Reference) -> Held:

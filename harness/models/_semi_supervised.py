@@ -35,7 +35,8 @@ class WeightNormalised(nn.Module):
 class Classifier(nn.Module):
     """Images (n, …) -> logits (n, classes) and the last hidden layer's features (n, d).
 
-    Images in [-1, 1] are taken to [0, 1]. In training Gaussian noise is added to them (σ .3) and after every hidden layer (σ .5).
+    Images in [-1, 1] are taken to [0, 1]. In training Gaussian noise is added to them (σ .3) and after every hidden
+    layer (σ .5).
     """
 
     def __init__(self, inputs: int, widths: tuple[int, ...], classes: int) -> None:

@@ -99,9 +99,10 @@ class ResidualNetworks(Architecture):
             first, second = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 3, padding=1)
             last = nn.Conv2d(channels, channels, 1)
             with torch.no_grad():
-                for convolution in (first, second):
+                for convolution in (first, second, last):
                     nn.init.kaiming_normal_(convolution.weight, slope)
-                    convolution.weight.mul_(scale)
-                last.weight.zero_()
+                    convolution.weight.mul_(0 if convolution is last else scale)
+                    assert convolution.bias is not None
+                    convolution.bias.zero_()
             blocks.append(Residual(nn.LeakyReLU(slope), first, nn.LeakyReLU(slope), second, nn.LeakyReLU(slope), last))
         return blocks

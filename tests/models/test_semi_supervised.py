@@ -1,0 +1,109 @@
+"""The semi-supervised game: its losses by hand, which labels it may see, and that it learns from few."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from harness import registry
+from harness.data.base import Labelled, Shape
+from harness.metrics.images import as_floats
+from harness.models._semi_supervised import Classifier, WeightNormalised
+from harness.models.base import Compute
+from harness.models.semi_supervised import SemiSupervised, unlabelled_loss
+from harness.testing import build
+
+
+def test_the_unlabelled_loss() -> None:
+    # two logits ln 1 and ln 2: Z = 3, D = ¾; on a generated image logits ln ½ twice: Z = 1, D = ½
+    real = torch.tensor([[0.0, math.log(2)]])
+    fake = torch.tensor([[math.log(0.5), math.log(0.5)]])
+    assert float(unlabelled_loss(real, fake)) == pytest.approx(-math.log(0.75) / 2 - math.log(0.5) / 2)
+
+
+def test_a_weight_normalised_layer() -> None:
+    layer = WeightNormalised(2, 1)
+    layer.direction.data, layer.scale.data, layer.bias.data = (
+        torch.tensor([[3.0, 4.0]]),
+        torch.tensor([10.0]),
+        torch.ones(1),
+    )
+    # 10 · (3 · 1 + 4 · 2) / 5 + 1
+    assert float(layer(torch.tensor([[1.0, 2.0]]))) == pytest.approx(23)
+
+
+def test_initialised_by_data_every_unit_starts_with_mean_0_and_variance_1() -> None:
+    torch.manual_seed(0)
+    layer = WeightNormalised(20, 7)
+    outputs = layer.adapt(torch.randn(500, 20) * 3 + 1)
+    assert torch.allclose(outputs.mean(0), torch.zeros(7), atol=1e-4)
+    assert torch.allclose(outputs.std(0), torch.ones(7), atol=1e-3)
+
+
+def test_noise_is_added_in_training_only() -> None:
+    classifier = Classifier(784, (16, 8), 10)
+    images = torch.rand(3, 1, 28, 28)
+    noisy, again = classifier(images)[0], classifier(images)[0]
+    assert not torch.equal(noisy, again)
+    classifier.eval()
+    assert torch.equal(classifier(images)[0], classifier(images)[0])
+
+
+def _model(labels: int, seed: int = 0, training: Labelled | None = None) -> SemiSupervised:
+    choice = registry.choose("models", {"name": "semi_supervised", "labels": labels})
+    if training is None:
+        digits = registry.choose("data", "digits")
+        training = digits.plugin(digits.settings).load("train")
+    compute = Compute(torch.device("cpu"), torch.float32)
+    torch.manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
+    return SemiSupervised(choice.settings, Shape(1, 28, 28, 10), training, 200, [], compute, seed, rng)
+
+
+def test_as_many_images_of_each_class_keep_their_label_and_the_seed_chooses_which() -> None:
+    model = _model(50)
+    assert model.labelled.labels.bincount(minlength=10).tolist() == [5] * 10
+    assert torch.equal(model.labelled.images, _model(50).labelled.images)
+    assert not torch.equal(model.labelled.images, _model(50, seed=1).labelled.images)
+    assert sorted(_model(23).labelled.labels.bincount(minlength=10).tolist()) == [2] * 7 + [3] * 3
+
+
+def test_the_other_labels_are_never_used() -> None:
+    digits = registry.choose("data", "digits")
+    training = digits.plugin(digits.settings).load("train")
+    weights = []
+    for wrong in (0, 5):
+        model = _model(20, training=training)
+        for start in range(0, 64, 32):
+            images = as_floats(training.images[start : start + 32])
+            model.step(Labelled(images, (training.labels[start : start + 32] + wrong) % 10))
+        weights.append(torch.cat([p.flatten() for p in model.discriminator.parameters()]))
+    assert torch.equal(*weights)
+
+
+def test_too_few_labels_are_refused() -> None:
+    choice = registry.choose("models", {"name": "semi_supervised", "labels": 9})
+    assert "a label of each of the 10 classes" in choice.plugin.refusal(choice.settings, Shape(1, 28, 28, 10))
+
+
+def test_it_learns_to_classify_digits_from_a_hundred_labels() -> None:
+    model = _model(100)
+    digits = registry.choose("data", "digits")
+    data = digits.plugin(digits.settings)
+    training, test = data.load("train"), data.load("test")
+    for step in range(60):
+        chosen = torch.randperm(len(training.labels), generator=torch.Generator().manual_seed(step))[:50]
+        model.step(Labelled(as_floats(training.images[chosen]), training.labels[chosen]))
+    wrong = (model.classify(as_floats(test.images)).argmax(1) != test.labels).float().mean()
+    assert float(wrong) < 0.4  # guessing: .9
+
+
+def test_the_learning_rate_falls_over_the_last_third() -> None:
+    model = build("semi_supervised")
+    batch = Labelled(torch.zeros(4, 1, 28, 28), torch.zeros(4).long())
+    for taken, share in ((0, 1.0), (60, 1.0), (85, 0.45)):  # of 100 steps
+        model.taken = taken
+        model.step(batch)
+        assert model.optimisers["discriminator"].param_groups[0]["lr"] == pytest.approx(3e-3 * share)

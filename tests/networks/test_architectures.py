@@ -1,0 +1,107 @@
+"""Architectures: every rule of DCGAN is a switch that does what it says; residual networks start as the identity."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from harness import registry
+from harness.data.base import Shape
+from harness.networks._modules import Residual
+
+SHAPES = [Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(1, 21, 21, 2)]
+
+
+def networks(choice: object, shape: Shape = SHAPES[0], latent: int = 6) -> tuple[nn.Module, nn.Module]:
+    chosen = registry.choose("networks", choice)
+    architecture = chosen.plugin(chosen.settings, shape)
+    return architecture.generator(latent), architecture.discriminator(shape.channels)
+
+
+def kinds(network: nn.Module) -> set[type[nn.Module]]:
+    return {type(module) for module in network.modules()}
+
+
+RULES = {
+    "as in the paper": {},
+    "pooling": {"strided": False},
+    "no normalisation in G": {"generator_norm": False},
+    "no normalisation in D": {"discriminator_norm": False},
+    "hidden layer": {"hidden": 24},
+    "leaky G": {"generator_relu": False},
+    "no tanh": {"tanh": False},
+    "ReLU in D": {"discriminator_leaky": False},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("rule", RULES)
+def test_dcgan_serves_square_images_whichever_rule_is_broken(rule: str, shape: Shape) -> None:
+    generator, discriminator = networks({"name": "dcgan", "width": 4, **RULES[rule]}, shape)
+    images = generator(torch.randn(3, 6))
+    assert images.shape == (3, *shape[:3])
+    scores = discriminator(images)
+    assert scores.logits.shape == (3,)
+    assert scores.features.shape == (3, discriminator.features)
+
+
+def test_each_rule_is_seen_in_the_layers() -> None:
+    def made(rule: str) -> tuple[set[type[nn.Module]], set[type[nn.Module]]]:
+        generator, discriminator = networks({"name": "dcgan", "width": 4, **RULES[rule]})
+        return kinds(generator), kinds(discriminator)
+
+    generator, discriminator = made("as in the paper")
+    assert {nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.Tanh} <= generator
+    assert not {nn.Linear, nn.LeakyReLU, nn.Upsample} & generator
+    assert {nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU} <= discriminator
+    assert not {nn.MaxPool2d, nn.ReLU} & discriminator
+    assert nn.Upsample in made("pooling")[0]
+    assert nn.MaxPool2d in made("pooling")[1]
+    assert nn.BatchNorm2d not in made("no normalisation in G")[0]
+    assert nn.BatchNorm2d in made("no normalisation in G")[1]
+    assert nn.BatchNorm2d not in made("no normalisation in D")[1]
+    assert nn.Linear in made("hidden layer")[0]
+    assert nn.LeakyReLU in made("leaky G")[0]
+    assert nn.Tanh not in made("no tanh")[0]
+    assert nn.ReLU in made("ReLU in D")[1]
+
+
+def test_a_discriminator_of_its_own_width() -> None:
+    _, whole = networks({"name": "dcgan", "width": 16})
+    _, quarter = networks({"name": "dcgan", "width": 16, "discriminator_width": 4})
+    assert quarter.features * 4 == whole.features
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_residual_networks_have_no_normalisation_and_start_as_the_identity(shape: Shape) -> None:
+    generator, discriminator = networks({"name": "residual", "width": 4, "blocks": 2}, shape)
+    images = generator(torch.randn(3, 6))
+    assert images.shape == (3, *shape[:3])
+    assert discriminator(images).logits.shape == (3,)
+    for network in (generator, discriminator):
+        assert not {nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm} & kinds(network)
+        blocks = [module for module in network.modules() if isinstance(module, Residual)]
+        assert len(blocks) >= 4
+        for block in blocks:
+            values = torch.randn(2, block.layers[1].in_channels, 5, 5)
+            assert torch.equal(block(values), values)
+
+
+def test_what_they_refuse() -> None:
+    for name in ("dcgan", "residual"):
+        choice = registry.choose("networks", name)
+        assert "square" in choice.plugin.refusal(choice.settings, Shape(1, 12, 20, 3))
+        assert "8×8" in choice.plugin.refusal(choice.settings, Shape(2, 1, 1, 8))
+
+
+def test_mlp_s_generator_is_not_bounded_and_its_discriminator_has_a_gain() -> None:
+    generator, discriminator = networks({"name": "mlp", "width": 8, "gain": 3.0}, Shape(2, 1, 1, 8))
+    with torch.no_grad():
+        generator[-2].bias.fill_(7.0)
+    assert float(generator(torch.zeros(1, 6)).mean()) > 2
+    seen: list[torch.Tensor] = []
+    discriminator.body[2].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    discriminator(torch.tensor([[0.5, -1.0]]).view(1, 2, 1, 1))
+    assert seen[0].tolist() == [[1.5, -3.0]]
+    assert nn.BatchNorm1d in kinds(networks({"name": "mlp", "generator_norm": True}, Shape(2, 1, 1, 8))[0])
