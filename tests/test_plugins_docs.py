@@ -17,7 +17,7 @@ def test_the_documented_trick_passes_its_contract(tmp_path: Path) -> None:
     information = tmp_path / "my_tricks-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: my-tricks\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[harness.tricks]\ninstance_noise = my_tricks:InstanceNoise\n")
+    (information / "entry_points.txt").write_text("[harness.tricks]\ninput_dropout = my_tricks:InputDropout\n")
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_tricks.py"]
     done = subprocess.run(words, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
