@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,15 @@ from harness.testing import SHAPES, build, equal
 
 SMALL = {"name": "vae_gan", "architecture": {"name": "mlp", "width": 16}, "latent": 3, "gamma": 0.5}
 NETWORKS = ("encoder", "decoder", "discriminator")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks this small are slower with several threads, much so where others compute, too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def logits(*probabilities: float) -> torch.Tensor:
@@ -105,7 +115,7 @@ def test_each_network_goes_down_its_own_loss() -> None:
         ("generator_loss", "generator"),
         ("discriminator_loss", "discriminator"),
     ):
-        assert float(scalars[scalar]) == pytest.approx(float(loss[name]), rel=1e-4), scalar
+        assert float(scalars[scalar]) == pytest.approx(float(loss[name].detach()), rel=1e-4), scalar
         assert not scalars[scalar].requires_grad
 
 
@@ -117,9 +127,9 @@ def test_the_other_two_meet_the_discriminator_that_has_moved() -> None:
     scalars = model.step(data)
     moved.discriminator.load_state_dict(model.discriminator.state_dict())  # encoder and decoder as at the start
     after = losses(moved, data.images)
-    assert float(scalars["generator_loss"]) == pytest.approx(float(after["generator"]), rel=1e-4)
-    assert float(scalars["likeness_loss"]) == pytest.approx(float(after["likeness"]), rel=1e-4)
-    assert float(after["generator"]) != pytest.approx(float(before["generator"]), rel=1e-2)
+    assert float(scalars["generator_loss"]) == pytest.approx(float(after["generator"].detach()), rel=1e-4)
+    assert float(scalars["likeness_loss"]) == pytest.approx(float(after["likeness"].detach()), rel=1e-4)
+    assert float(after["generator"].detach()) != pytest.approx(float(before["generator"].detach()), rel=1e-2)
 
 
 def stepped(gamma: float) -> Any:
@@ -182,15 +192,15 @@ def test_it_learns_digits() -> None:
     choice = registry.choose("data", "digits")
     digits = choice.plugin(choice.settings).load("train")
     images = as_floats(digits.images)
-    model: Any = build({"name": "vae_gan", "architecture": {"width": 8}})
-    first: dict[str, float] = {}
+    model: Any = build({"name": "vae_gan", "architecture": {"width": 16}})
+    likenesses = []
     for step in range(100):
         part = slice(step * 32 % 1024, step * 32 % 1024 + 32)
-        scalars = {
-            name: float(value) for name, value in model.step(Labelled(images[part], digits.labels[part])).items()
-        }
-        first = first or scalars
-    assert scalars["discriminator_loss"] < 0.7 * first["discriminator_loss"]
+        scalars = model.step(Labelled(images[part], digits.labels[part]))
+        likenesses.append(float(scalars["likeness_loss"]))
+    assert sum(likenesses[-10:]) < 0.5 * sum(likenesses[:10])
     held = images[1024:]
-    error = (held - model.reconstruct(held)).square().mean()
-    assert error < (held - images.mean(0)).square().mean()  # better than any constant answer
+    again = model.reconstruct(held)
+    error = (held - again).square().mean()
+    assert error < 0.9 * (held - images.mean(0)).square().mean()  # better than any constant answer
+    assert error < 0.8 * (held - again.roll(1, 0)).square().mean()  # and it is the image's own
