@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CHUNK = 2**24
 """Numbers in the largest tensor of perturbed samples."""
 
+NEIGHBOURS = 15
+"""Odd, so that there are no ties; fewer where there are not so many images."""
+
 
 class Classifier(Protocol):
     """Trained once, on the images of one round."""
@@ -87,12 +90,13 @@ class SciKit:
         self._estimator: Any = {
             "logistic_regression": lambda: LogisticRegression(max_iter=200),
             "random_forest": lambda: RandomForestClassifier(50, min_samples_leaf=2, random_state=seed),
-            # odd, so that there are no ties
-            "nearest_neighbours": lambda: KNeighborsClassifier(15),
+            "nearest_neighbours": lambda: KNeighborsClassifier(NEIGHBOURS),
         }[name]()
 
     def fit(self, real: Tensor, synthetic: Tensor) -> None:
         images = torch.cat([real, synthetic]).flatten(1).float().cpu().numpy()
+        if hasattr(self._estimator, "n_neighbors"):  # odd here too: there are as many real as synthetic images
+            self._estimator.n_neighbors = min(NEIGHBOURS, len(images) - 1)
         self._estimator.fit(images, [1] * len(real) + [0] * len(synthetic))
 
     def probability(self, images: Tensor) -> Tensor:
@@ -116,17 +120,20 @@ def improved(
 ) -> Tensor:
     """Samples moved to where the classifier holds them rather for real: no gradient of its own is asked for.
 
-    The smoothed probability p_σ(x) = E[p(x + δ)], δ ~ N(0, σ²Σ), has the gradient E[δ (p(x + δ) − p(x − δ))] / 2,
-    times (σ²Σ)⁻¹ (Nesterov and Spokoiny 2017, equation 26, by antithetic pairs). Without that factor it is the
+    The smoothed probability p_s(x) = E[p(x + δ)], δ ~ N(0, s²Σ), has the gradient E[δ (p(x + δ) − p(x − δ))] / 2,
+    times (s²Σ)⁻¹ (Nesterov and Spokoiny 2017, equation 26, by antithetic pairs). Without that factor it is the
     direction of ascent in the metric of Σ, and it is what a sample moves along:
 
         x' = x + stride · mean over pairs of δ (p(x + δ) − p(x − δ)) / 2
+
+    Every pair has its own s ~ U(0, σ), so that both what is far and what is near is felt. Where p is linear with the
+    slope a, x' is on average x + stride · σ²/3 · Σa.
 
     Σ is the covariance of the real images. White noise would do in the plane; among hundreds of pixels hardly any of
     it lies where images differ.
 
     Args:
-        smoothing: σ.
+        smoothing: σ, the largest s.
         directions: pairs ±δ per sample.
     """
     spread = (real - real.mean(0)).flatten(1) / len(real) ** 0.5

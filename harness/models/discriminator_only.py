@@ -109,7 +109,7 @@ class DiscriminatorOnly(Model):
         with evaluating(self.discriminator), torch.enable_grad():
             self.discriminator.requires_grad_(False)
             for taken in range(s.ascent_steps):
-                images = images.requires_grad_()
+                images = images.detach().requires_grad_()  # the caller's noise stays as it is
                 (slope,) = torch.autograd.grad(self._logits(images).sum(), images)
                 size = slope.square().mean((1, 2, 3), keepdim=True).sqrt()
                 rate = s.ascent_rate * (1 - taken / s.ascent_steps)

@@ -69,7 +69,7 @@ class RecipeSettings(registry.Settings):
     generator_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the generator")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the generator's gradients")
     smoothing: float = Field(
-        0.3, gt=0, le=10, description="spread of the perturbations, in the real images' own (without gradients)"
+        0.3, gt=0, le=10, description="largest spread of the perturbations, in the real images' own (without gradients)"
     )
     directions: int = Field(16, ge=1, le=1024, description="pairs of perturbations per sample (without gradients)")
     stride: float = Field(1.0, gt=0, le=100, description="how far the samples are moved uphill (without gradients)")
