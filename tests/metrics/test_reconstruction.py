@@ -97,10 +97,10 @@ def test_every_image_counts_the_same_and_is_seen_once() -> None:
 
 def test_of_a_large_reference_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconstruction, "MOST", 4)
-    pixels = torch.cat([torch.zeros(4, 1, 2, 2), torch.full((3, 1, 2, 2), 255)]).to(torch.uint8)
+    pixels = torch.cat([torch.full((4, 1, 2, 2), 255), torch.zeros(3, 1, 2, 2)]).to(torch.uint8)
     model = Answering(lambda images: torch.full_like(images, -1))
     reference = of(pixels)
-    assert measure(model, reference) == 0
+    assert measure(model, reference) == 1
     choice = registry.choose("metrics", "reconstruction")
     metric = choice.plugin(choice.settings)
     samples = Images(pixels, ARBITER, ARBITER)
