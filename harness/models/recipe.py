@@ -69,10 +69,10 @@ class RecipeSettings(registry.Settings):
     generator_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the generator")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the generator's gradients")
     smoothing: float = Field(
-        0.3, gt=0, le=10, description="largest spread of the perturbations, in the real images' own (without gradients)"
+        1.0, gt=0, le=10, description="largest spread of the perturbations, in the real images' own (without gradients)"
     )
     directions: int = Field(16, ge=1, le=1024, description="pairs of perturbations per sample (without gradients)")
-    stride: float = Field(1.0, gt=0, le=100, description="how far the samples are moved uphill (without gradients)")
+    stride: float = Field(5.0, gt=0, le=100, description="how far the samples are moved uphill (without gradients)")
 
 
 class Recipe(Model):

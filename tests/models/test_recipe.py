@@ -241,7 +241,7 @@ def test_improved_samples_climb_a_score_without_a_gradient(monkeypatch: pytest.M
     moved = _classifiers.improved(Stair(), samples, real, 1.0, 64, 5.0, torch.Generator().manual_seed(0))
     before, after = ((part.flatten(1) - 0.5).norm(dim=1) for part in (samples, moved))
     assert (after < before).float().mean() > 0.95
-    assert Stair().probability(moved).mean() > Stair().probability(samples).mean() + 0.05
+    assert Stair().probability(moved).mean() > Stair().probability(samples).mean() + 0.02
 
 
 def test_improved_samples_stay_in_range() -> None:
@@ -253,7 +253,7 @@ def test_improved_samples_stay_in_range() -> None:
 
 
 def energy(model: Recipe) -> float:
-    """The energy distance 2 E‖X − Y‖ − E‖X − X'‖ − E‖Y − Y'‖ of 1000 samples to 1000 real points; 0 if they are alike."""
+    """The energy distance 2 E‖X − Y‖ − E‖X − X'‖ − E‖Y − Y'‖ of samples to real points, a thousand each."""
     samples = model.sample(1000, torch.Generator().manual_seed(7)).flatten(1)
     real = ring("test")[:1000].flatten(1)
     within = torch.cdist(samples, samples).mean() + torch.cdist(real, real).mean()
@@ -262,7 +262,7 @@ def energy(model: Recipe) -> float:
 
 LEARNING: dict[str, dict[str, Any]] = {
     "network": {"generator_rate": 5e-4, "images": 512},
-    "nearest_neighbours": {"smoothing": 1, "stride": 5, "images": 512},
+    "nearest_neighbours": {"images": 512},
 }
 
 
