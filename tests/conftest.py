@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported, here and in every process that a test starts: tests run side by side, and threads of one
+# that wait for each other on busy cores make it many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def has_mnist() -> bool:
     """Whether HARNESS_DATA leads to MNIST."""

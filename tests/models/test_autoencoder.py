@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,15 +20,6 @@ from harness.models.autoencoder import normal, squared_error
 from harness.testing import SHAPES, build, equal, random_batch, train
 
 POINTS = SHAPES[-1]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower with several threads, much so where others compute, too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_squared_error_by_hand() -> None:

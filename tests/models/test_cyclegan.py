@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,15 +19,6 @@ from harness.testing import SHAPES, build, equal, train
 SMALL = {"name": "cyclegan", "width": 4, "blocks": 1, "discriminator_width": 4}
 X, Y = 0.4, -0.6
 """What every pixel of the toy source and of the toy target is."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower with several threads, much so where others compute, too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Toy(nn.Module):

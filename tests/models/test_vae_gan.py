@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,15 +18,6 @@ from harness.testing import SHAPES, build, equal
 
 SMALL = {"name": "vae_gan", "architecture": {"name": "mlp", "width": 16}, "latent": 3, "gamma": 0.5}
 NETWORKS = ("encoder", "decoder", "discriminator")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small are slower with several threads, much so where others compute, too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def logits(*probabilities: float) -> torch.Tensor:
