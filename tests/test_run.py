@@ -59,8 +59,14 @@ def test_mlflow_holds_curves_and_files(finished: Workspace) -> None:
     assert [point.step for point in points] == list(range(2, 21, 2))
     files = {f.path for f in store.list_artifacts(run.info.run_id)}
     assert files == {
-        "config.json", "floors.json", "generator.safetensors", "histograms.json", "protocol.json", "samples",
-    }  # fmt: skip
+        "config.json",
+        "floors.json",
+        "generator.safetensors",
+        "histograms.json",
+        "pictures",
+        "protocol.json",
+        "samples",
+    }
     samples = {f.path for f in store.list_artifacts(run.info.run_id, "samples")}
     assert samples == {"samples/step-000000.png", "samples/step-000020.png", "samples/final.png"}
 

@@ -15,8 +15,17 @@ class WeightNormalised(nn.Module):
         super().__init__()
         self.direction = nn.Parameter(torch.randn(outputs, inputs) * 0.05)
         # Only the last layer learns its scale: features that could grow would be matched never, and tell ever more.
-        self.scale = nn.Parameter(torch.ones(outputs), requires_grad=scaled)
+        self._scale: Tensor
+        if scaled:
+            self.learned_scale = nn.Parameter(torch.ones(outputs))
+        else:
+            self.register_buffer("_scale", torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
+
+    @property
+    def scale(self) -> Tensor:
+        """g, shape (outputs,)."""
+        return self.learned_scale if hasattr(self, "learned_scale") else self._scale
 
     def forward(self, values: Tensor) -> Tensor:
         rows = self.direction * (self.scale / self.direction.norm(dim=1))[:, None]

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from harness import judge, registry
 from harness.cli import main
-from harness.data.base import DataSet, Labelled, Shape, Split
+from harness.data.base import DataSet, DataSettings, Labelled, Shape, Split
 from harness.data.digits import Digits
 from harness.errors import HarnessError
 from harness.judge import labelled
@@ -27,6 +27,8 @@ from harness.plan import Plan, make_plan
 from harness.suite import SuiteError, read_suite
 from harness.suite.declaration import Evaluate
 
+SIZES: dict[Split, int] = {"train": 300, "test": 120}
+
 
 class Bars(DataSet):
     """Coloured bars on dark noise, 3×16×16: lying (class 0), standing (1), or crossed (2)."""
@@ -35,22 +37,18 @@ class Bars(DataSet):
     summary = "made up"
 
     def __init__(self, seed: int = 0, side: int = 16, labels: int = 3) -> None:
-        super().__init__(None)
+        super().__init__(DataSettings())
         self.seed, self.side, self.labels = seed, side, labels
 
     @property
     def shape(self) -> Shape:
         return Shape(3, self.side, self.side, 3)
 
-    @property
-    def sizes(self) -> dict[Split, int]:
-        return {"train": 300, "test": 120}
-
-    def digest(self) -> str:
+    def whole_digest(self) -> str:
         return hashlib.sha256(f"bars {self.seed}".encode()).hexdigest()
 
-    def load(self, split: Split) -> Labelled:
-        n, rng = self.sizes[split], torch.Generator().manual_seed(2 * self.seed + (split == "test"))
+    def whole(self, split: Split) -> Labelled:
+        n, rng = SIZES[split], torch.Generator().manual_seed(2 * self.seed + (split == "test"))
         labels = torch.arange(n) % self.labels
         images = torch.randint(0, 40, (n, 3, self.side, self.side), generator=rng)
         places = torch.randint(2, self.side - 4, (n, 2), generator=rng)

@@ -25,7 +25,7 @@ def test_the_unlabelled_loss() -> None:
 
 def test_a_weight_normalised_layer() -> None:
     layer = WeightNormalised(2, 1)
-    layer.direction.data, layer.scale.data, layer.bias.data = (
+    layer.direction.data, layer._scale.data, layer.bias.data = (
         torch.tensor([[3.0, 4.0]]),
         torch.tensor([10.0]),
         torch.ones(1),
@@ -40,6 +40,15 @@ def test_initialised_by_data_every_unit_starts_with_mean_0_and_variance_1() -> N
     outputs = layer.adapt(torch.randn(500, 20) * 3 + 1)
     assert torch.allclose(outputs.mean(0), torch.zeros(7), atol=1e-4)
     assert torch.allclose(outputs.std(0), torch.ones(7), atol=1e-3)
+
+
+def test_only_the_last_layer_s_scale_is_learned_also_after_a_generator_step() -> None:
+    model = build("semi_supervised")
+    before = [layer.scale.clone() for layer in (*model.discriminator.hidden, model.discriminator.head)]
+    for _ in range(3):
+        model.step(Labelled(torch.rand(8, 1, 28, 28), torch.zeros(8).long()))
+    after = [layer.scale for layer in (*model.discriminator.hidden, model.discriminator.head)]
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True] * 5 + [False]
 
 
 def test_noise_is_added_in_training_only() -> None:
