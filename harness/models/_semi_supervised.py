@@ -13,7 +13,7 @@ class WeightNormalised(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, scaled: bool = False) -> None:
         super().__init__()
-        self.direction = nn.Parameter(torch.randn(outputs, inputs) * 0.05)
+        self.direction = nn.Parameter(torch.randn(outputs, inputs) * 0.1)
         # Only the last layer learns its scale: features that could grow would be matched never, and tell ever more.
         self._scale: Tensor
         if scaled:
@@ -78,9 +78,9 @@ def _unit(images: Tensor) -> Tensor:
 
 
 def generator(latent: int, width: int, image: tuple[int, int, int]) -> nn.Module:
-    """z -> two layers of softplus units with batch normalisation -> an image in [-1, 1]."""
+    """z -> two layers of batch-normalised softplus units -> a weight-normalised one, an image in [-1, 1]."""
     size = image[0] * image[1] * image[2]
     layers: list[nn.Module] = []
     for inputs in (latent, width):
-        layers += [nn.Linear(inputs, width), nn.Softplus(), nn.BatchNorm1d(width)]
-    return nn.Sequential(*layers, nn.Linear(width, size), nn.Tanh(), nn.Unflatten(1, image))
+        layers += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.Softplus()]
+    return nn.Sequential(*layers, WeightNormalised(width, size, scaled=True), nn.Tanh(), nn.Unflatten(1, image))
