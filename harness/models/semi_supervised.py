@@ -43,7 +43,8 @@ class SemiSupervisedSettings(registry.Settings):
     labels: int = Field(100, ge=1, le=1_000_000, description="training images that keep their label")
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ U(0, 1)")
     width: int = Field(500, ge=8, le=8192, description="units of the generator's hidden layers")
-    rate: float = Field(3e-3, gt=0, le=1, description="Adam's learning rate; it falls to 0 over the last third")
+    discriminator_rate: float = Field(3e-3, gt=0, le=1, description="Adam's learning rate; it falls to 0 from ⅔ on")
+    generator_rate: float = Field(1e-3, gt=0, le=1, description="the same; at the paper's 3e-3 every pixel saturates")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
     decay: float = Field(0.999, ge=0, lt=1, description="of the moving average of D's weights")
 
@@ -70,11 +71,13 @@ class SemiSupervised(Model):
         self.discriminator.adapt(as_floats(self.training.images[:ADAPTED]))
         self.average: Classifier = copy.deepcopy(self.discriminator).requires_grad_(False).eval()
         self.labelled = self._labelled()
+        players = {"generator": self.generator, "discriminator": self.discriminator}
+        self.rates = {"generator": self.settings.generator_rate, "discriminator": self.settings.discriminator_rate}
         self.optimisers = {
             name: torch.optim.Adam(
-                network.parameters(), self.settings.rate, (self.settings.beta1, 0.999), eps=EPSILON, fused=True
+                network.parameters(), self.rates[name], (self.settings.beta1, 0.999), eps=EPSILON, fused=True
             )
-            for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
+            for name, network in players.items()
         }
         self.taken = 0
 
@@ -100,15 +103,15 @@ class SemiSupervised(Model):
         return Labelled(self.training.images[chosen], self.training.labels[chosen])
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
-        rate = self.settings.rate * min(1.0, 3 - 3 * self.taken / self.steps)
-        for optimiser in self.optimisers.values():
-            optimiser.param_groups[0]["lr"] = rate
+        share = min(1.0, 3 - 3 * self.taken / self.steps)
+        for name, optimiser in self.optimisers.items():
+            optimiser.param_groups[0]["lr"] = self.rates[name] * share
         scalars = self._discriminator_step(batch.images) | self._generator_step(batch.images)
         self.taken += 1
         # An average over the last steps at most: early on 1 / steps forgets the beginning.
-        share = max(1 - self.settings.decay, 1 / (self.taken + 9))
+        weight = max(1 - self.settings.decay, 1 / (self.taken + 9))
         pairs = [list(network.parameters()) for network in (self.average, self.discriminator)]
-        torch._foreach_lerp_([p.data for p in pairs[0]], [p.data for p in pairs[1]], share)
+        torch._foreach_lerp_([p.data for p in pairs[0]], [p.data for p in pairs[1]], weight)
         return scalars
 
     def _discriminator_step(self, images: Tensor) -> dict[str, Tensor]:

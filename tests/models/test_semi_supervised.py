@@ -107,6 +107,8 @@ def test_it_learns_to_classify_digits_from_a_hundred_labels() -> None:
         model.step(Labelled(as_floats(training.images[chosen]), training.labels[chosen]))
     wrong = (model.classify(as_floats(test.images)).argmax(1) != test.labels).float().mean()
     assert float(wrong) < 0.4  # guessing: .9
+    samples = model.sample(64, torch.Generator().manual_seed(0))
+    assert float(samples.std(0).mean()) > 0.03  # a generator whose pixels saturate draws one image for every z
 
 
 def test_the_learning_rate_falls_over_the_last_third() -> None:
