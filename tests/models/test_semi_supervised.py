@@ -108,7 +108,7 @@ def test_it_learns_to_classify_digits_from_a_hundred_labels() -> None:
     wrong = (model.classify(as_floats(test.images)).argmax(1) != test.labels).float().mean()
     assert float(wrong) < 0.4  # guessing: .9
     samples = model.sample(64, torch.Generator().manual_seed(0))
-    assert float(samples.std(0).mean()) > 0.03  # a generator whose pixels saturate draws one image for every z
+    assert float(samples.std(0).mean()) > 0.09  # .07 at a rate of 3e-3, where pixels saturate and z is lost
 
 
 def test_the_learning_rate_falls_over_the_last_third() -> None:
