@@ -1,0 +1,218 @@
+"""Proves the regression check: sabotages this code in scratch copies, one at a time; each must turn something red.
+
+    python benchmarks/sabotage.py [--only NAME …] [--repeats 10] [--markdown FILE]
+
+A sabotage is an exact replacement of text; one that no longer finds its text stops everything (it would prove nothing).
+First comes `harness check` on suites/regression.yaml, then, where quality alone cannot tell, the tests that name the
+fault. Clean copies with seeds of their own must stay green. About ten minutes a row on two cores; `nox -s sabotage`
+calls it. Rows that are done are kept beside the Markdown file and not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("harness", "suites", "tests", "results/baselines", "pyproject.toml")
+CHECK = ("-m", "harness", "check", "suites/regression.yaml", "--baseline", "results/baselines/regression.json")
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """A fault put in on purpose.
+
+    Attributes:
+        name: what is wrong.
+        file: the file, from the root.
+        old: its text, which occurs there once.
+        new: what takes its place.
+        tests: the tests that must see it, where quality does not.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ("tests/test_contracts.py",)
+
+
+SABOTAGES = (
+    Sabotage(
+        "feature matching compares single samples",
+        "harness/tricks/feature_matching.py",
+        "(real.float().mean(0) - fake.float().mean(0)).square().sum()",
+        "(real.float() - fake.float()).square().sum(1).mean()",
+        ("tests/tricks",),
+    ),
+    Sabotage(
+        "the averaged generator lags fifty times as far behind",
+        "harness/tricks/ema.py",
+        "decay = min(self.settings.decay, self.steps / (self.steps + 9))",
+        "decay = 1 - (1 - self.settings.decay) / 50",
+        ("tests/tricks",),
+    ),
+    Sabotage(
+        "labels are smoothed on both sides",
+        "harness/tricks/one_sided_label_smoothing.py",
+        "targets._replace(real=self.settings.target)",
+        "targets._replace(real=self.settings.target, fake=1 - self.settings.target)",
+        ("tests/tricks",),
+    ),
+    Sabotage(
+        "learning rates ten times too high",
+        "harness/models/gan.py",
+        'group["lr"] = rate * factor',
+        'group["lr"] = 10 * rate * factor',
+        ("tests/models",),
+    ),
+    Sabotage(
+        "the generator ignores half of its latent",
+        "harness/models/gan.py",
+        "        return torch.randn(n, columns, device=self.compute.device, generator=rng)\n",
+        "        noise = torch.randn(n, columns, device=self.compute.device, generator=rng)\n"
+        "        noise[:, : columns // 2] = 0\n"
+        "        return noise\n",
+        ("tests/models",),
+    ),
+    Sabotage(
+        "batch normalisation in training mode when sampling",
+        "harness/models/gan.py",
+        "        with torch.no_grad(), evaluating(network):\n            images: Tensor = network(latents)",
+        "        with torch.no_grad():\n            images: Tensor = network(latents)",
+    ),
+    Sabotage(
+        "Fréchet distance on unclipped images",
+        "harness/metrics/images.py",
+        "((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)",
+        "((images.float() * 1.1 + 1) * 127.5).round().to(torch.int16).to(torch.uint8)",
+        ("tests/metrics",),
+    ),
+    Sabotage(
+        "a judge with permuted classes",
+        "harness/judge/judge.py",
+        "return logits[:, :-1].softmax(1), logits.softmax(1)[:, :-1].amax(1)",
+        "return logits[:, :-1].softmax(1).roll(1, 1), logits.softmax(1)[:, :-1].amax(1)",
+        ("tests/judge",),
+    ),
+    Sabotage(
+        "data without shuffling",
+        "harness/training.py",
+        "epoch = torch.randperm(len(self.data.images), generator=self._rng)",
+        "epoch = self.data.labels.cpu().argsort(stable=True)",
+        ("tests/test_training.py",),
+    ),
+    Sabotage(
+        "every second discriminator step skipped",
+        "harness/models/gan.py",
+        "        self._descend(self.discriminator_optimiser, loss)\n",
+        "        if self.taken % 2 == 0:\n            self._descend(self.discriminator_optimiser, loss)\n",
+        ("tests/models",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one copy."""
+
+    name: str
+    check: str
+    """green, red (with the arms and values that are worse), or the message of a check that could not compare."""
+    tests: str
+    """green or red, or – where quality was enough."""
+
+    @property
+    def caught(self) -> bool:
+        return not self.check.startswith("green") or self.tests.startswith("red")
+
+
+def run(sabotage: Sabotage | None, name: str, seeds: str | None) -> Row:
+    """Check a scratch copy, sabotaged or clean; a clean one draws seeds of its own."""
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
+        copy = Path(scratch)
+        for part in COPIED:
+            source, target = ROOT / part, copy / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
+        if sabotage is not None:
+            apply(sabotage, copy)
+        more = ["--set", f"seeds={seeds}"] if seeds else []
+        done = python(copy, *CHECK, *more, "--results", str(copy / "store"), "--markdown", str(copy / "summary.md"))
+        check = told(done, copy / "summary.md")
+        tests = "–"
+        if sabotage is not None and check.startswith("green"):
+            found = python(copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *sabotage.tests)
+            failed = [line.split(" - ")[0] for line in found.stdout.splitlines() if line.startswith("FAILED")]
+            tests = "green" if found.returncode == 0 else f"red: {', '.join(failed) or 'see the log'}"
+        return Row(name, check, tests)
+
+
+def apply(sabotage: Sabotage, copy: Path) -> None:
+    """Put the fault in; stop where its text is not there exactly once."""
+    path = copy / sabotage.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(sabotage.old) != 1:
+        sys.exit(f"{sabotage.file}: the text that {sabotage.name!r} replaces is there {text.count(sabotage.old)} times")
+    path.write_text(text.replace(sabotage.old, sabotage.new), encoding="utf-8")
+
+
+def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python in the copy, with the copy's own code."""
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def told(done: subprocess.CompletedProcess[str], summary: Path) -> str:
+    """The outcome of a check in a line."""
+    if done.returncode == 0:
+        return "green"
+    if done.returncode == 1 and summary.is_file():
+        worse = [line for line in summary.read_text(encoding="utf-8").splitlines() if "worse" in line and "|" in line]
+        return f"red: {len(worse)} of the values worse"
+    return f"exit {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
+
+
+def table(rows: list[Row]) -> str:
+    lines = ["| copy | `harness check` | tests | caught |", "|---|---|---|---|"]
+    lines += [f"| {row.name} | {row.check} | {row.tests} | {'yes' if row.caught else 'no'} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", help="names (or parts of them) of the sabotages to try")
+    parser.add_argument("--repeats", type=int, default=10, help="clean copies, each with seeds of its own")
+    parser.add_argument("--markdown", type=Path, default=ROOT / "sabotage.md", help="where the table goes")
+    chosen = parser.parse_args()
+    kept = chosen.markdown.with_suffix(".json")
+    rows = [Row(**row) for row in json.loads(kept.read_text())] if kept.is_file() else []
+    wanted = [s for s in SABOTAGES if not chosen.only or any(part in s.name for part in chosen.only)]
+    jobs: list[tuple[Sabotage | None, str, str | None]] = [(s, s.name, None) for s in wanted]
+    jobs += [
+        (None, f"clean {i + 1}", f"[{', '.join(str(100 * (i + 1) + s) for s in range(3))}]")
+        for i in range(chosen.repeats)
+    ]
+    for sabotage, name, seeds in jobs:
+        if any(row.name == name for row in rows):
+            continue
+        rows.append(run(sabotage, name, seeds))
+        kept.write_text(json.dumps([vars(row) for row in rows], indent=1))
+        chosen.markdown.write_text(table(rows), encoding="utf-8")
+        print(rows[-1], flush=True)
+    wrong = [row.name for row in rows if row.caught == row.name.startswith("clean")]
+    if wrong:
+        sys.exit(f"not as it should be: {', '.join(wrong)}")
+
+
+if __name__ == "__main__":
+    main()
