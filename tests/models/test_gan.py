@@ -36,12 +36,22 @@ def test_k_discriminator_steps_use_k_fresh_batches() -> None:
 
 def test_n_generator_steps_follow_the_discriminator_s() -> None:
     game = build(SMALL | {"generator_steps": 4})
-    game.step(batch(8))
+    for _ in range(3):
+        game.step(batch(8))
     steps = [
         {int(s["step"]) for s in optimiser.state_dict()["state"].values()}
         for optimiser in (game.discriminator_optimiser, game.generator_optimiser)
     ]
-    assert steps == [{1}, {4}]
+    assert steps == [{3}, {12}]
+
+
+def test_the_optimisers_go_at_the_rates_that_are_asked_for() -> None:
+    game = build(SMALL | {"generator_rate": 3e-4, "discriminator_rate": 5e-4})
+    before = {name: value.clone() for name, value in game.generator.state_dict().items()}
+    game.step(batch(8))
+    assert [o.param_groups[0]["lr"] for o in (game.generator_optimiser, game.discriminator_optimiser)] == [3e-4, 5e-4]
+    moved = max(float((value - before[name]).abs().max()) for name, value in game.generator.named_parameters())
+    assert moved == pytest.approx(3e-4, rel=1e-3)  # Adam's first step is the rate, whatever the gradient
 
 
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
