@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import storage
-from harness.report import artifacts, plots, tables, words
+from harness import protocol, storage
+from harness.report import artifacts, plots, sources, tables, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def html(results: Results, again: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(light=plots.LIGHT, dark=dark(), words=words)
+    environment.globals.update(light=plots.LIGHT, dark=dark(), words=words, pieces=sources.code_and_prose)
     findings = results.expectations()
     shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
     colours = plots.colours(results.arms, results.baseline)
@@ -100,7 +100,8 @@ def html(results: Results, again: str) -> str:
         forest=_forest(results, colours),
         cards=_cards(results, shown, colours),
         failures=[record for arm in results.arms for record in results.of(arm) if not record.done],
-        sources=_sources(results),
+        sources=sources.sources(results),
+        explained=sources.explained(results),
         protocol=_protocol(results),
         differing=_differing(results),
         environment=_environment(results),
@@ -355,36 +356,9 @@ def _histograms(records: list[Record], name: str, colour: str) -> list[tuple[str
 # --- where it comes from ---------------------------------------------------------------------------------
 
 
-def _sources(results: Results) -> list[tuple[str, str, str, str]]:
-    """Kind, name, summary and paper of every model, trick, data set and metric."""
-    names = {
-        "models": [record.model for record in results.records],
-        "tricks": [name for record in results.records for name in record.tricks.split(" + ") if name],
-        "data": [record.data for record in results.records],
-        "metrics": [metric.name for metric in results.plan.suite.evaluate.metrics],
-    }
-    return [
-        (kind.removesuffix("s"), name, *_described(kind, name))
-        for kind, found in names.items()
-        for name in words.unique(found)
-    ]
-
-
-def _described(kind: str, name: str) -> tuple[str, str]:
-    """Summary and paper of a plug-in; a trial may be older than the plug-ins that are installed now."""
-    from harness import registry
-    from harness.errors import HarnessError
-
-    try:
-        entry = registry.find(kind, name)
-    except HarnessError:
-        return "no longer known by this name", ""
-    return entry.summary, entry.paper
-
-
 def _protocol(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     """The protocol as (metric, fields): first what all metrics share, then what is a metric's own."""
-    recorded = next(filter(None, (artifacts.read(r, "protocol.json") for r in results.records)), {})
+    recorded = next(filter(None, (protocol.of(record) for record in results.records)), {})
     if not recorded:
         return []
     protocols = list(recorded.values())
@@ -401,14 +375,17 @@ def _protocol(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     return [(metric, fields) for metric, fields in (shared, *own) if fields]
 
 
-def _differing(results: Results) -> list[str]:
-    """The fields of the protocol in which trials differ: their values cannot be compared."""
-    seen: dict[str, set[str]] = {}
+def _differing(results: Results) -> list[tuple[str, str]]:
+    """The fields of the protocol in which trials differ, so that values cannot be compared, and what they have."""
+    first: protocol.Protocol = {}
+    found: dict[str, list[str]] = {}
     for record in results.records:
-        for metric, fields in artifacts.read(record, "protocol.json").items():
-            for field, value in fields.items():
-                seen.setdefault(f"{metric}: {field}", set()).add(str(value))
-    return [field for field, values in seen.items() if len(values) > 1]
+        own = protocol.of(record)
+        for difference in protocol.differences(first, own):
+            values = found.setdefault(difference.field, [])
+            values += ["not recorded" if v is None else str(v) for v in (difference.one, difference.other)]
+        first = {**own, **first}
+    return [(field.replace("_", " "), " against ".join(words.unique(values))) for field, values in found.items()]
 
 
 def _environment(results: Results) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -341,3 +342,68 @@ def test_points_are_shown_as_they_were_drawn(
     page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
     assert any("points" in (attributes.get("class") or "").split() for tag, attributes in page.tags if tag == "ul")
     assert any((attributes.get("alt") or "").startswith("Scatter plot") for _, attributes in page.tags)
+
+
+# --- where it comes from ---------------------------------------------------------------------------------
+
+
+def test_every_model_and_trick_is_explained_by_the_head_of_its_own_file(
+    written: tuple[Results, Path, Page],
+) -> None:
+    from harness.models import gan
+    from harness.tricks import ema, feature_matching, one_sided_label_smoothing
+
+    text = written[2].text
+    for module in (gan, ema, feature_matching, one_sided_label_smoothing):
+        for line in (module.__doc__ or "").replace("``", " ").splitlines():
+            assert " ".join(line.split()) in text
+    equations = [attributes for tag, attributes in written[2].tags if attributes.get("class") == "equation"]
+    assert len(equations) == 1  # the game's: those of the tricks stand within sentences
+    assert "Salimans et al. 2016, section 3.1" in text
+
+
+def test_a_head_comes_apart_into_prose_equations_and_lists() -> None:
+    from harness.report.sources import blocks, code_and_prose
+
+    head = "One line\nand another:\n    a = b\n      + c\n\n- ``x``: first\n  of two\n- second\n\n1. one\n2. two"
+    assert [(block.kind, block.lines) for block in blocks(head)] == [
+        ("text", ["One line and another:"]),
+        ("equation", ["a = b", "  + c"]),
+        ("list", ["``x``: first of two", "second"]),
+        ("list", ["1. one", "2. two"]),
+    ]
+    assert code_and_prose("``x`` of y") == [(True, "x"), (False, " of y")]
+
+
+def test_a_head_is_text_and_not_markup(make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "<script>alert(1)</script>"
+    monkeypatch.setattr("harness.tricks.ema.__doc__", f"Evil ``{evil}``.\n\n    {evil} = 1\n\n- {evil}\n")
+    page = report.write(make_results(), tmp_path / "out").read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in page
+    assert page.count("&lt;script&gt;alert(1)") == 3
+
+
+def test_a_name_that_is_known_no_longer_gives_a_page(make_results: Make, tmp_path: Path) -> None:
+    results = make_results(arms={"dcgan": (14.0, 0.0), "dcgan + gone": (12.0, 0.0)})
+    page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
+    assert "no longer known by this name" in page.text
+
+
+# --- protocols -------------------------------------------------------------------------------------------
+
+
+def test_values_of_different_protocols_are_marked_on_top(make_results: Make, tmp_path: Path) -> None:
+    from harness import protocol
+
+    results = make_results(arms={"dcgan": (14.0, 0.0), "dcgan + ema": (12.0, 0.0)})
+    same = Page(report.write(results, tmp_path / "same").read_text(encoding="utf-8"))
+    assert "different protocols" not in same.text
+    last = results.records[-1]
+    assert last.artifacts is not None
+    changed = {name: {**fields, "samples": 777} for name, fields in protocol.of(last).items()}
+    (last.artifacts / "protocol.json").write_text(json.dumps(changed), encoding="utf-8")
+    page = Page(report.write(results, tmp_path / "other").read_text(encoding="utf-8"))
+    warned = page.text.index("Values of different protocols")
+    assert warned < page.text.index("Verdict")
+    assert "samples 2000 against 777" in page.text[warned:]
+    assert page.text.count("2000 against 777") == 1  # once for all metrics

@@ -1,0 +1,129 @@
+"""What was compared and where it comes from: a plug-in's own summary and paper, and what its file's head says of it.
+
+The equations of models and tricks stand at the head of their files, and nowhere else: the page shows that text.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from harness.report import words
+
+if TYPE_CHECKING:
+    from harness.registry import Entry
+    from harness.results import Results
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a file's head.
+
+    Attributes:
+        kind: prose (or a list); or lines that stand indented there, as equations do.
+        lines: prose: a paragraph, or each item of a list; an equation: its lines, with their spaces.
+    """
+
+    kind: Literal["text", "list", "equation"]
+    lines: list[str]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A model or trick as its own file explains it; ``names`` are those of the presets that the suite uses."""
+
+    kind: str
+    names: list[str]
+    papers: list[str]
+    blocks: list[Block]
+
+
+def sources(results: Results) -> list[tuple[str, str, str, str]]:
+    """Kind, name, summary and paper of every model, trick, data set and metric."""
+    found = []
+    for kind, name in _used(results):
+        entry = _entry(kind, name)
+        summary, paper = (entry.summary, entry.paper) if entry else ("no longer known by this name", "")
+        found.append((kind.removesuffix("s"), name, summary, paper))
+    return found
+
+
+def explained(results: Results) -> list[Explained]:
+    """Every model and trick, with the equations; those that share a file are explained once."""
+    found: dict[str, Explained] = {}
+    for kind, name in _used(results):
+        entry = _entry(kind, name) if kind in ("models", "tricks") else None
+        module = inspect.getmodule(entry.plugin) if entry else None
+        text = inspect.cleandoc(module.__doc__ or "") if module else ""
+        if entry is None or module is None or not text:
+            continue
+        own = found.setdefault(module.__name__, Explained(kind.removesuffix("s"), [], [], list(blocks(text))))
+        own.names.append(name)
+        if entry.paper and entry.paper not in own.papers:
+            own.papers.append(entry.paper)
+    return list(found.values())
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The paragraphs of a text: prose is joined to one line, indented lines and list items stay apart."""
+    for paragraph in re.split(r"\n[ \t]*\n", text.strip("\n")):
+        for indented, lines in _runs(paragraph.splitlines()):
+            if indented:
+                yield Block("equation", inspect.cleandoc("\n" + "\n".join(lines)).splitlines())
+            elif re.match(r"(-|\d+\.) ", lines[0]):
+                yield Block("list", _items(lines))
+            else:
+                yield Block("text", [" ".join(line.strip() for line in lines)])
+
+
+def code_and_prose(text: str) -> list[tuple[bool, str]]:
+    """A text in pieces, each with whether it stood between double backticks."""
+    return [(number % 2 == 1, piece) for number, piece in enumerate(text.split("``")) if piece]
+
+
+def _used(results: Results) -> list[tuple[str, str]]:
+    """Kind and name of every model, trick, data set and metric, each once."""
+    names = {
+        "models": [record.model for record in results.records],
+        "tricks": [name for record in results.records for name in record.tricks.split(" + ") if name],
+        "data": [record.data for record in results.records],
+        "metrics": [metric.name for metric in results.plan.suite.evaluate.metrics],
+    }
+    return [(kind, name) for kind, found in names.items() for name in words.unique(found)]
+
+
+def _entry(kind: str, name: str) -> Entry | None:
+    """A plug-in, or None: a trial may be older than the plug-ins that are installed now."""
+    from harness import registry
+    from harness.errors import HarnessError
+
+    try:
+        return registry.find(kind, name)
+    except HarnessError:
+        return None
+
+
+def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
+    """Neighbouring lines together that are indented by four spaces or more, or are not."""
+    run: list[str] = []
+    for line in lines:
+        if run and line.startswith("    ") != run[0].startswith("    "):
+            yield run[0].startswith("    "), run
+            run = []
+        run.append(line)
+    if run:
+        yield run[0].startswith("    "), run
+
+
+def _items(lines: list[str]) -> list[str]:
+    """The items of a list, each on one line; numbers stay, dashes go."""
+    items: list[str] = []
+    for line in lines:
+        if items and not re.match(r"(-|\d+\.) ", line):
+            items[-1] += " " + line.strip()
+        else:
+            items.append(line.removeprefix("- "))
+    return items
