@@ -6,8 +6,9 @@ and the precision of training and of evaluation.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import HarnessError
@@ -54,13 +55,26 @@ def differences(one: Protocol, other: Protocol) -> list[Difference]:
     ]
 
 
+def among(records: Iterable[Record], metric: str | None = None) -> list[Difference]:
+    """The fields in which any of these trials differ, each once; of one metric, or of all."""
+    # A suite's trials have a few protocols between them at most.
+    distinct = {json.dumps(found, sort_keys=True): found for found in map(of, records) if found}
+    pairs = itertools.combinations(distinct.values(), 2)
+    found = {(d.metric, d.field): d for one, other in pairs for d in differences(one, other)}
+    return [difference for difference in found.values() if metric in (None, difference.metric)]
+
+
 def refuse(found: list[Difference], what: str) -> None:
     """Raise ``ProtocolMismatch`` if anything differs, naming ``what`` was to be compared and every field."""
     if not found:
         return
-    # Most fields are shared by all metrics: each is named once.
-    lines = dict.fromkeys(f"  {d.field}: {_shown(d.one)} against {_shown(d.other)}" for d in found)
-    raise ProtocolMismatch(f"{what} were measured by different protocols, and cannot be compared:\n" + "\n".join(lines))
+    lines = "".join(f"\n  {line}" for line in told(found))
+    raise ProtocolMismatch(f"{what} were measured by different protocols, and cannot be compared:{lines}")
+
+
+def told(found: Iterable[Difference]) -> list[str]:
+    """Each field with both values. Most fields are shared by all metrics: each is named once."""
+    return list(dict.fromkeys(f"{d.field}: {_shown(d.one)} against {_shown(d.other)}" for d in found))
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from harness import statistics
+from harness import protocol, statistics
+from harness.protocol import Difference
 from harness.statistics import Verdict
 from harness.suite.cells import matches
 
@@ -209,6 +210,23 @@ class Results:
             return {}
         return {record.seed: record.values.get(column, np.nan) for record in self.of(arm)}
 
+    def differing(self, arm: str, other: str, metric: str | None = None) -> list[Difference]:
+        """The fields in which protocols of the trials of both arms differ, each once; of one metric, or of all."""
+        return protocol.among([*self.of(arm), *self.of(other)], metric)
+
+    @cached_property
+    def mismatched(self) -> dict[str, list[Difference]]:
+        """The arms that cannot be compared with the baseline on the compare metric, as they were measured by another
+        protocol; the baseline itself is among them where its own trials differ."""
+        metric = self.metric_of(self.metric)
+        found = {arm: self.differing(arm, self.baseline, metric) for arm in self.arms}
+        return {arm: differences for arm, differences in found.items() if differences}
+
+    def metric_of(self, column: str) -> str:
+        """The name of the metric that gives this column."""
+        metrics = self.plan.suite.evaluate.metrics
+        return next(str(choice.name) for choice in metrics if column in choice.plugin.values)
+
     def trials(self) -> pd.DataFrame:
         """One row a trial, as in trials.csv: ordered by arm, then seed."""
         rows = [
@@ -268,9 +286,13 @@ class Results:
         """Each arm against the baseline on the compare metric, in the order of the leaderboard.
 
         Empty where the baseline has no outcome or there is no other arm. Arms whose models cannot give a value
-        are left out.
+        are left out, and those that were measured by another protocol (``mismatched``).
         """
-        others = [arm for arm in self.leaderboard()["arm"] if arm != self.baseline and self.offers(arm, self.metric)]
+        others = [
+            arm
+            for arm in self.leaderboard()["arm"]
+            if arm != self.baseline and arm not in self.mismatched and self.offers(arm, self.metric)
+        ]
         if self.baseline not in self.arms or not self.offers(self.baseline, self.metric):
             return []
         found = statistics.verdicts(
@@ -288,7 +310,7 @@ class Results:
         """
         if (stated := self.plan.suite.compare.delta) is not None:
             return stated
-        return NEGLIGIBLE * abs(statistics.interval(list(self.by_seed(self.baseline, self.metric).values())).mean)
+        return negligible(self.by_seed(self.baseline, self.metric))
 
     def expectations(self) -> list[Finding]:
         """What the suite expects, held against the measurement: a finding for every arm that a value is expected
@@ -382,6 +404,11 @@ class Results:
             score = float(np.where(finished, values, fill).mean()) if finished.any() else np.inf
             scores.append(score if better == "lower" or not finished.any() else -score)
         return [int(position) for position in np.argsort(scores, kind="stable")]
+
+
+def negligible(baseline: Mapping[int, float]) -> float:
+    """δ where none is stated: a share of the mean that is compared with."""
+    return NEGLIGIBLE * abs(statistics.interval(list(baseline.values())).mean)
 
 
 EXPECTATION_COLUMNS = [

@@ -175,20 +175,45 @@ def verdicts(
         alpha: the error rate.
     """
     fill = worst([value for arm in (*arms.values(), baseline) for value in arm.values()], better)
-    finished = [_paired(arm, baseline) for arm in arms.values()]
-    filled = [_paired(_filled(arm, fill), _filled(baseline, fill)) for arm in arms.values()]
+    return answers({name: Question(arm, baseline, better, delta, fill) for name, arm in arms.items()}, alpha)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether one arm differs from another on one metric.
+
+    Attributes:
+        arm: its value by seed; NaN for a trial that gave none.
+        baseline: the other's value by seed; NaN likewise.
+        better: which direction is better.
+        delta: the difference below which the two count as equal, in the unit of the values.
+        fill: what a failed trial counts as.
+    """
+
+    arm: Mapping[int, float]
+    baseline: Mapping[int, float]
+    better: Better
+    delta: float
+    fill: float
+
+
+def answers(questions: Mapping[str, Question], alpha: float = ALPHA) -> dict[str, Verdict]:
+    """A verdict on every question, corrected for their number as in ``verdicts``: each with its own metric and pair."""
+    asked = list(questions.values())
+    finished = [_paired(q.arm, q.baseline) for q in asked]
+    filled = [_paired(_filled(q.arm, q.fill), _filled(q.baseline, q.fill)) for q in asked]
     raw = [_p_both(one, other) for one, other in zip(finished, filled, strict=True)]
     levels = _holm_levels(raw, alpha)
     different = holm(raw)
     equal = holm(
         [
-            max(_p_equivalence(one, delta), _p_equivalence(other, delta))
-            for one, other in zip(finished, filled, strict=True)
+            max(_p_equivalence(one, q.delta), _p_equivalence(other, q.delta))
+            for q, one, other in zip(asked, finished, filled, strict=True)
         ]
     )
     return {
-        name: _verdict(arm, baseline, better, delta, alpha, levels[i], finished[i], different[i], equal[i])
-        for i, (name, arm) in enumerate(arms.items())
+        name: _verdict(q.arm, q.baseline, q.better, q.delta, alpha, levels[i], finished[i], different[i], equal[i])
+        for i, (name, q) in enumerate(questions.items())
     }
 
 

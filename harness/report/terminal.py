@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from harness import protocol
 from harness.report import words
 from harness.report.page import flag
 from harness.report.tables import SHOWN
@@ -39,6 +40,8 @@ def console(results: Results, report_path: Path, console: Console) -> None:
         meaning = results.values[results.metric]
         for verdict in results.verdicts():
             say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, meaning, results.baseline)}")
+    for arm, found in results.mismatched.items():
+        say(f"  no verdict on {arm}: {words.listed(protocol.told(found))}", "yellow")
     _expectations(results, say)
     _failures(results, say)
     if results.missing:

@@ -122,6 +122,8 @@ def headline(results: Results) -> str:
         return f"The baseline {results.baseline} has no outcome yet, so there is no verdict."
     verdicts = results.verdicts()
     if not verdicts:
+        if results.mismatched:
+            return "The arms were measured by different protocols, so there is no verdict."
         if results.arms != (results.baseline,):
             meaning = results.values[results.metric]
             return f"No arm but {results.baseline} can have a value of {meaning.label}, so there is no verdict."
