@@ -12,6 +12,7 @@ verdict (see ``verdicts``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -392,3 +393,52 @@ def _finite(values: ArrayLike) -> NDArray[np.float64]:
 
 def _standard_error(x: NDArray[np.float64]) -> float:
     return float(x.std(ddof=1) / np.sqrt(len(x)))
+
+
+# --- two independent samples of seeds ---------------------------------------------------------------------
+
+
+def welch_worse(values: ArrayLike, before: ArrayLike, better: Better) -> float:
+    """One-sided p-value of "not worse than before", by Welch's t on two independent samples.
+
+    NaN with fewer than two values on either side. Where neither sample has a spread, t would be infinite: the
+    permutation test takes over, 1 / C(n + m, n) where all are worse, and 1 otherwise.
+    """
+    x, y = _finite(values), _finite(before)
+    if min(len(x), len(y)) < 2:
+        return np.nan
+    loss = float(x.mean() - y.mean()) * (1 if better == "lower" else -1)
+    error, freedom = _welch(x, y)
+    if error == 0:
+        return 1 / math.comb(len(x) + len(y), len(x)) if loss > 0 else 1.0
+    return float(stats.t.sf(loss / error, freedom))
+
+
+def welch_detectable(values: ArrayLike, before: ArrayLike, level: float, power: float = POWER) -> float:
+    """The smallest loss that ``welch_worse`` finds at this level with the chance ``power``, by these spreads.
+
+    (t(1 − level) + t(power)) · standard error, the usual approximation; infinite with fewer than two values on
+    either side.
+    """
+    x, y = _finite(values), _finite(before)
+    if min(len(x), len(y)) < 2:
+        return np.inf
+    error, freedom = _welch(x, y)
+    if error == 0:
+        return 0.0 if 1 / math.comb(len(x) + len(y), len(x)) <= level else np.inf
+    return float((stats.t.isf(level, freedom) + stats.t.ppf(power, freedom)) * error)
+
+
+def more_failures(failed: int, trials: int, failed_before: int, trials_before: int) -> float:
+    """One-sided p-value of "no more failures than before", by Fisher's exact test."""
+    table = [[failed, trials - failed], [failed_before, trials_before - failed_before]]
+    return float(stats.fisher_exact(table, alternative="greater")[1])
+
+
+def _welch(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Standard error of the difference of two means, and its degrees of freedom (Welch-Satterthwaite)."""
+    # Equal values have no spread, though their mean may be rounded.
+    one, other = (0.0 if np.ptp(s) == 0 else float(s.var(ddof=1)) / len(s) for s in (x, y))
+    if one + other == 0:
+        return 0.0, 1.0
+    return math.sqrt(one + other), (one + other) ** 2 / (one**2 / (len(x) - 1) + other**2 / (len(y) - 1))
