@@ -61,3 +61,16 @@ def smoke(session: nox.Session) -> None:
             session.log(f"{suite} needs MNIST: set HARNESS_DATA to include it")
             continue
         session.run("harness", "run", str(suite), "--smoke", "--results", folder, success_codes=[0])
+
+
+@nox.session
+def regression(session: nox.Session) -> None:
+    """Train suites/regression.yaml and hold it against the committed baseline; `-- --update` measures a new one."""
+    install(session)
+    folder = Path(session.create_tmp()).resolve()
+    session.run(
+        *("harness", "check", "suites/regression.yaml", "--baseline", "results/baselines/regression.json"),
+        *("--results", str(folder / "results")),
+        *("--junit", str(folder / "regression.xml"), "--markdown", str(folder / "regression.md")),
+        *session.posargs,
+    )

@@ -15,6 +15,8 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.console import Console
+
     from harness.plan import Plan, Trial
     from harness.registry import Choice
 
@@ -112,26 +114,35 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
     from rich.console import Console
 
     from harness import driver, report
-    from harness.devices import slots
-    from harness.engines.local import LocalEngine
-    from harness.progress import display
 
     console = Console()
     _bring_data(plan)
     with driver.exclusive(results, str(plan.suite.path)):
-        engine = LocalEngine(slots(device, workers, plan), driver.Folders(results).work)
-        try:
-            with display(console) as listener:
-                driver.Driver(plan, results, engine, listener).run()
-        except driver.Interrupted:
-            console.print(f"interrupted; go on with: {_command_line()}", markup=False, soft_wrap=True)
+        if not _trained(plan, results, workers, device, console):
             return INTERRUPTED
-        finally:
-            engine.close()
         outcome = driver.load(plan, results)
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
     return FAILED if outcome.missing or any(not settled(r.state) for r in outcome.records) else 0
+
+
+def _trained(plan: Plan, results: Path, workers: int | None, device: str, console: Console) -> bool:
+    """Run what a plan lacks in a store that is held; whether it came to its end, and was not interrupted."""
+    from harness import driver
+    from harness.devices import slots
+    from harness.engines.local import LocalEngine
+    from harness.progress import display
+
+    engine = LocalEngine(slots(device, workers, plan), driver.Folders(results).work)
+    try:
+        with display(console) as listener:
+            driver.Driver(plan, results, engine, listener).run()
+    except driver.Interrupted:
+        console.print(f"interrupted; go on with: {_command_line()}", markup=False, soft_wrap=True)
+        return False
+    finally:
+        engine.close()
+    return True
 
 
 def _bring_data(plan: Plan) -> None:
@@ -159,6 +170,71 @@ def _command_line() -> str:
     import shlex
 
     return shlex.join(["harness", *sys.argv[1:]])
+
+
+@main.command()
+@suite_argument
+@click.option(
+    "--baseline",
+    "baseline_path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The committed baseline (JSON).",
+)
+@click.option("--update", is_flag=True, help="Write a new baseline, and show what it changes.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="The chance that the check turns red without a cause, over all its tests.",
+)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
+@set_option
+@results_option
+@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@device_option
+def check(
+    suite: Path,
+    baseline_path: Path,
+    update: bool,
+    alpha: float,
+    junit: Path | None,
+    markdown: Path | None,
+    sets: tuple[str, ...],
+    results: Path,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Train a suite, and fail where it came out worse than its baseline.
+
+    Exit code 0 when nothing is worse beyond noise, 1 when something is, 2 on a mistake or where the baseline cannot
+    be compared with, 130 when interrupted.
+    """
+    from rich.console import Console
+
+    from harness import driver, regression
+    from harness.plan import make_plan
+    from harness.suite import read_suite
+
+    plan = make_plan(read_suite(suite, sets))
+    if not update:
+        baseline = regression.read(baseline_path)
+        regression.refuse_other(baseline, plan)
+    console = Console()
+    _bring_data(plan)
+    with driver.exclusive(results, str(plan.suite.path)):
+        if not _trained(plan, results, workers, device, console):
+            sys.exit(INTERRUPTED)
+        found = driver.load(plan, results)
+    if update:
+        regression.update(regression.measured(found), baseline_path, console)
+        return
+    outcome = regression.check(found, baseline, alpha)
+    regression.show(outcome, console)
+    regression.save(outcome, junit, markdown)
+    sys.exit(FAILED if outcome.red else 0)
 
 
 @main.command()
@@ -207,6 +283,41 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
     page = reporting.write(outcome, results / outcome.plan.suite.name)
     reporting.console(outcome, page, Console())
+
+
+@main.command()
+@click.argument("one")
+@click.argument("other")
+@click.option("--suite", type=click.Path(path_type=Path), help="The suite whose arms ONE and OTHER are.")
+@set_option
+@results_option
+@click.option("--metric", metavar="COLUMN", help="The value to compare on [default: all; of suites: compare.metric].")
+@click.option("--markdown", is_flag=True, help="Print Markdown tables.")
+def compare(
+    one: str,
+    other: str,
+    suite: Path | None,
+    sets: tuple[str, ...],
+    results: Path,
+    metric: str | None,
+    markdown: bool,
+) -> None:
+    """Compare two arms of a suite, two runs, or two suites.
+
+    With --suite, ONE and OTHER are arms. Two suite files are compared arm by arm. Otherwise they are runs: the
+    beginning of an MLflow run id or of a trial's key. The difference is ONE − OTHER. Exit code 2 where the
+    values were measured by different protocols.
+    """
+    from rich.console import Console
+
+    from harness import comparison
+    from harness.report import terminal
+
+    found = comparison.compare(one, other, suite, sets, results, metric)
+    if markdown:
+        click.echo(terminal.compared_markdown(found), nl=False)
+    else:
+        terminal.compared(found, Console())
 
 
 @main.command("list")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.plan import Plan
     from harness.results import Record, Results
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 ALPHA = 0.01
 """The chance that a check turns red though nothing has become worse, over all its tests together."""
 RELEVANT = 0.5

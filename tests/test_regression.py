@@ -1,0 +1,192 @@
+"""The regression check: its tests by simulation, its file, and `harness check` from end to end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from harness_cli import Workspace
+
+from harness import regression, statistics
+from harness.errors import HarnessError
+from harness.regression import ArmBaseline, Baseline, Cell, Distribution, compared
+
+BETTER: dict[str, statistics.Better] = {"fid": "lower", "score": "higher"}
+
+
+def of(columns: dict[str, list[float]], trials: int = 5, failures: dict[str, str] | None = None) -> Baseline:
+    """A baseline of one arm."""
+    distributions = {name: Distribution.of(dict(enumerate(values))) for name, values in columns.items() if values}
+    arm = ArmBaseline(declared={}, trials=trials, failures=failures or {}, protocol={}, columns=distributions)
+    return Baseline(format=1, suite="toy", environment={}, arms={"arm": arm})
+
+
+def states(now: Baseline, before: Baseline) -> dict[str, str]:
+    return {cell.column: cell.state for cell in compared(now, before, BETTER)}
+
+
+def test_welch_by_hand() -> None:
+    # means 3 and 1, variances 1 and 1, n = 3: error √(2/3), 4 degrees of freedom, t = 2.449
+    p = statistics.welch_worse([2, 3, 4], [0, 1, 2], "lower")
+    t = 2 / math.sqrt(2 / 3)
+    x = t / math.sqrt(4 + t * t)  # t's distribution with four degrees of freedom has a closed form
+    assert p == pytest.approx(0.5 - 0.75 * (x - x**3 / 3))
+    assert statistics.welch_worse([2, 3, 4], [0, 1, 2], "higher") == pytest.approx(1 - p)
+
+
+def test_values_without_spread_are_permuted() -> None:
+    assert statistics.welch_worse([9] * 5, [10] * 5, "higher") == pytest.approx(1 / 252)
+    assert statistics.welch_worse([10] * 5, [10] * 5, "higher") == 1
+    assert statistics.welch_worse([0.1] * 3, [0.3] * 3, "lower") == 1
+    assert math.isnan(statistics.welch_worse([1], [1, 2], "lower"))
+
+
+def test_false_alarms_and_detection_by_simulation() -> None:
+    rng = np.random.default_rng(0)
+    level, repeats = 0.01, 4000
+    same = rng.normal(size=(repeats, 2, 5))
+    alarms = np.mean([statistics.welch_worse(now, before, "lower") <= level for now, before in same])
+    assert alarms <= level + 3 * math.sqrt(level * (1 - level) / repeats)
+    found = np.mean([statistics.welch_worse(now + 3, before, "lower") <= level for now, before in same])
+    assert found > 0.9
+    # A loss as large as the one that is said to be detectable is found about as often as is said.
+    size = (statistics.welch_detectable([-1, 0, 1, 0, 0], [-1, 0, 1, 0, 0], level)) * math.sqrt(2)
+    power = np.mean([statistics.welch_worse(now + size, before, "lower") <= level for now, before in same])
+    assert 0.7 < power < 0.9
+
+
+def test_a_whole_check_of_many_columns_keeps_its_rate() -> None:
+    rng = np.random.default_rng(1)
+    columns = {f"c{number}": "lower" for number in range(30)}
+    red = 0
+    for _ in range(150):
+        now, before = (of({name: list(rng.normal(10, 1, 5)) for name in columns}) for _ in range(2))
+        red += any(cell.state == "worse" for cell in compared(now, before, columns))  # type: ignore[arg-type]
+    assert red <= 6  # 1.5 expected; more than six has a chance of 0.1 %
+
+
+def test_the_outcomes() -> None:
+    before = of({"fid": [10, 11, 10, 9, 10], "score": [5, 5.1, 4.9, 5, 5]})
+    assert set(states(before, before).values()) == {"equal or better"}
+    worse = of({"fid": [30, 31, 30, 29, 30], "score": [6, 6.1, 5.9, 6, 6]})
+    assert states(worse, before) == {"fid": "worse", "score": "equal or better", "failures": "equal or better"}
+    noisy = of({"fid": [1, 30, 5, 40, 2], "score": []})
+    assert states(noisy, before) == {
+        "fid": "too noisy to tell",
+        "score": "missing",
+        "failures": "equal or better",
+    }
+
+
+def test_failures_are_named_and_a_majority_is_red() -> None:
+    before = of({"fid": [10, 11, 10, 9, 10]})
+    one = of({"fid": [10, 11, 10, 9]}, failures={"4": "diverged: NaN"})
+    [cell] = [cell for cell in compared(one, before, BETTER) if cell.column == "failures"]
+    assert (cell.state, cell.note) == ("equal or better", "seed 4 diverged: NaN")
+    most = of({"fid": [10, 11]}, failures={str(seed): "diverged: NaN" for seed in (2, 3, 4)})
+    assert states(most, before)["failures"] == "worse"
+    # Where most failed before, as many now are no news.
+    assert states(most, most)["failures"] == "equal or better"
+
+
+def test_a_junit_file_holds_any_text() -> None:
+    cell = Cell("a\x00<b>", "fid", "worse", 1.0, 2.0, 0.001, 0.5, "\x1b&")
+    root = ElementTree.fromstring(regression.junit(regression.Check("s", 0.01, (cell,))))
+    assert root.find("testcase/failure") is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v | {"format": 2}, "format 2"),
+        (lambda v: v | {"more": 1}, "damaged"),
+        (lambda v: v | {"suite": "another"}, "digest"),
+        (lambda v: {k: x for k, x in v.items() if k != "arms"}, "arms"),
+        (lambda v: [v], "damaged"),
+    ],
+)
+def test_what_is_no_baseline_is_refused(tmp_path: Path, change: Any, message: str) -> None:
+    path = tmp_path / "b.json"
+    regression.write(of({"fid": [10, 11, 10]}), path)
+    assert regression.read(path) == of({"fid": [10, 11, 10]})
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(HarnessError, match=message) as caught:
+        regression.read(path)
+    assert "--update" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nan_and_rubbish_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    regression.write(of({"fid": [10, 11, 10]}), path)
+    text = path.read_text()
+    for wrong in (text.replace("11.0", "NaN"), text[:40], "", "\x00"):
+        path.write_text(wrong)
+        with pytest.raises(HarnessError, match="damaged"):
+            regression.read(path)
+
+
+def tampered(path: Path, change: Any) -> None:
+    """Change a baseline and give it a digest that fits."""
+    value = json.loads(path.read_text())
+    del value["digest"]
+    change(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    path.write_text(json.dumps(value | {"digest": hashlib.sha256(text.encode()).hexdigest()}))
+
+
+def test_from_the_first_baseline_to_red(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"COLUMNS": "250"})
+    # Below a thousandth of the family's rate, so that four seeds can tell.
+    suite = workspace.suite(seeds=4, matrix={"tricks": [[]]}, evaluate={"samples": 64, "metrics": ["fid"]})
+    path, junit, page = tmp_path / "base" / "b.json", tmp_path / "out" / "j.xml", tmp_path / "out" / "m.md"
+    words: tuple[str | Path, ...] = ("check", suite, "--baseline", path)
+
+    assert "does not exist" in workspace.run(*words, code=2)
+    assert not workspace.results.exists()  # nothing was trained for that
+    workspace.run(*words, "--update")
+    stored = json.loads(path.read_text())
+    assert stored["arms"]["gan"]["columns"]["fid"]["n"] == 4
+    assert stored["arms"]["gan"]["protocol"]["fid"]["samples"] == 64
+
+    output = workspace.run(*words, "--junit", junit, "--markdown", page)
+    assert "tiny is green" in output
+    assert "the same to the bit" in page.read_text()
+    root = ElementTree.parse(junit).getroot()
+    assert [case.get("name") for case in root.iter("testcase")] == ["fid", "failures"]
+    assert root.get("failures") == "0"
+
+    def far_better(value: dict[str, Any]) -> None:
+        values = {str(seed): 1.0 + seed / 1000 for seed in range(4)}
+        x = np.array(list(values.values()))
+        found = {"n": 4, "mean": x.mean(), "sd": x.std(ddof=1), "values": values}
+        value["arms"]["gan"]["columns"]["fid"] = found
+
+    tampered(path, far_better)
+    assert "tiny is red" in workspace.run(*words, "--junit", junit, "--markdown", page, code=1)
+    root = ElementTree.parse(junit).getroot()
+    assert root.get("failures") == "1"
+    assert [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None] == ["fid"]
+    assert [line for line in page.read_text().splitlines() if "|" in line and "worse" in line]
+
+    output = workspace.run(*words, "--update")  # shows the difference
+    assert "1.002" in output
+    assert json.loads(path.read_text()) == stored
+
+    def other_samples(value: dict[str, Any]) -> None:
+        value["arms"]["gan"]["protocol"]["fid"]["samples"] = 65
+
+    tampered(path, other_samples)
+    output = workspace.run(*words, code=2)
+    assert "samples: 65 against 64" in output
+
+    tampered(path, lambda value: value["arms"].update(more=value["arms"]["gan"]))
+    assert "no longer has more" in workspace.run(*words, code=2)
+    path.write_text("{")
+    assert "damaged" in workspace.run(*words, code=2)
