@@ -1,3 +1,25 @@
 """A benchmark harness for generative adversarial networks."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.comparison import Loaded
+
 __version__ = "0.1.0"
+
+
+def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str] = ()) -> Loaded:
+    """A suite's results as pandas frames: ``.trials``, ``.curves``, ``.arms`` (the leaderboard), ``.verdicts``.
+
+    Args:
+        suite: a suite file, or the name of one in the folder ``suites``.
+        results: the results folder.
+        sets: overrides, as in ``--set``.
+    """
+    from harness.comparison import load  # heavy: pandas, MLflow
+
+    return load(suite, results, sets)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from harness import statistics
 
 if TYPE_CHECKING:
+    from harness.comparison import Comparison
     from harness.metrics.base import Value
     from harness.results import ArmVerdict, Finding, Measured, Results, Step
+    from harness.statistics import Verdict
 
 NOTHING = "–"
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
@@ -85,7 +87,7 @@ def sentence(verdict: ArmVerdict, meaning: Value, baseline: str) -> str:
     return f"{verdict.arm} {text}.{_failures(verdict, baseline)}"
 
 
-def outlook(verdict: ArmVerdict) -> str:
+def outlook(verdict: Verdict) -> str:
     """What would settle an inconclusive verdict."""
     if verdict.held:
         return "the failed trials stand against a verdict"
@@ -179,6 +181,31 @@ def reading(results: Results) -> list[str]:
         "A failed trial is an outcome: rankings and verdicts count it as the worst value that any trial "
         "finished with. Means and intervals are those of the trials that finished.",
     ]
+
+
+def comparing(comparison: Comparison) -> list[str]:
+    """How to read a comparison: what its numbers are, what was corrected for, and what failed."""
+    one, other, tested = comparison.one, comparison.other, comparison.tested
+    if not tested:
+        return [f"Differences are {one} − {other}.", *comparison.remarks]
+    texts = [
+        f"Differences are means over paired seeds of {one} − {other}, with Student-t intervals. Verdicts are on {one}."
+    ]
+    if len(tested) > 1:
+        texts.append(
+            f"{len(tested)} {comparison.of}s were tested at once: the chance of calling any of them different that is "
+            f"not is at most {share(statistics.ALPHA)} (Holm's correction of p and intervals)."
+        )
+    # A trial that failed has none of its values.
+    for row, verdict in tested if comparison.of == "arm" else tested[:1]:
+        if verdict.failed or verdict.baseline_failed:
+            arm = f"{row.name} in " if comparison.of == "arm" else ""
+            texts.append(
+                f"Failed: {failures(verdict.failed, verdict.trials)} of {arm}{one}, "
+                f"{failures(verdict.baseline_failed, verdict.baseline_trials)} of {arm}{other}. Verdicts count a "
+                "failed trial as the worst value that any of the two finished with."
+            )
+    return [*texts, *comparison.remarks]
 
 
 def expected(finding: Finding, meaning: Value) -> str:
