@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import protocol, storage
-from harness.report import artifacts, plots, sources, tables, words
+from harness import protocol, statistics, storage
+from harness.report import artifacts, figures, plots, sources, tables, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,18 +33,29 @@ SMALLEST, LARGEST = 200, 480
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Write trials.csv, leaderboard.csv, leaderboard.md and report.html into a folder; return the page.
+    """Write report.html, its tables (CSV and Markdown) and its figures (SVG and PNG) into a folder; return the page.
 
-    Beside them expectations.csv, where the suite expects something.
-    Each file is either replaced as a whole or left as it was.
+    Each file is either replaced as a whole or left as it was; figures of an earlier report are removed.
     """
-    page = folder / "report.html"
-    storage.write_bytes(folder / "trials.csv", tables.csv(results.trials()).encode())
-    storage.write_bytes(folder / "leaderboard.csv", tables.csv(results.leaderboard()).encode())
-    storage.write_bytes(folder / "leaderboard.md", tables.markdown(results).encode())
+    shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
+    drawings = figures.draw(results, shown)
+    cards = _cards(results, shown, drawings)
+    files = {
+        "trials.csv": tables.csv(results.trials()),
+        "curves.csv": tables.csv(results.curves()),
+        "leaderboard.csv": tables.csv(results.leaderboard()),
+        "leaderboard.md": tables.leaderboard_markdown(results),
+        "verdicts.csv": tables.csv(tables.verdicts(results)),
+        "verdicts.md": tables.verdicts_markdown(results),
+    }
     if results.plan.suite.expect:
-        storage.write_bytes(folder / "expectations.csv", tables.csv(results.expectations_table()).encode())
-    storage.write_bytes(page, html(results, command(results, folder.parent)).encode())
+        files["expectations.csv"] = tables.csv(results.expectations_table())
+        files["expectations.md"] = _expectations_markdown(results)
+    for name, text in files.items():
+        storage.write_bytes(folder / name, text.encode())
+    figures.save(folder / "figures", drawings, _picture_files(shown, cards))
+    page = folder / "report.html"
+    storage.write_bytes(page, html(results, command(results, folder.parent), drawings, cards).encode())
     return page
 
 
@@ -61,12 +72,14 @@ def flag(store: Path) -> list[str]:
     return [] if store.resolve() == Path("results").resolve() else ["--results", str(store)]
 
 
-def html(results: Results, again: str) -> str:
+def html(results: Results, again: str, drawings: Sequence[figures.Drawing], cards: Sequence[Card]) -> str:
     """The page.
 
     Args:
         results: what to show.
         again: the command that runs the suite again.
+        drawings: the figures.
+        cards: the arms that are shown.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -79,8 +92,7 @@ def html(results: Results, again: str) -> str:
     )
     environment.globals.update(light=plots.LIGHT, dark=dark(), words=words, pieces=sources.code_and_prose)
     findings = results.expectations()
-    shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
-    colours = plots.colours(results.arms, results.baseline)
+    shown = [card.arm for card in cards]
     return environment.get_template("page.html.j2").render(
         suite=results.plan.suite,
         results=results,
@@ -97,13 +109,14 @@ def html(results: Results, again: str) -> str:
         hidden=len(results.arms) - len(shown),
         lacking=[arm for arm in shown if not all(results.offers(arm, column) for column in results.values)],
         floors=_floors(results),
-        forest=_forest(results, colours),
-        cards=_cards(results, shown, colours),
+        comparison=_comparison(results),
+        forest=next((_safe(drawing.inline) for drawing in drawings if not drawing.arm), None),
+        cards=cards,
         failures=[record for arm in results.arms for record in results.of(arm) if not record.done],
         sources=sources.sources(results),
         explained=sources.explained(results),
         protocol=_protocol(results),
-        differing=_differing(results),
+        differing=protocol.told(protocol.among(results.records)),
         environment=_environment(results),
     )
 
@@ -156,6 +169,15 @@ def _expected(finding: Finding, results: Results) -> Expected:
     )
 
 
+def _expectations_markdown(results: Results) -> str:
+    found = [_expected(finding, results) for finding in results.expectations()]
+    rows = [
+        [row.outcome, row.about, row.metric, row.paper, "; ".join(row.measured + row.tested), row.source]
+        for row in found
+    ]
+    return tables.markdown(["outcome", "of", "metric", "paper", "measured", "source"], rows, texts=6)
+
+
 @dataclass(frozen=True)
 class Cell:
     """A number of the leaderboard: full precision to sort by, and as shown."""
@@ -173,7 +195,7 @@ class Row:
     colour: str
     baseline: bool
     n: int
-    failed: int
+    failed: Cell
     verdict: str
     cells: list[Cell]
 
@@ -187,8 +209,8 @@ def _leaderboard(results: Results) -> list[Row]:
             colour=colours[row["arm"]],
             baseline=row["arm"] == results.baseline,
             n=row["n"],
-            failed=row["failed"],
-            verdict=verdicts.get(row["arm"], ""),
+            failed=_failed(row["failed"], row["n"] + row["failed"]),
+            verdict=verdicts.get(row["arm"], "other protocol" if row["arm"] in results.mismatched else ""),
             cells=[_cell(row, column, value) for column, value in results.values.items()],
         )
         for _, row in results.leaderboard().head(tables.SHOWN).iterrows()
@@ -201,6 +223,47 @@ def _cell(row: pd.Series[Any], column: str, meaning: Value) -> Cell:
     return Cell(repr(mean) if np.isfinite(mean) else "", words.number(mean, meaning), inside)
 
 
+def _failed(failed: int, trials: int) -> Cell:
+    """Trials that failed, and the interval of the failure rate."""
+    rate = statistics.failure_rate(failed, trials)
+    return Cell(str(failed), str(failed), f"{words.share(rate.low)} to {words.share(rate.high)}")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row of the comparison: what the compared metric says of an arm."""
+
+    arm: str
+    colour: str
+    verdict: str
+    cells: list[Cell]
+    """Effect, p-value, probability of improvement, interquartile mean, failure rate."""
+
+
+def _comparison(results: Results) -> list[Compared]:
+    """The arms that are shown, against the baseline; empty where there is no verdict."""
+    meaning = results.values[results.metric]
+    colours = plots.colours(results.arms, results.baseline)
+    table = tables.verdicts(results)
+    if not table["verdict"].any():
+        return []
+    rows = []
+    for _, row in table.head(tables.SHOWN).iterrows():
+        inside = words.bounds(row["low"], row["high"], meaning, signed=True)
+        at = f"{words.share(row['confidence'], 1)} interval " if inside else ""
+        rate = words.share(row["failure_rate"])
+        cells = [
+            Cell("", words.number(row["effect"], meaning, signed=True), at + inside),
+            Cell("", tables.bare_p(row["p"]), ""),
+            Cell("", words.share(row["improvement"]), ""),
+            Cell("", words.number(row["iqm"], meaning), ""),
+            Cell("", rate, f"{words.share(row['failure_low'])} to {words.share(row['failure_high'])}"),
+        ]
+        kind = "baseline" if row["arm"] == results.baseline else row["verdict"] or words.NOTHING
+        rows.append(Compared(row["arm"], colours[row["arm"]], kind, cells))
+    return rows
+
+
 def _floors(results: Results) -> dict[str, str]:
     """What real images score against real images, by value column: of the first trial that recorded it."""
     recorded = next(filter(None, (artifacts.read(record, "floors.json") for record in results.records)), {})
@@ -211,32 +274,15 @@ def _floors(results: Results) -> dict[str, str]:
     }
 
 
-def _forest(results: Results, colours: Mapping[str, str]) -> Markup | None:
-    verdicts = results.verdicts()[: tables.SHOWN]
-    effects = [plots.Effect(v.arm, colours[v.arm], v.effect, v.low, v.high, v.kind) for v in verdicts if v.n > 0]
-    if not effects:
-        return None
-    meaning = results.values[results.metric]
-    # Percent metrics are shares; the axis shows them in per cent, as the tables do.
-    scale = 100.0 if meaning.percent else 1.0
-    scaled = [
-        plots.Effect(e.arm, e.colour, scale * e.effect, scale * e.low, scale * e.high, e.verdict) for e in effects
-    ]
-    label = meaning.label + (" (percentage points)" if meaning.percent else "")
-    figure = plots.forest(scaled, scale * results.delta(), label, meaning.better)
-    return _safe(
-        plots.inline(figure, "forest", f"Effects on {meaning.label} against {results.baseline}; figures above")
-    )
-
-
 # --- arms ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture of the page: its caption, its data URI, how large it is shown."""
+    """A picture of the page: its caption, its file, its data URI, how large it is shown."""
 
     caption: str
+    path: Path
     uri: str
     width: int
     height: int
@@ -265,28 +311,17 @@ class Card:
     """Caption and drawing."""
 
 
-def _cards(results: Results, shown: list[str], colours: Mapping[str, str]) -> list[Card]:
-    curves = results.curves()
-    panels = plots.panels(curves[curves["arm"].isin(shown)])
-    last = int(curves["step"].max()) if len(curves) else 0
+def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawing]) -> list[Card]:
+    colours = plots.colours(results.arms, results.baseline)
     share = max(len(shown), 1)
     cards = []
-    for number, arm in enumerate(shown):
+    for arm in shown:
         records = results.of(arm)
         first = next((record for record in records if artifacts.grids(record)), records[0])
         grids = artifacts.thinned(artifacts.grids(first), IMAGE_BYTES // share)
         telling = next((record for record in records if artifacts.pictures(record)), first)
         pictures = artifacts.pictures(telling)
         fitting = artifacts.fitting(pictures, PICTURE_BYTES // share)
-        figures = _histograms(records, f"a{number}", colours[arm])
-        own = curves[curves["arm"] == arm]
-        for position, panel in enumerate(panels):
-            if not own["name"].isin(panel.names).any():
-                continue
-            drawing = plots.training(own, panel, colours[arm], last)
-            seeds = words.count(len(records), "seed")
-            text = f"{panel.title} of {arm} over training, mean and range over {seeds}"
-            figures.append((panel.title, _safe(plots.inline(drawing, f"a{number}c{position}", text))))
         cards.append(
             Card(
                 arm=arm,
@@ -300,10 +335,21 @@ def _cards(results: Results, shown: list[str], colours: Mapping[str, str]) -> li
                 shown_seed=telling.seed,
                 pictures=[_image(picture, _shown_width(picture)) for picture in fitting],
                 left_out=len(pictures) - len(fitting),
-                figures=figures,
+                figures=[(drawing.caption, _safe(drawing.inline)) for drawing in drawings if drawing.arm == arm],
             )
         )
     return cards
+
+
+def _picture_files(shown: Sequence[str], cards: Sequence[Card]) -> dict[str, Path]:
+    """The files of all grids and pictures that the page shows, by the stem of their copy's name."""
+    stems = figures.slugs(shown)
+    return {
+        f"{stems[card.arm]}-{kind}-{figures.slug(image.caption)}": image.path
+        for card in cards
+        for kind, images in (("samples", card.grids), ("picture", card.pictures))
+        for image in images
+    }
 
 
 def _outcome(records: list[Record]) -> str:
@@ -317,7 +363,8 @@ def _outcome(records: list[Record]) -> str:
 def _image(picture: artifacts.Picture, width: int) -> Image:
     content = base64.b64encode(picture.path.read_bytes()).decode()
     height = round(picture.height * width / max(picture.width, 1))
-    return Image(picture.caption, f"data:image/png;base64,{content}", width, height, smooth=width < picture.width)
+    uri = f"data:image/png;base64,{content}"
+    return Image(picture.caption, picture.path, uri, width, height, smooth=width < picture.width)
 
 
 def _shown_width(picture: artifacts.Picture) -> int:
@@ -334,23 +381,6 @@ def _points(record: Record) -> bool:
     except HarnessError:
         return False
     return bool(plugin is not None and plugin.points)
-
-
-def _histograms(records: list[Record], name: str, colour: str) -> list[tuple[str, Markup]]:
-    """The arm's histograms, each over the seeds that recorded the same bins."""
-    found = [artifacts.read(record, "histograms.json") for record in records]
-    figures = []
-    for position, title in enumerate(words.unique(key for histograms in found for key in histograms)):
-        own = [histograms[title] for histograms in found if title in histograms]
-        own = [histogram for histogram in own if histogram["bins"] == own[0]["bins"]]
-        drawing = plots.histogram(
-            own[0]["bins"], [histogram["samples"] for histogram in own], own[0]["reference"], colour
-        )
-        shares = np.mean([histogram["samples"] for histogram in own], axis=0)
-        told = ", ".join(f"{label} {words.share(s, 1)}" for label, s in zip(own[0]["bins"], shares, strict=True))
-        caption = f"{title.replace('_', ' ').capitalize()} (marks: training data)"
-        figures.append((caption, _safe(plots.inline(drawing, f"{name}h{position}", f"{title}: {told[:600]}"))))
-    return figures
 
 
 # --- where it comes from ---------------------------------------------------------------------------------
@@ -373,19 +403,6 @@ def _protocol(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
     shared = ("all metrics", [(field, str(value)) for field, value in common.items()])
     return [(metric, fields) for metric, fields in (shared, *own) if fields]
-
-
-def _differing(results: Results) -> list[tuple[str, str]]:
-    """The fields of the protocol in which trials differ, so that values cannot be compared, and what they have."""
-    first: protocol.Protocol = {}
-    found: dict[str, list[str]] = {}
-    for record in results.records:
-        own = protocol.of(record)
-        for difference in protocol.differences(first, own):
-            values = found.setdefault(difference.field, [])
-            values += ["not recorded" if v is None else str(v) for v in (difference.one, difference.other)]
-        first = {**own, **first}
-    return [(field.replace("_", " "), " against ".join(words.unique(values))) for field, values in found.items()]
 
 
 def _environment(results: Results) -> list[tuple[str, str]]:

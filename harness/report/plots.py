@@ -37,6 +37,9 @@ LIGHT = {"ink": INK, "muted": MUTED, "line": LINE, "wash": WASH, "baseline": BAS
     f"arm-{i}": colour for i, colour in enumerate(ARMS)
 }
 
+PNG_DPI = 200
+"""Of PNG files: a figure of 3.5 inches is 700 pixels wide."""
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -189,16 +192,28 @@ def svg(figure: Figure) -> str:
     return buffer.getvalue()
 
 
-def inline(figure: Figure, name: str, description: str) -> str:
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file on white."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def on_white(file: str) -> str:
+    """An SVG file on white: as light colours are meant, wherever it is shown."""
+    end = file.index(">", file.index("<svg")) + 1
+    return f'{file[:end]}\n <rect width="100%" height="100%" fill="#ffffff"/>{file[end:]}'
+
+
+def inline(file: str, name: str, description: str) -> str:
     """A figure as an ``<svg>`` element of the page.
 
     Args:
-        figure: the figure.
+        file: the figure as ``svg`` gives it.
         name: unique on the page; heads the identifiers inside.
         description: what it shows, for those who cannot see it.
     """
-    text = svg(figure)
-    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", file[file.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", text)
     text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"\d+\.\d{2,}", _rounded, path[0]), text)

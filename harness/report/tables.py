@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
+from harness import statistics
 from harness.report import words
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from harness.results import Results
 
 SHOWN = 30
@@ -21,20 +24,91 @@ def csv(table: pd.DataFrame) -> str:
     return text
 
 
-def markdown(results: Results) -> str:
+def verdicts(results: Results) -> pd.DataFrame:
+    """One row an arm, best first, as in verdicts.csv: what the compare metric says of it against the baseline.
+
+    ``improvement`` is the probability of improvement and ``iqm`` the interquartile mean, both over the trials that
+    finished. ``verdict`` is empty where there is none: of the baseline, of an arm whose model cannot give the value
+    or that was measured by another protocol, and of a search.
+    """
+    found = {} if results.plan.suite.search is not None else {verdict.arm: verdict for verdict in results.verdicts()}
+    rows = []
+    for _, row in results.leaderboard().iterrows():
+        arm, failed, trials = row["arm"], row["failed"], row["n"] + row["failed"]
+        rate = statistics.failure_rate(failed, trials)
+        verdict = found.get(arm)
+        paired = ("effect", "low", "high", "confidence", "p", "improvement", "delta")
+        rows.append(
+            {
+                "arm": arm,
+                "metric": results.metric,
+                "verdict": verdict.kind if verdict else "",
+                **{name: getattr(verdict, name) if verdict else np.nan for name in paired},
+                "pairs": verdict.n if verdict else 0,
+                "iqm": statistics.interquartile_mean(list(results.by_seed(arm, results.metric).values())),
+                "trials": trials,
+                "failed": failed,
+                "failure_rate": rate.mean,
+                "failure_low": rate.low,
+                "failure_high": rate.high,
+            }
+        )
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
+
+
+VERDICT_COLUMNS = [
+    *("arm", "metric", "verdict", "effect", "low", "high", "confidence", "p", "improvement", "delta", "pairs"),
+    *("iqm", "trials", "failed", "failure_rate", "failure_low", "failure_high"),
+]
+
+
+def leaderboard_markdown(results: Results) -> str:
     """The leaderboard as a Markdown table: mean and interval of every value, best arm first."""
     values = results.values
     head = ["arm", "n", "failed", *(f"{value.label} {words.arrow(value)}" for value in values.values())]
     rows = []
     for _, row in results.leaderboard().iterrows():
-        cells = [_escaped(str(row["arm"])), str(row["n"]), str(row["failed"])]
+        cells = [str(row["arm"]), str(row["n"]), str(row["failed"])]
         for column, value in values.items():
             inside = words.bounds(row[f"{column}_low"], row[f"{column}_high"], value)
             mean = words.number(row[f"{column}_mean"], value)
             cells.append(f"{mean} ({inside})" if inside else mean)
         rows.append(cells)
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, rule, *rows])
+    return markdown(head, rows, texts=1)
+
+
+def verdicts_markdown(results: Results) -> str:
+    """The verdicts as a Markdown table, with the numbers as the page shows them."""
+    meaning = results.values[results.metric]
+    rows = []
+    for _, row in verdicts(results).iterrows():
+        effect = words.number(row["effect"], meaning, signed=True)
+        inside = words.bounds(row["low"], row["high"], meaning, signed=True)
+        rows.append(
+            [
+                row["arm"],
+                row["verdict"] or ("baseline" if row["arm"] == results.baseline else words.NOTHING),
+                f"{effect} ({words.share(row['confidence'], 1)} interval {inside})" if inside else effect,
+                bare_p(row["p"]),
+                words.share(row["improvement"]),
+                words.number(row["iqm"], meaning),
+                words.failures(row["failed"], row["trials"]),
+            ]
+        )
+    head = ["arm", "verdict", f"effect on {meaning.label}", "p (Holm)", "probability of improvement"]
+    return markdown([*head, f"{meaning.label}, interquartile mean", "failed"], rows, texts=2)
+
+
+def bare_p(p: float) -> str:
+    """A p-value under a heading that says what it is."""
+    return words.p_value(p).removeprefix("p ").removeprefix("= ") if np.isfinite(p) else words.NOTHING
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    """A Markdown table; the first ``texts`` columns are text, the others numbers."""
+    rule = ["---"] * texts + ["---:"] * (len(head) - texts)
+    lines = [[_escaped(cell) for cell in cells] for cells in (head, *rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [lines[0], rule, *lines[1:]])
 
 
 def _escaped(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -55,7 +56,8 @@ def console_text(results: Results, path: Path) -> str:
 
 def test_everything_is_written_and_nothing_else(written: tuple[Results, Path, Page]) -> None:
     names = {path.name for path in written[1].parent.iterdir()}
-    assert names == {"report.html", "trials.csv", "leaderboard.csv", "leaderboard.md"}
+    tables = {"trials.csv", "curves.csv", "leaderboard.csv", "leaderboard.md", "verdicts.csv", "verdicts.md"}
+    assert names == {"report.html", "figures"} | tables
 
 
 def test_tables_hold_full_precision(written: tuple[Results, Path, Page]) -> None:
@@ -402,8 +404,82 @@ def test_values_of_different_protocols_are_marked_on_top(make_results: Make, tmp
     assert last.artifacts is not None
     changed = {name: {**fields, "samples": 777} for name, fields in protocol.of(last).items()}
     (last.artifacts / "protocol.json").write_text(json.dumps(changed), encoding="utf-8")
-    page = Page(report.write(results, tmp_path / "other").read_text(encoding="utf-8"))
+    path = report.write(dataclasses.replace(results), tmp_path / "other")
+    page = Page(path.read_text(encoding="utf-8"))
     warned = page.text.index("Values of different protocols")
     assert warned < page.text.index("Verdict")
-    assert "samples 2000 against 777" in page.text[warned:]
+    assert "samples: 2000 against 777" in page.text[warned:]
+    assert "No verdict is given on dcgan + ema." in page.text
+    assert pd.read_csv(path.parent / "verdicts.csv")["verdict"].isna().all()
     assert page.text.count("2000 against 777") == 1  # once for all metrics
+
+
+# --- verdicts in figures, and files beside the page ------------------------------------------------------
+
+
+def test_the_comparison_says_of_every_arm_what_statistics_says(written: tuple[Results, Path, Page]) -> None:
+    from harness.statistics import failure_rate, interquartile_mean, probability_of_improvement
+
+    results, path, page = written
+    table = pd.read_csv(path.parent / "verdicts.csv").set_index("arm")
+    baseline = list(results.by_seed("dcgan", "fid").values())
+    for verdict in results.verdicts():
+        own = list(results.by_seed(verdict.arm, "fid").values())
+        row = table.loc[verdict.arm]
+        assert row["improvement"] == probability_of_improvement(own, baseline, "lower")
+        assert row["iqm"] == interquartile_mean(own)
+        assert (row["verdict"], row["p"], row["effect"]) == (verdict.kind, verdict.p, verdict.effect)
+        assert tuple(row[["failure_rate", "failure_low", "failure_high"]]) == failure_rate(verdict.failed, 5)
+        assert f"{row['iqm']:.2f}" in page.text
+    failed = table.loc["dcgan + one_sided_label_smoothing"]
+    assert 0 < failed["failure_rate"] < 1
+    bounds = f"{100 * failed['failure_low']:.0f} % to {100 * failed['failure_high']:.0f} %"
+    assert page.text.count(bounds) >= 2  # in the leaderboard and in the comparison
+    assert pd.isna(table.loc["dcgan", "verdict"])
+    assert "corrected by Holm's procedure for 3 arms" in page.text
+    assert "counts as the worst value that any trial finished with" in page.text
+
+
+def test_curves_are_a_table_too(written: tuple[Results, Path, Page]) -> None:
+    results, path, _ = written
+    table = pd.read_csv(path.parent / "curves.csv")
+    assert table["value"].tolist() == results.curves()["value"].tolist()
+
+
+def test_markdown_tables_are_tables_whatever_arms_are_called(make_results: Make, tmp_path: Path) -> None:
+    from made_up import EXPECT, SUITE
+
+    path = report.write(make_results(text=SUITE + EXPECT), tmp_path / "out")
+    for name in ("leaderboard.md", "verdicts.md", "expectations.md"):
+        lines = (path.parent / name).read_text(encoding="utf-8").splitlines()
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+        assert "nan" not in "".join(lines)
+    assert "feature\\_matching" in (path.parent / "verdicts.md").read_text(encoding="utf-8")
+
+
+def test_every_figure_of_the_page_is_a_file_and_old_ones_go(make_results: Make, tmp_path: Path) -> None:
+    from xml.etree import ElementTree
+
+    folder = tmp_path / "out" / "figures"
+    folder.mkdir(parents=True)
+    (folder / "old.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("kept", encoding="utf-8")
+    page = Page(report.write(make_results(), folder.parent).read_text(encoding="utf-8"))
+    names = {path.name for path in folder.iterdir()}
+    assert {"forest.svg", "dcgan-ema-losses.svg", "dcgan-ema-histogram-classes.png", "notes.txt"} <= names
+    assert "old.png" not in names
+    drawn = [path for path in folder.iterdir() if path.suffix == ".svg"]
+    assert len(drawn) == sum(tag == "svg" for tag, _ in page.tags)
+    for path in drawn:
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+        assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    shown = sum(tag == "img" for tag, _ in page.tags)
+    assert len(list(folder.glob("*.png"))) == len(drawn) + shown
+
+
+def test_files_of_figures_have_safe_and_different_names() -> None:
+    from harness.report.figures import slugs
+
+    found = slugs(["../../etc/passwd", "vae (β=4)", "VAE (β=4)", "ψ", "φ", "a" * 300])
+    assert list(found.values())[:5] == ["etc-passwd", "vae-4", "vae-4_2", "unnamed", "unnamed_2"]
+    assert len(found["a" * 300]) == 80
