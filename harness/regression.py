@@ -149,14 +149,14 @@ def measured(results: Results) -> Baseline:
     """What a suite came to, as a baseline.
 
     Raises:
-        ProtocolMismatch: the trials of an arm were measured in different ways.
+        HarnessError: trials have no outcome, or those of an arm were measured in different ways.
     """
     declared = {cell.name: cell.combination.raw for cell in results.plan.cells if cell.excluded is None}
+    if results.missing:
+        raise HarnessError(f"{results.missing} trials have no outcome yet: the same command goes on with them")
     arms = {}
     for arm, raw in declared.items():
         records = results.of(arm)
-        if not records:
-            raise HarnessError(f"{arm} has no trial with an outcome: run the check again")
         protocol.refuse(protocol.among(records), f"the trials of {arm}")
         columns = {}
         for column in results.values:
