@@ -143,7 +143,6 @@ def tampered(path: Path, change: Any) -> None:
 
 def test_from_the_first_baseline_to_red(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, {"COLUMNS": "250"})
-    # Below a thousandth of the family's rate, so that four seeds can tell.
     suite = workspace.suite(seeds=4, matrix={"tricks": [[]]}, evaluate={"samples": 64, "metrics": ["fid"]})
     path, junit, page = tmp_path / "base" / "b.json", tmp_path / "out" / "j.xml", tmp_path / "out" / "m.md"
     words: tuple[str | Path, ...] = ("check", suite, "--baseline", path)
