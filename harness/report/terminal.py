@@ -13,11 +13,12 @@ from rich.text import Text
 from harness import protocol
 from harness.report import words
 from harness.report.page import flag
-from harness.report.tables import SHOWN
+from harness.report.tables import SHOWN, bare_p, markdown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.comparison import Comparison, Row
     from harness.results import Results
 
 NEEDED = 75
@@ -53,6 +54,72 @@ def console(results: Results, report_path: Path, console: Console) -> None:
     tables = ["trials.csv", "leaderboard.csv"] + ["expectations.csv"] * bool(results.plan.suite.expect)
     say(f"Tables   {', '.join(str(report_path.parent / name) for name in tables)}")
     say(f"MLflow   {shlex.join(['harness', 'ui', *flag(report_path.parent.parent)])}")
+
+
+def compared(comparison: Comparison, console: Console) -> None:
+    """Show a comparison: its rows, how to read them, and the settings that differ."""
+    say = _Sayer(console)
+    head, *rows = _compared(comparison)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, title in enumerate(head):
+        side = "left" if number in (0, len(head) - 1) else "right"
+        table.add_column(Text(title), justify=side, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    for text in words.comparing(comparison):
+        say(text)
+    if comparison.settings:
+        settings = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Settings that differ", title_justify="left")
+        for title in ("setting", comparison.one, comparison.other):
+            settings.add_column(Text(title), overflow="fold")
+        for setting in _settings(comparison):
+            settings.add_row(*map(Text, setting))
+        console.print(settings)
+
+
+def compared_markdown(comparison: Comparison) -> str:
+    """The same in Markdown."""
+    head, *rows = _compared(comparison)
+    parts = [markdown(head, rows, texts=1), *(f"{text}\n" for text in words.comparing(comparison))]
+    if comparison.settings:
+        parts.append(markdown(["setting", comparison.one, comparison.other], _settings(comparison), texts=3))
+    return "\n".join(parts)
+
+
+def _settings(comparison: Comparison) -> list[list[str]]:
+    return [[words.NOTHING if part is None else part for part in setting] for setting in comparison.settings]
+
+
+def _compared(comparison: Comparison) -> list[list[str]]:
+    """The head and the rows of a comparison; the columns of the test only where something is tested."""
+    tested = ["interval", "pairs", "p", "verdict"] if any(row.verdict or row.note for row in comparison.rows) else []
+    meaning = comparison.rows[0].meaning if comparison.of == "arm" else None
+    of = f"arm, by {meaning.label} {words.arrow(meaning)}" if meaning else comparison.of
+    head = [of, comparison.one, comparison.other, "difference", *tested]
+    return [head, *([*_numbers(comparison, row), *_test(row)[: len(tested)]] for row in comparison.rows)]
+
+
+def _numbers(comparison: Comparison, row: Row) -> list[str]:
+    effect = row.one - row.other if row.verdict is None else row.verdict.effect
+    if row.meaning is None:  # no metric is known to give it: as it was recorded
+        return [row.name, *(f"{value:.6g}".replace("nan", words.NOTHING) for value in (row.one, row.other, effect))]
+    name = row.name if comparison.of == "arm" else f"{row.meaning.label} {words.arrow(row.meaning)}"
+    means = [words.number(value, row.meaning) for value in (row.one, row.other)]
+    return [name, *means, words.number(effect, row.meaning, signed=True)]
+
+
+def _test(row: Row) -> list[str]:
+    verdict = row.verdict
+    if verdict is None or row.meaning is None:
+        return [words.NOTHING] * 3 + [row.note]
+    inside = words.bounds(verdict.low, verdict.high, row.meaning, signed=True)
+    told: str = verdict.kind
+    if verdict.kind == "no difference larger than δ":
+        told = f"no difference larger than {words.number(verdict.delta, row.meaning)}"
+    elif verdict.kind == "inconclusive":
+        told += f": {words.outlook(verdict)}"
+    return [inside or words.NOTHING, str(verdict.n), bare_p(verdict.p), f"{words.SYMBOLS[verdict.kind]} {told}"]
 
 
 class _Sayer:
