@@ -74,3 +74,10 @@ def regression(session: nox.Session) -> None:
         *("--junit", str(folder / "regression.xml"), "--markdown", str(folder / "regression.md")),
         *session.posargs,
     )
+
+
+@nox.session
+def sabotage(session: nox.Session) -> None:
+    """Hours: faults put into copies of this code must turn the regression check or a test red, clean copies must not."""
+    install(session, "test")
+    session.run("python", "benchmarks/sabotage.py", *session.posargs)

@@ -199,7 +199,7 @@ def main() -> None:
     wanted = [s for s in SABOTAGES if not chosen.only or any(part in s.name for part in chosen.only)]
     jobs: list[tuple[Sabotage | None, str, str | None]] = [(s, s.name, None) for s in wanted]
     jobs += [
-        (None, f"clean {i + 1}", f"[{', '.join(str(100 * (i + 1) + s) for s in range(3))}]")
+        (None, f"clean {i + 1}", f"[{', '.join(str(100 * (i + 1) + s) for s in range(5))}]")
         for i in range(chosen.repeats)
     ]
     for sabotage, name, seeds in jobs:
