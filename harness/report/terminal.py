@@ -62,8 +62,8 @@ def compared(comparison: Comparison, console: Console) -> None:
     head, *rows = _compared(comparison)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, title in enumerate(head):
-        side = "left" if number in (0, len(head) - 1) else "right"
-        table.add_column(Text(title), justify=side, overflow="fold")  # type: ignore[arg-type]
+        words_ = number == 0 or title == "verdict"
+        table.add_column(Text(title), justify="left" if words_ else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
