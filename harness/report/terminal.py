@@ -16,7 +16,7 @@ from harness.report.page import flag
 from harness.report.tables import SHOWN, bare_p, markdown
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
 
     from harness.comparison import Comparison, Row
     from harness.results import Results
@@ -62,8 +62,9 @@ def compared(comparison: Comparison, console: Console) -> None:
     head, *rows = _compared(comparison)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, title in enumerate(head):
-        words_ = number == 0 or title == "verdict"
-        table.add_column(Text(title), justify="left" if words_ else "right", overflow="fold")
+        texts, needed = number == 0 or title == "verdict", 14 if title == "verdict" else None
+        justify: JustifyMethod = "left" if texts else "right"
+        table.add_column(Text(title), justify=justify, overflow="fold", min_width=needed, no_wrap=title == "interval")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
@@ -117,8 +118,6 @@ def _test(row: Row) -> list[str]:
     told: str = verdict.kind
     if verdict.kind == "no difference larger than δ":
         told = f"no difference larger than {words.number(verdict.delta, row.meaning)}"
-    elif verdict.kind == "inconclusive":
-        told += f": {words.outlook(verdict)}"
     return [inside or words.NOTHING, str(verdict.n), bare_p(verdict.p), f"{words.SYMBOLS[verdict.kind]} {told}"]
 
 

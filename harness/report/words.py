@@ -196,6 +196,12 @@ def comparing(comparison: Comparison) -> list[str]:
             f"{len(tested)} {comparison.of}s were tested at once: the chance of calling any of them different that is "
             f"not is at most {share(statistics.ALPHA)} (Holm's correction of p and intervals)."
         )
+    open_: dict[str, list[str]] = {}
+    for row, verdict in tested:
+        if verdict.kind == "inconclusive":
+            name = row.name if comparison.of == "arm" or row.meaning is None else row.meaning.label
+            open_.setdefault(outlook(verdict), []).append(name)
+    texts += [f"{listed(names)}: {what}." for what, names in open_.items()]
     # A trial that failed has none of its values.
     for row, verdict in tested if comparison.of == "arm" else tested[:1]:
         if verdict.failed or verdict.baseline_failed:
