@@ -60,11 +60,11 @@ def compared(comparison: Comparison, console: Console) -> None:
     """Show a comparison: its rows, how to read them, and the settings that differ."""
     say = _Sayer(console)
     head, *rows = _compared(comparison)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, title in enumerate(head):
-        texts, needed = number == 0 or title == "verdict", 14 if title == "verdict" else None
-        justify: JustifyMethod = "left" if texts else "right"
-        table.add_column(Text(title), justify=justify, overflow="fold", min_width=needed, no_wrap=title == "interval")
+        justify: JustifyMethod = "left" if number == 0 or title == "verdict" else "right"
+        # The name and the means give way where room is short, not the interval nor what follows it.
+        table.add_column(Text(title), justify=justify, overflow="fold", no_wrap=number > 3 and title != "verdict")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
