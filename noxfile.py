@@ -81,3 +81,10 @@ def sabotage(session: nox.Session) -> None:
     """Hours: faults put into copies of this code must turn the check or a test red, clean copies must not."""
     install(session, "test")
     session.run("python", "benchmarks/sabotage.py", *session.posargs)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """The fault tests for a while: `-- --minutes 30 --seed 0`. What was tried and lost goes to results/chaos."""
+    install(session, "test")
+    session.run("python", "benchmarks/chaos.py", *session.posargs)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from pathlib import Path
 
 import pytest
+from chaos import Chaos
 
 # Before torch is imported, here and in every process that a test starts: tests run side by side, and threads of one
 # that wait for each other on busy cores make it many times slower.
@@ -29,7 +32,29 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chaos", "tests marked chaos; benchmarks/chaos.py sets these")
+    group.addoption("--chaos-seed", type=int, default=0, help="what the tests choose by")
+    group.addoption("--chaos-record", type=Path, help="file where they say what they tried")
+    group.addoption("--chaos-until", type=float, help="begin none after this time (seconds since the epoch)")
+
+
+@pytest.fixture
+def chaos(request: pytest.FixtureRequest) -> Chaos:
+    """The seed of this round, and where to say what was tried."""
+    options = request.config.option
+    return Chaos(request.node.name, options.chaos_seed, options.chaos_record)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    until = item.config.option.chaos_until
+    if until is not None and time.time() > until:
+        pytest.skip("the time is over")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.chaos_until is not None:  # a short session, too, comes to every test in some round
+        random.Random(config.option.chaos_seed).shuffle(items)
     needs = {
         "mnist": (has_mnist, "needs MNIST: set HARNESS_DATA to the folder that holds it"),
         "gpu": (has_gpu, "needs a CUDA device"),
