@@ -129,7 +129,8 @@ class DCGAN(Architecture):
         features = channels * sizes[-1] ** 2
         layers.append(nn.Flatten())
         if hidden := self.settings.hidden:
-            layers += [nn.Linear(features, hidden), self._discriminator_activation()]
+            norms = [nn.BatchNorm1d(hidden)] if self.settings.discriminator_norm else []
+            layers += [nn.Linear(features, hidden, bias=not norms), *norms, self._discriminator_activation()]
         return initialise(Discriminator(nn.Sequential(*layers), hidden or features))
 
     def _halve(self, inputs: int, outputs: int, size: int, bias: bool) -> list[nn.Module]:
