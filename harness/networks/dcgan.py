@@ -85,9 +85,10 @@ class DCGAN(Architecture):
         if hidden:
             layers += [nn.Linear(latent, hidden), *self._generator_tail(hidden, nn.BatchNorm1d)]
         layers += [
-            nn.Unflatten(1, (hidden or latent, 1, 1)),
-            # A transposed convolution of a 1×1 map: the paper's projection of z, without a hidden linear layer.
-            nn.ConvTranspose2d(hidden or latent, channels[0], sizes[0], bias=not self.settings.generator_norm),
+            # A transposed convolution of a 1×1 map, the paper's projection of z, written as the matrix that it is:
+            # several times as fast on a CPU.
+            nn.Linear(hidden or latent, channels[0] * sizes[0] ** 2, bias=not self.settings.generator_norm),
+            nn.Unflatten(1, (channels[0], sizes[0], sizes[0])),
             *self._generator_tail(channels[0], nn.BatchNorm2d),
         ]
         for stage in range(stages):

@@ -53,15 +53,15 @@ def test_each_rule_is_seen_in_the_layers() -> None:
 
     generator, discriminator = made("as in the paper")
     assert {nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.Tanh} <= generator
-    assert not {nn.Linear, nn.LeakyReLU, nn.Upsample} & generator
+    assert not {nn.BatchNorm1d, nn.LeakyReLU, nn.Upsample} & generator  # one linear layer, the projection of z
     assert {nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU} <= discriminator
-    assert not {nn.MaxPool2d, nn.ReLU} & discriminator
+    assert not {nn.MaxPool2d, nn.ReLU, nn.BatchNorm1d} & discriminator
     assert nn.Upsample in made("pooling")[0]
     assert nn.MaxPool2d in made("pooling")[1]
     assert nn.BatchNorm2d not in made("no normalisation in G")[0]
     assert nn.BatchNorm2d in made("no normalisation in G")[1]
     assert nn.BatchNorm2d not in made("no normalisation in D")[1]
-    assert nn.Linear in made("hidden layer")[0]
+    assert all(nn.BatchNorm1d in player for player in made("hidden layer"))
     assert nn.LeakyReLU in made("leaky G")[0]
     assert nn.Tanh not in made("no tanh")[0]
     assert nn.ReLU in made("ReLU in D")[1]
