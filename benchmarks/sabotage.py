@@ -4,8 +4,9 @@
 
 A sabotage is an exact replacement of text; one that no longer finds its text stops everything (it would prove nothing).
 First comes `harness check` on suites/regression.yaml, then, where quality alone cannot tell, the tests that name the
-fault. Clean copies with seeds of their own must stay green. About ten minutes a row on two cores; `nox -s sabotage`
-calls it. Rows that are done are kept beside the Markdown file and not run again.
+fault. Clean copies with seeds of their own must stay green. A few minutes a row on two cores; `nox -s sabotage` calls
+it. Rows that are done are kept beside the Markdown file and not run again; all copies share one store, so that arms
+which a fault cannot touch are not trained for it: their keys hold the code that they run.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class Row:
         return not self.check.startswith("green") or self.tests.startswith("red")
 
 
-def run(sabotage: Sabotage | None, name: str, seeds: str | None) -> Row:
+def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) -> Row:
     """Check a scratch copy, sabotaged or clean; a clean one draws seeds of its own."""
     with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
         copy = Path(scratch)
@@ -145,7 +146,7 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None) -> Row:
         if sabotage is not None:
             apply(sabotage, copy)
         more = ["--set", f"seeds={seeds}"] if seeds else []
-        done = python(copy, *CHECK, *more, "--results", str(copy / "store"), "--markdown", str(copy / "summary.md"))
+        done = python(copy, *CHECK, *more, "--results", str(store), "--markdown", str(copy / "summary.md"))
         check = told(done, copy / "summary.md")
         tests = "–"
         if sabotage is not None and check.startswith("green"):
@@ -202,10 +203,11 @@ def main() -> None:
         (None, f"clean {i + 1}", f"[{', '.join(str(100 * (i + 1) + s) for s in range(5))}]")
         for i in range(chosen.repeats)
     ]
+    store = kept.with_suffix(".store").resolve()
     for sabotage, name, seeds in jobs:
         if any(row.name == name for row in rows):
             continue
-        rows.append(run(sabotage, name, seeds))
+        rows.append(run(sabotage, name, seeds, store))
         kept.write_text(json.dumps([vars(row) for row in rows], indent=1))
         chosen.markdown.write_text(table(rows), encoding="utf-8")
         print(rows[-1], flush=True)
