@@ -1,9 +1,12 @@
 """Differentiable augmentation: the discriminator sees every image, real or generated, shifted and partly covered.
 
-Zhao et al. 2020, equations 4 and 5: D is trained on T(x) and T(G(z)), and G through T(G(z)), with T random and
-differentiable. Here T is translation by up to 1/8 of the size and cutout of a square of half the size; what comes in
-from outside is background (−1, black), not the middle grey 0. Images of three channels also get a random brightness,
-saturation and contrast.
+Zhao et al. 2020, equations 4 and 5, f and g being the objective's two halves and T random and differentiable:
+
+    L_D = E_x f(−D(T(x))) + E_z f(D(T(G(z)))),   L_G = E_z g(−D(T(G(z))))
+
+Here T is translation by up to 1/8 of the size and cutout of a square of half the size; what comes in from outside is
+background (−1, black), not the middle grey 0. Images of three channels also get a random brightness, saturation and
+contrast.
 """
 
 from __future__ import annotations

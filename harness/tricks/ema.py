@@ -1,7 +1,10 @@
 """Samples from a moving average of the generator's weights.
 
-θ̄ ← decay · θ̄ + (1 − decay) · θ after every step (Yazıcı et al. 2019, "The unusual effectiveness of averaging in
-GAN training", equation 2). Training itself is untouched: only what is sampled from changes.
+Yazıcı et al. 2019 ("The unusual effectiveness of averaging in GAN training"), equation 2, after every step:
+
+    θ̄ ← decay · θ̄ + (1 − decay) · θ
+
+Training itself is untouched: only what is sampled from changes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Feature matching: the generator matches the mean of the discriminator's features over a batch.
 
-Salimans et al. 2016, section 3.1:  L_G = ‖ E_{x~data} f(x) − E_z f(G(z)) ‖²₂, with f a hidden layer of the
-discriminator. It compares the batch MEANS of the features, not features sample by sample, and takes the place of
-the objective's generator loss. The discriminator is trained as ever.
+Salimans et al. 2016, section 3.1, with f a hidden layer of the discriminator:
+
+    L_G = ‖ E_{x~data} f(x) − E_z f(G(z)) ‖²₂
+
+It compares the batch MEANS of the features, not features sample by sample, and takes the place of the objective's
+generator loss. The discriminator is trained as ever.
 """
 
 from __future__ import annotations

@@ -1,7 +1,12 @@
 """Gradient penalty: the discriminator's slope is drawn towards 1, between real and generated images or around the data.
 
-``around: interpolates``, Gulrajani et al. 2017, equation 3:  λ E_x̂ (‖∇C(x̂)‖₂ − 1)²,  x̂ = ε x + (1 − ε) G(z),
-ε ~ U(0, 1). ``around: data``, Kodali et al. 2017 (DRAGAN), section 2.3: the same with x̂ = x + ½ std(x) U(0, 1).
+Gulrajani et al. 2017, equation 3:
+
+    λ E_x̂ (‖∇C(x̂)‖₂ − 1)²,   x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1)
+
+with ``around: interpolates``. With ``around: data`` it is that of Kodali et al. 2017 (DRAGAN), section 2.3:
+
+    x̂ = x + ½ std(x) U(0, 1)
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """Historical averaging: both players are held near the average of where they have been.
 
-Salimans et al. 2016, section 3.3: each player's cost has the term ‖θ − (1/t) Σᵢ θ[i]‖², the average over past values of
-its parameters, kept online. The paper names no factor. With 1 the term, a sum over some hundred thousand parameters,
-holds the players where they began (docs/zoo.md has the figures): the default is a hundredth.
+Salimans et al. 2016, section 3.3. Each player's cost has the term
+
+    ‖ θ − (1/t) Σᵢ θ[i] ‖²
+
+with the average over past values of its parameters, kept online. The paper names no factor. With 1 the term, a sum
+over some hundred thousand parameters, holds the players where they began (docs/zoo.md has the figures): the default
+is a hundredth.
 """
 
 from __future__ import annotations

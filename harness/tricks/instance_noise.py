@@ -1,8 +1,11 @@
 """Instance noise: Gaussian noise on everything that the discriminator sees, fading out over the training.
 
-Sønderby et al. 2017, section 3.2 (and Arjovsky and Bottou 2017, section 3): D is shown x + ε and G(z) + ε with
-ε ~ N(0, σ²). Two distributions on thin sets that do not meet can be told apart perfectly, which leaves G no gradient;
-blurred by the same noise they overlap. σ falls linearly from ``sigma`` to 0 at ``until`` of the training.
+Sønderby et al. 2017, section 3.2 (and Arjovsky and Bottou 2017, section 3). D is shown
+
+    x + ε and G(z) + ε,   ε ~ N(0, σ²)
+
+Two distributions on thin sets that do not meet can be told apart perfectly, which leaves G no gradient; blurred by
+the same noise they overlap. σ falls linearly from ``sigma`` to 0 at ``until`` of the training.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
 """Latent reconstruction: a network maps the generated image back to its noise, and the generator must let it.
 
 A generator that has collapsed draws one image from many latents, and no network can tell them apart again. Srivastava
-et al. 2017 (VEEGAN), equation 3: the reconstructor R is trained to invert G, with ‖z − R(G(z))‖² in the generator's
-loss too (the discriminator stays one of images alone here, where VEEGAN's sees pairs (z, x)). It is the cycle
-consistency of Zhu et al. 2017 turned to the way noise → image → noise. The term is the mean over the dimensions of z.
+et al. 2017 (VEEGAN), equation 3: the reconstructor R is trained to invert G, and the generator's loss holds the term
+too:
+
+    E_z ‖z − R(G(z))‖²
+
+The discriminator stays one of images alone here, where VEEGAN's sees pairs (z, x). It is the cycle consistency of Zhu
+et al. 2017 turned to the way noise → image → noise. The term is the mean over the dimensions of z.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Minibatch discrimination: the discriminator is told how near each image lies to the others of its mini-batch.
 
-Salimans et al. 2016, section 3.2: features f(xᵢ) of A dimensions, a learned tensor T (A × B × C), Mᵢ = f(xᵢ) T
-(B × C);  c_b(xᵢ, xⱼ) = exp(−‖Mᵢ,b − Mⱼ,b‖₁),  o(xᵢ)_b = Σ_{j ≠ i} c_b(xᵢ, xⱼ). The B numbers o(xᵢ) join the features.
-Real and generated images come in mini-batches of their own. The sum leaves the image itself out.
+Salimans et al. 2016, section 3.2, with features f(xᵢ) of A dimensions and a learned tensor T (A × B × C):
+
+    Mᵢ = f(xᵢ) T  (B × C),   c_b(xᵢ, xⱼ) = exp(−‖Mᵢ,b − Mⱼ,b‖₁),   o(xᵢ)_b = Σ_{j ≠ i} c_b(xᵢ, xⱼ)
+
+The B numbers o(xᵢ) join the features. Real and generated images come in mini-batches of their own. The sum leaves the
+image itself out.
 """
 
 from __future__ import annotations

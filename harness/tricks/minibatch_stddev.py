@@ -1,7 +1,11 @@
 """Minibatch standard deviation: the discriminator is told how much a mini-batch varies.
 
-Karras et al. 2018, section 3: the standard deviation of each feature over the mini-batch, averaged over all features to
-one number, which is added to every image's features as one more. Here it joins the features before D's last layer.
+Karras et al. 2018, section 3. The standard deviation of each feature over the mini-batch, averaged over the d
+features:
+
+    s = (1/d) Σ_k std_i f_k(xᵢ)
+
+This one number is added to every image's features as one more. Here it joins the features before D's last layer.
 """
 
 from __future__ import annotations

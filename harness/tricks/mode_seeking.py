@@ -1,7 +1,11 @@
 """Mode seeking: images of latents that lie apart must lie apart.
 
-Mao et al. 2019, equation 3: the generator maximises d(G(z₁), G(z₂)) / d(z₁, z₂). As the authors compute it, the term
-1 / (mean|G(z₁) − G(z₂)| / mean|z₁ − z₂| + 10⁻⁵) is added to its loss, with two latents for each label.
+Mao et al. 2019, equation 3: the generator maximises d(G(z₁), G(z₂)) / d(z₁, z₂). As the authors compute it, its loss
+has the term
+
+    1 / (mean|G(z₁) − G(z₂)| / mean|z₁ − z₂| + 10⁻⁵)
+
+with two latents for each label.
 """
 
 from __future__ import annotations

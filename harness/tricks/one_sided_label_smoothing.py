@@ -1,8 +1,11 @@
 """One-sided label smoothing: the discriminator's target for real images is a little below 1, that for fakes stays 0.
 
 Salimans et al. 2016, section 3.4. With targets α for real and β for fake images the optimal discriminator is
-D(x) = (α p_data(x) + β p_model(x)) / (p_data(x) + p_model(x)). With β > 0 a generated image where p_data is near 0
-would hold itself in place by the numerator's p_model: therefore β = 0.
+
+    D(x) = (α p_data(x) + β p_model(x)) / (p_data(x) + p_model(x))
+
+With β > 0 a generated image where p_data is near 0 would hold itself in place by the numerator's p_model: therefore β
+= 0.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Packing (PacGAN): the discriminator sees m images of the same kind at once.
 
-Lin et al. 2018, section 2: D(x₁, …, x_m), the images concatenated along the channels; all real or all generated. A
-generator that lacks modes draws packs that look alike, which a discriminator of packs can see and one of single images
-cannot. A mini-batch of n images becomes ⌊n / m⌋ packs; nothing else changes, not even the generator.
+Lin et al. 2018, section 2. The images of a pack, all real or all generated, are concatenated along the channels:
+
+    D(x₁, …, x_m)
+
+A generator that lacks modes draws packs that look alike, which a discriminator of packs can see and one of single
+images cannot. A mini-batch of n images becomes ⌊n / m⌋ packs; nothing else changes, not even the generator.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """Spectral normalisation: every weight matrix of the discriminator is divided by its largest singular value.
 
-Miyato et al. 2018, equation 8:  W̄ = W / σ(W), σ estimated by one power iteration a forward pass (algorithm 1). A layer
-of it changes no difference of its inputs by more than that difference.
+Miyato et al. 2018, equation 8, with σ estimated by one power iteration a forward pass (algorithm 1):
+
+    W̄ = W / σ(W)
+
+A layer of it changes no difference of its inputs by more than that difference.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Two time-scale update rule: the discriminator learns at another rate than the generator.
 
-Heusel et al. 2017, section 2: with learning rates b(n) of the discriminator and a(n) of the generator, a(n) / b(n) → 0,
+Heusel et al. 2017, section 2. With learning rates b(n) of the discriminator and a(n) of the generator that fulfil
+
+    a(n) / b(n) → 0
+
 the game converges to a stationary local Nash equilibrium. In practice a few times the rate is enough.
 """
 

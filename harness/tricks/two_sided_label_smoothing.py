@@ -1,8 +1,11 @@
 """Two-sided label smoothing: the targets of real and of fake images are both drawn towards the middle.
 
 The control that Salimans et al. 2016, section 3.4, warn of. With targets α for real and β for fake images the optimal
-discriminator is D(x) = (α p_data(x) + β p_model(x)) / (p_data(x) + p_model(x)): where p_data is near 0 and p_model
-large, β > 0 leaves it at β, and nothing moves these samples towards the data.
+discriminator is
+
+    D(x) = (α p_data(x) + β p_model(x)) / (p_data(x) + p_model(x))
+
+Where p_data is near 0 and p_model large, β > 0 leaves it at β, and nothing moves these samples towards the data.
 """
 
 from __future__ import annotations

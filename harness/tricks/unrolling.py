@@ -1,9 +1,12 @@
 """Unrolling: the generator plays against the discriminator as it will be after K more steps.
 
-Metz et al. 2017, equations 7 to 9:  θ_D^{k+1} = θ_D^k + η ∂f(θ_G, θ_D^k) / ∂θ_D,  and G descends
-f(θ_G, θ_D^K(θ_G, θ_D)), differentiated through all K steps. The steps are those that D's own optimiser would take
-(Adam, whose running means start from where D's stand), on the mini-batch at hand. D itself then takes its ordinary
-step from where it was.
+Metz et al. 2017, equations 7 to 9:
+
+    θ_D^{k+1} = θ_D^k + η ∂f(θ_G, θ_D^k) / ∂θ_D
+
+and G descends f(θ_G, θ_D^K(θ_G, θ_D)), differentiated through all K steps. The steps are those that D's own optimiser
+would take (Adam, whose running means start from where D's stand), on the mini-batch at hand. D itself then takes its
+ordinary step from where it was.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
 """Virtual batch normalisation: an image is normalised by a reference batch that never changes, and by itself.
 
-Salimans et al. 2016, section 3.5. The reference batch is chosen once, at the start. Its statistics are computed anew at
-every pass, under the current weights, and joined with each image's own (weight 1 / (m + 1) for the image, m the size of
-the reference batch), so that no image depends on those beside it. It costs a second pass, and is used in the generator
-only, as in the paper; training and sampling compute the same.
+Salimans et al. 2016, section 3.5. The reference batch is chosen once, at the start. Its means and mean squares are
+computed anew at every pass, under the current weights, and joined with each image's own, m being the size of the
+reference batch:
+
+    μ = (m μ_ref + μ_x) / (m + 1),   E[h²] = (m E_ref[h²] + E_x[h²]) / (m + 1),   σ² = E[h²] − μ²
+
+so that no image depends on those beside it. It costs a second pass, and is used in the generator only, as in the
+paper; training and sampling compute the same.
 """
 
 from __future__ import annotations

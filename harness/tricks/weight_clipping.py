@@ -1,7 +1,10 @@
 """Weight clipping: after each of its steps the critic's weights are clipped to [−c, c].
 
-Arjovsky et al. 2017, algorithm 1, line 7: w ← clip(w, −c, c), a crude way to keep the critic Lipschitz, which the
-Wasserstein distance's dual form asks for.
+Arjovsky et al. 2017, algorithm 1, line 7:
+
+    w ← clip(w, −c, c)
+
+It is a crude way to keep the critic Lipschitz, which the Wasserstein distance's dual form asks for.
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import inspect
 import io
 import json
 import re
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -360,8 +362,20 @@ def test_every_model_and_trick_is_explained_by_the_head_of_its_own_file(
         for line in (module.__doc__ or "").replace("``", " ").splitlines():
             assert " ".join(line.split()) in text
     equations = [attributes for tag, attributes in written[2].tags if attributes.get("class") == "equation"]
-    assert len(equations) == 1  # the game's: those of the tricks stand within sentences
+    assert len(equations) == 4
     assert "Salimans et al. 2016, section 3.1" in text
+
+
+def test_every_trick_s_head_has_its_equation_and_paper() -> None:
+    from harness import registry
+    from harness.report.sources import blocks
+
+    for entry in registry.entries("tricks"):
+        head = inspect.cleandoc(sys.modules[entry.plugin.__module__].__doc__ or "")
+        assert any(block.kind == "equation" for block in blocks(head)), entry.name
+        surname, *_, year = re.split(r",| ", entry.paper.split(",")[0])
+        assert surname in head, entry.name
+        assert year in head, entry.name
 
 
 def test_a_head_comes_apart_into_prose_equations_and_lists() -> None:
