@@ -179,13 +179,17 @@ class Driver:
         return known
 
     def _tidy(self, known: dict[str, Known]) -> None:
-        """Remove what a killed driver or worker left: files of trials that are settled, half-written caches."""
+        """Remove what a killed driver or worker left: files of trials that are settled, half-written files."""
         folders = Folders(self.results)
         for folder in folders.work.glob("*/"):
             if folder.name in known and known[folder.name].state in SETTLED:
                 shutil.rmtree(folder, ignore_errors=True)
-        for temporary in [*folders.work.glob("*/.*.tmp"), *folders.cache.glob("**/.*.tmp")]:
-            temporary.unlink(missing_ok=True)
+        written = (folders.work, folders.cache, self.results / self.plan.suite.name)
+        for temporary in [*self.results.glob(".*.tmp"), *(t for folder in written for t in folder.glob("**/.*.tmp"))]:
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -308,7 +312,7 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     """The results of a suite so far, read from the store."""
     store = Store(results)
     trials, never = list(plan.trials), set[str]()
-    if plan.suite.search is not None and store.exists:
+    if plan.suite.search is not None and (results / "optuna.db").is_file():
         studies = storage(results)
         cells = [cell for cell in plan.cells if cell.excluded is None]
         tried = [found for cell in cells for found in configurations(plan.suite, cell, studies)]

@@ -33,6 +33,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def made_whole(path: Path, make: Callable[[Path], None]) -> None:
+    """Have a file made that takes several writes: under its own name in a temporary folder, then put into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(".tmp", f".{path.name}.", path.parent, ignore_cleanup_errors=True) as folder:
+        made = Path(folder) / path.name
+        make(made)
+        write_bytes(path, made.read_bytes())
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, atomically."""
     write_bytes(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).encode())

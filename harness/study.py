@@ -25,6 +25,7 @@ from sqlalchemy import URL
 
 from harness import plan as planning
 from harness.errors import HarnessError
+from harness.storage import made_whole
 from harness.task import SETTLED, Intermediate
 
 if TYPE_CHECKING:
@@ -85,10 +86,15 @@ class Queue(abc.ABC):
 
 def storage(results: Path) -> optuna.storages.BaseStorage:
     """The Optuna store of a results folder."""
-    results.mkdir(parents=True, exist_ok=True)
+    path = results.resolve() / "optuna.db"
+    if not path.exists():
+        made_whole(path, lambda new: _opened(new).engine.dispose())  # killed meanwhile it would leave half a store
+    return _opened(path)
+
+
+def _opened(path: Path) -> optuna.storages.RDBStorage:
     # Not written out by hand: a path may hold characters that mean something in an address.
-    url = URL.create("sqlite", database=str(results.resolve() / "optuna.db"))
-    return optuna.storages.RDBStorage(url.render_as_string())
+    return optuna.storages.RDBStorage(URL.create("sqlite", database=str(path)).render_as_string())
 
 
 def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> list[Queue]:

@@ -31,6 +31,7 @@ from sqlalchemy import URL, make_url
 
 from harness.errors import HarnessError
 from harness.results import Record
+from harness.storage import made_whole
 
 if TYPE_CHECKING:
     from harness.plan import Trial
@@ -58,9 +59,7 @@ class Store:
 
     def __init__(self, results: Path) -> None:
         self.results = results.resolve()
-        # Not written out by hand: a path may hold characters that mean something in an address.
-        own = URL.create("sqlite", database=str(self.results / "mlflow.db")).render_as_string()
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or own
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or _sqlite(self.results / "mlflow.db")
         self._file = Path(make_url(self.uri).database or "") if self.uri.startswith("sqlite") else None
 
     @property
@@ -81,7 +80,9 @@ class Store:
         """
         self.results.mkdir(parents=True, exist_ok=True)
         try:
-            self.client.search_experiments(max_results=1)
+            if self._file is not None and not self._file.exists():
+                made_whole(self._file, lambda new: _open(_sqlite(new)))  # killed meanwhile it would leave half a store
+            _open(self.uri)
         except (MlflowException, sqlite3.DatabaseError) as error:
             raise HarnessError(f"the MLflow store {self.uri} cannot be opened: {error}") from error
         if self._file is not None:
@@ -183,6 +184,15 @@ class Store:
         ]
 
 
+def _sqlite(path: Path) -> str:
+    # Not written out by hand: a path may hold characters that mean something in an address.
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def _open(uri: str) -> None:
+    MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
 def state(run: Run) -> str:
     """The trial's state: a run without an end was interrupted (or is running now), whatever else it says."""
     if run.info.status == "RUNNING":
@@ -215,6 +225,7 @@ class RunWriter:
             self._logged = self._last_steps(run_id)
             self.client.update_run(run_id, status="RUNNING")
         self.run_id = run_id
+        self._parameters(trial)
 
     def _create(self, suite: str, experiment: str, parent: str, trial: Trial, environment: dict[str, str]) -> str:
         arm = trial.arm
@@ -232,10 +243,13 @@ class RunWriter:
             "environment": " ".join(sorted(environment)),
         }
         run = self.client.create_run(experiment, run_name=f"{arm.name}, seed {trial.seed}", tags=tags)
-        run_id = str(run.info.run_id)
-        params = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flat(arm.config()) if str(value)]
-        self.client.log_batch(run_id, params=[*params[:99], Param("seed", str(trial.seed))])
-        return run_id
+        return str(run.info.run_id)
+
+    def _parameters(self, trial: Trial) -> None:
+        """Write the settings, which an attempt that was killed at its beginning may not have come to."""
+        if "seed" not in self.client.get_run(self.run_id).data.params:
+            params = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flat(trial.arm.config()) if str(value)]
+            self.client.log_batch(self.run_id, params=[*params[:99], Param("seed", str(trial.seed))])
 
     def _last_steps(self, run_id: str) -> dict[str, int]:
         names = [name for name in self.client.get_run(run_id).data.metrics if _is_curve(name)]
