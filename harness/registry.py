@@ -41,13 +41,19 @@ class Settings(BaseModel):
     @classmethod
     def _no_lookalikes(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse ``true`` and ``"5"`` for a number, and 1 for ``true``: pydantic would quietly convert them."""
-        wanted = cls.model_fields[str(info.field_name)].annotation
-        wanted = next((kind for kind in (bool, int, float) if wanted in (kind, kind | None)), None)
+        wanted = _simple_kind(cls, str(info.field_name))
         if wanted is bool and isinstance(value, int | float | str) and not isinstance(value, bool):
             raise PydanticCustomError("bool_type", "")
         if wanted in (int, float) and isinstance(value, bool | str):
             raise PydanticCustomError(f"{wanted.__name__}_type", "")
         return value
+
+
+@functools.cache
+def _simple_kind(settings: type[BaseModel], field: str) -> type[bool] | type[int] | type[float] | None:
+    """The kind of a field that holds one number or truth value (or null), else None."""
+    wanted = settings.model_fields[field].annotation
+    return next((kind for kind in (bool, int, float) if wanted in (kind, kind | None)), None)
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def find(kind: str, name: str) -> Entry:
     entry = _scan(kind).get(name)
     if entry is None:
         known = names(kind)
-        raise HarnessError(f"unknown name {name!r} in {kind}{nearest(name, known)} (known: {', '.join(known)})")
+        raise HarnessError(f"unknown name {shown(name)} in {kind}{nearest(name, known)} (known: {', '.join(known)})")
     if entry.broken is not None:
         raise HarnessError(f"{name!r} in {kind} cannot be imported: {entry.broken}")
     return entry
@@ -196,9 +202,10 @@ def chooser(kind: str) -> Callable[[Any], Choice]:
 def flatten(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
     """Every problem in a validation error as (path, message, kind of error), those inside choices included."""
     items = error.errors(include_url=False)
+    above = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
     for item in items:
         path = item["loc"]
-        if item["type"] == "too_short" and any(path == other["loc"][: len(path)] != other["loc"] for other in items):
+        if item["type"] == "too_short" and path in above:
             continue  # only entries without an error were counted
         if item["type"] == "choice":
             for inner, message, kind in item["ctx"]["problems"]:
@@ -206,7 +213,7 @@ def flatten(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tu
         elif item["type"] == "extra_forbidden":
             known = sorted(_fields_at(model, path[:-1]))
             hint = nearest(str(path[-1]), known) or f" (known: {', '.join(known) or 'none'})"
-            yield path, f"unknown key {path[-1]!r}{hint}", "extra_forbidden"
+            yield path, f"unknown key {shown(path[-1])}{hint}", "extra_forbidden"
         else:
             yield path, _words(item, str(path[-1]) if path else ""), item["type"]
 
@@ -245,6 +252,8 @@ def _words(item: ErrorDetails, key: str) -> str:
         message = item["msg"].removeprefix("Value error, ")
         return message[:1].lower() + message[1:]
     context = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
+    if context.get("actual_length", "") is None:  # pydantic counts no further than the limit
+        context["actual_length"] = "more"
     return words.format(**context, key=key, got=shown(item["input"]))
 
 

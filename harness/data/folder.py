@@ -54,7 +54,10 @@ class FolderSettings(DataSettings):
     """Where the images lie, and what they become."""
 
     path: str = Field(
-        "images", min_length=1, description="the folder: absolute, from ~, or inside the folder that HARNESS_DATA names"
+        "images",
+        min_length=1,
+        max_length=4096,
+        description="the folder: absolute, from ~, or inside the folder that HARNESS_DATA names",
     )
     size: int = Field(32, ge=1, le=1024, description="height and width in pixels to which the images are brought")
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: colour")
@@ -154,7 +157,7 @@ def _root(path: str) -> Path:
             "set it, or give an absolute path (`data: {name: folder, path: …}`)"
         )
     root = Path(data or "", wanted).absolute()
-    if not root.is_dir():
+    if not os.path.isdir(root):  # Path's own raises for names that are too long
         raise HarnessError(
             f"there is no folder {root}; put images there, a class a sub-folder, "
             "or name the folder that has them (`data: {name: folder, path: …}`)"

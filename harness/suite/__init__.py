@@ -8,7 +8,6 @@ problems, so that all are reported at once.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
@@ -33,6 +32,7 @@ from harness.suite.declaration import (
     Train,
 )
 from harness.suite.document import (
+    MAX_DEPTH,
     Document,
     NoSuchPath,
     NotYaml,
@@ -148,6 +148,8 @@ def suite_schema() -> dict[str, Any]:
 
 def _content(path: File) -> bytes:
     try:
+        if path.is_dir():
+            raise SuiteError([f"{path}: a folder, no file"])
         if not path.is_file():
             raise SuiteError([f"{path}: no such file{_near_file(path)}"])
         with path.open("rb") as file:
@@ -176,6 +178,9 @@ def _override(document: Document, text: str) -> Iterator[Problem]:
     if not equals or not path or "" in path.split("."):
         yield Problem(place, "", "expected PATH=VALUE, for example train.steps=100")
         return
+    if path.count(".") >= MAX_DEPTH:
+        yield Problem(place, "", f"the path has more than {MAX_DEPTH} steps")
+        return
     if not value.strip():
         yield Problem(place, path, "expected a value after the equals sign (null for none)")
         return
@@ -201,7 +206,7 @@ def _steps(value: Any, path: str, above: str = "") -> list[str]:
     if not rest:
         return [key]
     below = value.get(key) if isinstance(value, Mapping) else None
-    if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+    if isinstance(value, list) and key.isdecimal() and len(key) < 10 and int(key) < len(value):
         below = value[int(key)]
     return [key, *_steps(below, rest, f"{above}.{key}".removeprefix("."))]
 
@@ -333,38 +338,46 @@ class _Checker:
             self.add(("expect",), "a search has no arms that could be known beforehand: expect needs a matrix alone")
             return
         known = columns(metrics)
-        valued = [(cell, {axis: normal(value, axis) for axis, value in cell.axes.items()}) for cell in trained]
+        having: dict[tuple[str, str], set[int]] = {}
+        for position, cell in enumerate(trained):
+            for axis, value in cell.axes.items():
+                having.setdefault((axis, normal(value, axis)), set()).add(position)
         for number, entry in enumerate(entries):
             with contextlib.suppress(ValidationError):
                 expectation = Expectation.model_validate(entry)
                 if known and expectation.metric not in known:
                     self._unknown_column(("expect", number, "metric"), expectation.metric, known)
-                meant = self._expected_cells(("expect", number), expectation, cells, valued)
-                if reason := _unanswered(expectation.metric, metrics, meant):
+                meant = self._expected_cells(("expect", number), expectation, cells, having, len(trained))
+                if reason := _unanswered(expectation.metric, metrics, (trained[cell] for cell in sorted(meant))):
                     self.add(("expect", number, "metric"), reason)
 
     def _expected_cells(
-        self, path: Path, expectation: Expectation, cells: Cells, trained: list[tuple[Combination, dict[str, str]]]
-    ) -> list[Combination]:
-        """The cells that an expectation is about; what is wrong with them is reported."""
-        meant: dict[int, Combination] = {}
-        sizes = []
+        self, path: Path, expectation: Expectation, cells: Cells, having: dict[tuple[str, str], set[int]], count: int
+    ) -> set[int]:
+        """Which of the ``count`` trained cells an expectation is about; what is wrong with them is reported.
+
+        ``having`` knows which cells have a value on an axis.
+        """
+        meant, compared, above = set[int](), 0, 0
         for place, where in enumerate(expectation.groups):
             below = (*path, "where") if expectation.order is None else (*path, "order", place)
             if cells.meant(where, below) is None:
                 continue
-            wanted = {axis: normal(value, axis) for axis, value in where.items()}.items()
-            found = {id(cell): cell for cell, values in trained if wanted <= values.items()}
-            if trained and not found:
+            found = set(range(count))
+            for axis, value in where.items():
+                found &= having.get((axis, normal(value, axis)), set())
+            compared += above * len(found)
+            if count and not found:
                 self.add(below, "no cell that is trained has all these values")
-            elif found.keys() & meant.keys():
+            elif found & meant:
                 self.add(below, "means a cell that stands in the order already")
+                break
+            elif compared > MAX_COMPARISONS:
+                self.add((*path, "order"), f"means {compared} comparisons, more than {MAX_COMPARISONS}: name more axes")
+                break
             meant |= found
-            sizes.append(len(found))
-        compared = sum(size * after for size, after in itertools.pairwise(sizes))
-        if compared > MAX_COMPARISONS:
-            self.add((*path, "order"), f"means {compared} comparisons, more than {MAX_COMPARISONS}: name more axes")
-        return list(meant.values())
+            above = len(found)
+        return meant
 
     def _features(self, features: str, combinations: list[Combination]) -> None:
         path = ("evaluate", "features")

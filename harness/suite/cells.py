@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from harness import registry
 from harness.data.base import DataSet
+from harness.errors import HarnessError
 from harness.registry import Choice, ChoiceError, choose, nearest, shown
-from harness.suite.declaration import MAX_EXCLUSIONS, Range, Train
-from harness.suite.document import NoSuchPath, Path, put
+from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
+from harness.suite.document import MAX_DEPTH, NoSuchPath, Path, put
 from harness.tricks.base import refusals, with_own
 
 ROOTS = ("model", "tricks", "data", "train")
@@ -33,7 +34,10 @@ ORIGINS: Mapping[Path, Path] = {
 }
 """Where in a suite each of them stands."""
 
+MAX_AXES = 32
 MAX_CELLS = 10_000
+MAX_FAULTS = 1000
+"""Cells with an error after which the others are not looked at."""
 MAX_STUDIES = 100
 MAX_CHECKS = 5000
 """Values of a search's space that are tried when the suite is read; the others when they come up."""
@@ -80,6 +84,7 @@ class Cells:
         self.kept: dict[str, Any] = {}
         self.normal = {axis: [normal(value, axis) for value in values] for axis, values in self.axes.items()}
         self.repeated = False
+        self.faults = 0
         for axis, values in self.normal.items():
             self._refuse_repeated(axis, values)
 
@@ -87,6 +92,9 @@ class Cells:
         """The axes that can be multiplied; what is wrong with their shape, the sections have said."""
         matrix = self.top.get("matrix")
         axes = {a: v for a, v in matrix.items() if isinstance(v, list) and v} if isinstance(matrix, Mapping) else {}
+        if len(axes) > MAX_AXES:
+            self.report(("matrix",), f"has {len(axes)} axes, more than {MAX_AXES}")
+            return {}
         for axis in list(axes):
             if not _is_path(axis):
                 near = nearest(axis.partition(".")[0], list(ROOTS))
@@ -115,9 +123,14 @@ class Cells:
         positions = list(itertools.product(*(range(len(values)) for values in self.axes.values())))
         indices = [dict(zip(self.axes, position, strict=True)) for position in positions]
         reasons = self._exclusions(indices)
-        combinations = [self._cell(index, reason) for index, reason in zip(indices, reasons, strict=True)]
         if all(reason is not None for reason in reasons):
             self.report(("exclude",), "every cell is excluded: nothing is left to train")
+            return []
+        combinations = []
+        for index, reason in zip(indices, reasons, strict=True):
+            combinations.append(self._cell(index, reason))
+            if self.faults > MAX_FAULTS:
+                return []
         if not self.repeated:
             self._refuse_duplicates(indices, combinations)
         return combinations
@@ -181,8 +194,10 @@ class Cells:
         if problems:
             parts = None
         problems += [(self._blame(indices, root), message, "") for root, message in disagreements(parts)]
-        for path, message, kind in [] if excluded is not None else problems:
-            self.report(path, message, kind)
+        if excluded is None:
+            self.faults += bool(problems)
+            for path, message, kind in problems:
+                self.report(path, message, kind)
         return Combination(axes, excluded, raw, parts)
 
     def _blame(self, indices: Mapping[str, int], root: str) -> Path:
@@ -291,12 +306,20 @@ def resolve_root(root: str, raw: Any) -> Any:
             "data": "name a data set, or make it an axis",
         }
         raise ChoiceError([((), message[root], "needed")])
-    return choose({"model": "models", "data": "data"}[root], raw)
+    choice = choose({"model": "models", "data": "data"}[root], raw)
+    if root == "data":
+        try:
+            choice.plugin(choice.settings).shape  # noqa: B018  # of some data it is in the files
+        except HarnessError as error:
+            raise ChoiceError([((), str(error), "")]) from error
+    return choice
 
 
 def _resolve_tricks(raw: Any) -> tuple[Choice, ...]:
     if not isinstance(raw, list):
         raise ChoiceError([((), f"expected a list of tricks, got {shown(raw)}", "list_type")])
+    if len(raw) > MAX_CHOICES:
+        raise ChoiceError([((), f"must have at most {MAX_CHOICES} entries, has {len(raw)}", "too_long")])
     problems: list[tuple[Path, str, str]] = []
     tricks: list[Choice] = []
     for index, one in enumerate(raw):
@@ -370,4 +393,5 @@ def _origin(path: Path, kind: str, origins: Mapping[Path, Path]) -> Path:
 
 
 def _is_path(axis: str) -> bool:
-    return axis.partition(".")[0] in ROOTS and "" not in axis.split(".")
+    steps = axis.split(".")
+    return steps[0] in ROOTS and "" not in steps and len(steps) <= MAX_DEPTH

@@ -43,6 +43,8 @@ RESERVED = {
 MAX_SEEDS = 1000
 MAX_EXCLUSIONS = 100
 MAX_EXPECTATIONS = 100
+MAX_CHOICES = 32
+"""Tricks of an arm, metrics of a suite."""
 MAX_PLACES = 20
 """Places in the order of an expectation."""
 
@@ -98,6 +100,14 @@ def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _few(choices: Any) -> Any:
+    """Refused before the entries are looked at: an enormous list of wrong names would take long."""
+    if isinstance(choices, list) and len(choices) > MAX_CHOICES:
+        context = {"max_length": MAX_CHOICES, "actual_length": len(choices)}
+        raise PydanticCustomError("too_long", "", context)
+    return choices
+
+
 def _distinct(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
     names = [choice.plugin.name for choice in choices]
     for name in names:
@@ -131,9 +141,9 @@ class Evaluate(Settings):
         "inception where it has none), the name of a judge, or inception",
     )
     split: Literal["train", "test"] = Field("test", description="the real images that serve as the reference")
-    metrics: Annotated[tuple[Annotated[Choice, Named("metrics")], ...], AfterValidator(_distinct)] = Field(
-        min_length=1, description="what is computed"
-    )
+    metrics: Annotated[
+        tuple[Annotated[Choice, Named("metrics")], ...], BeforeValidator(_few), AfterValidator(_distinct)
+    ] = Field(min_length=1, max_length=MAX_CHOICES, description="what is computed")
 
 
 class Run(Settings):
@@ -149,7 +159,9 @@ class Base(Settings):
     """What every cell of the matrix starts from."""
 
     model: Annotated[Choice, Named("models")] | None = Field(None, description="the model and its settings")
-    tricks: tuple[Annotated[Choice, Named("tricks")], ...] = Field((), description="the tricks and their settings")
+    tricks: Annotated[tuple[Annotated[Choice, Named("tricks")], ...], BeforeValidator(_few)] = Field(
+        (), max_length=MAX_CHOICES, description="the tricks and their settings"
+    )
 
 
 class Exclusion(Settings):

@@ -33,7 +33,9 @@ Path = tuple[int | str, ...]
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
-MAX_VALUES = 50_000
+MAX_VALUES = 10_000
+MAX_SHOWN = 80
+"""Characters of a key that a message shows."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -141,7 +143,13 @@ def _element(elements: list[Any], step: int | str) -> int:
 
 def dotted(path: Path) -> str:
     """A path as people write it: ``matrix.tricks[1]``."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{shortened(step)}" for step in path).removeprefix(".")
+
+
+def shortened(text: str) -> str:
+    """A user's text for the inside of a line: cut short, and without what a terminal would obey."""
+    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 def read(content: bytes, override: str = "") -> Document:
@@ -276,7 +284,7 @@ class _Reader:
             if not isinstance(event, ScalarEvent):
                 raise NotYaml(place, "a key must be a plain name")
             self._grow(1, place)
-            key = str(event.value)
+            key = self._text(event, (*path, "?"))
             if key in mapping:
                 first = self.document.keys[*path, key]
                 self._problem(place, (*path, key), f"duplicate key {key!r} (first in line {first.line})")
@@ -285,17 +293,22 @@ class _Reader:
         return mapping
 
     def _scalar(self, event: ScalarEvent, path: Path) -> Any:
-        text = str(event.value)
+        text = self._text(event, path)
         if not event.implicit[0]:  # quoted, or a block of text
-            if any("\ud800" <= character <= "\udfff" for character in text):
-                self._problem(self._place(event), path, "half a surrogate pair is no character")
-                return "?"
             return text
         try:
             return plain_value(text)
         except OverflowError as error:
             self._problem(self._place(event), path, str(error))
             return 0
+
+    def _text(self, event: ScalarEvent, path: Path) -> str:
+        """What a scalar says. Escapes in quotes must not bring in what the file itself must not hold."""
+        text = str(event.value)
+        wrong = _FORBIDDEN.search(text)
+        if wrong:
+            self._problem(self._place(event), path, f"the character U+{ord(wrong.group()):04X} is not allowed")
+        return "?" if wrong else text
 
 
 def plain_value(text: str) -> Any:
@@ -314,7 +327,7 @@ def plain_value(text: str) -> Any:
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
         return int(text.removeprefix("0o"), base) if base == 8 else int(text, base)
     if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
-        return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".n", "n"))
+        return float(re.sub(r"\.(?=[iInN])", "", text))
     return text
 
 
