@@ -174,7 +174,7 @@ def choose(kind: str, value: Any) -> Choice:
         raise ChoiceError([(where, str(error), "unknown_name")]) from error
     assert entry.plugin is not None
     own = {key: setting for key, setting in given.items() if key != "name"}
-    # Choices that are defaults, so that {name: gan, architecture: {width: 16}} needs not repeat the architecture's name.
+    # Choices that are defaults, so that {name: gan, architecture: {width: 16}} need not repeat the architecture's name.
     fields = entry.plugin.Settings.model_fields.items()
     named = {key: field.default for key, field in fields if isinstance(field.default, str | Mapping)}
     try:

@@ -13,21 +13,22 @@ from typing import Any
 
 import pytest
 from bad_suites import CASES, WHOLE, content
+from chaos import Chaos
 from forked_cli import Came, Command, commands
 from harness_cli import Workspace
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from test_suite import MALFORMED
 
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
 
 SECONDS, KILOBYTES = 2, 500_000
-EXAMPLES = int(os.environ.get("HARNESS_CHAOS_EXAMPLES", "3000"))
-"""Examples of each property in the chaos session."""
+EXAMPLES = 1000
+"""Made-up suites in a round of the chaos session."""
 FILES: dict[str, bytes] = {name: content(case) for name, case in CASES.items()} | {
     f"malformed: {name}": content(text) for name, (text, _, _) in MALFORMED.items()
 }
-LINE = re.compile(r"(suite\.yaml:\d+:\d+: .{8,}|suite\.yaml: and \d+ more like these)")
+LINE = re.compile(r"(error: )?(suite\.yaml:\d+:\d+: .{8,}|suite\.yaml: and \d+ more like these)")
 
 
 def test_there_are_enough_of_them() -> None:
@@ -239,7 +240,6 @@ few = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-many = settings(few, max_examples=EXAMPLES, derandomize=False)
 PATHS = st.one_of(
     AXES.map(lambda axis: f"matrix.{axis}"),
     st.sampled_from(
@@ -264,6 +264,9 @@ PATHS = st.one_of(
 )
 
 
+VALUES = st.one_of(st.text(max_size=20), JUNK.map(lambda junk: json.dumps(junk)))
+
+
 @few
 @given(bad=texts())
 def test_no_made_up_suite_raises_anything_but_a_suite_error(tmp_path_factory: Any, bad: bytes) -> None:
@@ -271,21 +274,20 @@ def test_no_made_up_suite_raises_anything_but_a_suite_error(tmp_path_factory: An
 
 
 @few
-@given(path=PATHS, value=st.one_of(st.text(max_size=20), JUNK.map(lambda junk: json.dumps(junk))))
+@given(path=PATHS, value=VALUES)
 def test_no_made_up_override_raises_anything_but_a_suite_error(tmp_path_factory: Any, path: str, value: str) -> None:
     reading_raises_nothing_but_a_suite_error(tmp_path_factory.getbasetemp(), WHOLE.encode(), f"{path}={value}")
 
 
 @pytest.mark.chaos
-@many
-@given(bad=texts(), path=PATHS, value=st.one_of(st.text(max_size=20), JUNK.map(lambda junk: json.dumps(junk))))
-def test_no_suite_and_no_override_among_many(tmp_path_factory: Any, bad: bytes, path: str, value: str) -> None:
-    reading_raises_nothing_but_a_suite_error(tmp_path_factory.getbasetemp(), bad)
-    reading_raises_nothing_but_a_suite_error(tmp_path_factory.getbasetemp(), WHOLE.encode(), f"{path}={value}")
+def test_many_made_up_suites_overrides_and_bytes(tmp_path: Path, chaos: Chaos) -> None:
+    @seed(chaos.seed)
+    @settings(few, max_examples=EXAMPLES, derandomize=False)
+    @given(bad=texts(), noise=st.binary(max_size=500), path=PATHS, value=VALUES)
+    def holds(bad: bytes, noise: bytes, path: str, value: str) -> None:
+        reading_raises_nothing_but_a_suite_error(tmp_path, bad)
+        reading_raises_nothing_but_a_suite_error(tmp_path, noise)
+        reading_raises_nothing_but_a_suite_error(tmp_path, WHOLE.encode(), f"{path}={value}")
 
-
-@pytest.mark.chaos
-@many
-@given(bad=st.binary(max_size=2000))
-def test_no_bytes_among_many(tmp_path_factory: Any, bad: bytes) -> None:
-    reading_raises_nothing_but_a_suite_error(tmp_path_factory.getbasetemp(), bad)
+    holds()
+    chaos.tried("made-up suites, overrides and files of random bytes", 3 * EXAMPLES)

@@ -41,6 +41,7 @@ from harness.suite.document import (
     Problem,
     dotted,
     read,
+    shortened,
 )
 
 __all__ = ["Evaluate", "Expectation", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
@@ -171,7 +172,7 @@ _DOTTED_KEYS = re.compile(r"matrix|compare\.baseline|search\.space|exclude\.\d+\
 
 def _override(document: Document, text: str) -> Iterator[Problem]:
     """Lay ``PATH=VALUE`` over the document; yield what is wrong with it."""
-    source = f"--set {text if len(text) <= 200 else text[:197] + '...'}"
+    source = f"--set {shortened(text, 200)}"
     place = Place(override=source)
     path, equals, value = text.partition("=")
     path = path.strip()

@@ -146,9 +146,9 @@ def dotted(path: Path) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{shortened(step)}" for step in path).removeprefix(".")
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = MAX_SHOWN) -> str:
     """A user's text for the inside of a line: cut short, and without what a terminal would obey."""
-    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 

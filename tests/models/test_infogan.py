@@ -54,7 +54,14 @@ def test_the_codes_become_readable() -> None:
         images = game.images_from(latents)
         return float((game.codes(images).argmax(1) == latents[:, 62:72].argmax(1)).float().mean())
 
-    game = build({"name": "infogan", "architecture": {"width": 8, "hidden": 32}, "generator_rate": 3e-3, "discriminator_rate": 1e-3})
+    game = build(
+        {
+            "name": "infogan",
+            "architecture": {"width": 8, "hidden": 32},
+            "generator_rate": 3e-3,
+            "discriminator_rate": 1e-3,
+        }
+    )
     choice = registry.choose("data", "digits")
     digits = choice.plugin(choice.settings).load("train")
     before = read(game)
