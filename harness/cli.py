@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -29,6 +30,9 @@ class Harness(click.Group):
     """The group of commands; a user's mistake ends any of them with one message and exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # what a terminal of another locale cannot show becomes "?"
+                stream.reconfigure(errors="replace")
         try:
             return super().invoke(context)
         except HarnessError as error:
@@ -40,6 +44,13 @@ class Harness(click.Group):
         except BrokenPipeError:  # `harness list models | head`
             sys.stderr.close()
             context.exit(0)
+        except Exception as error:
+            from harness.storage import refusal
+
+            if (told := refusal(error)) is None:  # a mistake of the program's is to be seen whole
+                raise
+            click.echo(f"error: {told}", err=True)
+            context.exit(MISTAKE)
 
 
 results_option = click.option(

@@ -24,6 +24,7 @@ from harness import tracking
 from harness.engines.base import Died, Ended, Engine, Job, Measured, Started, Stepped
 from harness.errors import HarnessError
 from harness.results import Results
+from harness.storage import refusal
 from harness.study import Known, Queue, Work, configurations, queues, storage
 from harness.task import OUTCOMES, SETTLED, Outcome, Task
 from harness.tracking import Store
@@ -100,14 +101,16 @@ def exclusive(results: Path, purpose: str) -> Iterator[None]:
         lock.acquire()
     except PermissionError as error:
         raise HarnessError(f"the results folder {results} cannot be written to ({error})") from error
+    except OSError as error:
+        raise refusal(error) or HarnessError(f"the results folder {results} cannot be used ({error})") from error
     except filelock.Timeout:
         with contextlib.suppress(OSError):
-            purpose = holder.read_text()
+            purpose = holder.read_text("utf-8")
         raise HarnessError(
             f"the store in {results} is in use by {purpose}: wait until it ends, or use another --results"
         ) from None
     try:
-        holder.write_text(f"`harness run {purpose}` (process {os.getpid()})")
+        holder.write_text(f"`harness run {purpose}` (process {os.getpid()})", "utf-8", "replace")
         yield
     finally:
         holder.unlink(missing_ok=True)

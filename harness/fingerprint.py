@@ -28,11 +28,11 @@ CANNOT_CHANGE_NUMBERS = frozenset(
             "harness.regression",
         ),  # after the trial
         *("harness.driver", "harness.study", "harness.engines"),  # which trial runs where and when
-        *("harness.tracking", "harness.storage"),  # write down what a trial gives, byte for byte
+        *("harness.tracking", "harness.storage", "harness.sqlite"),  # write down what a trial gives, byte for byte
         # What these make of a suite is in the key itself: the settings with all defaults filled in.
         *("harness.suite", "harness.registry"),
         *("harness.plan", "harness.fingerprint"),
-        *("harness.errors", "harness.testing", "harness.task"),  # no result comes of either
+        *("harness.errors", "harness.notes", "harness.testing", "harness.task"),  # no result comes of either
     }
 )
 """Modules (with all below them) that are neither hashed nor followed, and why."""

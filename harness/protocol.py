@@ -34,14 +34,9 @@ class ProtocolMismatch(HarnessError):
 
 
 def of(record: Record) -> Protocol:
-    """The protocol that a trial recorded; empty where there is none (a trial that failed) or it is damaged."""
-    if record.artifacts is None:
-        return {}
-    try:
-        value = json.loads((record.artifacts / "protocol.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) and all(isinstance(fields, dict) for fields in value.values()) else {}
+    """The protocol that a trial recorded; empty where there is none (a trial that failed)."""
+    value = record.read("protocol.json")
+    return value if all(isinstance(fields, dict) for fields in value.values()) else {}
 
 
 def differences(one: Protocol, other: Protocol) -> list[Difference]:

@@ -25,7 +25,7 @@ from xml.etree import ElementTree
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from harness import protocol, statistics
+from harness import protocol, statistics, storage
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -185,9 +185,8 @@ def write(baseline: Baseline, path: Path) -> None:
     """Write a baseline file, with its digest."""
     value = baseline.model_dump()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**value, "digest": _digest(value)}, indent=1, sort_keys=True, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        storage.write_bytes(path, f"{text}\n".encode())
     except OSError as error:
         raise HarnessError(f"the baseline {path} cannot be written ({error})") from error
 

@@ -6,17 +6,20 @@ torch nor MLflow.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from harness import protocol, statistics
+from harness.errors import HarnessError
 from harness.protocol import Difference
 from harness.statistics import Verdict
 from harness.suite.cells import matches
@@ -55,6 +58,7 @@ class Record:
         artifacts: the folder with sample grids, pictures, histograms.json, protocol.json, floors.json and config.json,
             or None where nothing was kept.
         environment: git commit, device, precision, threads, versions, …
+        files: the SHA-256 of each of its artifacts, by path, as far as they are known.
     """
 
     key: str
@@ -72,6 +76,30 @@ class Record:
     curves: list[tuple[str, int, float]]
     artifacts: Path | None
     environment: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the trial; empty where it is missing or no mapping.
+
+        Raises:
+            HarnessError: it is not as it was written.
+        """
+        if self.artifacts is None:
+            return {}
+        try:
+            content = (self.artifacts / name).read_bytes()
+        except OSError:
+            return {}
+        if self.files.get(name) not in (None, hashlib.sha256(content).hexdigest()):
+            raise HarnessError(
+                f"{self.artifacts / name} is not as it was written (its SHA-256 differs): restore a copy of it, or "
+                f"delete it to do without, or have the trial trained anew: `mlflow runs delete --run-id {self.run_id}`"
+            )
+        try:
+            value = json.loads(content)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
 
     @property
     def done(self) -> bool:

@@ -1,20 +1,28 @@
-"""Files that are either whole or not there: atomic writes, digests, and a cache by content."""
+"""Files that are either whole or not there: atomic writes, digests, a cache by content, and what ails a disk."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
+import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.notes import note
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.images import Images
+
+
+COMPUTED_ANEW = "it is computed anew"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -47,28 +55,44 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).encode())
 
 
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write a file headed by the SHA-256 of its content, atomically."""
+    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def read_sealed(path: Path, instead: str) -> bytes | None:
+    """What ``write_sealed`` wrote; None where there is no file, or its bytes do not have the digest in its head.
+
+    That is said, and what happens ``instead``.
+    """
+    try:
+        head, _, content = path.read_bytes().partition(b"\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if hashlib.sha256(content).hexdigest().encode() != head:
+        note(f"{path} is damaged (its SHA-256 is not the one in its head): {instead}")
+        return None
+    return content
+
+
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a nest of tensors and plain values, headed by the SHA-256 of its bytes, atomically."""
+    """Write a nest of tensors and plain values, sealed."""
     import torch
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    content = buffer.getvalue()
-    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    write_sealed(path, buffer.getvalue())
 
 
-def load_state(path: Path, device: Any = "cpu") -> dict[str, Any] | None:
-    """What ``save_state`` wrote, or None where there is no file or its bytes do not have the digest in its head.
+def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] | None:
+    """What ``save_state`` wrote, or None as ``read_sealed``.
 
     Tensors and plain values only: reading a file runs no code.
     """
     import torch
 
-    try:
-        head, _, content = path.read_bytes().partition(b"\n")
-    except FileNotFoundError:
-        return None
-    if hashlib.sha256(content).hexdigest().encode() != head:
+    content = read_sealed(path, instead)
+    if content is None:
         return None
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     return state
@@ -82,8 +106,50 @@ def cached_tensors(
         return compute()
     kind, extractor, images = key
     path = folder / f"{kind}-{extractor[:16]}-{images.digest[:24]}.pt"
-    found = load_state(path)
+    found = load_state(path, COMPUTED_ANEW)
     if found is None:
         found = compute()
         save_state(path, found)
     return found
+
+
+FULL = "no space is left on the disk; make room"
+READ_ONLY = "it cannot be written to; make it writable, or use another --results"
+AILMENTS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: "the quota of the disk is used up; make room",
+    errno.EFBIG: "a file has grown to the limit that is set for files (`ulimit -f`); raise it",
+    errno.EROFS: READ_ONLY,
+}
+SQLITE_AILMENTS = {
+    "disk is full": FULL,
+    "disk I/O error": "the disk fails, or a file has grown to the limit that is set for files (`ulimit -f`)",
+    "readonly database": READ_ONLY,
+    "unable to open database": "the store cannot be opened; make its folder writable, or use another --results",
+    "is locked": "another program keeps the store locked; end it",
+    "malformed": "the store is damaged; `harness doctor` says what to do",
+    "not a database": "the store is damaged; `harness doctor` says what to do",
+}
+
+
+def refusal(error: BaseException, where: object = None) -> HarnessError | None:
+    """What to tell the user, if a disk or a store is at fault: the exception says so, or one that it came from."""
+    for cause in _causes(error):
+        why, place = None, where
+        if isinstance(cause, OSError):
+            why, place = AILMENTS.get(cause.errno or 0), cause.filename or where
+        elif isinstance(cause, sqlite3.Error):
+            why = next((text for sign, text in SQLITE_AILMENTS.items() if sign in str(cause)), None)
+        if why is not None:
+            named = f"{place}: " if place else ""
+            return HarnessError(f"{named}{why} ({cause}). What was done is kept, and the same command goes on with it")
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, and those that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

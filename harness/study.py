@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL
 
 from harness import plan as planning
+from harness import sqlite
 from harness.errors import HarnessError
-from harness.storage import made_whole
+from harness.storage import made_whole, refusal
 from harness.task import SETTLED, Intermediate
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from harness.suite import Search, Suite
     from harness.suite.declaration import Categorical, FloatRange, IntRange
     from harness.task import Outcome
+
+SEAL, PARAMETERS_SEAL = "seal", "seal_parameters"
+"""Attributes of a search's configuration: digests of what is read of it once closed, and of its parameters."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
@@ -85,16 +88,20 @@ class Queue(abc.ABC):
 
 
 def storage(results: Path) -> optuna.storages.BaseStorage:
-    """The Optuna store of a results folder."""
+    """The Optuna store of a results folder.
+
+    Raises:
+        HarnessError: it is damaged, or of another version of Optuna.
+    """
     path = results.resolve() / "optuna.db"
     if not path.exists():
         made_whole(path, lambda new: _opened(new).engine.dispose())  # killed meanwhile it would leave half a store
+    sqlite.check(path, sqlite.OPTUNA)
     return _opened(path)
 
 
 def _opened(path: Path) -> optuna.storages.RDBStorage:
-    # Not written out by hand: a path may hold characters that mean something in an address.
-    return optuna.storages.RDBStorage(URL.create("sqlite", database=str(path)).render_as_string())
+    return optuna.storages.RDBStorage(sqlite.patient(path))
 
 
 def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> list[Queue]:
@@ -136,7 +143,7 @@ class MatrixQueue(Queue):
         queued: set[str] = set()
         complete: set[str] = set()
         waiting = 0
-        for frozen in self.study.get_trials(deepcopy=False):
+        for frozen in _trials(self.study):
             key = frozen.user_attrs.get("key", "")
             if frozen.state == TrialState.RUNNING:  # its driver is gone
                 self._settle(frozen, known.get(key))
@@ -216,7 +223,7 @@ class SearchQueue(Queue):
             load_if_exists=True,
             pruner=_pruner(self.search),
         )
-        self.finished = sum(frozen.state.is_finished() for frozen in self.study.get_trials(deepcopy=False))
+        self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
         self.current: optuna.Trial | None = None
         self._values: dict[str, float] = {}
         self._bad: str | None = None
@@ -241,12 +248,13 @@ class SearchQueue(Queue):
 
     def _begin(self) -> None:
         """Take up the configuration that a crash left behind, or ask for the next."""
-        orphans = [f for f in self.study.get_trials(deepcopy=False) if f.state == TrialState.RUNNING]
+        orphans = [f for f in _trials(self.study) if f.state == TrialState.RUNNING]
         # A sampler's random state is not stored: seeded so, an interrupted search goes on as it would have.
         number = orphans[0].number if orphans else len(self.study.trials)
         self.study.sampler = _sampler(self.search, number)
         self.current = optuna.Trial(self.study, orphans[0]._trial_id) if orphans else self.study.ask()
         parameters = {path: _suggest(self.current, path, space) for path, space in self.search.space.items()}
+        self.current.set_user_attr(PARAMETERS_SEAL, sqlite.seal(parameters))
         self._values, self._bad, self._trials = {}, None, {}
         try:
             arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
@@ -280,12 +288,14 @@ class SearchQueue(Queue):
 
     def _close(self) -> None:
         assert self.current is not None
+        [frozen] = [f for f in self.study.get_trials() if f.number == self.current.number]
         if self._bad is None:
-            self.study.tell(self.current, statistics.fmean(self._values.values()))
+            frozen.state, frozen.value = TrialState.COMPLETE, statistics.fmean(self._values.values())
         else:
+            frozen.state = TrialState.PRUNED if self._bad == "pruned" else TrialState.FAIL
             self.current.set_user_attr("state", self._bad)
-            state = TrialState.PRUNED if self._bad == "pruned" else TrialState.FAIL
-            self.study.tell(self.current, state=state)
+        self.current.set_user_attr(SEAL, _seal(frozen))
+        self.study.tell(self.current, frozen.value, frozen.state)
         self.current = None
         self.finished += 1
 
@@ -335,12 +345,43 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
         return []
     study = optuna.load_study(study_name=name, storage=store)
     found = []
-    for frozen in study.get_trials(deepcopy=False):
+    for frozen in _trials(study):
         if "keys" in frozen.user_attrs:  # those whose values did not fit together came to no arm
             arm = planning.with_parameters(suite, cell, frozen.params, frozen.number)
             trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
             found.append(Configuration(trials, frozen.state.is_finished()))
     return found
+
+
+def _trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials of a study, as they were written.
+
+    Raises:
+        HarnessError: the store is damaged.
+    """
+    try:
+        found = study.get_trials(deepcopy=False)
+    except Exception as error:  # whatever a damaged value makes of Optuna's reading
+        raise refusal(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
+    for frozen in found:
+        attributes = frozen.user_attrs
+        whole = attributes.get(SEAL) in (None, _seal(frozen)) or not frozen.state.is_finished()
+        if not whole or attributes.get(PARAMETERS_SEAL) not in (None, sqlite.seal(frozen.params)):
+            raise _damaged(study, f"trial {frozen.number} is not as it was written, its digest differs")
+    return found
+
+
+def _damaged(study: optuna.Study, why: str) -> HarnessError:
+    return HarnessError(
+        f"optuna.db is damaged: the study {study.study_name} cannot be used ({why}). Restore a copy of it, or "
+        f"{sqlite.OPTUNA.without}"
+    )
+
+
+def _seal(frozen: FrozenTrial) -> str:
+    """The digest of what the sampler and the pruner learn from a configuration that is closed."""
+    value = frozen.value if frozen.state == TrialState.COMPLETE else None
+    return sqlite.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
 
 
 def _suggest(trial: optuna.Trial, path: str, space: FloatRange | IntRange | Categorical) -> Any:

@@ -124,7 +124,7 @@ class Trainer:
 
         What was begun elsewhere begins anew: gone on with, its numbers would be those of neither.
         """
-        state = storage.load_state(self.checkpoint, self.model.compute.device)
+        state = storage.load_state(self.checkpoint, "the training begins anew", self.model.compute.device)
         if state is None or state["compute"] != self._compute():
             return False
         self.model.load_state_dict(state["model"])

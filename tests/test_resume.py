@@ -172,10 +172,10 @@ def test_a_damaged_checkpoint_is_noticed_and_not_used(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     state = {"weights": torch.arange(100.0), "step": 7}
     storage.save_state(path, state)
-    loaded = storage.load_state(path)
+    loaded = storage.load_state(path, "it begins anew")
     assert loaded is not None
     assert torch.equal(loaded["weights"], state["weights"])
     content = path.read_bytes()
     for damaged in (content[:-10], content[:100], b"", content[:200] + b"\x00" + content[201:]):
         path.write_bytes(damaged)
-        assert storage.load_state(path) is None
+        assert storage.load_state(path, "it begins anew") is None

@@ -49,7 +49,12 @@ def cache_folder() -> Path:
     if own := os.environ.get("HARNESS_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "harness"
+    if base:
+        return Path(base) / "harness"
+    try:
+        return Path.home() / ".cache" / "harness"
+    except RuntimeError:  # HOME is not set, and the system knows no user of this number
+        return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}"
 
 
 def folders(data_set: str) -> list[Path]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness.data._files import cache_folder
 from harness.errors import HarnessError
-from harness.storage import write_json
+from harness.notes import note
+from harness.storage import COMPUTED_ANEW, write_json
 
 Stamp = tuple[str, int, int]
 """The absolute path of a file, its time of change in ns, its size."""
@@ -42,8 +43,7 @@ def remembered(data_set: str, key: object, compute: Callable[[], str]) -> str:
 
     A note that cannot be read is made anew; where none can be written, the next process computes again.
     """
-    words = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    path = cache_folder() / data_set / f"digest-{words[:32]}.json"
+    path, words = _note(data_set, key)
     if path not in _known:
         value = _read(path, words)
         if value is None:
@@ -54,14 +54,43 @@ def remembered(data_set: str, key: object, compute: Callable[[], str]) -> str:
     return _known[path]
 
 
+def refuse_altered(data_set: str, files: tuple[Stamp, ...], now: str) -> None:
+    """Refuse files whose digest is no longer what was remembered, though neither size nor time of change says so.
+
+    Raises:
+        HarnessError: so it is; they are damaged.
+    """
+    path, words = _note(data_set, files)
+    before = _known.get(path) or _read(path, words)
+    if before not in (None, now):
+        raise HarnessError(
+            f"{data_set}: the files in {Path(files[0][0]).parent} have changed, though neither their sizes nor their "
+            "times of change did: one of them is damaged. Put the published ones in their place (`touch` them if they "
+            "are there)"
+        )
+
+
+def _note(data_set: str, key: object) -> tuple[Path, str]:
+    """The file of a note, and the hash of its key."""
+    words = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    return cache_folder() / data_set / f"digest-{words[:32]}.json", words
+
+
 def _read(path: Path, words: str) -> str | None:
     """The value in a note under that key; None where there is none, or it is damaged."""
     try:
-        note = json.loads(path.read_bytes())
-        value = str(note["value"])
-        return value if note["key"] == words and note["sum"] == _sum(words, value) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        content = path.read_bytes()
+    except OSError:
         return None
+    try:
+        kept = json.loads(content)
+        value = str(kept["value"])
+        if kept["key"] == words and kept["sum"] == _sum(words, value):
+            return value
+    except (ValueError, KeyError, TypeError):
+        pass
+    note(f"{path} is damaged (its sum differs): {COMPUTED_ANEW}")
+    return None
 
 
 def _sum(words: str, value: str) -> str:

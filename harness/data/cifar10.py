@@ -28,7 +28,7 @@ import torch
 
 from harness.data import _files
 from harness.data._published import download, verified
-from harness.data._remembered import Stamp, remembered, stamps
+from harness.data._remembered import Stamp, refuse_altered, remembered, stamps
 from harness.data.base import DataSet, Labelled, Shape, Split
 from harness.errors import HarnessError
 
@@ -79,10 +79,14 @@ class Cifar10(DataSet):
 
     def whole_digest(self) -> str:
         version, path = _source()
-        return remembered(self.name, stamps(_read_from(version, path)), lambda: _digest(version, path))
+        now = stamps(_read_from(version, path))
+        return remembered(self.name, now, lambda: _digest(version, path, now))
 
     def whole(self, split: Split) -> Labelled:
-        images, labels = _arrays(*_source())[split]
+        version, path = _source()
+        now = stamps(_read_from(version, path))
+        refuse_altered(self.name, now, _digest(version, path, now))
+        images, labels = _arrays(version, path)[split]
         return Labelled(torch.tensor(images), torch.tensor(labels))
 
     def present(self) -> bool:
@@ -240,7 +244,8 @@ def _unpickled(content: bytes) -> Any:
         raise HarnessError(f"no pickle that can be read ({type(error).__name__}: {error})") from error
 
 
-def _digest(version: Version, path: Path) -> str:
+@functools.lru_cache(maxsize=1)
+def _digest(version: Version, path: Path, _unchanged: tuple[Stamp, ...]) -> str:
     digest = hashlib.sha256()
     for images, labels in _arrays(version, path).values():
         digest.update(images.tobytes())

@@ -32,7 +32,8 @@ from harness.data._files import cache_folder
 from harness.data._remembered import remembered
 from harness.data.base import DataSet, DataSettings, Labelled, Shape, Split
 from harness.errors import HarnessError
-from harness.storage import write_bytes
+from harness.notes import note
+from harness.storage import COMPUTED_ANEW, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -356,11 +357,16 @@ def _stored(digest: str, split: Split) -> NDArray[np.uint8] | None:
 
     try:
         with safe_open(_stored_at(digest), framework="np") as kept:
-            array: NDArray[np.uint8] = kept.get_tensor(split)
+            array: NDArray[np.uint8] | None = kept.get_tensor(split)
             sums = kept.metadata() or {}
-    except (OSError, SafetensorError):
+    except FileNotFoundError:
         return None
-    return array if hashlib.sha256(array.tobytes()).hexdigest() == sums.get(split) else None
+    except (OSError, SafetensorError):
+        array, sums = None, {}
+    if array is not None and hashlib.sha256(array.tobytes()).hexdigest() == sums.get(split):
+        return array
+    note(f"{_stored_at(digest)} is damaged (its sum differs): {COMPUTED_ANEW}")
+    return None
 
 
 def _stored_at(digest: str) -> Path:

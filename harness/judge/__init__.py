@@ -17,6 +17,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import storage
 from harness.errors import HarnessError
 from harness.registry import nearest
 
@@ -69,11 +70,46 @@ def remedy(path: Path) -> str:
 
 @functools.cache
 def digest(name: str) -> str:
-    """SHA-256 (hex) over both weights files of a judge, read once per process."""
-    content = hashlib.sha256()
-    for _, path in sorted(files(name).items()):
-        content.update(hashlib.sha256(path.read_bytes()).digest())
+    """SHA-256 (hex) over both weights files of a judge, read once per process.
+
+    Raises:
+        HarnessError: there is no such judge, or its files are not those that its sums are of.
+    """
+    content, found = hashlib.sha256(), files(name)
+    sums = _sums(found["features"].parent, name)
+    for _, path in sorted(found.items()):
+        own = hashlib.sha256(path.read_bytes())
+        if sums.get(path.name) != own.hexdigest():
+            raise HarnessError(
+                f"{path}: damaged or exchanged: its SHA-256 is {own.hexdigest()}, and {name}.sha256 beside it says "
+                f"{sums.get(path.name, 'nothing of it')}: {remedy(path)}"
+            )
+        content.update(own.digest())
     return content.hexdigest()
+
+
+def _sums(folder: Path, name: str) -> dict[str, str]:
+    """File name -> SHA-256 as `sha256sum` writes it."""
+    path = folder / f"{name}.sha256"
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        return {file.removeprefix("*"): digest for digest, file in (line.split() for line in lines)}
+    except FileNotFoundError as error:
+        made = f"cd {shlex.quote(str(folder))} && sha256sum {name}-*.safetensors > {name}.sha256"
+        raise HarnessError(
+            f"{path} is missing, so that it cannot be told whether the judge {name!r} is whole: {remedy(path)}, or if "
+            f"you know that it is: `{made}`"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path}: damaged, no list of sums ({error}): {remedy(path)}") from error
+
+
+def write_sums(folder: Path, name: str) -> None:
+    """State the sums of a judge's files, which are whole now."""
+    paths = [_path(folder, name, role) for role in ROLES]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
+    storage.write_bytes(folder / f"{name}.sha256", "".join(lines).encode())
+    digest.cache_clear()
 
 
 def header(path: Path) -> dict[str, str]:

@@ -98,7 +98,6 @@ def train(
         report(f"{what:<60} {value:8.4f}")
     folder = out or judges.trained_folder()
     _write(folder, name, weights, {"measured": json.dumps(measured)})
-    judges.digest.cache_clear()
     report(f"the judge {name} is written to {folder}")
     return name
 
@@ -187,4 +186,5 @@ def _write(folder: Path, name: str, weights: Mapping[str, Any], further: Mapping
     files = {role: folder / f"{name}-{role}.safetensors" for role in weights}
     for role, (tensors, said) in weights.items():
         storage.write_bytes(files[role], save(tensors, metadata={**said, **further}))
+    judges.write_sums(folder, name)
     return files

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from harness import storage
 from harness.data.base import Labelled
-from harness.judge import ROLES, load
+from harness.judge import ROLES, load, write_sums
 from harness.judge.networks import CoverageNetwork, FeatureNetwork
 from harness.judge.outliers import FAR, HELD_OUT, TRAINED, Family, Source
 
@@ -82,6 +82,7 @@ def train(
         header |= calibrate(network, role, validation)
         tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
         storage.write_bytes(out / f"{NAME}-{role}.safetensors", save(tensors, metadata=header))
+    write_sums(out, NAME)
     report(f"weights written to {out}")
 
 

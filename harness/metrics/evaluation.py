@@ -117,14 +117,14 @@ class Evaluator:
             "judge": self.judge.digest if self.judge else None,
         }
         digest = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()
-        path = self.cache / f"floors-{digest[:24]}.json" if self.cache else None
-        if path is not None and path.is_file():
-            with contextlib.suppress(ValueError):  # a damaged file is measured again
-                found: dict[str, float] = json.loads(path.read_text())
-                return found
+        path = self.cache / f"floors-{digest[:24]}.sealed" if self.cache else None
+        kept = storage.read_sealed(path, storage.COMPUTED_ANEW) if path else None
+        if kept is not None:
+            found: dict[str, float] = json.loads(kept)
+            return found
         floors = self._compute(real)
         if path is not None:
-            storage.write_json(path, floors)
+            storage.write_sealed(path, json.dumps(floors).encode())
         return floors
 
     def evaluate(self, model: Model, seed: int) -> Evaluation:

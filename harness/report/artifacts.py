@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.results import Record
@@ -52,17 +51,6 @@ def pictures(record: Record) -> list[Picture]:
         return []
     found = ((path, _png_size(path)) for path in sorted((record.artifacts / "pictures").glob("*.png")))
     return [Picture(path.stem.replace("_", " "), path, *size) for path, size in found if size is not None]
-
-
-def read(record: Record, name: str) -> dict[str, Any]:
-    """A JSON file of a trial; empty where it is missing or damaged."""
-    if record.artifacts is None:
-        return {}
-    try:
-        value = json.loads((record.artifacts / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def thinned(images: list[Picture], budget: int, most: int = 7) -> list[Picture]:

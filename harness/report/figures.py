@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import storage
-from harness.report import artifacts, plots, tables, words
+from harness.report import plots, tables, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,7 +124,7 @@ def _forest(results: Results, colours: Mapping[str, str]) -> Iterator[Drawing]:
 
 def _histograms(records: list[Record], arm: str, stem: str, colour: str) -> Iterator[Drawing]:
     """The arm's histograms, each over the seeds that recorded the same bins."""
-    found = [artifacts.read(record, "histograms.json") for record in records]
+    found = [record.read("histograms.json") for record in records]
     for title in words.unique(key for histograms in found for key in histograms):
         own: list[dict[str, Any]] = [histograms[title] for histograms in found if title in histograms]
         own = [histogram for histogram in own if histogram["bins"] == own[0]["bins"]]

@@ -266,7 +266,7 @@ def _comparison(results: Results) -> list[Compared]:
 
 def _floors(results: Results) -> dict[str, str]:
     """What real images score against real images, by value column: of the first trial that recorded it."""
-    recorded = next(filter(None, (artifacts.read(record, "floors.json") for record in results.records)), {})
+    recorded = next(filter(None, (record.read("floors.json") for record in results.records)), {})
     return {
         column: words.number(float(recorded[column]), meaning) if column in recorded else words.NOTHING
         for column, meaning in results.values.items()

@@ -178,6 +178,7 @@ def test_a_header_that_is_none(cache: Path) -> None:
 def test_weights_of_another_size_than_the_header_says(cache: Path) -> None:
     path = weights(cache, "features")
     path.write_bytes(path.read_bytes().replace(b'"height":"16"', b'"height":"64"'))
+    judge.write_sums(path.parent, f"bars-{Bars().digest()[:8]}")
     with pytest.raises(HarnessError, match="not the weights of a FeatureNetwork"):
         judge.load_for(Bars(), "cpu")
 
@@ -273,6 +274,7 @@ def test_metrics_ask_for_a_judge_and_take_the_one_that_is_trained(
     for role in judge.ROLES:  # the shipped weights under the name of one that was trained on digits
         (empty / "judges").mkdir(parents=True, exist_ok=True)
         shutil.copy(judge.SHIPPED / f"mnist-{role}.safetensors", empty / f"judges/digits-f23f79de-{role}.safetensors")
+    judge.write_sums(empty / "judges", "digits-f23f79de")
     found = planned(tmp_path)
     assert found.cells[0].arm.evaluate.features == "digits-f23f79de"
     arbiter = judge.load_for(digits(), "cpu")
@@ -282,7 +284,7 @@ def test_metrics_ask_for_a_judge_and_take_the_one_that_is_trained(
     path = empty / "judges/digits-f23f79de-coverage.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # other weights, another key
-    judge.digest.cache_clear()
+    judge.write_sums(empty / "judges", "digits-f23f79de")
     assert planned(tmp_path).trials[0].key != found.trials[0].key
 
 
