@@ -97,9 +97,11 @@ def check(path: Path, kind: Kind) -> None:
                 found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
                 if found != ["ok"]:
                     raise sqlite3.DatabaseError("; ".join(" ".join(str(line).split()) for line in found))
-                [[revision]] = connection.execute("SELECT version_num FROM alembic_version").fetchall() or [[None]]
+                [[revision]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         except sqlite3.Error as error:
             raise storage.refusal(error, path) or _damaged(path, kind, error) from error
+        except ValueError as error:  # no one row
+            raise _damaged(path, kind, "it does not say of which revision it is") from error
     # To look through all migrations takes a second, which most commands do not.
     if stamp.get(kind.library) != _made_by(kind, revision) and revision not in _scripts(kind).get_heads():
         raise _other_version(path, kind, str(revision))
@@ -152,6 +154,17 @@ def _other_version(path: Path, kind: Kind, revision: str) -> HarnessError:
         f"{path} is of a revision that {installed} does not know ({revision}): a newer version made it. "
         f"`pip install --upgrade {kind.library}`, or use another --results"
     )
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: Kind) -> Iterator[None]:
+    """Whatever a damaged value makes of a library's reading, the user is told which file is at fault."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise storage.refusal(error, path) or _damaged(path, kind, f"{type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -127,8 +127,6 @@ SQLITE_AILMENTS = {
     "readonly database": READ_ONLY,
     "unable to open database": "the store cannot be opened; make its folder writable, or use another --results",
     "is locked": "another program keeps the store locked; end it",
-    "malformed": "the store is damaged; `harness doctor` says what to do",
-    "not a database": "the store is damaged; `harness doctor` says what to do",
 }
 
 

@@ -1,0 +1,294 @@
+"""Bits that flip and files that are cut short: named and made anew, or refused; never numbers that nobody measured."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import logging
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from chaos import Chaos
+from optuna.trial import TrialState
+
+from harness import judge, regression, sqlite, storage, study
+from harness.data import _files, _remembered, fashion_mnist
+from harness.data._files import File
+from harness.errors import HarnessError
+from harness.regression import ArmBaseline, Baseline, Distribution
+
+NOTED = "made anew, and named"
+REFUSED = "refused"
+UNHARMED = "read as it was written"
+
+
+@dataclass
+class Victim:
+    """A kind of file: the file, how it is read, what of it is compared, and what must be said of the damage."""
+
+    path: Path
+    read: Callable[[], Any]
+    names: tuple[str, ...] = ()
+
+    def outcome(self, damaged: bytes, caplog: pytest.LogCaptureFixture) -> str:
+        """What comes of reading the file with other content; the right one is put back."""
+        content, stat = self.path.read_bytes(), self.path.stat()
+        right = self.read()
+        caplog.clear()
+        self.path.write_bytes(damaged)
+        try:
+            found = self.read()
+        except HarnessError as error:
+            assert any(name in str(error) for name in (self.path.name, *self.names)), error
+            return REFUSED
+        finally:
+            self.path.write_bytes(content)
+            _touch(self.path, stat.st_mtime_ns)
+        if found is None or caplog.messages:
+            assert any(self.path.name in text for text in caplog.messages), caplog.messages
+            assert found in (None, right)
+            return NOTED
+        assert found == right
+        return UNHARMED
+
+
+def _touch(path: Path, mtime_ns: int) -> None:
+    import os
+
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+def flipped(content: bytes, rng: random.Random) -> bytes:
+    """One bit the other way."""
+    place = rng.randrange(len(content))
+    return content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1 :]
+
+
+def cut(content: bytes, rng: random.Random) -> bytes:
+    """The beginning of it."""
+    return content[: rng.randrange(len(content))]
+
+
+# --- the kinds of files ----------------------------------------------------------------------------------
+
+
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    path = tmp_path / "checkpoint.pt"
+    storage.save_state(path, {"weights": torch.arange(50.0), "step": 7, "curves": [("loss", 1, 0.5)]})
+
+    def read() -> str | None:
+        state = storage.load_state(path, "the training begins anew")
+        return None if state is None else repr(state)
+
+    return Victim(path, read)
+
+
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    class Pictures:
+        digest = "0" * 64
+
+    key: Any = ("features", "f" * 64, Pictures())
+
+    def read() -> list[float]:
+        return storage.cached_tensors(tmp_path, key, lambda: {"features": torch.arange(20.0)})["features"].tolist()
+
+    read()
+    [path] = tmp_path.glob("*.pt")
+    return Victim(path, read)
+
+
+def floors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    path = tmp_path / "floors.sealed"
+    storage.write_sealed(path, json.dumps({"fid": 0.0712}).encode())
+    return Victim(path, lambda: storage.read_sealed(path, storage.COMPUTED_ANEW))
+
+
+def weights(role: str) -> Callable[[Path, pytest.MonkeyPatch], Victim]:
+    def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+        folder = tmp_path / "weights"
+        shutil.copytree(judge.SHIPPED, folder)
+        monkeypatch.setattr(judge, "SHIPPED", folder)
+
+        def read() -> str:
+            judge.digest.cache_clear()
+            return judge.digest("mnist")
+
+        ending = "sha256" if role == "sums" else "safetensors"
+        return Victim(
+            folder / ("mnist.sha256" if role == "sums" else f"mnist-{role}.{ending}"), read, ("mnist.sha256",)
+        )
+
+    return made
+
+
+def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    path = tmp_path / "baseline.json"
+    arm = ArmBaseline(
+        declared={"model": "gan"},
+        trials=3,
+        failures={},
+        protocol={"fid": {"samples": 64}},
+        columns={"fid": Distribution.of({0: 10.25, 1: 11.5, 2: 9.125})},
+    )
+    regression.write(Baseline(format=1, suite="toy", environment={"torch": "2"}, arms={"arm": arm}), path)
+    return Victim(path, lambda: regression.read(path).model_dump())
+
+
+IDX = bytes((0, 0, 8, 1, 0, 0, 0, 60)) + bytes(range(60))
+
+
+def idx(zipped: bool) -> Callable[[Path, pytest.MonkeyPatch], Victim]:
+    def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+        file = File("numbers-idx1-ubyte", hashlib.sha256(IDX).hexdigest())
+        path = tmp_path / (file.name + ".gz" * zipped)
+        path.write_bytes(gzip.compress(IDX, mtime=0) if zipped else IDX)
+
+        def read() -> list[int]:
+            _files._content.cache_clear()
+            numbers: list[int] = _files.read_idx(_files.content(path, file), 1).tolist()
+            return numbers
+
+        return Victim(path, read)
+
+    return made
+
+
+def published_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    """Files without a published digest: known by the one that was worked out when they were first seen."""
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fashion_mnist, "COUNTS", {"train": 4, "test": 2})
+    folder = tmp_path / "fashion_mnist"
+    folder.mkdir()
+    for split, n in fashion_mnist.COUNTS.items():
+        images, labels = fashion_mnist.FILES[split]
+        (folder / images).write_bytes(bytes((0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, 28, 0, 0, 0, 28)) + bytes(784 * n))
+        (folder / labels).write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, n)) + bytes(n))
+    from harness import registry
+
+    choice = registry.choose("data", "fashion_mnist")
+    choice.plugin(choice.settings).digest()
+    path = folder / "train-images-idx3-ubyte"
+    stamp = path.stat().st_mtime_ns
+
+    def read() -> list[Any]:
+        _touch(path, stamp)  # what rots on a disk does not tell
+        for known in (fashion_mnist._digest, _remembered._known):
+            getattr(known, "cache_clear", getattr(known, "clear", None))()
+        data = choice.plugin(choice.settings)
+        return [data.digest(), data.load("train").images.tolist()]
+
+    return Victim(path, read, ("fashion_mnist",))
+
+
+def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+
+    def read() -> str:
+        _remembered._known.clear()
+        return _remembered.remembered("things", ["a", 1], lambda: "5" * 64)
+
+    read()
+    [path] = tmp_path.glob("things/*.json")
+    return Victim(path, read)
+
+
+def optuna_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    opened = study.storage(tmp_path)
+    made = optuna.create_study(storage=opened, study_name="a search", direction="minimize")
+    for number in range(8):
+        trial = made.ask()
+        value = trial.suggest_float("rate", 1e-4, 1e-1, log=True) + number
+        trial.report(value, 1)
+        trial.set_user_attr("keys", ["0123456789abcdef"])
+        trial.set_user_attr(study.PARAMETERS_SEAL, sqlite.seal(trial.params))
+        [frozen] = [f for f in made.get_trials() if f.number == trial.number]
+        frozen.state, frozen.value = TrialState.COMPLETE, value
+        trial.set_user_attr(study.SEAL, study._seal(frozen))
+        made.tell(trial, value)
+    opened.engine.dispose()  # type: ignore[attr-defined]
+    sqlite.stamp(tmp_path)
+    path = tmp_path / "optuna.db"
+
+    def read() -> list[Any]:
+        again = study.storage(tmp_path)
+        try:
+            with sqlite.reading(path, sqlite.OPTUNA):
+                found = optuna.load_study(study_name="a search", storage=again)
+            trials = study._trials(found)
+            return [(f.number, f.params, f.value, f.intermediate_values, f.user_attrs["keys"]) for f in trials]
+        finally:
+            again.engine.dispose()  # type: ignore[attr-defined]
+
+    return Victim(path, read)
+
+
+KINDS: dict[str, Callable[[Path, pytest.MonkeyPatch], Victim]] = {
+    "checkpoint": checkpoint,
+    "cache": cache,
+    "floors": floors,
+    "features weights": weights("features"),
+    "coverage weights": weights("coverage"),
+    "weights' sums": weights("sums"),
+    "baseline": baseline,
+    "IDX": idx(zipped=False),
+    "gzip": idx(zipped=True),
+    "IDX without a published digest": published_raw,
+    "remembered digest": note,
+    "optuna.db": optuna_file,
+}
+FEW = {"optuna.db": 6}
+"""How often in the default run, where not thirty times."""
+
+
+@pytest.fixture
+def victim(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Victim]:
+    yield KINDS[kind](tmp_path, monkeypatch)
+    judge.digest.cache_clear()
+    _remembered._known.clear()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_never_used(kind: str, victim: Victim, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "harness")
+    rng, content = random.Random(kind), victim.path.read_bytes()
+    outcomes = [victim.outcome(flipped(content, rng), caplog) for _ in range(FEW.get(kind, 30))]
+    outcomes += [victim.outcome(cut(content, rng), caplog) for _ in range(FEW.get(kind, 30) // 3)]
+    assert victim.outcome(content, caplog) == UNHARMED
+    assert {NOTED, REFUSED} & set(outcomes)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_damaged_files(kind: str, victim: Victim, caplog: pytest.LogCaptureFixture, chaos: Chaos) -> None:
+    caplog.set_level(logging.WARNING, "harness")
+    content = victim.path.read_bytes()
+    for _ in range(200):
+        spoil = chaos.rng.choice([flipped, flipped, cut])
+        came = victim.outcome(spoil(content, chaos.rng), caplog)
+        chaos.tried(f"{'bits flipped' if spoil is flipped else 'files cut short'}: {kind}", came)
+
+
+def test_the_committed_baseline_and_the_shipped_judges_are_as_they_were_written() -> None:
+    root = Path(__file__).parent.parent
+    for path in (root / "results" / "baselines").glob("*.json"):
+        regression.read(path)
+    for name in judge.names():
+        judge.digest(name)
+
+
+def test_a_baseline_that_was_edited_on_purpose_says_how_it_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = baseline(tmp_path, monkeypatch).path
+    path.write_text(path.read_text().replace("10.25", "10.5"))
+    with pytest.raises(HarnessError, match=r"digest differs.*--update"):
+        regression.read(path)
