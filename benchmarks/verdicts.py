@@ -1,4 +1,4 @@
-"""How often verdicts and intervals are right, by simulation: the table in docs/statistics.md.
+"""How often verdicts and intervals are right, by simulation: the tables in docs/statistics.md.
 
 python benchmarks/verdicts.py
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import bootstrap
 
-from harness.statistics import interval, verdict
+from harness.statistics import interval, seeds_needed, verdict, verdicts
 
 RUNS = 2000
 
@@ -37,13 +37,57 @@ def found(n: int, effect: float, rng: np.random.Generator) -> float:
     return hits / (RUNS // 2)
 
 
+def alarms(n: int, arms: int, rng: np.random.Generator) -> float:
+    """Share of runs in which any of several arms, all equal to the baseline, is called better or worse."""
+    hits = 0
+    for _ in range(RUNS // 2):
+        baseline = dict(enumerate(rng.normal(size=n)))
+        others = {str(arm): dict(enumerate(rng.normal(size=n))) for arm in range(arms)}
+        hits += any(v.kind in ("better", "worse") for v in verdicts(others, baseline, "lower", 0.0).values())
+    return hits / (RUNS // 2)
+
+
+def guesses(pilot: int, effect: float, rng: np.random.Generator) -> str:
+    """What inconclusive pilots estimate as the number of seeds in all: median, and from where to where 80 % lie."""
+    numbers = []
+    while len(numbers) < RUNS // 4:
+        told = verdict(dict(enumerate(rng.normal(-effect, 1, pilot))), dict.fromkeys(range(pilot), 0.0), "lower", 0.0)
+        if told.kind == "inconclusive":
+            numbers.append(np.inf if told.further is None else pilot + told.further)
+    low, middle, high = (f"{value:.0f}" for value in np.quantile(numbers, (0.1, 0.5, 0.9), method="nearest"))
+    return f"{middle} ({low} to {high})"
+
+
 def main() -> None:
+    errors()
+    print()
+    power()
+
+
+def power() -> None:
+    """The number of seeds that the verdict asks for: is it right, and how well do few seeds estimate it?"""
+    rng = np.random.default_rng(1)
+    pilots = (3, 5, 10)
+    print(
+        "| effect | seeds needed | better at that number | " + " | ".join(f"told by {n} seeds" for n in pilots) + " |"
+    )
+    print("|---|---|---|" + "---|" * len(pilots))
+    for effect in (0.5, 1.0, 2.0, 3.0):
+        needed = seeds_needed(-effect, 1.0, 0.0)
+        assert needed is not None
+        told = [guesses(pilot, effect, rng) if pilot < needed else "–" for pilot in pilots]
+        print(f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng):.0f} % | " + " | ".join(told) + " |")
+
+
+def errors() -> None:
+    """Coverage of intervals, false alarms of verdicts, and how often true effects are found."""
     rng = np.random.default_rng(0)
-    print("| seeds | t, normal | t, skewed | bootstrap, normal | false alarms | effect 1 sd | 2 sd | 3 sd |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| seeds | t, normal | t, skewed | bootstrap, normal | false alarms | of five | effect 1 sd | 2 sd | 3 sd |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for n in (3, 5, 10):
         row = [covered(n, rng, False, "t"), covered(n, rng, True, "t"), covered(n, rng, False, "bootstrap")]
-        row += [found(n, effect, rng) for effect in (0.0, 1.0, 2.0, 3.0)]
+        row += [found(n, 0.0, rng), alarms(n, 5, rng)]
+        row += [found(n, effect, rng) for effect in (1.0, 2.0, 3.0)]
         print(f"| {n} | " + " | ".join(f"{100 * value:.0f} %" for value in row) + " |", flush=True)
 
 

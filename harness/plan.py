@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +112,8 @@ def make_plan(suite: Suite) -> Plan:
     Raises:
         HarnessError: the digest of some data cannot be had.
     """
-    cells = tuple(_cell(suite, combination) for combination in suite.combinations)
+    alike = _alike(suite.combinations)
+    cells = tuple(_cell(suite, combination, alike) for combination in suite.combinations)
     trained = [cell for cell in cells if cell.excluded is None]
     baseline = next(cell for cell in trained if matches(cell.combination, suite.compare.baseline or {}))
     trials = [] if suite.search else [trial(cell.arm, seed) for cell in trained for seed in suite.seeds]
@@ -172,11 +173,11 @@ def trial(arm: Arm, seed: int) -> Trial:
     return Trial(_hash([_identity(arm), seed]), arm, seed)
 
 
-def _cell(suite: Suite, combination: Combination) -> Cell:
+def _cell(suite: Suite, combination: Combination, alike: Container[str]) -> Cell:
     if combination.parts is None:
         axes = ", ".join(f"{axis}={_value(value)}" for axis, value in combination.axes.items())
         return Cell(axes, combination)
-    arm = _arm(suite, combination.parts, arm_name(combination.parts, list(combination.axes)))
+    arm = _arm(suite, combination.parts, arm_name(combination.parts, list(combination.axes), alike))
     return Cell(arm.name, combination, _hash(_identity(arm)), arm)
 
 
@@ -236,12 +237,13 @@ def _hash(value: Any) -> str:
 # --- names -----------------------------------------------------------------------------------------------
 
 
-def arm_name(parts: Parts, axes: Sequence[str]) -> str:
+def arm_name(parts: Parts, axes: Sequence[str], alike: Container[str]) -> str:
     """A short name: what was chosen, and in brackets what the axes set otherwise than its default.
 
-    Unique in a suite: two arms differ on some axis, so one at least of them shows a value there.
+    Settings that all arms of its model have alike are left out. Unique in a suite all the same: two arms differ on some
+    axis, so one at least of them shows a value there.
     """
-    names = [_named("model", parts.model, axes)]
+    names = [_named("model", parts.model, axes, alike)]
     names += [_named(f"tricks.{trick.name}", trick, axes) for trick in parts.listed]
     name = " + ".join(names)
     trained = [key for key in Train.model_fields if _touched(f"train.{key}", axes)]
@@ -252,9 +254,25 @@ def arm_name(parts: Parts, axes: Sequence[str]) -> str:
     return name
 
 
-def _named(path: str, choice: Choice, axes: Sequence[str]) -> str:
-    changed = [f"{key}={_value(v)}" for key, v in _changes(choice) if _touched(f"{path}.{key}", axes)]
+def _named(path: str, choice: Choice, axes: Sequence[str], alike: Container[str] = ()) -> str:
+    changed = [
+        f"{key}={_value(value)}"
+        for key, value in _changes(choice)
+        if _touched(f"{path}.{key}", axes) and f"{choice.name}.{key}" not in alike
+    ]
     return f"{choice.name} ({', '.join(changed)})" if changed else str(choice.name)
+
+
+def _alike(combinations: Sequence[Combination]) -> set[str]:
+    """``model.setting`` of the settings that all arms of a model have alike, and not as they are by default.
+
+    Another architecture is none of them: the model's name alone would deceive.
+    """
+    changes: dict[str, list[set[tuple[str, str]]]] = {}
+    for model in (combination.parts.model for combination in combinations if combination.parts is not None):
+        numbers = [(k, v) for k, v in _changes(model) if not isinstance(getattr(model.settings, k, None), Choice)]
+        changes.setdefault(model.name, []).append({(f"{model.name}.{key}", _value(value)) for key, value in numbers})
+    return {key for same in changes.values() for key, _ in set.intersection(*same)}
 
 
 def _touched(path: str, axes: Sequence[str]) -> bool:

@@ -187,6 +187,11 @@ def test_the_code_of_a_trial_is_that_of_its_own_plugins(tmp_path: Path, monkeypa
             "model: [dcgan], model.generator_rate: [1.0e-5, 0.25]",
             ["dcgan (generator_rate=1e-05)", "dcgan (generator_rate=0.25)"],
         ),
+        ("model: [{name: dcgan, latent: 7}], tricks: [[], [ema]]", ["dcgan", "dcgan + ema"]),
+        (
+            "model: [{name: dcgan, latent: 7}, {name: dcgan, latent: 7, beta1: 0}]",
+            ["dcgan", "dcgan (beta1=0)"],
+        ),
         ("model.architecture: [fully_connected]", ["dcgan (architecture=fully_connected)"]),
         ("train.batch_size: [32, 128]", ["dcgan with batch_size=32", "dcgan with batch_size=128"]),
         ("data: [digits, mnist]", ["dcgan on digits", "dcgan on mnist"]),
