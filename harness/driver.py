@@ -1,7 +1,7 @@
 """The driver: the one process that owns the stores. It takes work from the queues and gives it to the engine.
 
-What it was doing when it was killed, the next one picks up: interrupted runs from their checkpoints, the queue from
-Optuna and MLflow.
+What it was doing when it was killed, the next one picks up: records that MLflow has not heard of, interrupted trials
+from their checkpoints, the queue from Optuna and MLflow.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,20 +21,23 @@ from typing import TYPE_CHECKING, Protocol
 
 import filelock
 
-from harness import tracking
-from harness.engines.base import Died, Ended, Engine, Job, Measured, Started, Stepped
+from harness import records, tracking
+from harness.engines.base import Died, Ended, Engine, Measured, Stepped
 from harness.errors import HarnessError
+from harness.records import Records
 from harness.results import Results
 from harness.storage import refusal
 from harness.study import Known, Queue, Work, configurations, queues, storage
 from harness.task import OUTCOMES, SETTLED, Outcome, Task
-from harness.tracking import Store
+from harness.tracking import Delivery, Store
 
 if TYPE_CHECKING:
     from harness.plan import Plan, Trial
 
 ATTEMPTS = 3
 """How often a trial is tried in one run of the harness when its worker dies."""
+STARTING, GRACE = 600.0, 10.0
+"""Seconds by which a worker may be silent for longer than the time limit: while it starts, and later."""
 
 
 class Listener(Protocol):
@@ -118,6 +122,19 @@ def exclusive(results: Path, purpose: str) -> Iterator[None]:
 
 
 @dataclass
+class _Running:
+    """A trial that a worker has."""
+
+    work: Work
+    queue: Queue
+    crowded: bool
+    """Whether others have run beside it."""
+    step: int | None = None
+    """The last one that it told of; None before its training begins."""
+    heard: float = field(default_factory=time.monotonic)
+
+
+@dataclass
 class Driver:
     """Runs what a plan still lacks.
 
@@ -132,10 +149,12 @@ class Driver:
     results: Path
     engine: Engine
     listener: Listener
-    _running: dict[str, tuple[Work, Queue]] = field(default_factory=dict)
+    _running: dict[str, _Running] = field(default_factory=dict)
     _attempts: Counter[str] = field(default_factory=Counter)
     _again: list[tuple[Work, Queue]] = field(default_factory=list)
-    _runs: dict[str, str] = field(default_factory=dict)
+    _alone: list[tuple[Work, Queue]] = field(default_factory=list)
+    """To be tried again with nothing beside them."""
+    _lonely: set[str] = field(default_factory=set)
     _twins: list[tuple[Work, Queue]] = field(default_factory=list)
     _states: dict[str, str] = field(default_factory=dict)
     _stopping: bool = False
@@ -155,30 +174,51 @@ class Driver:
                 raise Interrupted
 
     def _run(self) -> None:
+        work = Folders(self.results).work
         self.store = Store(self.results)
         self.store.create()
-        self.experiment = self.store.experiment(self.plan.suite.name)
-        self.parent = self.store.parent(self.plan.suite, self.experiment)
-        known = self._known()
+        self.delivery = Delivery(self.store, work, self.listener.note)
+        known, parent = self._caught_up(work)
         self._tidy(known)
         self.queues = queues(self.plan, storage(self.results), known)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
         self.listener.planned(remaining + settled, settled)
         self._states = {trial.key: known[trial.key].state for trial in self.plan.trials if trial.key in known}
+        self.delivery.start()
         self._loop()
-        counts = Counter(self._states.values())
-        self.store.finish_parent(self.parent, {f"trials_{state}": n for state, n in counts.items()})
+        records.interrupt(work)  # what was to be tried again
+        self._deliver_the_rest(parent)
+
+    def _caught_up(self, work: Path) -> tuple[dict[str, Known], str]:
+        """What the store knows once it has heard all that was recorded before; the id of the suite's parent run."""
+        records.interrupt(work)  # nobody else holds the store, so what has not ended was left
+        with self.store.answering():
+            self.delivery.deliver()
+            _, parent = self.delivery.suite(self.plan.suite.name)
+            self.store.describe(parent, self.plan.suite)
+            return self._known(), parent
+
+    def _deliver_the_rest(self, parent: str) -> None:
+        try:
+            self.delivery.finish()
+            counts = Counter(self._states.values())
+            self.store.finish_parent(parent, {f"trials_{state}": n for state, n in counts.items()})
+        except HarnessError as error:
+            if not self._stopping:
+                raise
+            self.listener.note(str(error))
 
     def _known(self) -> dict[str, Known]:
-        """Every trial in the store that reached an outcome. Interrupted runs are remembered, to be gone on with."""
+        """Every trial in the store that reached an outcome."""
         known: dict[str, Known] = {}
-        for run in self.store.runs():
+        runs = list(self.store.runs())
+        for run in runs:
             key, state = run.data.tags["key"], tracking.state(run)
-            if state == tracking.INTERRUPTED:
-                self._runs[key] = run.info.run_id
-            elif state in OUTCOMES and not (key in known and known[key].state == "done"):
-                known[key] = Known(state, self.store.record(run, "", with_curves=False).values)
+            if state in OUTCOMES and not (key in known and known[key].state == "done"):
+                record = self.store.record(run, "", with_curves=False)
+                known[key] = Known(state, record.values, record.reason)
+        self.store.end_ghosts(runs)
         return known
 
     def _tidy(self, known: dict[str, Known]) -> None:
@@ -229,8 +269,11 @@ class Driver:
                 self.engine.stop()
             for event in self.engine.wait(1.0):
                 self._handle(event)
+            self._end_silent()
 
     def _next(self) -> tuple[Work, Queue] | None:
+        if self._lonely & self._running.keys():
+            return None
         if self._again:
             return self._again.pop()
         for queue in self.queues:
@@ -238,6 +281,9 @@ class Driver:
                 if work.trial.key not in self._running:
                     return work, queue
                 self._twins.append((work, queue))  # another cell trains the very same: its outcome serves both
+        if self._alone and not self._running:
+            self._lonely.add(self._alone[-1][0].trial.key)
+            return self._alone.pop()
         return None
 
     def _submit(self, work: Work, queue: Queue) -> None:
@@ -250,60 +296,100 @@ class Driver:
             self.engine.device,
             work.intermediate,
         )
-        self._running[trial.key] = (work, queue)
+        Records(task.folder).begin(self.plan.suite.name, trial)
+        self._running[trial.key] = _Running(work, queue, crowded=False)
+        for running in self._running.values() if len(self._running) > 1 else ():
+            running.crowded = True
         self._attempts[trial.key] += 1
-        run_id = self._runs.get(trial.key)
-        self.engine.submit(Job(task, self.results, self.plan.suite.name, self.experiment, self.parent, run_id))
+        self.engine.submit(task)
         self.listener.began(trial)
 
-    def _handle(self, event: Started | Stepped | Measured | Ended | Died) -> None:
-        work, queue = self._running[event.key]
+    def _handle(self, event: Stepped | Measured | Ended | Died) -> None:
+        running = self._running[event.key]
+        running.heard = time.monotonic()
         match event:
-            case Started(key, run_id):
-                self._runs[key] = run_id
             case Stepped(_, step, point):
-                self.listener.stepped(work.trial, step, point)
+                running.step = step
+                if point:
+                    self.listener.stepped(running.work.trial, step, point)
             case Measured(key, step, value):
-                self.engine.answer(key, queue.measured(key, step, value))
+                self.engine.answer(key, running.queue.measured(key, step, value))
             case Ended(key, outcome):
                 del self._running[key]
-                self._ended(work, queue, outcome)
-            case Died(key, reason, _):
+                if outcome.state == "out-of-memory":
+                    self._starved(running, outcome)
+                else:
+                    self._ended(running, outcome)
+            case Died(key, reason):
                 del self._running[key]
-                self._died(work, queue, reason)
+                self._died(running, reason)
 
-    def _ended(self, work: Work, queue: Queue, outcome: Outcome, keep: bool = False) -> None:
-        key = work.trial.key
+    def _ended(self, running: _Running, outcome: Outcome) -> None:
+        """A trial has come to an outcome, which is recorded."""
+        key = running.work.trial.key
         if outcome.state != "stopped":
-            self._runs.pop(key, None)
             self._states[key] = outcome.state
-            queue.tell(key, outcome)
+            running.queue.tell(key, outcome)
             for twin, other in [item for item in self._twins if item[0].trial.key == key]:
                 self._twins.remove((twin, other))
                 other.tell(key, outcome)
-            if not keep:  # what is worth keeping is with the run in MLflow
-                shutil.rmtree(Folders(self.results).work / key, ignore_errors=True)
-        self.listener.ended(work.trial, outcome)
+        self.delivery.wake()
+        self.listener.ended(running.work.trial, outcome)
 
-    def _died(self, work: Work, queue: Queue, reason: str) -> None:
-        key = work.trial.key
-        recorded = self.store.latest([key]).get(key)
-        if recorded is not None and tracking.state(recorded) in OUTCOMES:  # it died after its last word
-            record = self.store.record(recorded, "", with_curves=False)
-            self._ended(work, queue, Outcome(record.state, record.reason, record.values))
-            return
-        if recorded is not None and tracking.state(recorded) == tracking.INTERRUPTED:
-            self._runs[key] = recorded.info.run_id
-        if self._stopping:
-            self._ended(work, queue, Outcome("stopped"))
+    def _end(self, running: _Running, outcome: Outcome, keep: bool = False) -> None:
+        """Record an outcome in place of the worker. With ``keep`` the next run goes on from the checkpoint."""
+        try:
+            Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
+        except OSError as error:  # a full disk: the next run tries this trial again
+            self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
+        self._ended(running, outcome)
+
+    def _died(self, running: _Running, reason: str) -> None:
+        key = running.work.trial.key
+        outcome = Records(Folders(self.results).work / key).outcome
+        if outcome is not None:  # it died after its last word
+            self._ended(running, outcome)
+        elif self._stopping:
+            self._ended(running, Outcome("stopped"))
         elif self._attempts[key] < ATTEMPTS:
-            self.listener.note(f"{work.trial.arm.name}, seed {work.trial.seed}: {reason}; trying again")
-            self._again.append((work, queue))
+            self.listener.note(f"{_label(running)}: {reason}; trying again")
+            # Who was killed may have been the largest of several that were too large together.
+            (self._alone if "SIGKILL" in reason and running.crowded else self._again).append(
+                (running.work, running.queue)
+            )
         else:
-            outcome = Outcome("failed", f"{reason} ({ATTEMPTS} times)")
-            if (run_id := self._runs.get(key)) is not None:
-                tracking.end_run(self.store, run_id, outcome)
-            self._ended(work, queue, outcome, keep=True)  # the next run goes on from its checkpoint
+            self._end(running, Outcome("failed", f"{reason} ({ATTEMPTS} times), {_after(running)}"), keep=True)
+
+    def _starved(self, running: _Running, outcome: Outcome) -> None:
+        """A trial ran out of memory: once more with nothing beside it, if there was; never with another batch."""
+        if running.crowded and not self._stopping:
+            self.listener.note(f"{_label(running)}: out of memory; trying again alone, when the others have ended")
+            self._alone.append((running.work, running.queue))
+        else:
+            self._end(running, outcome)
+
+    def _end_silent(self) -> None:
+        """Stop the workers that have given no sign of life for longer than a trial may take."""
+        limit = self.plan.suite.run.time_limit
+        if limit is None:
+            return
+        for key, running in list(self._running.items()):
+            silent = time.monotonic() - running.heard
+            if silent > limit + (STARTING if running.step is None else GRACE):
+                self.engine.kill(key)
+                del self._running[key]
+                reason = f"no sign of life for {silent:.0f} s, {_after(running)}: its worker was stopped"
+                self._end(running, Outcome("timed-out", reason))
+
+
+def _label(running: _Running) -> str:
+    """How a trial is called in front of people."""
+    return f"{running.work.trial.arm.name}, seed {running.work.trial.seed}"
+
+
+def _after(running: _Running) -> str:
+    """Where a trial was when it was last heard of."""
+    return "before step 1" if running.step is None else f"after step {running.step}"
 
 
 def states(plan: Plan, results: Path) -> dict[str, str]:
@@ -318,18 +404,18 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     if plan.suite.search is not None and (results / "optuna.db").is_file():
         studies = storage(results)
         cells = [cell for cell in plan.cells if cell.excluded is None]
-        tried = [found for cell in cells for found in configurations(plan.suite, cell, studies)]
-        trials = list({trial.key: trial for found in tried for trial in found.trials}.values())
+        tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
+        trials = list({trial.key: trial for one in tried for trial in one.trials}.values())
         # The other seeds of a configuration that was given up are not missing: they will not be run.
-        never = {trial.key for found in tried if found.closed for trial in found.trials}
+        never = {trial.key for one in tried if one.closed for trial in one.trials}
     runs = store.latest(trial.key for trial in trials)
-    records = [
+    found = tuple(
         store.record(runs[trial.key], trial.arm.name, with_curves)
         for trial in trials
         if trial.key in runs and tracking.state(runs[trial.key]) != tracking.INTERRUPTED
-    ]
-    missing = {trial.key for trial in trials} - {record.key for record in records} - (never - runs.keys())
-    return Results(plan, tuple(records), len(missing), store.uri, plan.suite.name)
+    )
+    missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
+    return Results(plan, found, len(missing), store.uri, plan.suite.name)
 
 
 def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:

@@ -28,7 +28,8 @@ CANNOT_CHANGE_NUMBERS = frozenset(
             "harness.regression",
         ),  # after the trial
         *("harness.driver", "harness.study", "harness.engines"),  # which trial runs where and when
-        *("harness.tracking", "harness.storage", "harness.sqlite"),  # write down what a trial gives, byte for byte
+        # write down what a trial gives, byte for byte
+        *("harness.tracking", "harness.records", "harness.storage", "harness.sqlite"),
         # What these make of a suite is in the key itself: the settings with all defaults filled in.
         *("harness.suite", "harness.registry"),
         *("harness.plan", "harness.fingerprint"),

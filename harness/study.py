@@ -52,10 +52,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Known:
-    """What the store says of a key: its state, and its values where it is done."""
+    """What the store says of a key: its state, its values where it is done, and the reason where it is not."""
 
     state: str
     values: Mapping[str, float]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,10 @@ class MatrixQueue(Queue):
         if known is not None and known.state == "done" and self.metric in known.values:
             self.study.tell(frozen.number, known.values[self.metric])
         else:
-            self.study.tell(frozen.number, state=TrialState.FAIL)
+            trial = optuna.Trial(self.study, frozen._trial_id)
+            trial.set_user_attr("state", known.state if known else "interrupted")
+            trial.set_user_attr("reason", known.reason if known else "")
+            self.study.tell(trial, state=TrialState.FAIL)
 
     def _add(self, trial: Trial, value: float) -> None:
         if not math.isfinite(value):  # Optuna takes none such
@@ -227,6 +231,7 @@ class SearchQueue(Queue):
         self.current: optuna.Trial | None = None
         self._values: dict[str, float] = {}
         self._bad: str | None = None
+        self._reason = ""
         self._trials: dict[str, Trial] = {}
         self._ready: deque[Trial] = deque()
         self._running: set[str] = set()
@@ -259,7 +264,7 @@ class SearchQueue(Queue):
         try:
             arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
         except HarnessError as error:  # these values do not fit together: the configuration fails, the search goes on
-            self._bad = f"refused: {error}"
+            self._bad, self._reason = "refused", str(error)
             self._close()
             return
         trials = [planning.trial(arm, seed) for seed in self.suite.seeds]
@@ -271,7 +276,7 @@ class SearchQueue(Queue):
             # What another search pruned this one may let live.
             pruned = self.search.pruner is not None and trial is trials[0]
             if found is not None and (found.state in SETTLED or (pruned and found.state == "pruned")):
-                self._note(trial.key, found.state, found.values)
+                self._note(trial.key, found)
         self._release()
 
     def _release(self) -> None:
@@ -294,6 +299,7 @@ class SearchQueue(Queue):
         else:
             frozen.state = TrialState.PRUNED if self._bad == "pruned" else TrialState.FAIL
             self.current.set_user_attr("state", self._bad)
+            self.current.set_user_attr("reason", self._reason)
         self.current.set_user_attr(SEAL, _seal(frozen))
         self.study.tell(self.current, frozen.value, frozen.state)
         self.current = None
@@ -301,18 +307,18 @@ class SearchQueue(Queue):
 
     def tell(self, key: str, outcome: Outcome) -> None:
         self._running.discard(key)
-        self.known[key] = Known(outcome.state, outcome.values)
-        self._note(key, outcome.state, outcome.values)
+        self.known[key] = Known(outcome.state, outcome.values, outcome.reason)
+        self._note(key, self.known[key])
         if self._bad is not None:
             self._ready.clear()
         if not self._ready:
             self._release()
 
-    def _note(self, key: str, state: str, values: Mapping[str, float]) -> None:
-        if state == "done":
-            self._values[key] = values[self.target.metric]
+    def _note(self, key: str, known: Known) -> None:
+        if known.state == "done":
+            self._values[key] = known.values[self.target.metric]
         else:
-            self._bad = state
+            self._bad, self._reason = known.state, known.reason
 
     def measured(self, key: str, step: int, value: float) -> bool:
         assert self.current is not None

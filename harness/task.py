@@ -32,6 +32,11 @@ class Task:
     device: str
     intermediate: Intermediate | None = None
 
+    @property
+    def key(self) -> str:
+        """The trial's key."""
+        return self.trial.key
+
 
 @dataclass
 class Outcome:
@@ -52,7 +57,7 @@ OUTCOMES = SETTLED | {"pruned"}
 
 
 class RecordingError(Exception):
-    """What a trial does cannot be written down: the disk is full, the store does not answer. Not the trial's fault."""
+    """What a trial does cannot be written down: the disk is full. Not the trial's fault."""
 
 
 class Recorder(Protocol):
@@ -68,7 +73,7 @@ class Recorder(Protocol):
         """A file to keep with the run, under a folder of its artifacts."""
 
     def progress(self, step: int, point: dict[str, float]) -> None:
-        """The trial has come to this step."""
+        """The trial has come to this step; without scalars, as its training begins."""
 
     def should_stop(self) -> bool:
         """Whether to save and stop."""

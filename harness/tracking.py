@@ -1,8 +1,7 @@
 """MLflow, and nothing else imports it: where every run is stored, and where tables are read from.
 
-A suite is an experiment with a parent run; a trial is a child run, found by its key from whichever suite. The driver
-creates the database and the experiment before any worker starts, because MLflow's creation is not safe for several
-first users at once.
+A suite is an experiment with a parent run; a trial is a child run, found by its key from whichever suite. Only the
+driver talks to MLflow: what trials record it finds on the disk (``records.py``).
 """
 
 from __future__ import annotations
@@ -11,12 +10,15 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -24,19 +26,25 @@ from urllib.parse import unquote, urlparse
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # must stand before the import
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
+# What is not answered is asked again by Delivery, which looks first what came of it; MLflow would go on for minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
+from harness import records
 from harness.errors import HarnessError
+from harness.records import Entry
 from harness.results import Record
 from harness.storage import made_whole
+from harness.task import Outcome
 
 if TYPE_CHECKING:
-    from harness.plan import Trial
     from harness.suite import Suite
-    from harness.task import Outcome
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -44,6 +52,11 @@ for _name in ("mlflow", "alembic"):
 BATCH = 1000
 """The most metrics that MLflow takes in one request."""
 FLUSH_SECONDS = 5.0
+"""How long records wait to be delivered together."""
+PATIENCE = 10.0
+"""How long the end of a run of the harness waits for an MLflow that does not answer."""
+REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+"""What MLflow answers to a request that will never succeed."""
 LONGEST_PARAM = 6000
 INTERRUPTED = "interrupted"
 """The state of a run that its driver stopped or lost; the next `harness run` goes on with it."""
@@ -63,6 +76,11 @@ class Store:
         self._file = Path(make_url(self.uri).database or "") if self.uri.startswith("sqlite") else None
 
     @property
+    def local(self) -> bool:
+        """Whether it is a file of this machine, and no server."""
+        return self._file is not None
+
+    @property
     def exists(self) -> bool:
         """Whether there is anything to read; a server is taken to be there."""
         return self._file is None or self._file.is_file()
@@ -71,6 +89,28 @@ class Store:
     def client(self) -> MlflowClient:
         """MLflow's client on this store."""
         return MlflowClient(tracking_uri=self.uri)
+
+    def silent(self, error: Exception) -> HarnessError:
+        """What to tell the user of a store that does not answer."""
+        text = f"the MLflow store {self.uri} does not answer ({_brief(error)})"
+        work = self.results / "work"
+        if n := len(records.files(work)):
+            trials = f"{n} trial{'s' if n > 1 else ''}"
+            text += f": what {trials} recorded is kept in {work}, and delivered when it answers again, "
+            text += "by the next `harness run` at the latest"
+        return HarnessError(text)
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Tell the user where the store does not answer.
+
+        Raises:
+            HarnessError: so it is.
+        """
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, sqlite3.DatabaseError) as error:
+            raise self.silent(error) from error
 
     def create(self) -> None:
         """Make the database ready for several writers; what is there already stays.
@@ -84,71 +124,93 @@ class Store:
                 made_whole(self._file, lambda new: _open(_sqlite(new)))  # killed meanwhile it would leave half a store
             _open(self.uri)
         except (MlflowException, sqlite3.DatabaseError) as error:
-            raise HarnessError(f"the MLflow store {self.uri} cannot be opened: {error}") from error
+            if not self.local:
+                raise self.silent(error) from error
+            raise HarnessError(f"the MLflow store {self.uri} cannot be opened: {_brief(error)}") from error
         if self._file is not None:
             with sqlite3.connect(self._file) as connection:
                 # Readers do not wait for writers, nor writers for readers. It is a property of the file.
                 connection.execute("PRAGMA journal_mode=wal")
 
     def experiment(self, name: str) -> str:
-        """The id of the suite's experiment, made if need be."""
+        """The id of a suite's experiment, made if need be."""
         client = self.client
         found = client.get_experiment_by_name(name)
         if found is None:
-            location = (self.results / "artifacts" / name).as_uri() if self._file is not None else None
+            location = (self.results / "artifacts" / name).as_uri() if self.local else None
             # Without its kind MLflow's UI opens the experiment on its pages for language models.
             tags = {"mlflow.experimentKind": "custom_model_development"}
-            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+            try:
+                return str(client.create_experiment(name, artifact_location=location, tags=tags))
+            except MlflowException:  # another machine has just made it
+                if (found := client.get_experiment_by_name(name)) is None:
+                    raise
         if found.lifecycle_stage != "active":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def parent(self, suite: Suite, experiment: str) -> str:
-        """The id of the suite's parent run, which carries the suite's text; made if need be."""
+    def parent(self, suite: str, experiment: str) -> str:
+        """The id of a suite's parent run; made if need be."""
         client = self.client
         found = client.search_runs([experiment], "tags.role = 'suite'", max_results=1)
         if found:
-            run_id = str(found[0].info.run_id)
-        else:
-            tags = {"role": "suite", "suite": suite.name}
-            run_id = str(client.create_run(experiment, run_name=suite.name, tags=tags).info.run_id)
-        client.set_tag(run_id, "mlflow.note.content", suite.question)
-        client.log_text(run_id, suite.text, "suite.yaml")
-        return run_id
+            return str(found[0].info.run_id)
+        return str(client.create_run(experiment, run_name=suite, tags={"role": "suite", "suite": suite}).info.run_id)
+
+    def describe(self, parent: str, suite: Suite) -> None:
+        """Say in the parent run what the suite asks, and how it is written."""
+        self.client.set_tag(parent, "mlflow.note.content", suite.question)
+        self.client.log_text(parent, suite.text, "suite.yaml")
 
     def finish_parent(self, run_id: str, summary: dict[str, float]) -> None:
         """Close the parent run with the suite's counts."""
-        client = self.client
-        client.log_batch(run_id, metrics=[_metric(name, value, 0) for name, value in summary.items()])
-        client.set_terminated(run_id, "FINISHED")
+        client, now = self.client, int(time.time() * 1000)
+        with self.answering():
+            client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in summary.items()])
+            client.set_terminated(run_id, "FINISHED")
+
+    def end_ghosts(self, runs: Iterable[Run]) -> None:
+        """Mark as left what runs though no worker does, in a database that no other driver writes to.
+
+        What this folder still has records of is marked by their delivery; this is for what lost them.
+        """
+        own = self._file is not None and self._file.parent.resolve() == self.results
+        for run in runs:
+            if own and run.info.status == "RUNNING":
+                self.client.set_tag(run.info.run_id, "state", INTERRUPTED)
+                self.client.set_terminated(run.info.run_id, "KILLED")
 
     def runs(self) -> Iterator[Run]:
         """All trials' runs, the oldest first."""
-        client = self.client
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-        token = None
-        while experiments:
-            page = client.search_runs(
-                experiments,
-                "tags.role = 'trial'",
-                ViewType.ACTIVE_ONLY,
-                max_results=1000,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
-                break
+        with self.answering():
+            client = self.client
+            experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+            token = None
+            while experiments:
+                page = client.search_runs(
+                    experiments,
+                    "tags.role = 'trial'",
+                    ViewType.ACTIVE_ONLY,
+                    max_results=1000,
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+                yield from page
+                token = page.token
+                if not token:
+                    break
 
     def latest(self, keys: Iterable[str]) -> dict[str, Run]:
-        """The run that speaks for each key: the finished one, else the newest."""
+        """The run that speaks for each key: the finished one, else the newest that ended, else the newest.
+
+        One that has not ended may be another machine's, which trains the same just now.
+        """
         wanted, found = set(keys), dict[str, Run]()
         if not self.exists:
             return found
         for run in self.runs():
             key = run.data.tags["key"]
-            if key in wanted and not (key in found and state(found[key]) == "done"):
+            if key in wanted and (key not in found or _weight(run) >= _weight(found[key]) < 2):
                 found[key] = run
         return found
 
@@ -171,17 +233,18 @@ class Store:
             run_id=run.info.run_id,
             curves=self._curves(run) if with_curves else [],
             artifacts=local_path(run.info.artifact_uri),
-            environment={name: tags[name] for name in tags["environment"].split()},
+            environment={name: tags[name] for name in tags.get("environment", "").split()},
         )
 
     def _curves(self, run: Run) -> list[tuple[str, int, float]]:
         client = self.client
         names = [name for name in run.data.metrics if _is_curve(name)]
-        return [
-            (name.removeprefix(CURVE_PREFIX), point.step, point.value)
-            for name in sorted(names)
-            for point in client.get_metric_history(run.info.run_id, name)
-        ]
+        with self.answering():
+            return [
+                (name.removeprefix(CURVE_PREFIX), point.step, point.value)
+                for name in sorted(names)
+                for point in client.get_metric_history(run.info.run_id, name)
+            ]
 
 
 def _sqlite(path: Path) -> str:
@@ -200,6 +263,10 @@ def state(run: Run) -> str:
     return str(run.data.tags.get("state", "failed"))
 
 
+def _weight(run: Run) -> int:
+    return {"done": 2, INTERRUPTED: 0}.get(state(run), 1)
+
+
 def local_path(uri: str | None) -> Path | None:
     """The folder behind an artifact URI, where it lies on this machine."""
     if not uri:
@@ -208,104 +275,212 @@ def local_path(uri: str | None) -> Path | None:
     return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
-class RunWriter:
-    """Writes one trial's run, curves in batches. A run that was interrupted is gone on with, not begun anew."""
+@dataclass
+class _Place:
+    """How far the records of a trial are delivered, and to which run."""
 
-    def __init__(
-        self, store: Store, suite: str, experiment: str, parent: str, trial: Trial, environment: dict[str, str],
-        run_id: str | None,
-    ) -> None:  # fmt: skip
-        self.client = store.client
-        self._buffer: list[Metric] = []
-        self._flushed = time.monotonic()
-        self._logged: dict[str, int] = {}
-        if run_id is None:
-            run_id = self._create(suite, experiment, parent, trial, environment)
-        else:
-            self._logged = self._last_steps(run_id)
-            self.client.update_run(run_id, status="RUNNING")
-        self.run_id = run_id
-        self._parameters(trial)
+    offset: int = 0
+    run_id: str = ""
+    token: str = ""
+    experiment: str = ""
+    refused: bool = False
+    """MLflow will never take them; they stay where they are."""
 
-    def _create(self, suite: str, experiment: str, parent: str, trial: Trial, environment: dict[str, str]) -> str:
-        arm = trial.arm
-        tags = {
-            "role": "trial",
-            "mlflow.parentRunId": parent,
-            "suite": suite,
-            "key": trial.key,
-            "arm": arm.name,
-            "model": arm.model.name,
-            "tricks": " + ".join(trick.name for trick in arm.tricks),
-            "data": arm.data.name,
-            "seed": str(trial.seed),
-            **environment,
-            "environment": " ".join(sorted(environment)),
-        }
-        run = self.client.create_run(experiment, run_name=f"{arm.name}, seed {trial.seed}", tags=tags)
-        return str(run.info.run_id)
 
-    def _parameters(self, trial: Trial) -> None:
-        """Write the settings, which an attempt that was killed at its beginning may not have come to."""
-        if "seed" not in self.client.get_run(self.run_id).data.params:
-            params = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flat(trial.arm.config()) if str(value)]
-            self.client.log_batch(self.run_id, params=[*params[:99], Param("seed", str(trial.seed))])
+class Delivery:
+    """Tells MLflow what the trials of a results folder have recorded, beside the training, and again until it hears.
 
-    def _last_steps(self, run_id: str) -> dict[str, int]:
-        names = [name for name in self.client.get_run(run_id).data.metrics if _is_curve(name)]
-        return {
-            name.removeprefix(CURVE_PREFIX): max(m.step for m in self.client.get_metric_history(run_id, name))
-            for name in names
-        }
+    Whatever is delivered twice counts once: a run is found by its token, a number has the time when it was recorded
+    (MLflow keeps equal ones once), and tags, files and ends take the place of the same. So nothing need be remembered
+    of what was delivered: after a crash all records that still lie there are delivered from their beginning.
 
-    def points(self, points: list[tuple[str, int, float]]) -> None:
-        """Add points (name, step, value) to the curves; those that the run has already are passed over."""
-        self._buffer += [
-            _metric(CURVE_PREFIX + name, value, step)
-            for name, step, value in points
-            if step > self._logged.get(name, -1)
-        ]
-        for name, step, _ in points:
-            self._logged[name] = max(step, self._logged.get(name, -1))
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+    Args:
+        store: where to.
+        work: the folder of the trials' work folders.
+        note: is told when MLflow does not answer, and when it does again.
+    """
 
-    def flush(self) -> None:
-        """Write what is buffered."""
-        while self._buffer:
-            self.client.log_batch(self.run_id, metrics=self._buffer[:BATCH])
-            del self._buffer[:BATCH]
-        self._flushed = time.monotonic()
+    def __init__(self, store: Store, work: Path, note: Callable[[str], None]) -> None:
+        self.store = store
+        self.work = work
+        self.note = note
+        self._places: dict[Path, _Place] = {}
+        self._suites: dict[str, tuple[str, str]] = {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._awake = threading.Event()
+        self._deadline: float | None = None
+        self._error: Exception | None = None
 
-    def file(self, path: Path, folder: str = "") -> None:
-        """Keep a file with the run."""
-        self.client.log_artifact(self.run_id, str(path), folder or None)
+    def start(self) -> None:
+        """Deliver from now on, every few seconds."""
+        self._thread.start()
 
-    def interrupt(self) -> None:
-        """Leave a run that will be gone on with; in the UI it shows as killed meanwhile."""
-        self.flush()
-        self.client.set_tag(self.run_id, "state", INTERRUPTED)
-        self.client.set_terminated(self.run_id, "KILLED")
+    def wake(self) -> None:
+        """There is something that need not wait."""
+        self._awake.set()
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self) -> None:
+        """Deliver what is left, as long as MLflow takes it.
+
+        Raises:
+            HarnessError: it does not; the records stay.
+        """
+        self._deadline = time.monotonic() + PATIENCE
+        self.wake()
+        while self._thread.is_alive():
+            self._thread.join(1.0)  # without an end it would not hear Ctrl-C
+        if self._error is not None:
+            raise self.store.silent(self._error)
+
+    def deliver(self) -> None:
+        """Deliver all records that there are.
+
+        Raises:
+            Exception: whatever MLflow, or what is below it, raises; what was not delivered will be the next time.
+        """
+        for path in records.files(self.work):
+            self._deliver(path)
+
+    def _run(self) -> None:
+        pause = FLUSH_SECONDS
+        while True:
+            self._awake.wait(pause)
+            self._awake.clear()
+            ending = self._deadline
+            try:
+                self.deliver()
+            except Exception as error:  # MLflow's, SQLAlchemy's, requests', the disk's: it will be tried again
+                if self._error is None:
+                    self.note(str(self.store.silent(error)))
+                self._error, pause = error, min(30.0, 2 * pause)
+                if ending is not None and time.monotonic() > ending:
+                    return
+                pause = 1.0 if ending is not None else pause
+                continue
+            if self._error is not None:
+                self.note(f"{self.store.uri} answers again: all records are delivered")
+            self._error, pause = None, FLUSH_SECONDS
+            if ending is not None:
+                return
+
+    def _deliver(self, path: Path) -> None:
+        place = self._places.setdefault(path, _Place())
+        try:
+            self._deliver_from(path, place)
+        except MlflowException as error:
+            if error.error_code not in REFUSED:
+                raise
+            # The run or its experiment is gone, perhaps with the whole store: from the beginning, to a run that is.
+            self._suites.clear()
+            self._places[path] = _Place()
+            try:
+                self._deliver_from(path, self._places[path])
+            except MlflowException as again:
+                if again.error_code not in REFUSED:
+                    raise
+                self._places[path].refused = True
+                self.note(f"{self.store.uri} refuses what {path} records ({_brief(again)}): it stays there")
+
+    def _deliver_from(self, path: Path, place: _Place) -> None:
+        if place.refused:
+            return
+        metrics: list[Metric] = []
+        behind = place.offset
+        for entry, offset in records.read(path, place.offset):
+            if entry["kind"] == "points":
+                metrics += [_metric(CURVE_PREFIX + name, value, step, entry) for name, step, value in entry["points"]]
+            if metrics and (entry["kind"] != "points" or len(metrics) > BATCH - 100):
+                self._log(place.run_id, metrics=metrics)
+                metrics, place.offset = [], behind
+            if entry["kind"] != "points":
+                self._tell(entry, place, path.parent)
+                place.offset = offset
+            behind = offset
+            if entry["kind"] == "end":
+                self._close(path, entry["keep"])
+                return
+        self._log(place.run_id, metrics=metrics)
+        place.offset = behind
+
+    def _close(self, path: Path, keep: bool) -> None:
+        """All that there will ever be is delivered."""
+        del self._places[path]
+        path.unlink()
+        if not keep:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+    def _tell(self, entry: Entry, place: _Place, folder: Path) -> None:
+        client, run_id = self.store.client, place.run_id
+        match entry["kind"]:
+            case "begin":
+                self._begin(entry, place)
+            case "environment":
+                tags = entry["tags"] | {"environment": " ".join(sorted(entry["tags"]))}
+                self._log(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+            case "file":
+                path = folder / entry["name"]
+                if path.is_file():  # who empties the work folder has none left, and is not to be held up by that
+                    client.log_artifact(run_id, str(path), entry["folder"] or None)
+            case "interrupt":
+                client.set_tag(run_id, "state", INTERRUPTED)
+                client.set_terminated(run_id, "KILLED", entry["time"])
+            case "resume":
+                client.update_run(run_id, status="RUNNING")
+            case "end":
+                self._end(place, entry)
+
+    def _log(self, run_id: str, metrics: Sequence[Metric] = (), tags: Sequence[RunTag] = ()) -> None:
+        client = self.store.client
+        for begin in range(0, len(metrics), BATCH):
+            client.log_batch(run_id, metrics=metrics[begin : begin + BATCH])
+        if tags:
+            client.log_batch(run_id, tags=tags)
+
+    def _only(self, place: _Place) -> str:
+        """The id of the run with the token, or "" if there is none.
+
+        A request to make one may be heeded after it was given up and made again: what is double is removed.
+        """
+        client = self.store.client
+        found = client.search_runs([place.experiment], f"tags.token = '{place.token}'")
+        ids = sorted((str(run.info.run_id) for run in found), key=lambda run_id: run_id != place.run_id)
+        for double in ids[1:]:
+            client.delete_run(double)
+        return ids[0] if ids else ""
+
+    def _begin(self, entry: Entry, place: _Place) -> None:
+        client, suite, tags = self.store.client, entry["suite"], entry["tags"]
+        place.experiment, parent = self.suite(suite)
+        place.token = entry["token"]
+        run_id = self._only(place)
+        if not run_id:
+            own = {"role": "trial", "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
+            own["results_folder"] = f"{socket.gethostname()}:{self.store.results}"
+            name = f"{tags['arm']}, seed {tags['seed']}"
+            run_id = str(client.create_run(place.experiment, entry["time"], tags | own, name).info.run_id)
+        place.run_id = run_id
+        params = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flat(entry["config"]) if str(value)]
+        client.log_batch(run_id, params=[*params[:99], Param("seed", tags["seed"])])
+
+    def suite(self, name: str) -> tuple[str, str]:
+        """The ids of a suite's experiment and of its parent run, made if need be."""
+        if name not in self._suites:
+            experiment = self.store.experiment(name)
+            self._suites[name] = (experiment, self.store.parent(name, experiment))
+        return self._suites[name]
+
+    def _end(self, place: _Place, entry: Entry) -> None:
         """Write the outcome; the run's end comes last, so that a run that has ended is complete."""
-        self.flush()
-        there = self.client.get_run(self.run_id).data.metrics  # of an attempt that was killed while it wrote these
-        seconds = (outcome.seconds_train, outcome.seconds_evaluate)
-        numbers = outcome.values | dict(zip(SECONDS, seconds, strict=True))
-        tags = [RunTag("state", outcome.state), RunTag("reason", outcome.reason[:5000])]
-        new = [_metric(name, value, 0) for name, value in numbers.items() if name not in there]
-        self.client.log_batch(self.run_id, metrics=new, tags=tags)
-        self.client.set_terminated(self.run_id, "FINISHED" if outcome.state == "done" else "FAILED")
-
-
-def end_run(store: Store, run_id: str, outcome: Outcome) -> None:
-    """Close a run whose worker died before it could; where the store does not answer, the next driver will."""
-    client = store.client
-    with contextlib.suppress(MlflowException):
-        client.set_tag(run_id, "state", outcome.state)
-        client.set_tag(run_id, "reason", outcome.reason[:5000])
-        client.set_terminated(run_id, "FAILED")
+        outcome = Outcome(**entry["outcome"])
+        numbers = outcome.values | dict(zip(SECONDS, (outcome.seconds_train, outcome.seconds_evaluate), strict=True))
+        self.store.client.log_batch(
+            place.run_id,
+            metrics=[_metric(name, value, 0, entry) for name, value in numbers.items()],
+            tags=[RunTag("state", outcome.state), RunTag("reason", outcome.reason[:5000])],
+        )
+        self._only(place)
+        status = "FINISHED" if outcome.state == "done" else "FAILED"
+        self.store.client.set_terminated(place.run_id, status, entry["time"])
 
 
 def serve(store: Store, port: int) -> None:
@@ -340,8 +515,14 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield path, json.dumps(value) if isinstance(value, list) else value
 
 
-def _metric(name: str, value: float, step: int) -> Metric:
-    return Metric(name, value, int(time.time() * 1000), step)
+def _metric(name: str, value: float, step: int, entry: Entry) -> Metric:
+    return Metric(name, value, entry["time"], step)
+
+
+def _brief(error: Exception) -> str:
+    """What an error says, in one line that is not too long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) < 300 else f"{text[:300]}…"
 
 
 def _is_curve(name: str) -> bool:

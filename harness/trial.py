@@ -12,6 +12,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,10 +50,10 @@ def run(task: Task, recorder: Recorder) -> Outcome:
     Raises:
         RecordingError: what it does cannot be written down; its last checkpoint stands.
     """
-    seconds: dict[str, float] = {"train": 0.0, "evaluate": 0.0}
+    course = _Course()
     try:
-        values = _run(task, recorder, seconds)
-        return Outcome("done", "", values, seconds["train"], seconds["evaluate"])
+        values = _run(task, recorder, course)
+        return Outcome("done", "", values, course.seconds_train, course.seconds_evaluate)
     except Stopped:
         return Outcome("stopped")
     except RecordingError:
@@ -61,7 +62,31 @@ def run(task: Task, recorder: Recorder) -> Outcome:
         raise RecordingError(str(error)) from error
     except Exception as error:
         state, reason = explain(error)
-        return Outcome(state, reason, {}, seconds["train"], seconds["evaluate"])
+        if not isinstance(error, Diverged | Pruned | TimedOut):  # these say it themselves
+            reason += f", {course.place}"
+        return Outcome(state, reason, {}, course.seconds_train, course.seconds_evaluate)
+
+
+@dataclass
+class _Course:
+    """How far a trial has come."""
+
+    progress: Progress | None = None
+    evaluating: bool = False
+    seconds_evaluate: float = 0.0
+
+    @property
+    def seconds_train(self) -> float:
+        return self.progress.seconds if self.progress else 0.0
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        if self.progress is None:
+            return "before step 1"
+        if self.evaluating:
+            return f"in the evaluation after step {self.progress.step}"
+        return f"at step {self.progress.step + 1}"
 
 
 def explain(error: Exception) -> tuple[str, str]:
@@ -76,14 +101,15 @@ def explain(error: Exception) -> tuple[str, str]:
     for kind, state in states:
         if isinstance(error, kind):
             return state, str(error) or type(error).__name__
-    # torch reports a lack of memory on the CPU as a plain RuntimeError
-    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+    # torch reports a lack of memory on the CPU, and CUDA's libraries theirs, as a plain RuntimeError
+    signs = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
         return "out-of-memory", str(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
-def _run(task: Task, recorder: Recorder, seconds: dict[str, float]) -> dict[str, float]:
+def _run(task: Task, recorder: Recorder, course: _Course) -> dict[str, float]:
     arm, seed = task.trial.arm, task.trial.seed
     device = torch.device(task.device)
     with computing(arm):
@@ -96,18 +122,28 @@ def _run(task: Task, recorder: Recorder, seconds: dict[str, float]) -> dict[str,
         if trainer.resume():
             print(f"{task.trial.key}: resumed at step {trainer.progress.step}", flush=True)
             recorder.points(trainer.progress.curves)
-        try:
-            trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator))
-        finally:
-            seconds["train"] = trainer.progress.seconds
+        course.progress = trainer.progress
+        recorder.progress(trainer.progress.step, {})
+        trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator, course))
+        course.evaluating = True
+        _check_weights(model, trainer.progress.step)
         started = time.monotonic()
         evaluation = evaluator.evaluate(model, sampling_seed(seed))
-        seconds["evaluate"] = time.monotonic() - started
+        course.seconds_evaluate = time.monotonic() - started
         files.final(evaluation)
         return evaluation.values
 
 
-def _hooks(task: Task, trainer: Trainer, recorder: Recorder, files: Files, evaluator: Evaluator) -> Hooks:
+def _check_weights(model: Model, step: int) -> None:
+    """Weights that no sample shows, and no loss, are published all the same."""
+    bad = [name for name, weight in model.weights().items() if not weight.isfinite().all()]
+    if bad:
+        raise Diverged(f"weights not finite by step {step}: {', '.join(bad)}")
+
+
+def _hooks(
+    task: Task, trainer: Trainer, recorder: Recorder, files: Files, evaluator: Evaluator, course: _Course
+) -> Hooks:
     def point(progress: Progress, values: dict[str, float]) -> None:
         recorder.points([(name, progress.step, value) for name, value in values.items()])
         recorder.progress(progress.step, values)
@@ -118,7 +154,9 @@ def _hooks(task: Task, trainer: Trainer, recorder: Recorder, files: Files, evalu
     shorter = evaluator.shortened(intermediate.samples)
 
     def evaluate(step: int) -> None:
+        course.evaluating = True
         value = shorter.evaluate(trainer.model, sampling_seed(task.trial.seed)).values[intermediate.metric]
+        course.evaluating = False
         point = (f"intermediate_{intermediate.metric}", step, value)
         trainer.progress.curves.append(point)  # so that a checkpoint holds it
         recorder.points([point])

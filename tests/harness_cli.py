@@ -77,6 +77,16 @@ class Workspace:
         return value
 
 
+def package(site: Path, name: str, source: str, points: dict[str, str]) -> None:
+    """Lay down an installed package, of one module, with its entry points: group -> its lines."""
+    information = site / f"{name}-1.0.dist-info"
+    information.mkdir(parents=True)
+    (site / f"{name}.py").write_text(source)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n")
+    groups = [f"[{group}]\n{lines}\n" for group, lines in points.items()]
+    (information / "entry_points.txt").write_text("\n".join(groups))
+
+
 def numbers(rows: list[dict[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
     """(arm, seed) -> the columns that must come out the same whenever a trial is trained."""
     varying = {"seconds_train", "seconds_evaluate", "mlflow_run_id"}

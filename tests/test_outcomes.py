@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import html
+import os
+from pathlib import Path
+
+import optuna
 import pytest
-from harness_cli import Workspace
+from harness_cli import Workspace, package
+from mlflow import MlflowClient
+
+PYTHONPATH = os.environ.get("PYTHONPATH", "")
 
 MODELS = '''
 """Models that fail on purpose."""
 
+import ctypes
 import os
+import resource
 import signal
 import time
+from pathlib import Path
 
 import torch
 
@@ -24,12 +35,36 @@ class Unjudged(Digits):
     judge = None
 
 
-class Diverging(GAN):
+class Counting(GAN):
+    """It knows its step, writes it down, and goes wrong at the third."""
+
+    own_steps = 0
+
+    def step(self, batch):
+        self.own_steps += 1
+        if "LOG" in os.environ:
+            with open(os.environ["LOG"], "a") as file:
+                file.write(f"{self.name} {os.getpid()}\\n")
+        scalars = super().step(batch)
+        return (self.wrong(scalars) or scalars) if self.own_steps == 3 else scalars
+
+    def wrong(self, scalars):
+        pass
+
+    def first(self):
+        """Whether this is the first time that it goes wrong."""
+        mark = Path(os.environ["LOG"]).with_name(self.name)
+        there = mark.exists()
+        mark.touch()
+        return not there
+
+
+class Diverging(Counting):
     name = "diverging"
     summary = "its loss becomes NaN"
 
-    def step(self, batch):
-        return {name: value * float("nan") for name, value in super().step(batch).items()}
+    def wrong(self, scalars):
+        return {name: value * float("nan") for name, value in scalars.items()}
 
 
 class BadSamples(GAN):
@@ -40,20 +75,56 @@ class BadSamples(GAN):
         return super().sample(n, rng) / 0
 
 
-class Raising(GAN):
+class BadWeights(GAN):
+    name = "bad_weights"
+    summary = "a weight that it publishes is infinite"
+
+    def weights(self):
+        return super().weights() | {"scale": torch.tensor([1.0, float("inf")])}
+
+
+class Raising(Counting):
     name = "raising"
     summary = "it raises"
 
-    def step(self, batch):
-        raise ValueError("no such thing")
+    def wrong(self, scalars):
+        raise ValueError("no such thing <b>")
 
 
-class Hungry(GAN):
+class Hungry(Counting):
     name = "hungry"
-    summary = "it wants more memory than there is"
+    summary = "it wants more of the device's memory than there is"
 
-    def step(self, batch):
-        torch.empty(2**50)
+    def wrong(self, scalars):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 PiB.")
+
+
+class Crowded(Counting):
+    name = "crowded"
+    summary = "it gets less memory than it wants, once"
+
+    def wrong(self, scalars):
+        if self.first():
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+            bytearray(2**30)
+
+
+class Killed(Counting):
+    name = "killed"
+    summary = "the kernel ends it, once"
+
+    def wrong(self, scalars):
+        if self.first():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Crashing(Counting):
+    name = "crashing"
+    summary = "it takes its process down"
+
+    def wrong(self, scalars):
+        ctypes.string_at(0)
 
 
 class Slow(GAN):
@@ -65,75 +136,157 @@ class Slow(GAN):
         return super().step(batch)
 
 
-class Crashing(GAN):
-    name = "crashing"
-    summary = "it takes its process down"
+class Hanging(Counting):
+    name = "hanging"
+    summary = "a step of it has no end"
 
-    def step(self, batch):
-        os.kill(os.getpid(), signal.SIGSEGV)
+    def wrong(self, scalars):
+        time.sleep(10_000)
 '''
 
 SMALL = {"architecture": {"name": "fully_connected", "width": 32}}
+POINTS = """diverging = failing_models:Diverging
+badsamples = failing_models:BadSamples
+badweights = failing_models:BadWeights
+raising = failing_models:Raising
+hungry = failing_models:Hungry
+crowded = failing_models:Crowded
+killed = failing_models:Killed
+crashing = failing_models:Crashing
+slow = failing_models:Slow
+hanging = failing_models:Hanging
+broken = broken_models:Broken"""
+MODELS_OF = {
+    "outcomes": ["diverging", "bad_samples", "bad_weights", "raising", "crashing", "gan"],
+    "memory": ["hungry", "crowded", "killed", "gan"],
+    "late": ["slow", "hanging"],
+}
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in whose environment a package offers the models above, by entry points."""
     folder = tmp_path_factory.mktemp("outcomes")
-    package = folder / "site"
-    information = package / "failing_models-1.0.dist-info"
-    information.mkdir(parents=True)
-    (package / "failing_models.py").write_text(MODELS)
-    (package / "broken_models.py").write_text("import no_such_module\n")
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: failing-models\nVersion: 1.0\n")
-    names = ["Diverging", "BadSamples", "Raising", "Hungry", "Slow", "Crashing"]
-    points = [f"{name.lower()} = failing_models:{name}" for name in names] + ["broken = broken_models:Broken"]
-    (information / "entry_points.txt").write_text(
-        "[harness.models]\n" + "\n".join(points) + "\n[harness.data]\nunjudged = failing_models:Unjudged\n"
+    site = folder / "site"
+    groups = {"harness.models": POINTS, "harness.data": "unjudged = failing_models:Unjudged"}
+    package(site, "failing_models", MODELS, groups)
+    (site / "broken_models.py").write_text("import no_such_module\n")
+    return Workspace(folder, {"PYTHONPATH": f"{site}:{PYTHONPATH}", "LOG": str(folder / "steps")})
+
+
+def suite_of(workspace: Workspace, name: str, models: list[str], **settings: float) -> Path:
+    return workspace.suite(
+        name,
+        base={},
+        matrix={"model": [{"name": model} | SMALL for model in models]},
+        seeds=1,
+        evaluate={"samples": 100, "metrics": ["fid"]},
+        run={"snapshots": 0, "curve_points": 20, **settings},
+        compare={"metric": "fid"},
     )
-    return Workspace(folder, {"PYTHONPATH": str(package)})
+
+
+def run(workspace: Workspace, name: str, **settings: float) -> dict[str, dict[str, str]]:
+    """Model -> its row of the table, after a run in which some fail."""
+    suite = suite_of(workspace, name, MODELS_OF[name], **settings)
+    said = workspace.run("run", suite, "--workers", "2", code=1)
+    assert f"{len(MODELS_OF[name])} trials" in said
+    (workspace.folder / f"{name}.said").write_text(said)
+    return {row["model"]: row for row in workspace.table(name)}
 
 
 @pytest.fixture(scope="module")
-def table(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Model -> its row of the table, after a run in which all but one fail."""
-    models = ["diverging", "bad_samples", "raising", "hungry", "slow", "crashing", "gan"]
-    suite = workspace.suite(
-        "outcomes",
-        base={},
-        matrix={"model": [{"name": name} | SMALL for name in models]},
-        seeds=1,
-        run={"time_limit": 5, "snapshots": 0},
-        compare={"metric": "fid"},
-    )
-    output = workspace.run("run", suite, "--workers", "2", code=1)
-    assert "7 trials" in output
-    return {row["model"]: row for row in workspace.table("outcomes")}
+def outcomes(workspace: Workspace) -> dict[str, dict[str, str]]:
+    return run(workspace, "outcomes")
+
+
+@pytest.fixture(scope="module")
+def memory(workspace: Workspace) -> dict[str, dict[str, str]]:
+    (workspace.folder / "steps").unlink(missing_ok=True)
+    return run(workspace, "memory")
+
+
+@pytest.fixture(scope="module")
+def late(workspace: Workspace) -> dict[str, dict[str, str]]:
+    return run(workspace, "late", time_limit=5)
+
+
+def assert_known_everywhere(workspace: Workspace, suite: str, row: dict[str, str], state: str, *reason: str) -> None:
+    """The table, MLflow, Optuna and the page say the same of a trial."""
+    assert row["state"] == state
+    assert [part for part in reason if part not in row["reason"]] == [], row["reason"]
+    run = MlflowClient(f"sqlite:///{workspace.results / 'mlflow.db'}").get_run(row["mlflow_run_id"])
+    assert (run.data.tags["state"], run.data.tags["reason"]) == (state, row["reason"])
+    assert run.info.status == ("FINISHED" if state == "done" else "FAILED")
+    study = optuna.load_study(study_name=f"{suite}/fid", storage=f"sqlite:///{workspace.results / 'optuna.db'}")
+    [told] = [trial for trial in study.trials if trial.user_attrs["key"] == row["key"]]
+    if state == "done":
+        assert told.state.name == "COMPLETE"
+        return
+    assert told.state.name == "FAIL"
+    assert (told.user_attrs["state"], told.user_attrs["reason"]) == (state, row["reason"])
+    page = (workspace.results / suite / "report.html").read_text()
+    assert row["reason"] in html.unescape(page)
 
 
 @pytest.mark.parametrize(
     ("model", "state", "reason"),
     [
-        ("gan", "done", ""),
-        ("diverging", "diverged", "not finite by step 1"),
-        ("bad_samples", "diverged", "samples hold NaN or infinity"),
-        ("raising", "failed", "ValueError: no such thing"),
-        ("hungry", "out-of-memory", "memory"),
-        ("slow", "timed-out", "limit of 5 s"),
-        ("crashing", "failed", "SIGSEGV"),
+        ("gan", "done", []),
+        ("diverging", "diverged", ["not finite by step 3"]),
+        ("bad_samples", "diverged", ["samples hold NaN or infinity", "in the evaluation after step 20"]),
+        ("bad_weights", "diverged", ["scale", "weights", "step 20"]),
+        ("raising", "failed", ["ValueError: no such thing", "failing_models.py", "at step 3"]),
+        ("crashing", "failed", ["SIGSEGV", "3 times", "after step 2"]),
     ],
 )
-def test_outcome(table: dict[str, dict[str, str]], model: str, state: str, reason: str) -> None:
-    assert table[model]["state"] == state
-    assert reason in table[model]["reason"]
+def test_outcome(
+    workspace: Workspace, outcomes: dict[str, dict[str, str]], model: str, state: str, reason: list[str]
+) -> None:
+    assert_known_everywhere(workspace, "outcomes", outcomes[model], state, *reason)
 
 
-def test_only_what_failed_to_run_is_tried_again(workspace: Workspace, table: dict[str, dict[str, str]]) -> None:
-    plan = workspace.plan(workspace.folder / "outcomes.yaml")
-    states = {trial["arm"].split()[0]: trial["state"] for trial in plan["trials"]}
-    assert states == {model: row["state"] for model, row in table.items()}
-    output = workspace.run("run", workspace.folder / "outcomes.yaml", code=1)
-    assert "7 trials, 3 done before" in output  # the two that diverged would diverge again
+def test_the_report_counts_them(workspace: Workspace, outcomes: dict[str, dict[str, str]]) -> None:
+    assert "5 trials without values" in (workspace.folder / "outcomes.said").read_text()
+    board = {row["arm"].split()[0]: row for row in workspace.table("outcomes", "leaderboard")}
+    assert {model: row["failed"] for model, row in board.items()} == dict.fromkeys(outcomes, "1") | {"gan": "0"}
+
+
+def test_out_of_memory_is_tried_again_with_nothing_beside_it(
+    workspace: Workspace, memory: dict[str, dict[str, str]], outcomes: dict[str, dict[str, str]]
+) -> None:
+    assert_known_everywhere(workspace, "memory", memory["hungry"], "out-of-memory", "CUDA out of memory", "at step 3")
+    for model in ("crowded", "killed"):
+        assert_known_everywhere(workspace, "memory", memory[model], "done")
+        assert memory[model]["fid"] == memory["gan"]["fid"]  # nothing was made smaller for it
+    steps = [line.split() for line in (workspace.folder / "steps").read_text().splitlines()]
+    for model in ("hungry", "crowded", "killed"):
+        pids = list(dict.fromkeys(pid for name, pid in steps if name == model))
+        assert len(pids) == 2
+        places = [place for place, step in enumerate(steps) if step == [model, pids[1]]]
+        beside = {name for name, _ in steps[places[0] : places[-1] + 1]}
+        assert beside == {model}
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("slow", ["the limit of 5 s of training had passed by step"]),
+        ("hanging", ["no sign of life", "after step 2", "its worker was stopped"]),
+    ],
+)
+def test_a_trial_past_its_time_limit_is_stopped(
+    workspace: Workspace, late: dict[str, dict[str, str]], model: str, reason: list[str]
+) -> None:
+    assert_known_everywhere(workspace, "late", late[model], "timed-out", *reason)
+
+
+def test_only_what_failed_to_run_is_tried_again(workspace: Workspace, outcomes: dict[str, dict[str, str]]) -> None:
+    suite = suite_of(workspace, "again", ["diverging", "bad_samples", "bad_weights", "raising", "gan"])
+    states = {trial["arm"].split()[0]: trial["state"] for trial in workspace.plan(suite)["trials"]}
+    assert states == {model: row["state"] for model, row in outcomes.items() if model != "crashing"}
+    output = workspace.run("run", suite, code=1)
+    assert "5 trials, 4 done before" in output  # those that diverged would diverge again
 
 
 def test_a_broken_plug_in_is_listed_with_its_reason(workspace: Workspace) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,34 +11,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A task, and where its run is recorded."""
-
-    task: Task
-    results: Path
-    suite: str
-    experiment: str
-    parent: str
-    run_id: str | None
-    """The MLflow run to go on with, or None for a new one."""
-
-    @property
-    def key(self) -> str:
-        """The trial's key."""
-        return self.task.trial.key
-
-
-@dataclass(frozen=True)
-class Started:
-    """The trial's MLflow run exists."""
-
-    key: str
-    run_id: str
-
-
-@dataclass(frozen=True)
 class Stepped:
-    """The trial has come to a step."""
+    """The trial has come to a step; with no scalars, where its training begins."""
 
     key: str
     step: int
@@ -57,7 +30,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Ended:
-    """The trial has reached an outcome, and its run is recorded."""
+    """The trial has reached an outcome, which is recorded but for ``out-of-memory``: that may be tried again."""
 
     key: str
     outcome: Outcome
@@ -69,10 +42,9 @@ class Died:
 
     key: str
     reason: str
-    run_id: str | None
 
 
-Event = Started | Stepped | Measured | Ended | Died
+Event = Stepped | Measured | Ended | Died
 
 
 class Engine(abc.ABC):
@@ -81,16 +53,16 @@ class Engine(abc.ABC):
     @property
     @abc.abstractmethod
     def free(self) -> int:
-        """How many more jobs it can take now."""
+        """How many more trials it can take now."""
 
     @property
     @abc.abstractmethod
     def device(self) -> str:
-        """The device of the slot that the next job goes to."""
+        """The device of the slot that the next trial goes to."""
 
     @abc.abstractmethod
-    def submit(self, job: Job) -> None:
-        """Start a job in a free slot."""
+    def submit(self, task: Task) -> None:
+        """Start a trial in a free slot. Its records are begun."""
 
     @abc.abstractmethod
     def wait(self, seconds: float) -> list[Event]:
@@ -99,6 +71,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def answer(self, key: str, prune: bool) -> None:
         """Answer a ``Measured`` event."""
+
+    @abc.abstractmethod
+    def kill(self, key: str) -> None:
+        """End a trial's worker at once; no event tells of it."""
 
     @abc.abstractmethod
     def stop(self) -> None:

@@ -14,8 +14,9 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import Died, Ended, Engine, Event, Job, Measured, Started, Stepped
-from harness.task import Outcome, RecordingError
+from harness.engines.base import Died, Ended, Engine, Event, Measured, Stepped
+from harness.records import Records
+from harness.task import Outcome, RecordingError, Task
 
 STOP = "stop"
 QUIT = "quit"
@@ -34,17 +35,17 @@ class LocalEngine(Engine):
 
     @property
     def free(self) -> int:
-        return sum(slot.job is None for slot in self._slots)
+        return sum(slot.task is None for slot in self._slots)
 
     @property
     def device(self) -> str:
         return self._free_slot().device
 
-    def submit(self, job: Job) -> None:
-        self._free_slot().start(job)
+    def submit(self, task: Task) -> None:
+        self._free_slot().start(task)
 
     def wait(self, seconds: float) -> list[Event]:
-        busy = [slot for slot in self._slots if slot.job is not None]
+        busy = [slot for slot in self._slots if slot.task is not None]
         handles = [handle for slot in busy for handle in (slot.pipe, slot.process.sentinel)]
         ready = set(wait(handles, seconds))
         events = [slot.events() for slot in busy if slot.pipe in ready or slot.process.sentinel in ready]
@@ -52,12 +53,18 @@ class LocalEngine(Engine):
 
     def answer(self, key: str, prune: bool) -> None:
         for slot in self._slots:
-            if slot.job is not None and slot.job.key == key:
+            if slot.task is not None and slot.task.key == key:
                 slot.send(prune)
+
+    def kill(self, key: str) -> None:
+        for slot in self._slots:
+            if slot.task is not None and slot.task.key == key:
+                slot.close(kill=True)
+                slot.task = None
 
     def stop(self) -> None:
         for slot in self._slots:
-            if slot.job is not None:
+            if slot.task is not None:
                 slot.send(STOP)
 
     def close(self) -> None:
@@ -66,11 +73,11 @@ class LocalEngine(Engine):
 
     def _free_slot(self) -> _Slot:
         # A worker that is already up is preferred: a new one costs seconds of imports.
-        return min((slot for slot in self._slots if slot.job is None), key=lambda slot: not slot.alive)
+        return min((slot for slot in self._slots if slot.task is None), key=lambda slot: not slot.alive)
 
 
 class _Slot:
-    """A worker process, the pipe to it, and the job that it has."""
+    """A worker process, the pipe to it, and the trial that it has."""
 
     pipe: Connection
     process: SpawnProcess
@@ -78,15 +85,14 @@ class _Slot:
     def __init__(self, device: str, log: Path) -> None:
         self.device = device
         self.log = log
-        self.job: Job | None = None
-        self.run_id: str | None = None
+        self.task: Task | None = None
         self._up = False
 
     @property
     def alive(self) -> bool:
         return self._up and self.process.is_alive()
 
-    def start(self, job: Job) -> None:
+    def start(self, task: Task) -> None:
         if not self.alive:
             context = multiprocessing.get_context("spawn")
             self.pipe, theirs = context.Pipe()
@@ -95,8 +101,8 @@ class _Slot:
                 self.process.start()
             theirs.close()
             self._up = True
-        self.job, self.run_id = job, job.run_id
-        self.send(job)
+        self.task = task
+        self.send(task)
 
     def send(self, message: Any) -> None:
         # A worker that has just died is noticed by its sentinel; there is nothing to tell it.
@@ -106,15 +112,13 @@ class _Slot:
     def events(self) -> list[Event]:
         """What the worker has said, and that it died if it did."""
         found: list[Event] = []
-        assert self.job is not None
-        key = self.job.key
+        assert self.task is not None
+        key = self.task.key
         try:
             while self.pipe.poll():
                 event = self.pipe.recv()
-                if isinstance(event, Started):
-                    self.run_id = event.run_id
                 if isinstance(event, Ended | Died):
-                    self.job = None
+                    self.task = None
                     # After an error of the device every later trial of this process would fail too.
                     if isinstance(event, Died) or event.outcome.state in ("failed", "out-of-memory"):
                         self.close(kill=True)
@@ -122,16 +126,16 @@ class _Slot:
                 found.append(event)
         except (EOFError, OSError):
             pass
-        if self.job is not None and not self.process.is_alive():
+        if self.task is not None and not self.process.is_alive():
             self.process.join()
-            found.append(Died(key, _explain(self.process.exitcode), self.run_id))
-            self.job = None
+            found.append(Died(key, _explain(self.process.exitcode)))
+            self.task = None
         return found
 
     def close(self, kill: bool = False) -> None:
         if not self._up:
             return
-        if self.job is None and not kill:
+        if self.task is None and not kill:
             self.send(QUIT)
             self.process.join(5)
         self.process.kill()
@@ -150,7 +154,7 @@ def _explain(exitcode: int | None) -> str:
 
 
 def work(pipe: Connection, log: Path) -> None:
-    """A worker's life: take a job, run it, record it, until told to quit or left alone."""
+    """A worker's life: take a trial, run it, record it, until told to quit or left alone."""
     # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM; the driver tells what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -158,56 +162,54 @@ def work(pipe: Connection, log: Path) -> None:
     _print_to(log)
     while True:
         try:
-            job = pipe.recv()
+            task = pipe.recv()
         except EOFError:
             return
-        if job == QUIT:
+        if task == QUIT:
             return
-        if job != STOP:  # one that came too late for the job it meant
-            _send(pipe, _perform(job, pipe))
+        if task != STOP:  # one that came too late for the trial it meant
+            _send(pipe, _perform(task, pipe))
 
 
-def _perform(job: Job, pipe: Connection) -> Event:
+def _perform(task: Task, pipe: Connection) -> Event:
     from harness import plan, trial
-    from harness.tracking import RunWriter, Store
 
-    writer = None
     try:
-        if plan.trial(job.task.trial.arm, job.task.trial.seed).key != job.key:
-            return Ended(job.key, Outcome("failed", "the code changed while the suite ran: run it again"))
-        environment = trial.environment(job.task.trial.arm, job.task.device)
-        writer = RunWriter(
-            Store(job.results), job.suite, job.experiment, job.parent, job.task.trial, environment, job.run_id
-        )
-        _send(pipe, Started(job.key, writer.run_id))
-        outcome = trial.run(job.task, _Recorder(job.key, pipe, writer))
-        if outcome.state == "stopped":
-            writer.interrupt()
+        records = Records(task.folder)
+        if records.outcome is not None:  # the worker before this one died after its last word
+            return Ended(task.key, records.outcome)
+        if plan.trial(task.trial.arm, task.trial.seed).key != task.key:
+            outcome = Outcome("failed", "the code changed while the suite ran: run it again")
         else:
-            writer.finish(outcome)
-        return Ended(job.key, outcome)
+            records.environment(trial.environment(task.trial.arm, task.device))
+            outcome = trial.run(task, _Recorder(task.key, pipe, records))
+        if outcome.state == "stopped":
+            records.interrupt()
+        elif outcome.state != "out-of-memory":
+            records.end(outcome)
+        return Ended(task.key, outcome)
     except Exception as error:  # recording itself failed: the driver must know, and tries again
-        return Died(job.key, f"{type(error).__name__}: {error}", writer.run_id if writer else None)
+        return Died(task.key, f"{type(error).__name__}: {error}")
     finally:
         trial.release()
 
 
 class _Recorder:
-    """Passes a trial's news to the driver and its records to MLflow."""
+    """Passes a trial's news to the driver and its records to the disk."""
 
-    def __init__(self, key: str, pipe: Connection, writer: Any) -> None:
+    def __init__(self, key: str, pipe: Connection, records: Records) -> None:
         self.key = key
         self.pipe = pipe
-        self.writer = writer
+        self.records = records
         self._stop = False
 
     def points(self, points: list[tuple[str, int, float]]) -> None:
         with _recording():
-            self.writer.points(points)
+            self.records.points(points)
 
     def file(self, path: Path, folder: str = "") -> None:
         with _recording():
-            self.writer.file(path, folder)
+            self.records.file(path, folder)
 
     def progress(self, step: int, point: dict[str, float]) -> None:
         _send(self.pipe, Stepped(self.key, step, point))
