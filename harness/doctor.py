@@ -96,6 +96,7 @@ def _data() -> Iterator[Finding]:
 
 
 def _store(results: Path) -> Iterator[Finding]:
+    from harness import sqlite
     from harness.tracking import Store, state
 
     store = Store(results)
@@ -107,5 +108,10 @@ def _store(results: Path) -> Iterator[Finding]:
     except Exception as error:  # whatever ails a database, the doctor names it and lives
         yield Finding("store", "", f"{store.uri} cannot be read: {error}", needed=True)
         return
+    if (queue := results.resolve() / "optuna.db").is_file():
+        try:
+            sqlite.check(queue, sqlite.OPTUNA)
+        except HarnessError as error:
+            yield Finding("queue", "", str(error), needed=True)
     done = sum(state(run) == "done" for run in runs)
     yield Finding("store", f"{store.uri}: {len(runs)} trials, {done} done")

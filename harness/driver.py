@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import filelock
 
-from harness import records, tracking
-from harness.engines.base import Died, Ended, Engine, Measured, Stepped
+from harness import records, sqlite, tracking
+from harness.engines.base import Died, Ended, Engine, Measured, Noted, Stepped
 from harness.errors import HarnessError
+from harness.notes import told_to
 from harness.records import Records
 from harness.results import Results
 from harness.storage import refusal
@@ -158,14 +159,16 @@ class Driver:
     _twins: list[tuple[Work, Queue]] = field(default_factory=list)
     _states: dict[str, str] = field(default_factory=dict)
     _stopping: bool = False
+    _refused: HarnessError | None = None
 
     def run(self) -> None:
         """Run until nothing is left to do. The store must be held (``exclusive``).
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second one does not wait for that).
+            HarnessError: a disk or a store is at fault; the next run goes on where this one was.
         """
-        with self._signals():
+        with self._signals(), told_to(self.listener.note):
             try:
                 self._run()
             except KeyboardInterrupt:
@@ -181,6 +184,7 @@ class Driver:
         known, parent = self._caught_up(work)
         self._tidy(known)
         self.queues = queues(self.plan, storage(self.results), known)
+        sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
         self.listener.planned(remaining + settled, settled)
@@ -262,13 +266,16 @@ class Driver:
             while not self._stopping and self.engine.free and (item := self._next()) is not None:
                 self._submit(*item)
             if not self._running:
+                if self._refused is not None:
+                    raise self._refused
                 return
             if self._stopping and not told:
                 told = True
                 self.listener.note("stopping: saving the trials that run (Ctrl-C again stops at once)")
                 self.engine.stop()
             for event in self.engine.wait(1.0):
-                self._handle(event)
+                with sqlite.waiting("the stores"):
+                    self._handle(event)
             self._end_silent()
 
     def _next(self) -> tuple[Work, Queue] | None:
@@ -304,7 +311,7 @@ class Driver:
         self.engine.submit(task)
         self.listener.began(trial)
 
-    def _handle(self, event: Stepped | Measured | Ended | Died) -> None:
+    def _handle(self, event: Stepped | Measured | Noted | Ended | Died) -> None:
         running = self._running[event.key]
         running.heard = time.monotonic()
         match event:
@@ -314,14 +321,18 @@ class Driver:
                     self.listener.stepped(running.work.trial, step, point)
             case Measured(key, step, value):
                 self.engine.answer(key, running.queue.measured(key, step, value))
+            case Noted(_, text):
+                self.listener.note(f"{_label(running)}: {text}")
             case Ended(key, outcome):
                 del self._running[key]
                 if outcome.state == "out-of-memory":
                     self._starved(running, outcome)
                 else:
                     self._ended(running, outcome)
-            case Died(key, reason):
+            case Died(key, reason, refused):
                 del self._running[key]
+                if refused is not None:  # whatever runs beside it will come to the same
+                    self._refused, self._stopping = HarnessError(refused), True
                 self._died(running, reason)
 
     def _ended(self, running: _Running, outcome: Outcome) -> None:

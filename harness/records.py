@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.notes import note
 from harness.task import Outcome
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Records:
             self._note(entry)
             whole = end
         if self.path.is_file() and self.path.stat().st_size > whole:
+            if b"\n" in self.path.read_bytes()[whole:]:  # more than a last line that a kill left short
+                note(f"{self.path} is damaged from byte {whole} on: the trial goes on from there or its checkpoint")
             os.truncate(self.path, whole)
         self.begun = whole > 0
 

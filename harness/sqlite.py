@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import shlex
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -145,7 +146,7 @@ def _scripts(kind: Kind) -> Any:
 def _other_version(path: Path, kind: Kind, revision: str) -> HarnessError:
     installed = f"{kind.library} {metadata.version(kind.library)}"
     if any(script.revision == revision for script in _scripts(kind).walk_revisions()):
-        command = kind.upgrade.format(address=address(path))
+        command = kind.upgrade.format(address=shlex.quote(address(path)))
         return HarnessError(
             f"{path} was made by an older version of {kind.library} (revision {revision}), and {installed} needs "
             f"another form: keep a copy of it, then run `{command}`"

@@ -120,6 +120,8 @@ AILMENTS = {
     errno.EDQUOT: "the quota of the disk is used up; make room",
     errno.EFBIG: "a file has grown to the limit that is set for files (`ulimit -f`); raise it",
     errno.EROFS: READ_ONLY,
+    errno.EACCES: "access is denied; change its permissions, or choose another place",
+    errno.EPERM: "access is denied; change its permissions, or choose another place",
 }
 SQLITE_AILMENTS = {
     "disk is full": FULL,

@@ -7,9 +7,12 @@ driver talks to MLflow: what trials record it finds on the disk (``records.py``)
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import logging
 import os
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -17,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,14 +36,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness import records
+from harness import records, sqlite
 from harness.errors import HarnessError
 from harness.records import Entry
 from harness.results import Record
-from harness.storage import made_whole
+from harness.storage import made_whole, refusal
 from harness.task import Outcome
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# It prints the traceback of whatever a database refuses, and raises it as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 BATCH = 1000
 """The most metrics that MLflow takes in one request."""
@@ -65,6 +70,8 @@ SECONDS = ("seconds_train", "seconds_evaluate")
 """Numbers about the trial itself, which stand beside its values."""
 CURVE_PREFIX = "train/"
 """MLflow metrics under this prefix are curves over training; the others are final values."""
+SEAL, CURVES_SEAL, FILES = "seal", "seal_curves", "files"
+"""Tags of a run that has ended: digests of what is read of it, of its curves, and of each of its files."""
 
 
 class Store:
@@ -72,8 +79,12 @@ class Store:
 
     def __init__(self, results: Path) -> None:
         self.results = results.resolve()
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or _sqlite(self.results / "mlflow.db")
-        self._file = Path(make_url(self.uri).database or "") if self.uri.startswith("sqlite") else None
+        given = os.environ.get("MLFLOW_TRACKING_URI") or sqlite.address(self.results / "mlflow.db")
+        self._file = Path(make_url(given).database or "").resolve() if given.startswith("sqlite") else None
+        self.uri = given if self._file is None else sqlite.address(self._file)
+        """As a user would write it."""
+        self.address = given if self._file is None else sqlite.patient(self._file)
+        """As it is opened here."""
 
     @property
     def local(self) -> bool:
@@ -88,11 +99,25 @@ class Store:
     @property
     def client(self) -> MlflowClient:
         """MLflow's client on this store."""
-        return MlflowClient(tracking_uri=self.uri)
+        return MlflowClient(tracking_uri=self.address)
+
+    @functools.cached_property
+    def _looked_at(self) -> None:
+        """A database is looked at before it is opened for the first time.
+
+        Raises:
+            HarnessError: it is damaged, or of another version of MLflow.
+        """
+        if self._file is not None:
+            sqlite.check(self._file, sqlite.MLFLOW)
 
     def silent(self, error: Exception) -> HarnessError:
         """What to tell the user of a store that does not answer."""
-        text = f"the MLflow store {self.uri} does not answer ({_brief(error)})"
+        known = refusal(error, self._file)
+        text = str(known) if known else f"the MLflow store {self.uri} does not answer ({_brief(error)})"
+        if self.local and known is None:
+            text = f"the MLflow store {self.uri} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
+            text += "damaged, restore a copy of it, or use another --results"
         work = self.results / "work"
         if n := len(records.files(work)):
             trials = f"{n} trial{'s' if n > 1 else ''}"
@@ -107,10 +132,16 @@ class Store:
         Raises:
             HarnessError: so it is.
         """
+        self._looked_at  # noqa: B018
         try:
             yield
-        except (MlflowException, SQLAlchemyError, sqlite3.DatabaseError) as error:
-            raise self.silent(error) from error
+        except HarnessError:
+            raise
+        except Exception as error:
+            # What a damaged value in a file makes of the reading may be of any kind.
+            if self.local or isinstance(error, MlflowException | SQLAlchemyError):
+                raise self.silent(error) from error
+            raise
 
     def create(self) -> None:
         """Make the database ready for several writers; what is there already stays.
@@ -119,18 +150,15 @@ class Store:
             HarnessError: the store cannot be opened (another version of MLflow wrote it, or it is damaged).
         """
         self.results.mkdir(parents=True, exist_ok=True)
-        try:
-            if self._file is not None and not self._file.exists():
-                made_whole(self._file, lambda new: _open(_sqlite(new)))  # killed meanwhile it would leave half a store
-            _open(self.uri)
-        except (MlflowException, sqlite3.DatabaseError) as error:
-            if not self.local:
-                raise self.silent(error) from error
-            raise HarnessError(f"the MLflow store {self.uri} cannot be opened: {_brief(error)}") from error
-        if self._file is not None:
-            with sqlite3.connect(self._file) as connection:
-                # Readers do not wait for writers, nor writers for readers. It is a property of the file.
-                connection.execute("PRAGMA journal_mode=wal")
+        if self._file is not None and not self._file.exists():
+            # Killed meanwhile it would leave half a store.
+            made_whole(self._file, lambda new: _open(sqlite.patient(new)))
+        with self.answering():
+            _open(self.address)
+            if self._file is not None:
+                with contextlib.closing(sqlite3.connect(self._file, sqlite.PATIENCE)) as connection:
+                    # Readers do not wait for writers, nor writers for readers. It is a property of the file.
+                    connection.execute("PRAGMA journal_mode=wal")
 
     def experiment(self, name: str) -> str:
         """The id of a suite's experiment, made if need be."""
@@ -195,13 +223,16 @@ class Store:
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
-                yield from page
+                for run in page:
+                    self._refuse_altered(run)
+                    yield run
                 token = page.token
                 if not token:
                     break
 
     def latest(self, keys: Iterable[str]) -> dict[str, Run]:
-        """The run that speaks for each key: the finished one, else the newest that ended, else the newest.
+        """The run that speaks for each key: the done one, else one that diverged, else the newest that ended, else the
+        newest (by a clock that may have been set back).
 
         One that has not ended may be another machine's, which trains the same just now.
         """
@@ -210,13 +241,16 @@ class Store:
             return found
         for run in self.runs():
             key = run.data.tags["key"]
-            if key in wanted and (key not in found or _weight(run) >= _weight(found[key]) < 2):
+            if key in wanted and (key not in found or _weight(run) >= _weight(found[key]) < 3):
                 found[key] = run
         return found
 
     def record(self, run: Run, arm: str, with_curves: bool = True) -> Record:
         """A run as a row of the results, under the name that the arm has in the suite at hand."""
         tags, metrics = run.data.tags, run.data.metrics
+        curves = self._curves(run) if with_curves else []
+        if with_curves and tags.get(CURVES_SEAL) not in (None, sqlite.seal(curves)) and state(run) != INTERRUPTED:
+            raise self._altered(run)
         values = {name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS}
         return Record(
             key=tags["key"],
@@ -231,25 +265,43 @@ class Store:
             seconds_evaluate=metrics.get("seconds_evaluate", 0.0),
             values=values,
             run_id=run.info.run_id,
-            curves=self._curves(run) if with_curves else [],
+            curves=curves,
             artifacts=local_path(run.info.artifact_uri),
             environment={name: tags[name] for name in tags.get("environment", "").split()},
+            files=json.loads(tags.get(FILES, "{}")),
         )
 
     def _curves(self, run: Run) -> list[tuple[str, int, float]]:
-        client = self.client
-        names = [name for name in run.data.metrics if _is_curve(name)]
+        """(name, step, value) by name and step. Not by their times, which may have been set back."""
         with self.answering():
-            return [
+            client = self.client
+            points = {
                 (name.removeprefix(CURVE_PREFIX), point.step, point.value)
-                for name in sorted(names)
+                for name in run.data.metrics
+                if _is_curve(name)
                 for point in client.get_metric_history(run.info.run_id, name)
-            ]
+            }
+        return sorted(points)
 
+    def _refuse_altered(self, run: Run) -> None:
+        """Refuse a run that is not as it was written. Those of before there were seals have none.
 
-def _sqlite(path: Path) -> str:
-    # Not written out by hand: a path may hold characters that mean something in an address.
-    return URL.create("sqlite", database=str(path)).render_as_string()
+        Raises:
+            HarnessError: which one, and what to do.
+        """
+        tags = run.data.tags
+        sealed = SEAL in tags and state(run) != INTERRUPTED  # one that is gone on with
+        if "key" not in tags or (sealed and tags[SEAL] != _seal(tags, run.data.metrics)):
+            raise self._altered(run)
+
+    def _altered(self, run: Run) -> HarnessError:
+        tags, run_id = run.data.tags, run.info.run_id
+        named = f"{tags.get('arm', '?')}, seed {tags.get('seed', '?')}"
+        command = f"MLFLOW_TRACKING_URI={shlex.quote(self.address)} mlflow runs delete --run-id {run_id}"
+        return HarnessError(
+            f"the run {run_id} ({named}) in {self.uri} is not as it was written (its digest differs): the store is "
+            f"damaged. Restore a copy of it, or have this trial trained anew: `{command}`, then `harness run`"
+        )
 
 
 def _open(uri: str) -> None:
@@ -263,8 +315,32 @@ def state(run: Run) -> str:
     return str(run.data.tags.get("state", "failed"))
 
 
+def _seal(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
+    """The digest of all that is read of a run but its curves, which have their own among the tags."""
+    names = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES]
+    names += tags.get("environment", "").split()
+    values = {name: float(value) for name, value in metrics.items() if not _is_curve(name)}
+    return sqlite.seal([{name: tags.get(name, "") for name in names}, values])
+
+
+def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -> dict[str, str]:
+    """What is written of a trial's end, with the digests of that and of all that its records hold."""
+    tags, points, files = dict[str, str](), set[tuple[str, int, float]](), dict[str, str]()
+    for entry, _ in records.read(path):
+        tags |= entry.get("tags", {})
+        points |= {(name, step, float(value)) for name, step, value in entry.get("points", ())}
+        if entry["kind"] == "environment":
+            tags["environment"] = " ".join(sorted(entry["tags"]))
+        # Pictures have checksums of their own.
+        if entry["kind"] == "file" and not entry["name"].endswith(".png") and (path.parent / entry["name"]).is_file():
+            content = (path.parent / entry["name"]).read_bytes()
+            files["/".join(filter(None, (entry["folder"], entry["name"])))] = hashlib.sha256(content).hexdigest()
+    end = outcome | {CURVES_SEAL: sqlite.seal(sorted(points)), FILES: json.dumps(files, sort_keys=True)}
+    return end | {SEAL: _seal(tags | end, numbers)}
+
+
 def _weight(run: Run) -> int:
-    return {"done": 2, INTERRUPTED: 0}.get(state(run), 1)
+    return {"done": 3, "diverged": 2, INTERRUPTED: 0}.get(state(run), 1)
 
 
 def local_path(uri: str | None) -> Path | None:
@@ -338,8 +414,9 @@ class Delivery:
         Raises:
             Exception: whatever MLflow, or what is below it, raises; what was not delivered will be the next time.
         """
-        for path in records.files(self.work):
-            self._deliver(path)
+        with sqlite.waiting(self.store.uri):
+            for path in records.files(self.work):
+                self._deliver(path)
 
     def _run(self) -> None:
         pause = FLUSH_SECONDS
@@ -427,7 +504,7 @@ class Delivery:
             case "resume":
                 client.update_run(run_id, status="RUNNING")
             case "end":
-                self._end(place, entry)
+                self._end(place, entry, folder / records.NAME)
 
     def _log(self, run_id: str, metrics: Sequence[Metric] = (), tags: Sequence[RunTag] = ()) -> None:
         client = self.store.client
@@ -469,14 +546,15 @@ class Delivery:
             self._suites[name] = (experiment, self.store.parent(name, experiment))
         return self._suites[name]
 
-    def _end(self, place: _Place, entry: Entry) -> None:
+    def _end(self, place: _Place, entry: Entry, path: Path) -> None:
         """Write the outcome; the run's end comes last, so that a run that has ended is complete."""
         outcome = Outcome(**entry["outcome"])
         numbers = outcome.values | dict(zip(SECONDS, (outcome.seconds_train, outcome.seconds_evaluate), strict=True))
+        tags = _sealed(path, {"state": outcome.state, "reason": outcome.reason[:5000]}, numbers)
         self.store.client.log_batch(
             place.run_id,
             metrics=[_metric(name, value, 0, entry) for name, value in numbers.items()],
-            tags=[RunTag("state", outcome.state), RunTag("reason", outcome.reason[:5000])],
+            tags=[RunTag(name, value) for name, value in tags.items()],
         )
         self._only(place)
         status = "FINISHED" if outcome.state == "done" else "FAILED"
@@ -496,7 +574,7 @@ def serve(store: Store, port: int) -> None:
         except OSError as error:
             raise HarnessError(f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port") from error
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", store.uri, "--workers", "1"]
+    command += ["--backend-store-uri", store.address, "--workers", "1"]
     # Without the job runner the server takes .5 GB of memory instead of 1.5 GB.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     address = f"http://127.0.0.1:{port}/#/experiments"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -9,6 +10,8 @@ import logging
 import os
 import random
 import shutil
+import sqlite3
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +21,20 @@ import optuna
 import pytest
 import torch
 from chaos import Chaos
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from optuna.trial import TrialState
 
-from harness import judge, registry, regression, sqlite, storage, study
+from harness import judge, records, registry, regression, sqlite, storage, study
 from harness.data import _files, _remembered, fashion_mnist
 from harness.data._files import File
 from harness.errors import HarnessError
+from harness.plan import make_plan
+from harness.records import Records
 from harness.regression import ArmBaseline, Baseline, Distribution
+from harness.results import Record
+from harness.suite import read_suite
+from harness.task import Outcome
+from harness.tracking import Delivery, Store
 
 NOTED = "made anew, and named"
 REFUSED = "refused"
@@ -225,6 +235,61 @@ def optuna_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     return Victim(path, read)
 
 
+def recorded(folder: Path) -> tuple[Path, str]:
+    """A results folder in which a made-up trial is recorded and not yet delivered; its key."""
+    suite = folder / "tiny.yaml"
+    suite.write_text("suite: tiny\ndata: digits\nbase: {model: gan}\nseeds: 1\nevaluate: {metrics: [fid]}\n")
+    [trial] = make_plan(read_suite(suite)).trials
+    kept = Records(folder / "work" / trial.key)
+    kept.begin("tiny", trial)
+    kept.environment({"device": "cpu", "threads": "1"})
+    kept.points([(name, step, 0.1 * step) for step in range(1, 40) for name in ("one", "other")])
+    (kept.path.parent / "protocol.json").write_text(json.dumps({"fid": {"samples": 64}}))
+    kept.file(kept.path.parent / "protocol.json", "")
+    kept.end(Outcome("done", "", {"fid": 12.345678901, "covered_classes": 7}, 1.5, 0.25))
+    return kept.path, trial.key
+
+
+def mlflow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    _, key = recorded(tmp_path)
+    store = Store(tmp_path)
+    store.create()
+    Delivery(store, tmp_path / "work", print).deliver()
+    sqlite.stamp(tmp_path)
+    path = tmp_path / "mlflow.db"
+    _closed(store, path)
+
+    def read() -> Record:
+        # Like a process of its own, which has nothing open and nothing remembered.
+        again = Store(tmp_path)
+        try:
+            return again.record(again.latest([key])[key], "gan")
+        finally:
+            _closed(again, path)
+
+    return Victim(path, read)
+
+
+def _closed(store: Store, path: Path) -> None:
+    """Let go of the file, so that the next to open it reads it anew."""
+    SqlAlchemyStore._get_or_create_engine(store.address).dispose()
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for ending in ("-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+
+
+def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps({"fid": {"samples": 64}}))
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    record = Record(
+        key="", arm="", model="", tricks="", data="", seed=0, state="done", reason="", seconds_train=0,
+        seconds_evaluate=0, values={}, run_id="", curves=[], artifacts=tmp_path, environment={}, files=files,
+    )  # fmt: skip
+    return Victim(path, lambda: record.read(path.name))
+
+
 KINDS: dict[str, Callable[[Path, pytest.MonkeyPatch], Victim]] = {
     "checkpoint": checkpoint,
     "cache": cache,
@@ -238,8 +303,10 @@ KINDS: dict[str, Callable[[Path, pytest.MonkeyPatch], Victim]] = {
     "IDX without a published digest": published_raw,
     "remembered digest": note,
     "optuna.db": optuna_file,
+    "mlflow.db": mlflow_file,
+    "file of a trial": artifact,
 }
-FEW = {"optuna.db": 6}
+FEW = {"optuna.db": 6, "mlflow.db": 4}
 """How often in the default run, where not thirty times."""
 
 
@@ -265,10 +332,34 @@ def test_a_damaged_file_is_never_used(kind: str, victim: Victim, caplog: pytest.
 def test_many_damaged_files(kind: str, victim: Victim, caplog: pytest.LogCaptureFixture, chaos: Chaos) -> None:
     caplog.set_level(logging.WARNING, "harness")
     content = victim.path.read_bytes()
-    for _ in range(200):
+    for _ in range(40 if kind == "mlflow.db" else 200):
         spoil = chaos.rng.choice([flipped, flipped, cut])
         came = victim.outcome(spoil(content, chaos.rng), caplog)
         chaos.tried(f"{'bits flipped' if spoil is flipped else 'files cut short'}: {kind}", came)
+
+
+def test_a_value_in_a_database_that_is_whole_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite's own check cannot see: the last bit of a number."""
+    victim = mlflow_file(tmp_path, monkeypatch)
+    content = victim.path.read_bytes()
+    for value in (struct.pack(">d", 12.345678901), struct.pack(">d", 0.1 * 7)):  # of the outcome, of a curve
+        assert value in content
+        other = value[:-1] + bytes([value[-1] ^ 1])
+        victim.path.write_bytes(content.replace(value, other))
+        sqlite.check(victim.path, sqlite.MLFLOW)
+        with pytest.raises(HarnessError, match=r"not as it was written.*mlflow runs delete"):
+            victim.read()
+
+
+def test_damaged_records_end_where_the_damage_begins(tmp_path: Path) -> None:
+    path, _ = recorded(tmp_path)
+    content, rng = path.read_bytes(), random.Random(0)
+    right = [entry for entry, _ in records.read(path)]
+    for spoil in (flipped, cut) * 50:
+        path.write_bytes(spoil(content, rng))
+        found = [entry for entry, _ in records.read(path)]
+        assert found == right[: len(found)]
+        assert len(found) < len(right)
 
 
 def test_the_committed_baseline_and_the_shipped_judges_are_as_they_were_written() -> None:

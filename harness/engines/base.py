@@ -29,6 +29,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """Something worth a line has happened in a trial."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """The trial has reached an outcome, which is recorded but for ``out-of-memory``: that may be tried again."""
 
@@ -38,13 +46,17 @@ class Ended:
 
 @dataclass(frozen=True)
 class Died:
-    """The worker is gone, and with it the trial: killed, crashed, or unable to record."""
+    """The worker is gone, and with it the trial: killed, crashed, or unable to record.
+
+    ``refusal`` is what to tell the user where a disk is at fault, so that to try again now is of no use.
+    """
 
     key: str
     reason: str
+    refusal: str | None = None
 
 
-Event = Stepped | Measured | Ended | Died
+Event = Stepped | Measured | Noted | Ended | Died
 
 
 class Engine(abc.ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -14,8 +15,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import Died, Ended, Engine, Event, Measured, Stepped
+from harness.engines.base import Died, Ended, Engine, Event, Measured, Noted, Stepped
+from harness.notes import told_to
 from harness.records import Records
+from harness.storage import refusal
 from harness.task import Outcome, RecordingError, Task
 
 STOP = "stop"
@@ -168,7 +171,9 @@ def work(pipe: Connection, log: Path) -> None:
         if task == QUIT:
             return
         if task != STOP:  # one that came too late for the trial it meant
-            _send(pipe, _perform(task, pipe))
+            with told_to(functools.partial(_tell, task.key, pipe)):
+                event = _perform(task, pipe)
+            _send(pipe, event)
 
 
 def _perform(task: Task, pipe: Connection) -> Event:
@@ -189,7 +194,8 @@ def _perform(task: Task, pipe: Connection) -> Event:
             records.end(outcome)
         return Ended(task.key, outcome)
     except Exception as error:  # recording itself failed: the driver must know, and tries again
-        return Died(task.key, f"{type(error).__name__}: {error}")
+        refused = refusal(error)
+        return Died(task.key, f"{type(error).__name__}: {error}", str(refused) if refused else None)
     finally:
         trial.release()
 
@@ -227,6 +233,10 @@ class _Recorder:
                 self._stop = True
             else:
                 return bool(message)
+
+
+def _tell(key: str, pipe: Connection, text: str) -> None:
+    _send(pipe, Noted(key, text))
 
 
 def _send(pipe: Connection, event: Event) -> None:

@@ -1,0 +1,134 @@
+"""Stores that another version made: refused with the command that upgrades them, and not touched before."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from harness_cli import Workspace
+
+from harness import sqlite, storage, study
+from harness.errors import HarnessError
+from harness.tracking import Store
+
+STORES = Path(__file__).parent / "stores"
+
+
+def old(name: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name.partition('-')[0]}.db"
+    path.write_bytes(gzip.decompress((STORES / f"{name}.db.gz").read_bytes()))
+    return path
+
+
+def execute(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+def opened(path: Path) -> None:
+    """As every command opens it."""
+    if path.name == "optuna.db":
+        study.storage(path.parent)
+    else:
+        list(Store(path.parent).runs())
+
+
+@pytest.mark.parametrize("name", ["mlflow-2.9.2", "optuna-2.10.1"])
+def test_an_older_store_is_refused_with_the_command(tmp_path: Path, name: str) -> None:
+    path = old(name, tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(HarnessError, match=r"older version of (mlflow|optuna).*keep a copy of it, then run") as caught:
+        opened(path)
+    assert shlex.quote(sqlite.address(path)) in str(caught.value)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["mlflow-2.9.2", "optuna-2.10.1"])
+def test_a_store_of_a_later_version_is_refused(tmp_path: Path, name: str) -> None:
+    path = old(name, tmp_path)
+    execute(path, "UPDATE alembic_version SET version_num = 'of tomorrow'")
+    with pytest.raises(HarnessError, match=r"a newer version made it.*pip install --upgrade (mlflow|optuna)"):
+        opened(path)
+
+
+def command(message: str) -> list[str]:
+    found = re.search(r"then run `([^`]*)`", message)
+    assert found
+    program, *words = shlex.split(found[1])
+    return [str(Path(sys.executable).parent / program), *words]
+
+
+def test_the_command_upgrades_optuna_s(tmp_path: Path) -> None:
+    path = old("optuna-2.10.1", tmp_path / "mit Blank ü")
+    with pytest.raises(HarnessError) as caught:
+        opened(path)
+    subprocess.run(command(str(caught.value)), check=True, capture_output=True)
+    found = optuna.load_study(study_name="tiny/fid", storage=study.storage(path.parent))
+    assert [(t.value, t.user_attrs["key"]) for t in found.trials] == [(12.5, "0123456789abcdef")]
+
+
+@pytest.mark.chaos
+def test_the_command_upgrades_mlflow_s(tmp_path: Path) -> None:
+    path = old("mlflow-2.9.2", tmp_path / "mit Blank ü")
+    with pytest.raises(HarnessError) as caught:
+        opened(path)
+    subprocess.run(command(str(caught.value)), check=True, capture_output=True)
+    [run] = Store(path.parent).runs()
+    assert run.data.metrics == {"fid": 12.5}
+
+
+def test_the_command_line_refuses_before_anything_is_trained(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    path, suite = old("mlflow-2.9.2", workspace.results), workspace.suite()
+    before = path.read_bytes()
+    for words in (["run", suite], ["plan", suite]):
+        output = workspace.run(*words, code=2)
+        assert "mlflow db upgrade" in output
+    assert path.read_bytes() == before
+    assert not list(workspace.results.glob("work/*/"))
+
+
+def stamped(change: Callable[[dict[str, object]], None], folder: Path) -> None:
+    path = folder / sqlite.STAMP
+    content = storage.read_sealed(path, "")
+    assert content
+    value = json.loads(content)
+    change(value)
+    storage.write_sealed(path, json.dumps(value).encode())
+
+
+def test_what_the_harness_itself_wrote(tmp_path: Path) -> None:
+    study.storage(tmp_path).engine.dispose()  # type: ignore[attr-defined]
+    sqlite.stamp(tmp_path)
+    # Before there were notes of the format, it was the same.
+    note = (tmp_path / sqlite.STAMP).read_bytes()
+    (tmp_path / sqlite.STAMP).unlink()
+    study.storage(tmp_path)
+    (tmp_path / sqlite.STAMP).write_bytes(note)
+    # Another library is looked at closely, whatever the note says.
+    stamped(lambda value: value.update(optuna=["2.0", "v2.6.0.a"]), tmp_path)
+    study.storage(tmp_path)
+    stamped(lambda value: value.update(format=2), tmp_path)
+    with pytest.raises(HarnessError, match=r"has format 2, and this harness knows 1.*newer one"):
+        study.storage(tmp_path)
+
+
+def test_an_mlflow_database_that_is_put_in_the_place_of_another_is_looked_at(tmp_path: Path) -> None:
+    Store(tmp_path).create()
+    sqlite.stamp(tmp_path)
+    shutil.copy(old("mlflow-2.9.2", tmp_path / "old"), tmp_path / "mlflow.db")
+    with pytest.raises(HarnessError, match="older version of mlflow"):
+        opened(tmp_path / "mlflow.db")
