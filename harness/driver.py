@@ -199,6 +199,7 @@ class Driver:
         records.interrupt(work)  # nobody else holds the store, so what has not ended was left
         with self.store.answering():
             self.delivery.deliver()
+            self.delivery.remember()
             _, parent = self.delivery.suite(self.plan.suite.name)
             self.store.describe(parent, self.plan.suite)
             return self._known(), parent
@@ -350,7 +351,10 @@ class Driver:
     def _end(self, running: _Running, outcome: Outcome, keep: bool = False) -> None:
         """Record an outcome in place of the worker. With ``keep`` the next run goes on from the checkpoint."""
         try:
-            Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
+            recorded = Records(Folders(self.results).work / running.work.trial.key)
+            if recorded.outcome is None:  # else the worker came to it before it was killed
+                recorded.end(outcome, keep)
+            outcome = recorded.outcome or outcome
         except OSError as error:  # a full disk: the next run tries this trial again
             self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
         self._ended(running, outcome)

@@ -98,6 +98,10 @@ class Records:
         if self.outcome is None and not self.interrupted:
             self._append("interrupt")
 
+    def delivered(self, store: str, offset: int, told: dict[str, str]) -> None:
+        """A store knows all up to an offset, under these ids."""
+        self._append("delivered", store=store, offset=offset, told=told)
+
     def end(self, outcome: Outcome, keep: bool = False) -> None:
         """How the trial ended: the last record. With ``keep`` its checkpoint stays."""
         self._append("end", outcome=asdict(outcome), keep=keep)

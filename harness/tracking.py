@@ -29,8 +29,8 @@ from urllib.parse import unquote, urlparse
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # must stand before the import
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-# What is not answered is asked again by Delivery, which looks first what came of it; MLflow would go on for minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+# One lost answer is nothing; but MLflow would go on asking for minutes, where Delivery can wait and others cannot.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 from mlflow import MlflowClient
@@ -41,7 +41,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from harness import records, sqlite
 from harness.errors import HarnessError
-from harness.records import Entry
+from harness.records import Entry, Records
 from harness.results import Record
 from harness.storage import made_whole, refusal
 from harness.task import Outcome
@@ -359,6 +359,8 @@ class _Place:
     run_id: str = ""
     token: str = ""
     experiment: str = ""
+    remembered: int = 0
+    """Up to where the records say themselves that they are delivered."""
     refused: bool = False
     """MLflow will never take them; they stay where they are."""
 
@@ -367,8 +369,8 @@ class Delivery:
     """Tells MLflow what the trials of a results folder have recorded, beside the training, and again until it hears.
 
     Whatever is delivered twice counts once: a run is found by its token, a number has the time when it was recorded
-    (MLflow keeps equal ones once), and tags, files and ends take the place of the same. So nothing need be remembered
-    of what was delivered: after a crash all records that still lie there are delivered from their beginning.
+    (MLflow keeps equal ones once), and tags, files and ends take the place of the same. So it does no harm to forget
+    what was delivered: after a crash all records that still lie there are delivered from their beginning.
 
     Args:
         store: where to.
@@ -403,6 +405,9 @@ class Delivery:
         """
         self._deadline = time.monotonic() + PATIENCE
         self.wake()
+        self._thread.join(FLUSH_SECONDS)
+        if self._thread.is_alive() and self._error is None:
+            self.note(f"telling {self.store.uri} what is left")
         while self._thread.is_alive():
             self._thread.join(1.0)  # without an end it would not hear Ctrl-C
         if self._error is not None:
@@ -417,6 +422,24 @@ class Delivery:
         with sqlite.waiting(self.store.uri):
             for path in records.files(self.work):
                 self._deliver(path)
+
+    def remember(self) -> None:
+        """Write down that all is delivered, for when no worker runs: what was left is not told again at every start."""
+        for path, place in self._places.items():
+            if place.run_id and not place.refused and place.offset > place.remembered:
+                told = {"run_id": place.run_id, "token": place.token, "experiment": place.experiment}
+                Records(path.parent).delivered(self.store.uri, place.offset, told)
+                place.remembered = place.offset
+
+    def _place(self, path: Path) -> _Place:
+        """Where to go on: behind what was remembered of this store, else at the beginning."""
+        if path not in self._places:
+            place = _Place()
+            for entry, _ in records.read(path):
+                if entry["kind"] == "delivered" and entry["store"] == self.store.uri:
+                    place = _Place(entry["offset"], remembered=entry["offset"], **entry["told"])
+            self._places[path] = place
+        return self._places[path]
 
     def _run(self) -> None:
         pause = FLUSH_SECONDS
@@ -441,9 +464,8 @@ class Delivery:
                 return
 
     def _deliver(self, path: Path) -> None:
-        place = self._places.setdefault(path, _Place())
         try:
-            self._deliver_from(path, place)
+            self._deliver_from(path, self._place(path))
         except MlflowException as error:
             if error.error_code not in REFUSED:
                 raise
@@ -464,6 +486,8 @@ class Delivery:
         metrics: list[Metric] = []
         behind = place.offset
         for entry, offset in records.read(path, place.offset):
+            if entry["kind"] == "delivered":
+                continue
             if entry["kind"] == "points":
                 metrics += [_metric(CURVE_PREFIX + name, value, step, entry) for name, step, value in entry["points"]]
             if metrics and (entry["kind"] != "points" or len(metrics) > BATCH - 100):
@@ -476,7 +500,8 @@ class Delivery:
             if entry["kind"] == "end":
                 self._close(path, entry["keep"])
                 return
-        self._log(place.run_id, metrics=metrics)
+        if metrics:
+            self._log(place.run_id, metrics=metrics)
         place.offset = behind
 
     def _close(self, path: Path, keep: bool) -> None:

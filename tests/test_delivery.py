@@ -324,7 +324,7 @@ def run_until_it_ends(workspace: Workspace, suite: Path) -> None:
 
 
 def test_a_server_that_loses_answers(tmp_path: Path, server: Server, site: Path, undisturbed: Workspace) -> None:
-    with dawdling(server, 0.1, lost=13) as proxy:
+    with dawdling(server, 0.1, lost=4) as proxy:
         workspace = remote(tmp_path, site, proxy.uri)
         open_gate(workspace)
         run_until_it_ends(workspace, workspace.suite("long", **SUITE, seeds=[3]))
@@ -356,7 +356,7 @@ def test_a_server_that_comes_and_goes(
     local = Workspace(tmp_path, undisturbed.environment)
     local.run("run", local.suite("long", **SUITE, seeds=[seed]))
     (tmp_path / "remote").mkdir()
-    with dawdling(server, 0, lost=chaos.rng.randint(13, 19)) as proxy:
+    with dawdling(server, 0, lost=chaos.rng.randint(3, 9)) as proxy:
         workspace = remote(tmp_path / "remote", site, proxy.uri)
         open_gate(workspace)
         suite = workspace.suite("long", **SUITE, seeds=[seed])

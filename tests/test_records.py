@@ -1,0 +1,175 @@
+"""The records of trials, line by line, and their delivery to a local MLflow: torn, flipped, doubled, refused."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from harness_cli import Workspace
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from harness import records
+from harness.plan import Trial, make_plan
+from harness.records import Records
+from harness.suite import read_suite
+from harness.task import Outcome
+from harness.tracking import Delivery, Store
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, ...]:
+    return make_plan(read_suite(Workspace(tmp_path_factory.mktemp("suite")).suite())).trials
+
+
+def written(folder: Path, trial: Trial) -> Records:
+    made = Records(folder)
+    made.begin("tiny", trial)
+    for step in range(1, 6):
+        made.points([("loss", step, step / 3)])
+    return made
+
+
+def kinds(folder: Path) -> list[str]:
+    return [entry["kind"] for entry, _ in records.read(folder / records.NAME)]
+
+
+def test_points_are_recorded_once(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
+    written(tmp_path, trials[0])
+    again = Records(tmp_path)
+    again.begin("tiny", trials[0])
+    again.points([("loss", step, step / 3) for step in range(1, 8)])
+    read = [entry for entry, _ in records.read(tmp_path / records.NAME)]
+    points = [tuple(point) for entry in read if entry["kind"] == "points" for point in entry["points"]]
+    assert points == [("loss", step, step / 3) for step in range(1, 8)]
+
+
+def test_what_is_left_is_gone_on_with(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
+    written(tmp_path, trials[0])
+    for _ in range(2):
+        records.interrupt(tmp_path.parent)
+    Records(tmp_path).begin("tiny", trials[0])
+    Records(tmp_path).end(Outcome("done", values={"fid": 1.0}))
+    records.interrupt(tmp_path.parent)
+    assert kinds(tmp_path) == ["begin", *["points"] * 5, "interrupt", "resume", "end"]
+    assert Records(tmp_path).outcome == Outcome("done", values={"fid": 1.0})
+
+
+def test_a_damaged_line_ends_the_records(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
+    written(tmp_path, trials[0]).end(Outcome("done"))
+    path = tmp_path / records.NAME
+    whole = path.read_bytes()
+    starts = [0, *(end for _, end in records.read(path))]
+    rng = random.Random(0)
+    for _ in range(200):
+        content = bytearray(whole)
+        if rng.random() < 0.5:
+            place = rng.randrange(len(whole))
+            content[place] ^= 1 << rng.randrange(8)
+        else:
+            place = rng.randrange(1, len(whole))
+            del content[place:]
+        path.write_bytes(content)
+        intact = sum(start <= place for start in starts) - 1
+        assert len(kinds(tmp_path)) == intact
+        opened = Records(tmp_path)
+        assert opened.outcome is None
+        assert path.read_bytes() == whole[: starts[intact]]  # and what comes next stands on its own
+        opened.begin("tiny", trials[0])
+        opened.end(Outcome("failed"))
+        assert kinds(tmp_path)[-1] == "end"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("store"))
+    store.create()
+    return store
+
+
+def runs(store: Store, trial: Trial) -> list[Run]:
+    client: MlflowClient = store.client
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found: list[Run] = client.search_runs(experiments, f"tags.key = '{trial.key}'")
+    return found
+
+
+def steps(store: Store, run: Run) -> list[int]:
+    return [point.step for point in store.client.get_metric_history(run.info.run_id, "train/loss")]
+
+
+def test_delivered_as_often_as_one_likes_it_is_there_once(
+    tmp_path: Path, store: Store, trials: tuple[Trial, ...]
+) -> None:
+    made = written(tmp_path / "a", trials[0])
+    for _ in range(3):  # as after a crash of the driver: nothing is known of what arrived
+        Delivery(store, tmp_path, print).deliver()
+        [run] = runs(store, trials[0])
+        assert (run.info.status, steps(store, run)) == ("RUNNING", [1, 2, 3, 4, 5])
+    token = run.data.tags["token"]
+    store.client.create_run(run.info.experiment_id, tags={"key": trials[0].key, "token": token})  # a late answer
+    made.end(Outcome("done", values={"fid": 2.0}))
+    Delivery(store, tmp_path, print).deliver()
+    [run] = runs(store, trials[0])
+    assert (run.info.status, steps(store, run), run.data.metrics["fid"]) == ("FINISHED", [1, 2, 3, 4, 5], 2.0)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_was_left_is_not_told_again_at_every_start(
+    tmp_path: Path, store: Store, trials: tuple[Trial, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = written(tmp_path / "a", trials[1])
+    made.interrupt()
+    first = Delivery(store, tmp_path, print)
+    first.deliver()
+    first.remember()
+    first.remember()
+    size = made.path.stat().st_size
+    [run] = runs(store, trials[1])
+    assert run.info.status == "KILLED"
+    calls: list[str] = []
+    monkeypatch.setattr(Store, "client", property(lambda self: calls.append("") or MlflowClient(self.uri)))
+    second = Delivery(store, tmp_path, print)
+    second.deliver()
+    second.remember()
+    assert calls == []
+    assert made.path.stat().st_size == size
+    made = Records(tmp_path / "a")
+    made.begin("tiny", trials[1])
+    made.points([("loss", 6, 2.0)])
+    made.end(Outcome("done"))
+    Delivery(store, tmp_path, print).deliver()
+    [run] = runs(store, trials[1])
+    assert (run.info.status, steps(store, run)) == ("FINISHED", [1, 2, 3, 4, 5, 6])
+
+
+def test_a_run_that_somebody_deleted_is_made_again(tmp_path: Path, store: Store, trials: tuple[Trial, ...]) -> None:
+    made = written(tmp_path / "a", trials[2])
+    delivery = Delivery(store, tmp_path, print)
+    delivery.deliver()
+    [run] = runs(store, trials[2])
+    store.client.delete_run(run.info.run_id)
+    made.points([("loss", 6, 2.0)])
+    made.end(Outcome("done"))
+    delivery.deliver()
+    [again] = runs(store, trials[2])
+    assert again.info.run_id != run.info.run_id
+    assert steps(store, again) == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_mlflow_refuses_stays_and_stands_in_nobody_s_way(
+    tmp_path: Path, store: Store, trials: tuple[Trial, ...]
+) -> None:
+    refused = written(tmp_path / "a", trials[3])
+    refused.points([("loss?!", 1, 1.0)])
+    refused.end(Outcome("done"))
+    written(tmp_path / "b", trials[0]).end(Outcome("done"))
+    said: list[str] = []
+    delivery = Delivery(store, tmp_path, said.append)
+    delivery.deliver()
+    delivery.deliver()
+    assert len(said) == 1
+    assert "refuses what" in said[0]
+    assert refused.path.is_file()
+    assert not (tmp_path / "b").exists()
