@@ -215,13 +215,14 @@ def test_a_server_that_is_killed_and_comes_back_after_the_run(
 
 def test_a_server_that_hangs_mid_run(tmp_path: Path, server: Server, site: Path, undisturbed: Workspace) -> None:
     workspace = remote(tmp_path, site, server.uri)
+    workspace.environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     driver = workspace.start("run", workspace.suite("long", **SUITE, seeds=[1]))
     wait_for(lambda: begun(server, workspace, 1))
     server.signal(signal.SIGSTOP)
     try:
         open_gate(workspace)
         wait_for(lambda: trained(workspace))  # which waits for nobody
-        time.sleep(5)  # until a call was given up
+        time.sleep(6)  # until a call was given up
     finally:
         server.signal(signal.SIGCONT)
     output, _ = driver.communicate(timeout=300)
