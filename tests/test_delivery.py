@@ -151,7 +151,7 @@ def runs(client: MlflowClient, suite: str, seed: int) -> list[Run]:
     return found
 
 
-VARYING = {"token", "results_folder", "mlflow.parentRunId", "mlflow.user", "mlflow.runName", "suite"}
+VARYING = {"token", "seal", "results_folder", "mlflow.parentRunId", "mlflow.user", "mlflow.runName", "suite"}
 
 
 def content(client: MlflowClient, run: Run, folder: Path) -> dict[str, Any]:
