@@ -164,6 +164,26 @@ def test_a_second_driver_on_the_same_store_is_refused_by_name(tmp_path: Path) ->
         driver.communicate()
 
 
+@linux
+def test_a_damaged_checkpoint_is_named_and_its_trial_begins_anew(tmp_path: Path, uninterrupted: Workspace) -> None:
+    workspace = Workspace(tmp_path)
+    suite = workspace.suite(**LONG)
+    driver = workspace.start("run", suite, "--workers", "1")
+    wait_for(lambda: checkpoints(workspace))
+    orphans = workers(driver)
+    driver.kill()
+    driver.communicate()
+    wait_for(lambda: not any(alive(pid) for pid in orphans), 10)
+    [checkpoint] = checkpoints(workspace)
+    content = checkpoint.read_bytes()
+    middle = len(content) // 2
+    checkpoint.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    output = workspace.run("run", suite)
+    assert f"{checkpoint} is damaged" in output
+    assert "the training begins anew" in output
+    assert_as_uninterrupted(workspace, uninterrupted)
+
+
 def test_a_damaged_checkpoint_is_noticed_and_not_used(tmp_path: Path) -> None:
     import torch
 
