@@ -75,8 +75,10 @@ class Victim:
 
 
 def flipped(content: bytes, rng: random.Random) -> bytes:
-    """One bit the other way."""
+    """One bit the other way; half of them outside the zeros, which in a database are room that nobody reads."""
     place = rng.randrange(len(content))
+    if rng.random() < 0.5:
+        place = rng.choice([at for at, byte in enumerate(content) if byte])
     return content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1 :]
 
 
@@ -332,7 +334,7 @@ def test_a_damaged_file_is_never_used(kind: str, victim: Victim, caplog: pytest.
 def test_many_damaged_files(kind: str, victim: Victim, caplog: pytest.LogCaptureFixture, chaos: Chaos) -> None:
     caplog.set_level(logging.WARNING, "harness")
     content = victim.path.read_bytes()
-    for _ in range(40 if kind == "mlflow.db" else 200):
+    for _ in range(200):
         spoil = chaos.rng.choice([flipped, flipped, cut])
         came = victim.outcome(spoil(content, chaos.rng), caplog)
         chaos.tried(f"{'bits flipped' if spoil is flipped else 'files cut short'}: {kind}", came)
