@@ -183,7 +183,8 @@ class Driver:
         self.delivery = Delivery(self.store, work, self.listener.note)
         known, parent = self._caught_up(work)
         self._tidy(known)
-        self.queues = queues(self.plan, storage(self.results), known)
+        with sqlite.reading(self.results.resolve() / "optuna.db", sqlite.OPTUNA):
+            self.queues = queues(self.plan, storage(self.results), known)
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
@@ -419,7 +420,8 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     if plan.suite.search is not None and (results / "optuna.db").is_file():
         studies = storage(results)
         cells = [cell for cell in plan.cells if cell.excluded is None]
-        tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
+        with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
+            tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
         trials = list({trial.key: trial for one in tried for trial in one.trials}.values())
         # The other seeds of a configuration that was given up are not missing: they will not be run.
         never = {trial.key for one in tried if one.closed for trial in one.trials}

@@ -92,24 +92,15 @@ def check(path: Path, kind: Kind) -> None:
             f"the store in {path.parent} has format {stamp['format']}, and this harness knows {FORMAT}: a newer one "
             "wrote it. `pip install --upgrade gan-harness`, or use another --results"
         )
-    with waiting(path):
-        try:
-            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", PATIENCE, uri=True)) as connection:
-                found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
-                if found != ["ok"]:
-                    raise sqlite3.DatabaseError("; ".join(" ".join(str(line).split()) for line in found))
-                [[revision]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        except sqlite3.Error as error:
-            raise storage.refusal(error, path) or _damaged(path, kind, error) from error
-        except ValueError as error:  # no one row
-            raise _damaged(path, kind, "it does not say of which revision it is") from error
+    with waiting(path), reading(path, kind):
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", PATIENCE, uri=True)) as connection:
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
+            if found != ["ok"]:
+                raise sqlite3.DatabaseError("; ".join(" ".join(str(line).split()) for line in found))
+            [[revision]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     # To look through all migrations takes a second, which most commands do not.
     if stamp.get(kind.library) != _made_by(kind, revision) and revision not in _scripts(kind).get_heads():
         raise _other_version(path, kind, str(revision))
-
-
-def _damaged(path: Path, kind: Kind, why: object) -> HarnessError:
-    return HarnessError(f"{path} is damaged ({why}): restore a copy of it, or {kind.without}")
 
 
 def stamp(results: Path) -> None:
@@ -165,7 +156,9 @@ def reading(path: Path, kind: Kind) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:
-        raise storage.refusal(error, path) or _damaged(path, kind, f"{type(error).__name__}: {error}") from error
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        damaged = HarnessError(f"{path} is damaged ({why[:300]}): restore a copy of it, or {kind.without}")
+        raise storage.refusal(error, path) or damaged from error
 
 
 @contextlib.contextmanager

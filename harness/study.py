@@ -98,7 +98,8 @@ def storage(results: Path) -> optuna.storages.BaseStorage:
     if not path.exists():
         made_whole(path, lambda new: _opened(new).engine.dispose())  # killed meanwhile it would leave half a store
     sqlite.check(path, sqlite.OPTUNA)
-    return _opened(path)
+    with sqlite.reading(path, sqlite.OPTUNA):
+        return _opened(path)
 
 
 def _opened(path: Path) -> optuna.storages.RDBStorage:

@@ -275,7 +275,7 @@ def mlflow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
 def _closed(store: Store, path: Path) -> None:
     """Let go of the file, so that the next to open it reads it anew."""
     SqlAlchemyStore._get_or_create_engine(store.address).dispose()
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
+    with contextlib.suppress(Exception), contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for ending in ("-wal", "-shm"):
         Path(f"{path}{ending}").unlink(missing_ok=True)
