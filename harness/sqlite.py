@@ -92,12 +92,12 @@ def check(path: Path, kind: Kind) -> None:
             f"the store in {path.parent} has format {stamp['format']}, and this harness knows {FORMAT}: a newer one "
             "wrote it. `pip install --upgrade gan-harness`, or use another --results"
         )
-    with waiting(path), reading(path, kind):
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", PATIENCE, uri=True)) as connection:
-            found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
-            if found != ["ok"]:
-                raise sqlite3.DatabaseError("; ".join(" ".join(str(line).split()) for line in found))
-            [[revision]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    opened = f"{path.as_uri()}?mode=rw"
+    with waiting(path), reading(path, kind), contextlib.closing(sqlite3.connect(opened, PATIENCE, uri=True)) as file:
+        found = [row[0] for row in file.execute("PRAGMA integrity_check(3)")]
+        if found != ["ok"]:
+            raise sqlite3.DatabaseError("; ".join(map(str, found)))
+        [[revision]] = file.execute("SELECT version_num FROM alembic_version").fetchall()
     # To look through all migrations takes a second, which most commands do not.
     if stamp.get(kind.library) != _made_by(kind, revision) and revision not in _scripts(kind).get_heads():
         raise _other_version(path, kind, str(revision))
