@@ -353,6 +353,19 @@ def test_a_value_in_a_database_that_is_whole_otherwise(tmp_path: Path, monkeypat
             victim.read()
 
 
+def test_a_number_that_a_search_learns_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = optuna_file(tmp_path, monkeypatch)
+    _, parameters, value, _, _ = victim.read()[3]
+    content = victim.path.read_bytes()
+    for number in (value, parameters["rate"]):
+        right = struct.pack(">d", number)
+        assert right in content
+        victim.path.write_bytes(content.replace(right, right[:-1] + bytes([right[-1] ^ 1])))
+        sqlite.check(victim.path, sqlite.OPTUNA)
+        with pytest.raises(HarnessError, match=r"optuna\.db is damaged.*trial 3 is not as it was written"):
+            victim.read()
+
+
 def test_damaged_records_end_where_the_damage_begins(tmp_path: Path) -> None:
     path, _ = recorded(tmp_path)
     content, rng = path.read_bytes(), random.Random(0)
