@@ -354,13 +354,21 @@ def doctor(results: Path) -> None:
 @main.command()
 @results_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
-def ui(results: Path, port: int) -> None:
+@click.option("--host", default="127.0.0.1", show_default=True, help="Nothing else is taken: see the warning.")
+def ui(results: Path, port: int, host: str) -> None:
     """Start the MLflow UI on this store, on 127.0.0.1."""
     from harness.tracking import Store, serve
 
     store = Store(results)
     if not store.exists:
         raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` makes one")
+    if host not in ("127.0.0.1", "localhost"):
+        click.echo(
+            f"warning: --host {host} is not taken, and the UI stays on 127.0.0.1: it asks nobody for a password, and "
+            "whoever reached it could read, change and delete all runs. From another machine: "
+            f"ssh -L {port}:127.0.0.1:{port} and this machine's name",
+            err=True,
+        )
     serve(store, port)
 
 

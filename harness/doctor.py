@@ -97,7 +97,7 @@ def _data() -> Iterator[Finding]:
 
 def _store(results: Path) -> Iterator[Finding]:
     from harness import sqlite
-    from harness.tracking import Store, state
+    from harness.tracking import Store, discreet, state
 
     store = Store(results)
     if not store.exists:
@@ -106,7 +106,7 @@ def _store(results: Path) -> Iterator[Finding]:
     try:
         runs = list(store.runs())
     except Exception as error:  # whatever ails a database, the doctor names it and lives
-        yield Finding("store", "", f"{store.uri} cannot be read: {error}", needed=True)
+        yield Finding("store", "", f"{store.shown} cannot be read: {discreet(str(error))}", needed=True)
         return
     if (queue := results.resolve() / "optuna.db").is_file():
         try:
@@ -114,4 +114,4 @@ def _store(results: Path) -> Iterator[Finding]:
         except HarnessError as error:
             yield Finding("queue", "", str(error), needed=True)
     done = sum(state(run) == "done" for run in runs)
-    yield Finding("store", f"{store.uri}: {len(runs)} trials, {done} done")
+    yield Finding("store", f"{store.shown}: {len(runs)} trials, {done} done")

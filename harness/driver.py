@@ -432,7 +432,7 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
         if trial.key in runs and tracking.state(runs[trial.key]) != tracking.INTERRUPTED
     )
     missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
-    return Results(plan, found, len(missing), store.uri, plan.suite.name)
+    return Results(plan, found, len(missing), store.shown, plan.suite.name)
 
 
 def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:

@@ -89,13 +89,19 @@ def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] 
 
     Tensors and plain values only: reading a file runs no code.
     """
+    from pickle import UnpicklingError  # what torch raises
+
     import torch
 
     content = read_sealed(path, instead)
     if content is None:
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    return state
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except UnpicklingError:
+        note(f"{path} holds more than tensors and plain values, and none of it was run: {instead}")
+        return None
+    return state if isinstance(state, dict) else None
 
 
 def cached_tensors(

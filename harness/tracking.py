@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -37,11 +38,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness import records, sqlite
 from harness.errors import HarnessError
 from harness.records import Entry, Records
+from harness.registry import shown
 from harness.results import Record
 from harness.storage import made_whole, refusal
 from harness.task import Outcome
@@ -66,6 +68,8 @@ LONGEST_PARAM = 6000
 INTERRUPTED = "interrupted"
 """The state of a run that its driver stopped or lost; the next `harness run` goes on with it."""
 
+DATABASES = ("postgresql", "mysql", "mssql")
+"""Kinds of database servers that MLflow can use."""
 SECONDS = ("seconds_train", "seconds_evaluate")
 """Numbers about the trial itself, which stand beside its values."""
 CURVE_PREFIX = "train/"
@@ -79,7 +83,8 @@ class Store:
 
     def __init__(self, results: Path) -> None:
         self.results = results.resolve()
-        given = os.environ.get("MLFLOW_TRACKING_URI") or sqlite.address(self.results / "mlflow.db")
+        told = os.environ.get("MLFLOW_TRACKING_URI")
+        given = _given(told) if told else sqlite.address(self.results / "mlflow.db")
         self._file = Path(make_url(given).database or "").resolve() if given.startswith("sqlite") else None
         self.uri = given if self._file is None else sqlite.address(self._file)
         """As a user would write it."""
@@ -95,6 +100,11 @@ class Store:
     def exists(self) -> bool:
         """Whether there is anything to read; a server is taken to be there."""
         return self._file is None or self._file.is_file()
+
+    @property
+    def shown(self) -> str:
+        """Its address, without a password."""
+        return discreet(self.uri)
 
     @property
     def client(self) -> MlflowClient:
@@ -114,9 +124,9 @@ class Store:
     def silent(self, error: Exception) -> HarnessError:
         """What to tell the user of a store that does not answer."""
         known = refusal(error, self._file)
-        text = str(known) if known else f"the MLflow store {self.uri} does not answer ({_brief(error)})"
+        text = str(known) if known else f"the MLflow store {self.shown} does not answer ({_brief(error)})"
         if self.local and known is None:
-            text = f"the MLflow store {self.uri} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
+            text = f"the MLflow store {self.shown} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
             text += "damaged, restore a copy of it, or use another --results"
         work = self.results / "work"
         if n := len(records.files(work)):
@@ -139,7 +149,7 @@ class Store:
             raise
         except Exception as error:
             # What a damaged value in a file makes of the reading may be of any kind.
-            if self.local or isinstance(error, MlflowException | SQLAlchemyError):
+            if self.local or isinstance(error, MlflowException | SQLAlchemyError | ImportError):
                 raise self.silent(error) from error
             raise
 
@@ -297,9 +307,9 @@ class Store:
     def _altered(self, run: Run) -> HarnessError:
         tags, run_id = run.data.tags, run.info.run_id
         named = f"{tags.get('arm', '?')}, seed {tags.get('seed', '?')}"
-        command = f"MLFLOW_TRACKING_URI={shlex.quote(self.address)} mlflow runs delete --run-id {run_id}"
+        command = f"MLFLOW_TRACKING_URI={shlex.quote(self.shown)} mlflow runs delete --run-id {run_id}"
         return HarnessError(
-            f"the run {run_id} ({named}) in {self.uri} is not as it was written (its digest differs): the store is "
+            f"the run {run_id} ({named}) in {self.shown} is not as it was written (its digest differs): the store is "
             f"damaged. Restore a copy of it, or have this trial trained anew: `{command}`, then `harness run`"
         )
 
@@ -458,7 +468,7 @@ class Delivery:
                 pause = 1.0 if ending is not None else pause
                 continue
             if self._error is not None:
-                self.note(f"{self.store.uri} answers again: all records are delivered")
+                self.note(f"{self.store.shown} answers again: all records are delivered")
             self._error, pause = None, FLUSH_SECONDS
             if ending is not None:
                 return
@@ -478,7 +488,7 @@ class Delivery:
                 if again.error_code not in REFUSED:
                     raise
                 self._places[path].refused = True
-                self.note(f"{self.store.uri} refuses what {path} records ({_brief(again)}): it stays there")
+                self.note(f"{self.store.shown} refuses what {path} records ({_brief(again)}): it stays there")
 
     def _deliver_from(self, path: Path, place: _Place) -> None:
         if place.refused:
@@ -599,13 +609,45 @@ def serve(store: Store, port: int) -> None:
         except OSError as error:
             raise HarnessError(f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port") from error
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", store.address, "--workers", "1"]
+    command += ["--workers", "1"]
     # Without the job runner the server takes .5 GB of memory instead of 1.5 GB.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment |= {"MLFLOW_BACKEND_STORE_URI": store.address}  # not among the words: every user can see those
     address = f"http://127.0.0.1:{port}/#/experiments"
-    print(f"MLflow on {store.uri}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
+    print(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         subprocess.run(command, env=environment, check=False)
+
+
+def discreet(text: str) -> str:
+    """A text without the names and passwords in the addresses that it holds."""
+    return re.sub(r"(?<=://)[^\s/@]+@", "", text)
+
+
+def _given(address: str) -> str:
+    """The address of a store that a user gives, with the password for a server moved to where MLflow looks for it.
+
+    Raises:
+        HarnessError: it is none that can serve.
+    """
+    try:
+        parts = urlparse(address)
+        scheme = parts.scheme.partition("+")[0]
+        if scheme in ("http", "https") and parts.hostname:
+            if parts.username:
+                os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+                os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+            return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        file = make_url(address).database if scheme == "sqlite" else None
+        if (file and Path(file).absolute().parent.is_dir()) or (scheme in DATABASES and parts.hostname):
+            return address
+    except (ValueError, OSError, ArgumentError):
+        pass
+    raise HarnessError(
+        f"MLFLOW_TRACKING_URI is {shown(discreet(address))}, which is no store: expected the address of a server "
+        f"(https://…, http://…) or of a database (sqlite:/// and a file in a folder that is there, "
+        f"{'://…, '.join(DATABASES)}://…); unset it, and the store is in the results folder"
+    )
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -624,7 +666,7 @@ def _metric(name: str, value: float, step: int, entry: Entry) -> Metric:
 
 def _brief(error: Exception) -> str:
     """What an error says, in one line that is not too long."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(discreet(str(error)).split()) or type(error).__name__
     return text if len(text) < 300 else f"{text[:300]}…"
 
 

@@ -15,11 +15,12 @@ import shutil
 import tempfile
 import urllib.request
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from harness.errors import HarnessError
 
@@ -132,18 +133,45 @@ def download(data_set: str, file: File, mirrors: Sequence[str]) -> Path:
 
 
 def _download(url: str, target: Path, file: File) -> None:
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=".gz", dir=target.parent)
+    bring(url, target, lambda part: content(part, file))
+
+
+def bring(url: str, target: Path, verify: Callable[[Path], object]) -> None:
+    """Download to a temporary name, verify it there, flush it to the disk, and rename it.
+
+    By HTTPS only, redirects included; what this machine itself offers may come plainly.
+
+    Raises:
+        OSError: it cannot be had, or not so.
+        HarnessError: what ``verify`` says of it.
+    """
+    opener = urllib.request.build_opener(_SafeRedirects)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=target.parent)
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            with opener.open(_safe(url), timeout=TIMEOUT) as answer:
                 shutil.copyfileobj(answer, out)
             out.flush()
             os.fsync(out.fileno())
-        content(part, file)
+        verify(part)
+        part.chmod(0o644)  # mkstemp makes it readable by its owner alone
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _safe(url: str) -> str:
+    """The address, if nobody on the way can read or change what comes from it."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "file") and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"refused, for it leads to {parts.scheme}://{parts.hostname}: only HTTPS is taken")
+    return url
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+        return super().redirect_request(req, fp, code, msg, headers, _safe(newurl))
 
 
 def read_idx(data: bytes, dimensions: int) -> NDArray[np.uint8]:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
-from harness.data._files import TIMEOUT, cache_folder
+from harness.data._files import bring, cache_folder
 from harness.errors import HarnessError
 
 
@@ -48,24 +44,8 @@ def download(data_set: str, name: str, md5: str, mirrors: Sequence[str]) -> Path
         url = f"{mirror.rstrip('/')}/{name}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _download(url, target, md5)
+            bring(url, target, lambda part: verified(part, md5))
             return target
         except (OSError, HTTPException, HarnessError) as error:
             answers.append(f"  {url}: {error}")
     raise HarnessError(f"{name} could not be downloaded to {target.parent}:\n" + "\n".join(answers))
-
-
-def _download(url: str, target: Path, md5: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=".part-", dir=target.parent)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-                shutil.copyfileobj(answer, out)
-            out.flush()
-            os.fsync(out.fileno())
-        verified(part, md5)
-        part.chmod(0o644)  # mkstemp makes it readable by its owner alone
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

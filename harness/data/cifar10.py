@@ -6,7 +6,7 @@ each row by row).
 
 - Binary: a byte with the label before each image.
 - Python: a pickled mapping with ``data``, an array (n, 3072), and ``labels``, a list. A pickle may name any function
-  to be called; here it may name only what rebuilds an array of numpy's.
+  to be called; here nothing is called or imported, and it may name only what would rebuild an array of numpy's.
 
 An archive must have the MD5 that its author states, and is read in memory. Of unpacked files there is no published
 digest for all; they count if they have the right form. The digest of the data is that of the images and labels.
@@ -207,41 +207,81 @@ def _read_pickled(content: bytes) -> Batch:
 
     batch = _unpickled(content)
     data, labels = (batch.get(key) for key in ("data", "labels")) if isinstance(batch, Mapping) else (None, None)
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (BATCH, PIXELS):
+    pixels = _pixels(data)
+    if pixels is None:
         raise HarnessError(f"expected an array `data` of {BATCH} × {PIXELS} bytes")
     if not isinstance(labels, list) or len(labels) != BATCH or not all(type(label) is int for label in labels):
         raise HarnessError(f"expected a list `labels` of {BATCH} whole numbers")
-    return data.reshape(BATCH, 3, 32, 32), np.array(labels, np.int64)
+    if not all(0 <= label <= 9 for label in labels):
+        raise HarnessError("it holds labels that are not 0 to 9")
+    return pixels.reshape(BATCH, 3, 32, 32), np.array(labels, np.int64)
+
+
+class _Named:
+    """Stands for what a pickle names. It can be called, and does nothing but remember how."""
+
+    state: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Rebuilt(_Named):
+    """Stands for numpy's ``_reconstruct``: an array, its shape, kind and bytes in its state."""
+
+
+class _Kind(_Named):
+    """Stands for ``numpy.dtype``: the kind of an array's values, which its first argument names."""
+
+
+NAMED: Mapping[tuple[str, str], type[_Named]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _Rebuilt,
+    ("numpy._core.multiarray", "_reconstruct"): _Rebuilt,
+    ("numpy", "ndarray"): _Named,
+    ("numpy", "dtype"): _Kind,
+}
+"""All that such a pickle may name, and what stands for it here."""
+
+
+class _Inert(pickle.Unpickler):
+    """Reads a pickle without running anything: what it names is never imported, only stood for."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in NAMED:
+            raise HarnessError(f"the pickle names {module}.{name}, which no such file needs; it has not been run")
+        return type(name, (NAMED[module, name],), {})  # one of its own for each, for a pickle can change it
 
 
 def _unpickled(content: bytes) -> Any:
-    """What a pickle of Python 2 or 3 holds, if it consists of plain values and arrays.
+    """What a pickle of Python 2 or 3 holds: plain values, and what stands for arrays.
 
     Raises:
-        HarnessError: it is none, or names anything else. Nothing that it names has been called then.
+        HarnessError: it is none, or names anything else.
     """
-    import numpy as np
-
-    rebuild = np.zeros(0).__reduce__()[0]  # numpy's _reconstruct, which different versions keep in different places
-    allowed = {
-        ("numpy.core.multiarray", "_reconstruct"): rebuild,
-        ("numpy._core.multiarray", "_reconstruct"): rebuild,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
-
-    class Restricted(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            if (module, name) not in allowed:
-                raise HarnessError(f"the pickle names {module}.{name}, which no such file needs; it has not been run")
-            return allowed[module, name]
-
     try:
-        return Restricted(io.BytesIO(content), encoding="latin1").load()
+        return _Inert(io.BytesIO(content), encoding="latin1").load()
     except HarnessError:
         raise
     except Exception as error:  # bytes that are no pickle fail in any way
         raise HarnessError(f"no pickle that can be read ({type(error).__name__}: {error})") from error
+
+
+def _pixels(array: Any) -> NDArray[np.uint8] | None:
+    """The bytes of an array (BATCH, PIXELS) as a pickle describes it; None where it is none such."""
+    import numpy as np
+
+    try:
+        _, shape, kind, by_column, raw = array.state
+        content = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)  # Python 2 wrote them as text
+        right = isinstance(array, _Rebuilt) and isinstance(kind, _Kind) and kind.arguments[0] in ("u1", "|u1")
+        if not right or tuple(shape) != (BATCH, PIXELS) or len(content) != BATCH * PIXELS:
+            return None
+    except (AttributeError, IndexError, TypeError, ValueError):
+        return None
+    return np.frombuffer(content, np.uint8).reshape((BATCH, PIXELS), order="F" if by_column else "C")
 
 
 @functools.lru_cache(maxsize=1)

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MIRRORS = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-)
+MIRRORS = ("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",)
 
 FILES: dict[Split, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from harness.data._files import bring
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
-DIGEST_HEAD = "6726825d"
-"""The release carries the first digits of its SHA-256 in its name, as torch's hub expects."""
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""The release carries its first digits in its name."""
 
 
 class Inception:
@@ -33,7 +35,7 @@ class Inception:
     """
 
     name = "inception"
-    digest = DIGEST_HEAD
+    digest = SHA256[:8]
 
     def __init__(self, device: torch.device, batch_size: int = 64) -> None:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -62,21 +64,25 @@ def weights_file() -> Path:
         if given:
             raise HarnessError(f"HARNESS_INCEPTION names {path}, which is no file: expected {FILE}")
         _download(path)
-    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(DIGEST_HEAD):
-        raise HarnessError(
-            f"{path}: not the Inception weights of torch-fidelity's release (its SHA-256 should begin with "
-            f"{DIGEST_HEAD}): delete the file and fetch it again"
-        )
+    _verify(path)
     return path
+
+
+def _verify(path: Path) -> None:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise HarnessError(
+            f"{path}: not the Inception weights of torch-fidelity's release (its SHA-256 should be {SHA256}): "
+            "delete the file and fetch it again"
+        )
 
 
 def _download(path: Path) -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=DIGEST_HEAD, progress=False)
-    except (OSError, RuntimeError) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bring(URL_INCEPTION_V3, path, _verify)
+    except (OSError, HTTPException, HarnessError) as error:
         raise HarnessError(
             f"`features: inception` needs {FILE} (91 MB), which is neither at {path} nor to be downloaded ({error}). "
             f"Fetch it on another machine from {URL_INCEPTION_V3} and set HARNESS_INCEPTION to its path, or use the "
