@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LARGEST = 1 << 26
+"""Bytes of a decompressed file, more than any has: a small file can decompress to one that fills the memory."""
 TIMEOUT = 30.0
 """Seconds without an answer after which a mirror counts as out of reach."""
 
@@ -90,8 +92,8 @@ def content(path: Path, file: File) -> bytes:
 @functools.lru_cache(maxsize=4)
 def _content(path: Path, file: File, _mtime_ns: int, _size: int) -> bytes:
     try:
-        raw = path.read_bytes()
-        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:
+            data = opened.read(LARGEST)  # what is longer has another digest in any case
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise HarnessError(f"{path} is no whole gzip file ({error}); {_advice(file)}") from error
     except OSError as error:

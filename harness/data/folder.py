@@ -46,6 +46,8 @@ HELD_OUT = 5
 """Where there is no test folder, every so manyth image is held out."""
 NAMED = 10
 """How many unreadable files a message names."""
+MAX_PIXELS = 100_000_000
+"""A small file can hold an image that fills the memory."""
 SPLITS: tuple[Split, ...] = ("train", "test")
 NO_IMAGES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """What systems leave in folders, besides names that begin with a dot."""
@@ -307,6 +309,8 @@ def _pixels(content: bytes, size: int, channels: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     with Image.open(BytesIO(content)) as opened:
+        if opened.width * opened.height > MAX_PIXELS:
+            raise ValueError(f"it has {opened.width} × {opened.height} pixels, more than {MAX_PIXELS:,}")
         opened.load()
         image = _square(_plain(ImageOps.exif_transpose(opened)))
     image = image.convert("L" if channels == 1 else "RGB")
