@@ -71,7 +71,7 @@ def find(data_set: str, file: File) -> Path | None:
     """The file, raw or gzipped, in the first folder that has it; None where none has. Does not look inside."""
     for folder in folders(data_set):
         for path in (folder / file.name, folder / f"{file.name}.gz"):
-            if path.is_file():
+            if os.path.isfile(path):  # Path's own raises for names that are too long
                 return path
     return None
 

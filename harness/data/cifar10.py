@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -105,9 +106,9 @@ def _find() -> tuple[Version, Path] | None:
     """The first version, and the whole folder or the archive, that lies in one of the folders; the binary one first."""
     for version in VERSIONS:
         for folder in _files.folders("cifar10"):
-            if all((folder / version.folder / name).is_file() for name in version.files.values()):
+            if all(os.path.isfile(folder / version.folder / name) for name in version.files.values()):
                 return version, folder / version.folder
-            if (folder / version.archive).is_file():
+            if os.path.isfile(folder / version.archive):
                 return version, folder / version.archive
     return None
 

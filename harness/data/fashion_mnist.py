@@ -86,7 +86,7 @@ def _folders() -> Iterator[Path]:
 def _find(name: str) -> Path | None:
     """The file, raw or gzipped, in the first folder that has it."""
     paths = (folder / f"{name}{ending}" for folder in _folders() for ending in ("", ".gz"))
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _path(name: str) -> Path:
