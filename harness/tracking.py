@@ -417,7 +417,7 @@ class Delivery:
         self.wake()
         self._thread.join(FLUSH_SECONDS)
         if self._thread.is_alive() and self._error is None:
-            self.note(f"telling {self.store.uri} what is left")
+            self.note(f"telling {self.store.shown} what is left")
         while self._thread.is_alive():
             self._thread.join(1.0)  # without an end it would not hear Ctrl-C
         if self._error is not None:
@@ -438,7 +438,7 @@ class Delivery:
         for path, place in self._places.items():
             if place.run_id and not place.refused and place.offset > place.remembered:
                 told = {"run_id": place.run_id, "token": place.token, "experiment": place.experiment}
-                Records(path.parent).delivered(self.store.uri, place.offset, told)
+                Records(path.parent).delivered(self.store.shown, place.offset, told)
                 place.remembered = place.offset
 
     def _place(self, path: Path) -> _Place:
@@ -446,7 +446,7 @@ class Delivery:
         if path not in self._places:
             place = _Place()
             for entry, _ in records.read(path):
-                if entry["kind"] == "delivered" and entry["store"] == self.store.uri:
+                if entry["kind"] == "delivered" and entry["store"] == self.store.shown:
                     place = _Place(entry["offset"], remembered=entry["offset"], **entry["told"])
             self._places[path] = place
         return self._places[path]
