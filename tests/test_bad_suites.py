@@ -290,4 +290,4 @@ def test_many_made_up_suites_overrides_and_bytes(tmp_path: Path, chaos: Chaos) -
         reading_raises_nothing_but_a_suite_error(tmp_path, WHOLE.encode(), f"{path}={value}")
 
     holds()
-    chaos.tried("made-up suites, overrides and files of random bytes", 3 * EXAMPLES)
+    chaos.tried("made-up suites, overrides and files of random bytes", n=3 * EXAMPLES)
