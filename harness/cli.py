@@ -128,7 +128,7 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
 
     console = Console()
     _bring_data(plan)
-    with driver.exclusive(results, str(plan.suite.path)):
+    with driver.exclusive(results, _command_line()):
         if not _trained(plan, results, workers, device, console):
             return INTERRUPTED
         outcome = driver.load(plan, results)
@@ -235,7 +235,7 @@ def check(
         regression.refuse_other(baseline, plan)
     console = Console()
     _bring_data(plan)
-    with driver.exclusive(results, str(plan.suite.path)):
+    with driver.exclusive(results, _command_line()):
         if not _trained(plan, results, workers, device, console):
             sys.exit(INTERRUPTED)
         found = driver.load(plan, results)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ from harness.errors import HarnessError
 from harness.notes import told_to
 from harness.records import Records
 from harness.results import Results
-from harness.storage import refusal
+from harness.storage import refusal, write_bytes
 from harness.study import Known, Queue, Work, configurations, queues, storage
 from harness.task import OUTCOMES, SETTLED, Outcome, Task
 from harness.tracking import Delivery, Store
@@ -87,11 +88,11 @@ class Folders:
 
 
 @contextlib.contextmanager
-def exclusive(results: Path, purpose: str) -> Iterator[None]:
+def exclusive(results: Path, command: str) -> Iterator[None]:
     """Hold the store of a results folder; the system lets go of it when the process ends, however it ends.
 
     Raises:
-        HarnessError: another driver has it; the message names it.
+        HarnessError: another driver has it; the message names its command, process, machine and start.
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -106,20 +107,30 @@ def exclusive(results: Path, purpose: str) -> Iterator[None]:
         lock.acquire()
     except PermissionError as error:
         raise HarnessError(f"the results folder {results} cannot be written to ({error})") from error
+    except filelock.Timeout:
+        raise HarnessError(
+            f"the store in {results} is in use by {_first(holder)}: wait until it ends, or use another --results"
+        ) from None
     except OSError as error:
         raise refusal(error) or HarnessError(f"the results folder {results} cannot be used ({error})") from error
-    except filelock.Timeout:
-        with contextlib.suppress(OSError):
-            purpose = holder.read_text("utf-8")
-        raise HarnessError(
-            f"the store in {results} is in use by {purpose}: wait until it ends, or use another --results"
-        ) from None
     try:
-        holder.write_text(f"`harness run {purpose}` (process {os.getpid()})", "utf-8", "replace")
+        holder.unlink(missing_ok=True)  # of one that was killed
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        text = f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})"
+        write_bytes(holder, text.encode("utf-8", "backslashreplace"))
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _first(holder: Path) -> str:
+    """Who holds a store: it says so just after it has come to hold it."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            return holder.read_text(encoding="utf-8")
+        time.sleep(0.1)
+    return "another program"
 
 
 @dataclass

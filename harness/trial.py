@@ -105,6 +105,9 @@ def explain(error: Exception) -> tuple[str, str]:
     signs = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
         return "out-of-memory", str(error)
+    if isinstance(error, RuntimeError) and "torch.use_deterministic_algorithms" in str(error):
+        operation = str(error).partition(",")[0]  # the rest of torch's message is advice to programmers
+        return "failed", f"{operation}: set train.deterministic to false, leave out what needs it, or use the CPU"
     where = traceback.extract_tb(error.__traceback__)[-1]
     return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
@@ -112,7 +115,7 @@ def explain(error: Exception) -> tuple[str, str]:
 def _run(task: Task, recorder: Recorder, course: _Course) -> dict[str, float]:
     arm, seed = task.trial.arm, task.trial.seed
     device = torch.device(task.device)
-    with computing(arm):
+    with computing(arm, device):
         data = arm.data.plugin(arm.data.settings)
         training = on_device(data.load("train"), device)
         model = build(arm, seed, device, data.shape, training)
@@ -274,17 +277,24 @@ def on_device(data: Labelled, device: torch.device) -> Labelled:
 
 
 @contextlib.contextmanager
-def computing(arm: Arm) -> Iterator[None]:
-    """Torch set up for a trial: threads on the CPU; on a GPU the quickest kernels, but float32 that is float32."""
+def computing(arm: Arm, device: torch.device) -> Iterator[None]:
+    """Torch set up for a trial: threads on the CPU; on a GPU the quickest kernels, but float32 that is float32.
+
+    With ``train.deterministic`` they are kernels that add up in the same order every time; torch raises, naming the
+    operation, where it has none. On a CPU with a given number of threads there are no others.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(arm.train.threads)
+    deterministic = arm.train.deterministic and device.type == "cuda"
+    torch.use_deterministic_algorithms(deterministic)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions would change the judges' features
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = not deterministic  # it chooses the kernels by their speed at the moment
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(False)
 
 
 def release() -> None:

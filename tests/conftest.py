@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from chaos import Chaos
 # Before torch is imported, here and in every process that a test starts: tests run side by side, and threads of one
 # that wait for each other on busy cores make it many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# In the background of a script it is ignored, and so it would be by all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def has_mnist() -> bool:

@@ -45,7 +45,7 @@ class Workspace:
         path.write_text(json.dumps(SUITE | {"suite": name} | changes, indent=1))  # JSON is YAML
         return path
 
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+    def start(self, *words: str | Path, output: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
         environment = os.environ | {"HARNESS_RESULTS": str(self.results)} | self.environment
         return subprocess.Popen(
@@ -53,7 +53,7 @@ class Workspace:
             cwd=self.folder,
             env=environment,
             text=True,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness_cli import Workspace
+from harness_cli import Workspace, numbers
 
 from harness import registry
 from harness.metrics.evaluation import Evaluator
@@ -101,6 +101,23 @@ def test_evaluation_leaves_the_device_s_random_state(tmp_path: Path) -> None:
 def test_auto_precision_is_bfloat16_where_the_device_has_it() -> None:
     expected = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     assert precision("auto", CUDA) == expected
+
+
+@pytest.mark.parametrize("model", registry.names("models"))
+def test_deterministic_gives_the_same_numbers_twice_or_names_the_operation_that_cannot(
+    tmp_path: Path, model: str
+) -> None:
+    tables = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        workspace = Workspace(tmp_path / name)
+        suite = workspace.suite(base={"model": model}, matrix={}, compare={"metric": "fid"}, seeds=1)
+        process = workspace.start("run", suite, "--device", "cuda", "--set", "train.deterministic=true")
+        process.communicate(timeout=300)
+        tables.append(numbers(workspace.table()))
+    [row] = tables[0].values()
+    assert tables[0] == tables[1]
+    assert row["state"] == "done" or "does not have a deterministic implementation" in row["reason"]
 
 
 def test_a_suite_runs_on_cuda(tmp_path: Path) -> None:

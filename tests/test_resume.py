@@ -1,187 +1,142 @@
-"""Killing real processes: what was done stays done, what was lost is picked up, and the numbers are the same."""
+"""Killing real processes: nothing lost, nothing trained twice, the same numbers, nothing left behind."""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import optuna
 import pytest
-from harness_cli import Workspace, numbers
-from mlflow import MlflowClient
+from chaos import Chaos
+from lives import PHASES, Life, session, waited
 
-# Long enough to be killed in the middle; saved at every point of the curves.
-LONG = {
-    "train": {"steps": 600, "batch_size": 16, "precision": "float32"},
-    "seeds": 1,
-    "run": {"snapshots": 3, "curve_points": 60, "checkpoint_seconds": 0.001},
-}
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("uninterrupted"))
-    workspace.run("run", workspace.suite(**LONG))
-    return workspace
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def checkpoints(workspace: Workspace) -> list[Path]:
-    return list(workspace.results.glob("work/*/checkpoint.pt"))
-
-
-def workers(driver: subprocess.Popen[str]) -> list[int]:
-    """The driver's worker processes."""
-    children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
-    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
-def curves(workspace: Workspace) -> dict[str, list[tuple[int, float]]]:
-    store = MlflowClient(f"sqlite:///{workspace.results / 'mlflow.db'}")
-    experiment = store.get_experiment_by_name("tiny")
-    found = {}
-    for run in store.search_runs([experiment.experiment_id], "tags.role = 'trial'"):
-        for name in run.data.metrics:
-            if name.startswith("train/"):
-                points = store.get_metric_history(run.info.run_id, name)
-                found[f"{run.data.tags['key']} {name}"] = [(p.step, p.value) for p in points]
-    return found
-
-
-def assert_a_checkpoint_was_used(workspace: Workspace) -> None:
-    said = "".join(log.read_text() for log in workspace.results.glob("work/worker-*.log"))
-    steps = [int(line.rsplit(" ", 1)[1]) for line in said.splitlines() if ": resumed at step " in line]
-    assert steps
-    assert 0 < min(steps) < LONG["train"]["steps"]
-
-
-def assert_as_uninterrupted(workspace: Workspace, uninterrupted: Workspace) -> None:
-    assert numbers(workspace.table()) == numbers(uninterrupted.table())
-    assert curves(workspace) == curves(uninterrupted)
-    store = MlflowClient(f"sqlite:///{workspace.results / 'mlflow.db'}")
-    experiment = store.get_experiment_by_name("tiny")
-    runs = store.search_runs([experiment.experiment_id], "tags.role = 'trial'")
-    assert sorted(run.info.status for run in runs) == ["FINISHED", "FINISHED"]
-    study = optuna.load_study(study_name="tiny/fid", storage=f"sqlite:///{workspace.results / 'optuna.db'}")
-    states = [trial.state.name for trial in study.trials]
-    assert states.count("COMPLETE") == 2
-    assert not {"RUNNING", "WAITING"} & set(states)
-    left = [p for p in (workspace.results / "work").iterdir() if not p.name.endswith(".log")]
-    assert left == []
-
+MOMENTS = 8
+"""Of a test in a round of `nox -s chaos`."""
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
 
 
-@linux
-def test_driver_killed(tmp_path: Path, uninterrupted: Workspace) -> None:
-    workspace = Workspace(tmp_path)
-    suite = workspace.suite(**LONG)
-    driver = workspace.start("run", suite, "--workers", "1")
-    wait_for(lambda: checkpoints(workspace))
-    time.sleep(0.3)
-    orphans = workers(driver)
-    assert orphans
-    driver.kill()
-    driver.communicate()
-    wait_for(lambda: not any(alive(pid) for pid in orphans), 10)
-    assert checkpoints(workspace)
-    workspace.run("run", suite)
-    assert_a_checkpoint_was_used(workspace)
-    assert_as_uninterrupted(workspace, uninterrupted)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """A run that nobody interrupted."""
+    life = Life(tmp_path_factory.mktemp("whole"))
+    life.finish()
+    life.keys = {f"{row['tricks']}/{row['seed']}": row["key"] for row in life.workspace.table()}
+    return life
+
+
+@pytest.fixture
+def life(whole: Life, tmp_path: Path) -> Iterator[Life]:
+    """A store of its own; what still runs in it is killed at the end."""
+    made = Life(tmp_path, whole.keys)
+    yield made
+    if made.driver is not None:
+        os.killpg(made.driver.pid, signal.SIGKILL)
+        made.driver.communicate()
 
 
 @linux
-def test_worker_killed(tmp_path: Path, uninterrupted: Workspace) -> None:
-    workspace = Workspace(tmp_path)
-    driver = workspace.start("run", workspace.suite(**LONG), "--workers", "1")
-    wait_for(lambda: checkpoints(workspace))
-    time.sleep(0.3)
-    [worker] = workers(driver)
-    os.kill(worker, signal.SIGKILL)
+def test_killed_in_every_phase(whole: Life, life: Life) -> None:
+    rng = random.Random(0)
+    for victim, phase in (
+        ("both", "queueing"),
+        ("worker", "training"),
+        ("driver", "checkpointing"),
+        ("worker", "evaluation"),
+        ("both", "recording"),
+    ):
+        assert life.kill(victim, phase, rng) is not None
+    assert "3 trials" in life.finish()
+    assert any(line.kind == "resumed" and line.count > 0 for line in life.lines())
+    life.check_against(whole)
+
+
+@linux
+def test_interrupted_once_saves_and_twice_stops_at_once(whole: Life, tmp_path: Path) -> None:
+    life = Life(tmp_path, whole.keys, {"checkpoint_seconds": 1000})  # it saves itself when it is told to
+    life.workspace.environment["PACE"] = "0.05"  # seconds a step
+    for stop in (
+        lambda driver: driver.send_signal(signal.SIGTERM),  # as a cluster does that takes its machine back
+        lambda driver: os.killpg(driver.pid, signal.SIGINT),  # as Ctrl-C does
+    ):
+        before = life.saved()
+        driver = life.start()
+        assert waited(lambda: life.phase() == "training", driver)
+        stop(driver)
+        stopped_well(life, driver)
+        last = life.lines()[-1]
+        assert before.get(last.trial, 0) < life.saved()[last.trial] == last.count
+    # Its next chance to save itself is far away.
+    life.workspace.environment = life.workspace.environment | {"PACE": "0", "DAWDLE": "1"}
+    driver = life.start()
+    assert waited(lambda: sum(line.kind == "step" for line in life.lines()[life.kills[-1].lines :]) == 5, driver)
+    os.killpg(driver.pid, signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        driver.communicate(timeout=2)
+    os.killpg(driver.pid, signal.SIGINT)
+    stopped_well(life, driver)
+    del life.workspace.environment["DAWDLE"]
+    life.finish()
+    life.check_against(whole)
+
+
+def stopped_well(life: Life, driver: subprocess.Popen[str]) -> None:
+    """It says how to go on, and leaves nothing that runs."""
     output, _ = driver.communicate(timeout=300)
-    assert driver.returncode == 0, output
-    assert "SIGKILL" in output
-    assert "trying again" in output
-    assert_a_checkpoint_was_used(workspace)
-    assert_as_uninterrupted(workspace, uninterrupted)
-
-
-@linux
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_saves_and_says_how_to_go_on(
-    tmp_path: Path, uninterrupted: Workspace, signal_: signal.Signals
-) -> None:
-    workspace = Workspace(tmp_path)
-    suite = workspace.suite(**(LONG | {"run": LONG["run"] | {"checkpoint_seconds": 1000}}))
-    driver = workspace.start("run", suite, "--workers", "1")
-    wait_for(lambda: list(workspace.results.glob("work/*/step-000000.png")))
-    time.sleep(0.5)
-    if signal_ == signal.SIGINT:
-        os.killpg(driver.pid, signal_)  # as Ctrl-C does
-    else:
-        driver.send_signal(signal_)  # as a cluster does that takes its machine back
-    output, _ = driver.communicate(timeout=120)
     assert driver.returncode == 130, output
     assert "go on with: harness run" in output
     assert "Traceback" not in output
-    assert checkpoints(workspace)
-    workspace.run("run", suite)
-    assert_a_checkpoint_was_used(workspace)
-    assert_as_uninterrupted(workspace, uninterrupted)
+    assert waited(lambda: not session(driver.pid), seconds=60)
+    life.driver = None
+    life.interrupted()
 
 
 @linux
-def test_a_second_driver_on_the_same_store_is_refused_by_name(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    suite = workspace.suite(**LONG)
-    driver = workspace.start("run", suite, "--workers", "1")
+def test_of_several_drivers_on_one_store_one_runs_and_the_others_name_it(whole: Life, life: Life) -> None:
+    life.workspace.environment["DAWDLE"] = "1"  # the first does not end before the others have begun
+    suites = [life.suite, life.suite, life.write_suite("other")]
+    drivers = [life.workspace.start("run", suite, "--workers", "1") for suite in suites]
     try:
-        wait_for(lambda: checkpoints(workspace))
-        output = workspace.run("run", suite, code=2)
-        assert "in use by" in output
-        assert "tiny.yaml" in output
-        assert str(driver.pid) in output
+        assert waited(lambda: sum(driver.poll() is not None for driver in drivers) == 2)
+        [first] = [driver for driver in drivers if driver.returncode is None]
+        holder = (
+            f"`harness run {suites[drivers.index(first)]} --workers 1` (process {first.pid} on {socket.gethostname()}"
+        )
+        for driver in set(drivers) - {first}:
+            output, _ = driver.communicate()
+            assert driver.returncode == 2
+            assert f"is in use by {holder}, since 20" in output
+            assert "Traceback" not in output
+        assert waited(lambda: life.lines() and life.lines()[-1].count == 5, first)
     finally:
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.communicate()
+        for driver in drivers:
+            driver.kill()
+            driver.wait()
+    assert waited(lambda: not session(first.pid), seconds=60)
+    lines = len(life.lines())
+    following = life.start()  # what a killed driver held does not block the next
+    assert waited(lambda: len(life.lines()) > lines, following)
 
 
 @linux
-def test_a_damaged_checkpoint_is_named_and_its_trial_begins_anew(tmp_path: Path, uninterrupted: Workspace) -> None:
-    workspace = Workspace(tmp_path)
-    suite = workspace.suite(**LONG)
-    driver = workspace.start("run", suite, "--workers", "1")
-    wait_for(lambda: checkpoints(workspace))
-    orphans = workers(driver)
-    driver.kill()
-    driver.communicate()
-    wait_for(lambda: not any(alive(pid) for pid in orphans), 10)
-    [checkpoint] = checkpoints(workspace)
+def test_a_damaged_checkpoint_is_named_and_its_trial_begins_anew(whole: Life, life: Life) -> None:
+    life.workspace.environment["PACE"] = "0.05"  # seconds a step
+    assert life.kill("driver", "training", random.Random(0)) == "training"
+    [checkpoint] = life.results.glob("work/*/checkpoint.pt")
     content = checkpoint.read_bytes()
     middle = len(content) // 2
     checkpoint.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    output = workspace.run("run", suite)
+    life.kills.clear()
+    life.interrupted()  # with no checkpoint to go on from
+    life.workspace.environment["PACE"] = "0"
+    output = life.finish()
     assert f"{checkpoint} is damaged" in output
     assert "the training begins anew" in output
-    assert_as_uninterrupted(workspace, uninterrupted)
+    life.check_against(whole)
 
 
 def test_a_damaged_checkpoint_is_noticed_and_not_used(tmp_path: Path) -> None:
@@ -199,3 +154,41 @@ def test_a_damaged_checkpoint_is_noticed_and_not_used(tmp_path: Path) -> None:
     for damaged in (content[:-10], content[:100], b"", content[:200] + b"\x00" + content[201:]):
         path.write_bytes(damaged)
         assert storage.load_state(path, "it begins anew") is None
+
+
+@linux
+@pytest.mark.chaos
+@pytest.mark.parametrize("victim", ["driver", "worker", "both"])
+def test_killed_at_any_moment(whole: Life, tmp_path: Path, chaos: Chaos, victim: str) -> None:
+    def kill(life: Life) -> str | None:
+        return life.kill(victim, chaos.rng.choice([None, *PHASES]), chaos.rng)
+
+    survive(whole, tmp_path, chaos, f"SIGKILL of {victim}", kill)
+
+
+@linux
+@pytest.mark.chaos
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted_at_any_moment(whole: Life, tmp_path: Path, chaos: Chaos, times: int) -> None:
+    def interrupt(life: Life) -> str | None:
+        gap = chaos.rng.uniform(0, 1) if times == 2 else None
+        return life.interrupt(chaos.rng.choice([None, *PHASES]), chaos.rng, gap)
+
+    survive(whole, tmp_path, chaos, f"Ctrl-C {times} ×", interrupt)
+
+
+def survive(whole: Life, folder: Path, chaos: Chaos, what: str, fault: Callable[[Life], str | None]) -> None:
+    """Several faults, in as many lives as it takes; each life ends as one that nobody interrupted."""
+    left, number = MOMENTS, 0
+    while left > 0:
+        life = Life(folder / str(number), whole.keys)
+        number += 1
+        phase: str | None = ""
+        while left > 0 and phase is not None:  # None: it had come to its end
+            life.start(chaos.rng.choice([1, 2]))
+            phase = fault(life)
+            if phase is not None:
+                chaos.tried(what, phase)
+                left -= 1
+        life.finish()
+        life.check_against(whole)

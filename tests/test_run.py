@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +150,14 @@ def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None
         assert trial.value == pytest.approx(sum(own) / 2)
     assert "done before" in workspace.run("run", suite)
     assert workspace.table("search") == rows
+    # Evaluated on the way, for a pruner that lets the first five live: the same numbers.
+    (tmp_path / "watched").mkdir()
+    watched = Workspace(tmp_path / "watched")
+    looking = search | {"n_trials": 1, "pruner": {"name": "median", "every": 3, "samples": 50}}
+    watched.run("run", watched.suite("search", search=looking, matrix={"tricks": [[]]}))
+    looked_at = numbers(watched.table("search"))
+    assert len(looked_at) == 2
+    assert looked_at == {trial: numbers(rows)[trial] for trial in looked_at}
     workspace.run("run", suite, "--set", "search.n_trials=4")
     assert len(workspace.table("search")) == 8
 
@@ -176,12 +187,42 @@ def test_planning_with_a_store_needs_no_torch_either(finished: Workspace) -> Non
     subprocess.run([sys.executable, "-c", code], check=True, cwd=finished.folder)
 
 
-def test_the_number_of_workers_changes_no_number(finished: Workspace, tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    workspace.run("run", workspace.suite(), "--workers", "1")
-    ours = numbers(workspace.table())
-    theirs = numbers(finished.table())
+def test_neither_order_nor_workers_nor_how_often_one_looks_changes_a_number(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path, {"TERM": "xterm"})
+    suite = workspace.suite(
+        seeds=[1, 0],
+        matrix={"tricks": [["ema"], []]},
+        run={"snapshots": 0, "curve_points": 3, "checkpoint_seconds": 0.001},
+    )
+    shown = on_a_terminal(workspace, "run", suite, "--workers", "3")
+    assert "\x1b[" in shown, "it did not take it for a terminal"
+    ours, theirs = numbers(workspace.table()), numbers(finished.table())
+    assert len(ours) == 4
     assert ours == {trial: theirs[trial] for trial in ours}
+    trained, before = weights(workspace), weights(finished)
+    assert trained == {key: before[key] for key in trained}
+
+
+def on_a_terminal(workspace: Workspace, *words: str | Path) -> str:
+    """Run a command whose output is a terminal; what it wrote there."""
+    screen, terminal = pty.openpty()
+    process = workspace.start(*words, output=terminal)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is closed when the last process that has it ends
+        while part := os.read(screen, 65536):
+            shown += part
+    os.close(screen)
+    assert process.wait(timeout=300) == 0, shown.decode()
+    return shown.decode()
+
+
+def weights(workspace: Workspace) -> dict[str, bytes]:
+    """Key -> the file of trained weights."""
+    folders = {r.data.tags["key"]: Path(r.info.artifact_uri.removeprefix("file://")) for r in trial_runs(workspace)}
+    return {key: (folder / "generator.safetensors").read_bytes() for key, folder in folders.items()}
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,9 @@ class LocalEngine(Engine):
                 slot.send(STOP)
 
     def close(self) -> None:
-        for slot in self._slots:
-            slot.close()
+        with contextlib.ExitStack() as closing:  # all of them, also where Ctrl-C comes in between
+            for slot in self._slots:
+                closing.callback(slot.close)
 
     def _free_slot(self) -> _Slot:
         # A worker that is already up is preferred: a new one costs seconds of imports.
@@ -138,13 +139,15 @@ class _Slot:
     def close(self, kill: bool = False) -> None:
         if not self._up:
             return
-        if self.task is None and not kill:
-            self.send(QUIT)
-            self.process.join(5)
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-        self._up = False
+        try:
+            if self.task is None and not kill:
+                self.send(QUIT)
+                self.process.join(5)
+        finally:
+            self.process.kill()
+            self.process.join()
+            self.pipe.close()
+            self._up = False
 
 
 def _explain(exitcode: int | None) -> str:
@@ -161,6 +164,8 @@ def work(pipe: Connection, log: Path) -> None:
     # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM; the driver tells what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # What torch asks for where train.deterministic is set; cuBLAS reads it once, before the first trial.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _end_with_parent()
     _print_to(log)
     while True:

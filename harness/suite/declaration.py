@@ -129,6 +129,11 @@ class Train(Settings):
         description="of forward and backward passes; auto: bfloat16 where the device is quicker with it",
     )
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of one trial; the order of summation depends on it")
+    deterministic: bool = Field(
+        False,
+        description="on a GPU: the same numbers every time; a trial that needs an operation which cannot fails and "
+        "names it (on the CPU all trials are deterministic)",
+    )
 
 
 class Evaluate(Settings):
