@@ -125,6 +125,7 @@ def _run(task: Task, recorder: Recorder, course: _Course) -> dict[str, float]:
         if trainer.resume():
             print(f"{task.trial.key}: resumed at step {trainer.progress.step}", flush=True)
             recorder.points(trainer.progress.curves)
+            files.snapshots_until(trainer.progress.step)
         course.progress = trainer.progress
         recorder.progress(trainer.progress.step, {})
         trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator, course))
@@ -183,6 +184,12 @@ class Files:
     def snapshot(self, step: int) -> None:
         """A grid of samples from the latents that stay the same through training."""
         self._keep(self._grid(f"step-{step:06d}.png"), "samples")
+
+    def snapshots_until(self, step: int) -> None:
+        """Hand over again what was made up to a checkpoint: of a trial that was given up, another record has it."""
+        for path in sorted(self.folder.glob("step-*.png")):
+            if int(path.stem.removeprefix("step-")) <= step:
+                self._keep(path, "samples")
 
     def final(self, evaluation: Evaluation) -> None:
         """What is known once the trial is done."""

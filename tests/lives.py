@@ -340,11 +340,18 @@ class Life:
 
     def runs(self) -> dict[str, Run]:
         """Trial, or ``suite`` -> its one run."""
-        client = self.client()
-        runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        runs = self.kept()[0]
         found = {run.data.tags["key"] if run.data.tags["role"] == "trial" else "suite": run for run in runs}
         assert len(found) == len(runs), "a trial has two runs"
         return found
+
+    def kept(self) -> tuple[list[Run], set[str]]:
+        """The runs, but for those of attempts that were given up after three crashes, and the ids of these."""
+        client = self.client()
+        runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        given_up = {run.info.run_id for run in runs if run.info.status == "FAILED"}
+        assert all("(3 times)" in run.data.tags["reason"] for run in runs if run.info.run_id in given_up)
+        return [run for run in runs if run.info.run_id not in given_up], given_up
 
     def studies(self) -> dict[str, list[Any]]:
         """Study -> (state, key, value) of its complete trials. None is running or waiting."""
@@ -360,11 +367,11 @@ class Life:
     def files(self) -> set[str]:
         """The files below the results folder, with trials' keys in place of run ids."""
         names = {run.info.run_id: key for key, run in self.runs().items()}
-        found = set()
+        given_up, found = self.kept()[1], set()
         for path in self.results.rglob("*"):
             parts = path.relative_to(self.results).parts
             # SQLite's own, which its next reader takes away; one log for every worker there has been.
-            if not path.name.endswith(("-wal", "-shm")) and not path.name.startswith("worker-"):
+            if given_up.isdisjoint(parts) and not path.name.endswith(("-wal", "-shm")) and parts[-1][:7] != "worker-":
                 found.add("/".join(names.get(part, part) for part in parts))
         return found
 

@@ -56,6 +56,18 @@ def test_killed_in_every_phase(whole: Life, life: Life) -> None:
 
 
 @linux
+def test_a_trial_given_up_after_three_crashes_is_gone_on_with(whole: Life, life: Life) -> None:
+    life.workspace.environment["PACE"] = "0.05"  # seconds a step: it does not come to its end meanwhile
+    rng = random.Random(0)
+    for _ in range(3):
+        assert life.kill("worker", "training", rng) is not None
+    life.workspace.environment["PACE"] = "0"
+    life.finish()
+    assert len(life.kept()[1]) == 1
+    life.check_against(whole)
+
+
+@linux
 def test_interrupted_once_saves_and_twice_stops_at_once(whole: Life, tmp_path: Path) -> None:
     life = Life(tmp_path, whole.keys, {"checkpoint_seconds": 1000})  # it saves itself when it is told to
     life.workspace.environment["PACE"] = "0.05"  # seconds a step
