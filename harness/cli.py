@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,13 @@ class Harness(click.Group):
             click.echo(f"error: {error}" if "\n" not in str(error) else str(error), err=True)
             context.exit(MISTAKE)
         except KeyboardInterrupt:
+            _keep_the_exit_code()
             click.echo(f"interrupted; go on with: {_command_line()}", err=True)
             context.exit(INTERRUPTED)
+        except SystemExit as ending:
+            if ending.code == INTERRUPTED:
+                _keep_the_exit_code()
+            raise
         except BrokenPipeError:  # `harness list models | head`
             sys.stderr.close()
             context.exit(0)
@@ -175,6 +181,11 @@ def settled(state: str) -> bool:
     from harness.task import OUTCOMES
 
     return state in OUTCOMES
+
+
+def _keep_the_exit_code() -> None:
+    """Python takes a while to end: one more Ctrl-C meanwhile would end it by the signal, and not with 130."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _command_line() -> str:

@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -166,6 +167,18 @@ def test_a_damaged_checkpoint_is_noticed_and_not_used(tmp_path: Path) -> None:
     for damaged in (content[:-10], content[:100], b"", content[:200] + b"\x00" + content[201:]):
         path.write_bytes(damaged)
         assert storage.load_state(path, "it begins anew") is None
+
+
+@linux
+def test_ctrl_c_again_and_again_takes_nothing_away(whole: Life, life: Life) -> None:
+    driver = life.start()
+    assert waited(lambda: life.phase() == "training", driver)
+    while driver.poll() is None:
+        driver.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    stopped_well(life, driver)
+    life.finish()
+    life.check_against(whole)
 
 
 @linux
