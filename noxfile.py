@@ -78,7 +78,7 @@ def regression(session: nox.Session) -> None:
 
 @nox.session
 def sabotage(session: nox.Session) -> None:
-    """Hours: faults put into copies of this code must turn the check or a test red, clean copies must not."""
+    """Long: faults put into copies of this code must turn the check or a test red, clean copies must not."""
     install(session, "test")
     session.run("python", "benchmarks/sabotage.py", *session.posargs)
 

@@ -4,9 +4,9 @@
 
 A sabotage is an exact replacement of text; one that no longer finds its text stops everything (it would prove nothing).
 First comes `harness check` on suites/regression.yaml, then, where quality alone cannot tell, the tests that name the
-fault. Clean copies with seeds of their own must stay green. A few minutes a row on two cores; `nox -s sabotage` calls
-it. Rows that are done are kept beside the Markdown file and not run again; all copies share one store, so that arms
-which a fault cannot touch are not trained for it: their keys hold the code that they run.
+fault. Clean copies with seeds of their own must stay green. `nox -s sabotage` calls it. Rows that are done are kept
+beside the Markdown file and not run again; all copies share one store, so that arms which a fault cannot touch are not
+trained for it: their keys hold the code that they run.
 """
 
 from __future__ import annotations
@@ -132,7 +132,12 @@ class Row:
 
     @property
     def caught(self) -> bool:
-        return not self.check.startswith("green") or self.tests.startswith("red")
+        return self.check.startswith("red") or self.tests.startswith("red")
+
+    @property
+    def as_it_should_be(self) -> bool:
+        """A clean copy is green, a sabotaged one is caught; a check that could not compare proves neither."""
+        return self.check.startswith("green") if self.name.startswith("clean") else self.caught
 
 
 def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) -> Row:
@@ -149,7 +154,7 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
         done = python(copy, *CHECK, *more, "--results", str(store), "--markdown", str(copy / "summary.md"))
         check = told(done, copy / "summary.md")
         tests = "–"
-        if sabotage is not None and check.startswith("green"):
+        if sabotage is not None and not check.startswith("red"):
             found = python(copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *sabotage.tests)
             failed = [line.split(" - ")[0] for line in found.stdout.splitlines() if line.startswith("FAILED")]
             tests = "green" if found.returncode == 0 else f"red: {', '.join(failed) or 'see the log'}"
@@ -211,7 +216,7 @@ def main() -> None:
         kept.write_text(json.dumps([vars(row) for row in rows], indent=1))
         chosen.markdown.write_text(table(rows), encoding="utf-8")
         print(rows[-1], flush=True)
-    wrong = [row.name for row in rows if row.caught == row.name.startswith("clean")]
+    wrong = [row.name for row in rows if not row.as_it_should_be]
     if wrong:
         sys.exit(f"not as it should be: {', '.join(wrong)}")
 

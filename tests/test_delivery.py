@@ -311,6 +311,14 @@ def dawdling(server: Server, seconds: float, lost: int = 0) -> Iterator[Dawdling
         proxy.server_close()
 
 
+def undisturbed_too(folder: Path, undisturbed: Workspace, seed: int) -> Workspace:
+    """A run of this seed that nothing disturbs, in the folder, and room there for the ``remote`` one."""
+    local = Workspace(folder, undisturbed.environment)
+    local.run("run", local.suite("long", **SUITE, seeds=[seed]))
+    (folder / "remote").mkdir()
+    return local
+
+
 def run_until_it_ends(workspace: Workspace, suite: Path) -> None:
     """As often as it takes: what is not answered while it reads ends it."""
     for _ in range(40):
@@ -337,9 +345,7 @@ def test_a_server_with_five_seconds_a_call(
     tmp_path: Path, site: Path, server: Server, undisturbed: Workspace, chaos: Chaos
 ) -> None:
     seed = 4 + chaos.seed
-    local = Workspace(tmp_path, undisturbed.environment)
-    local.run("run", local.suite("long", **SUITE, seeds=[seed]))
-    (tmp_path / "remote").mkdir()
+    local = undisturbed_too(tmp_path, undisturbed, seed)
     with dawdling(server, 5) as proxy:
         workspace = remote(tmp_path / "remote", site, proxy.uri)
         workspace.environment["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "30"
@@ -354,9 +360,7 @@ def test_a_server_that_comes_and_goes(
     tmp_path: Path, site: Path, server: Server, undisturbed: Workspace, chaos: Chaos
 ) -> None:
     seed = 10_004 + chaos.seed
-    local = Workspace(tmp_path, undisturbed.environment)
-    local.run("run", local.suite("long", **SUITE, seeds=[seed]))
-    (tmp_path / "remote").mkdir()
+    local = undisturbed_too(tmp_path, undisturbed, seed)
     with dawdling(server, 0, lost=chaos.rng.randint(3, 9)) as proxy:
         workspace = remote(tmp_path / "remote", site, proxy.uri)
         open_gate(workspace)
