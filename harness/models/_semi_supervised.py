@@ -41,6 +41,26 @@ class WeightNormalised(nn.Module):
         return result
 
 
+class Shifted(nn.Module):
+    """Batch normalisation with a learned shift β and no scale γ: units that could grow would saturate every pixel."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(units, eps=1e-6, affine=False)
+        self.shift = nn.Parameter(torch.zeros(units))
+
+    def forward(self, values: Tensor) -> Tensor:
+        normalised: Tensor = self.norm(values)
+        return normalised + self.shift
+
+
+class HalfTanh(nn.Module):
+    """tanh(x / 2): the logistic function on [-1, 1]."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.tanh(values / 2)
+
+
 class Classifier(nn.Module):
     """Images (n, …) -> logits (n, classes) and the last hidden layer's features (n, d).
 
@@ -62,11 +82,11 @@ class Classifier(nn.Module):
         return self.head(values).float(), features.float()
 
     def adapt(self, images: Tensor) -> None:
-        """Initialise by data (Salimans and Kingma 2016, section 3)."""
-        values = _unit(images)
+        """Initialise by data (Salimans and Kingma 2016, section 3), with the noise that training adds."""
+        values = self._noisy(_unit(images), 0.3)
         for layer in self.hidden:
             assert isinstance(layer, WeightNormalised)
-            values = torch.relu(layer.adapt(values))
+            values = self._noisy(torch.relu(layer.adapt(values)), 0.5)
         self.head.adapt(values)
 
     def _noisy(self, values: Tensor, sigma: float) -> Tensor:
@@ -82,5 +102,7 @@ def generator(latent: int, width: int, image: tuple[int, int, int]) -> nn.Module
     size = image[0] * image[1] * image[2]
     layers: list[nn.Module] = []
     for inputs in (latent, width):
-        layers += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.Softplus()]
-    return nn.Sequential(*layers, WeightNormalised(width, size, scaled=True), nn.Tanh(), nn.Unflatten(1, image))
+        linear = nn.Linear(inputs, width, bias=False)
+        nn.init.xavier_uniform_(linear.weight)
+        layers += [linear, Shifted(width), nn.Softplus()]
+    return nn.Sequential(*layers, WeightNormalised(width, size, scaled=True), HalfTanh(), nn.Unflatten(1, image))

@@ -44,7 +44,7 @@ class SemiSupervisedSettings(registry.Settings):
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ U(0, 1)")
     width: int = Field(500, ge=8, le=8192, description="units of the generator's hidden layers")
     discriminator_rate: float = Field(3e-3, gt=0, le=1, description="Adam's learning rate; it falls to 0 from ⅔ on")
-    generator_rate: float = Field(1e-3, gt=0, le=1, description="the same; at the paper's 3e-3 every pixel saturates")
+    generator_rate: float = Field(1e-3, gt=0, le=1, description="the same; the paper has 3e-3 for both")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
     decay: float = Field(0.999, ge=0, lt=1, description="of the moving average of D's weights")
 
@@ -81,6 +81,10 @@ class SemiSupervised(Model):
         }
         self.taken = 0
 
+    @property
+    def batches_per_step(self) -> int:
+        return 2  # the players see different images, so that D's features are matched where it did not just learn
+
     @classmethod
     def capabilities(cls, settings: Any) -> frozenset[str]:
         return frozenset({"classifier"})
@@ -106,7 +110,8 @@ class SemiSupervised(Model):
         share = min(1.0, 3 - 3 * self.taken / self.steps)
         for name, optimiser in self.optimisers.items():
             optimiser.param_groups[0]["lr"] = self.rates[name] * share
-        scalars = self._discriminator_step(batch.images) | self._generator_step(batch.images)
+        images, others = batch.images.chunk(2)
+        scalars = self._discriminator_step(images) | self._generator_step(others)
         self.taken += 1
         # An average over the last steps at most: early on 1 / steps forgets the beginning.
         weight = max(1 - self.settings.decay, 1 / (self.taken + 9))
@@ -116,7 +121,7 @@ class SemiSupervised(Model):
 
     def _discriminator_step(self, images: Tensor) -> dict[str, Tensor]:
         n = len(images)
-        chosen = torch.randint(len(self.labelled.labels), (n,), device=images.device, generator=self.rng)
+        chosen = self._every_label_in_turn(n)
         with torch.no_grad():
             generated = self._generate(n)
         with self.compute.autocast():
@@ -131,6 +136,12 @@ class SemiSupervised(Model):
             "unsupervised_loss": unsupervised.detach(),
             "labelled_error": wrong,
         }
+
+    def _every_label_in_turn(self, n: int) -> Tensor:
+        """n places of labelled images in random order, none drawn a second time before every other was."""
+        labels, device = len(self.labelled.labels), self.compute.device
+        rounds = [torch.randperm(labels, device=device, generator=self.rng) for _ in range(-(-n // labels))]
+        return torch.cat(rounds)[:n]
 
     def _generator_step(self, images: Tensor) -> dict[str, Tensor]:
         self.discriminator.requires_grad_(False)

@@ -10,7 +10,7 @@ import torch
 from harness import registry
 from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
-from harness.models._semi_supervised import Classifier, WeightNormalised
+from harness.models._semi_supervised import Classifier, HalfTanh, Shifted, WeightNormalised
 from harness.models.base import Compute
 from harness.models.semi_supervised import SemiSupervised, unlabelled_loss
 from harness.testing import build
@@ -49,6 +49,37 @@ def test_only_the_last_layer_s_scale_is_learned_also_after_a_generator_step() ->
         model.step(Labelled(torch.rand(8, 1, 28, 28), torch.zeros(8).long()))
     after = [layer.scale for layer in (*model.discriminator.hidden, model.discriminator.head)]
     assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True] * 5 + [False]
+
+
+def test_the_generator_s_batches_are_normalised_and_shifted_never_scaled() -> None:
+    layer = Shifted(1)
+    layer.shift.data.fill_(5)
+    # mean 2, standard deviation (of the batch, divided by n) 1
+    assert layer(torch.tensor([[1.0], [3.0]])).flatten().tolist() == pytest.approx([4, 6])
+    assert [name for name, _ in layer.named_parameters()] == ["shift"]
+
+
+def test_the_generator_s_output_is_the_logistic_function_on_minus_1_to_1() -> None:
+    assert float(HalfTanh()(torch.tensor(math.log(3)))) == pytest.approx(2 * 0.75 - 1)  # 1 / (1 + e^-ln 3) = 3/4
+
+
+def test_every_labelled_image_has_its_turn_before_one_comes_again() -> None:
+    model = _model(20)
+    chosen = model._every_label_in_turn(50)
+    assert sorted(chosen[:20].tolist()) == sorted(chosen[20:40].tolist()) == list(range(20))
+    assert chosen[:20].tolist() != chosen[20:40].tolist()
+    assert len(set(chosen[40:].tolist())) == 10
+
+
+def test_the_players_see_different_images() -> None:
+    model, seen = build("semi_supervised"), []
+    forward = model.discriminator.forward
+    model.discriminator.forward = lambda images: seen.append(images) or forward(images)
+    images = torch.rand(8, 1, 28, 28)
+    model.step(Labelled(images, torch.zeros(8).long()))
+    of_the_discriminator, of_the_generator, _ = seen
+    assert torch.equal(of_the_discriminator[4:8], images[:4])  # after the labelled, before the generated ones
+    assert torch.equal(of_the_generator, images[4:])
 
 
 def test_noise_is_added_in_training_only() -> None:
@@ -102,13 +133,13 @@ def test_it_learns_to_classify_digits_from_a_hundred_labels() -> None:
     digits = registry.choose("data", "digits")
     data = digits.plugin(digits.settings)
     training, test = data.load("train"), data.load("test")
-    for step in range(60):
-        chosen = torch.randperm(len(training.labels), generator=torch.Generator().manual_seed(step))[:50]
+    for step in range(160):
+        chosen = torch.randperm(len(training.labels), generator=torch.Generator().manual_seed(step))[:100]
         model.step(Labelled(as_floats(training.images[chosen]), training.labels[chosen]))
     wrong = (model.classify(as_floats(test.images)).argmax(1) != test.labels).float().mean()
-    assert float(wrong) < 0.4  # guessing: .9
+    assert float(wrong) < 0.2  # guessing: .9
     samples = model.sample(64, torch.Generator().manual_seed(0))
-    assert float(samples.std(0).mean()) > 0.09  # .07 at a rate of 3e-3, where pixels saturate and z is lost
+    assert float(samples.std(0).mean()) > 0.09  # .02 untrained: what is drawn depends on z
 
 
 def test_the_learning_rate_falls_over_the_last_third() -> None:
