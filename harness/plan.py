@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from pydantic import BaseModel
 from harness import judge
 from harness.errors import HarnessError
 from harness.fingerprint import fingerprint
-from harness.registry import Choice, choose
+from harness.registry import Choice
 from harness.suite import Suite
 from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
 from harness.suite.declaration import Evaluate, Train
 from harness.suite.document import NoSuchPath, put
+from harness.suite.naming import cell_names, values
 
 KEY_LENGTH = 16
 SMOKE = {"steps": 2, "batch_size": 16, "samples": 64}
@@ -112,8 +113,8 @@ def make_plan(suite: Suite) -> Plan:
     Raises:
         HarnessError: the digest of some data cannot be had.
     """
-    alike = _alike(suite.combinations)
-    cells = tuple(_cell(suite, combination, alike) for combination in suite.combinations)
+    names = cell_names(suite.combinations, suite.names)
+    cells = tuple(_cell(suite, *each) for each in zip(suite.combinations, names, strict=True))
     trained = [cell for cell in cells if cell.excluded is None]
     baseline = next(cell for cell in trained if matches(cell.combination, suite.compare.baseline or {}))
     trials = [] if suite.search else [trial(cell.arm, seed) for cell in trained for seed in suite.seeds]
@@ -164,8 +165,7 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
     reasons = [message for _, message, _ in problems] + [message for _, message in disagreements(parts)]
     if reasons or parts is None:
         raise HarnessError(f"{cell.name} #{number}: " + "; ".join(reasons))
-    shown = ", ".join(f"{_short(path)}={_value(value)}" for path, value in params.items())
-    return _arm(suite, parts, f"{cell.name} #{number} ({shown})")
+    return _arm(suite, parts, f"{cell.name} #{number} ({values(params)})")
 
 
 def trial(arm: Arm, seed: int) -> Trial:
@@ -173,12 +173,11 @@ def trial(arm: Arm, seed: int) -> Trial:
     return Trial(_hash([_identity(arm), seed]), arm, seed)
 
 
-def _cell(suite: Suite, combination: Combination, alike: Container[str]) -> Cell:
+def _cell(suite: Suite, combination: Combination, name: str) -> Cell:
     if combination.parts is None:
-        axes = ", ".join(f"{axis}={_value(value)}" for axis, value in combination.axes.items())
-        return Cell(axes, combination)
-    arm = _arm(suite, combination.parts, arm_name(combination.parts, list(combination.axes), alike))
-    return Cell(arm.name, combination, _hash(_identity(arm)), arm)
+        return Cell(name, combination)
+    arm = _arm(suite, combination.parts, name)
+    return Cell(name, combination, _hash(_identity(arm)), arm)
 
 
 def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
@@ -232,74 +231,3 @@ def _json(value: Any) -> str:
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(_json(value).encode()).hexdigest()[:KEY_LENGTH]
-
-
-# --- names -----------------------------------------------------------------------------------------------
-
-
-def arm_name(parts: Parts, axes: Sequence[str], alike: Container[str]) -> str:
-    """A short name: what was chosen, and in brackets what the axes set otherwise than its default.
-
-    Settings that all arms of its model have alike are left out. Unique in a suite all the same: two arms differ on some
-    axis, so one at least of them shows a value there.
-    """
-    names = [_named("model", parts.model, axes, alike)]
-    names += [_named(f"tricks.{trick.name}", trick, axes) for trick in parts.listed]
-    name = " + ".join(names)
-    trained = [key for key in Train.model_fields if _touched(f"train.{key}", axes)]
-    if trained:
-        name += " with " + ", ".join(f"{key}={_value(getattr(parts.train, key))}" for key in trained)
-    if _touched("data", [axis.partition(".")[0] for axis in axes]):
-        name += f" on {_named('data', parts.data, axes)}"
-    return name
-
-
-def _named(path: str, choice: Choice, axes: Sequence[str], alike: Container[str] = ()) -> str:
-    changed = [
-        f"{key}={_value(value)}"
-        for key, value in _changes(choice)
-        if _touched(f"{path}.{key}", axes) and f"{choice.name}.{key}" not in alike
-    ]
-    return f"{choice.name} ({', '.join(changed)})" if changed else str(choice.name)
-
-
-def _alike(combinations: Sequence[Combination]) -> set[str]:
-    """``model.setting`` of the settings that all arms of a model have alike, and not as they are by default.
-
-    Another architecture is none of them: the model's name alone would deceive.
-    """
-    changes: dict[str, list[set[tuple[str, str]]]] = {}
-    for model in (combination.parts.model for combination in combinations if combination.parts is not None):
-        numbers = [(k, v) for k, v in _changes(model) if not isinstance(getattr(model.settings, k, None), Choice)]
-        changes.setdefault(model.name, []).append({(f"{model.name}.{key}", _value(value)) for key, value in numbers})
-    return {key for same in changes.values() for key, _ in set.intersection(*same)}
-
-
-def _touched(path: str, axes: Sequence[str]) -> bool:
-    return any(path == axis or path.startswith(f"{axis}.") for axis in axes)
-
-
-def _changes(choice: Choice, default: Choice | None = None) -> Iterator[tuple[str, Any]]:
-    """The settings that are not the default of what was chosen, nested ones as dotted keys."""
-    default = default or choose(choice.kind, choice.name)
-    for key, value in choice.settings:
-        usual = getattr(default.settings, key)
-        if not isinstance(value, Choice):
-            if value != usual:
-                yield key, value
-            continue
-        if value.name != usual.name:
-            yield key, value.name
-        like = usual if value.name == usual.name else None
-        yield from ((f"{key}.{below}", inner) for below, inner in _changes(value, like))
-
-
-def _short(path: str) -> str:
-    return path.removeprefix("model.").removeprefix("train.").removeprefix("tricks.")
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        short = f"{value:.4g}"
-        return short if float(short) == value else repr(value)
-    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -71,6 +71,13 @@ def test_an_excluded_cell_that_no_axis_can_reach_comes_to_no_arm(tmp_path: Path)
     assert names(tmp_path, text) == ["tricks=[], tricks.ema.decay=0.5", "dcgan + ema (decay=0.5)"]
 
 
+def test_arms_are_called_as_the_suite_says(tmp_path: Path) -> None:
+    text = GOOD + "matrix: {model: [gan, dcgan], tricks: [[], [ema]]}\n"
+    called = text + 'names: {"plain <GAN>": {model: gan, tricks: []}, averaged: {tricks: [ema], model: dcgan}}\n'
+    assert names(tmp_path, called) == ["plain <GAN>", "gan + ema", "dcgan", "averaged"]
+    assert keys(tmp_path, called) == keys(tmp_path, text)
+
+
 def test_the_baseline_is_the_one_named_or_the_first_that_is_trained(tmp_path: Path) -> None:
     text = GOOD + "matrix: {model: [gan, dcgan], tricks: [[], [ema]]}\n"
     assert plan(tmp_path, text).baseline.name == "gan"

@@ -151,6 +151,31 @@ MALFORMED = {
         "7:21",
         "no cell that is trained has all these values",
     ),
+    "name of several": (
+        "matrix: {tricks: [[], [ema]], model: [gan, dcgan]}\nnames: {plain: {model: gan}}\n",
+        "6:16",
+        "names.plain: means 2 cells: name a value of tricks too",
+    ),
+    "name of none": (
+        "matrix: {tricks: [[], [ema]]}\nnames: {averaged: {tricks: [emma]}}\n",
+        "6:28",
+        "is no value of the axis 'tricks'",
+    ),
+    "two names of one": (
+        "matrix: {tricks: [[], [ema]]}\nnames:\n  plain: {tricks: []}\n  simple: {tricks: []}\n",
+        "8:11",
+        "this cell is called 'plain' already",
+    ),
+    "name of another": (
+        "matrix: {tricks: [[], [ema]]}\nnames: {dcgan: {tricks: [ema]}}\n",
+        "6:16",
+        "another arm is called 'dcgan'",
+    ),
+    "name of two lines": (
+        'matrix: {tricks: [[], [ema]]}\nnames: {"a\\nb": {tricks: [ema]}}\n',
+        "6:17",
+        "cannot name an arm: use 1 to 60 printable characters",
+    ),
     "baseline without the value": (
         "suite: s\ndata: digits\nmatrix: {model: [gan, vae]}\nevaluate: {metrics: [fid, reconstruction]}\n"
         "compare: {metric: reconstruction_mse}\n",

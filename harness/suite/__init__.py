@@ -22,6 +22,7 @@ from harness.registry import Choice, nearest, shown
 from harness.suite.cells import ROOTS, Cells, Combination, matches, normal
 from harness.suite.declaration import (
     MAX_EXPECTATIONS,
+    MAX_NAMES,
     Compare,
     Declaration,
     Evaluate,
@@ -43,6 +44,7 @@ from harness.suite.document import (
     read,
     shortened,
 )
+from harness.suite.naming import cell_names
 
 __all__ = ["Evaluate", "Expectation", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
 
@@ -167,7 +169,9 @@ def _near_file(path: File) -> str:
 # --- overrides -------------------------------------------------------------------------------------------
 
 # Keys of mappings below these paths are paths into the arm: they contain dots.
-_DOTTED_KEYS = re.compile(r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where|expect\.\d+\.(where|order\.\d+)")
+_DOTTED_KEYS = re.compile(
+    r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where|names\.[^.]+|expect\.\d+\.(where|order\.\d+)"
+)
 
 
 def _override(document: Document, text: str) -> Iterator[Problem]:
@@ -250,8 +254,9 @@ class _Checker:
             self._measurable(evaluate.metrics, combinations)
             self._columns(columns(evaluate.metrics))
         compare = self._section("compare", Compare) if "compare" in self.document.value else Compare()
-        if compare:
-            cells.check_baseline(compare.baseline, combinations)
+        if compare and compare.baseline is not None:
+            cells.single(compare.baseline, ("compare", "baseline"), combinations)
+        self._names(cells, combinations)
         cells.check_space(self._space(), combinations)
         trained = [combination for combination in combinations if combination.excluded is None]
         metrics = evaluate.metrics if evaluate else ()
@@ -379,6 +384,20 @@ class _Checker:
             meant |= found
             above = len(found)
         return meant
+
+    def _names(self, cells: Cells, combinations: list[Combination]) -> None:
+        """A name must mean one cell that has no other, and be no other cell's own name."""
+        given = self.document.value.get("names")
+        entries = list(given.items())[:MAX_NAMES] if isinstance(given, Mapping) else []
+        named: dict[int, str] = {}
+        for name, where in entries:
+            place = cells.single(where, ("names", name), combinations) if isinstance(where, Mapping) else None
+            if place is not None and named.setdefault(place, name) != name:
+                self.add(("names", name), f"this cell is called {named[place]!r} already")
+        own = cell_names(combinations, {}) if named else []
+        for name in named.values():
+            if any(name == other for at, other in enumerate(own) if at not in named):
+                self.add(("names", name), f"another arm is called {name!r}")
 
     def _features(self, features: str, combinations: list[Combination]) -> None:
         path = ("evaluate", "features")

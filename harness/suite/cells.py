@@ -218,17 +218,18 @@ class Cells:
                 path = ("matrix", differing[-1], index[differing[-1]])
                 self.report(path, "this makes an arm that the matrix has already, only written otherwise")
 
-    def check_baseline(self, baseline: Mapping[str, Any] | None, combinations: list[Combination]) -> None:
-        """A baseline must single out one cell."""
-        path = ("compare", "baseline")
-        if baseline is None or self.meant(baseline, path) is None:
-            return
-        left = [cell for cell in combinations if cell.excluded is None and matches(cell, baseline)]
+    def single(self, where: Mapping[str, Any], path: Path, combinations: list[Combination]) -> int | None:
+        """The place of the one trained cell that is meant; None, with the reason reported, where that is not one."""
+        if self.meant(where, path) is None:
+            return None
+        trained = [(place, cell) for place, cell in enumerate(combinations) if cell.excluded is None]
+        left = [place for place, cell in trained if matches(cell, where)]
         if not left and combinations:
             self.report(path, "no cell that is trained has all these values")
         elif len(left) > 1:
-            open_axes = ", ".join(axis for axis in self.axes if axis not in baseline)
+            open_axes = ", ".join(axis for axis in self.axes if axis not in where)
             self.report(path, f"means {len(left)} cells: name a value of {open_axes} too")
+        return left[0] if len(left) == 1 else None
 
     def check_space(self, space: Mapping[str, Range], combinations: list[Combination]) -> None:
         """Every parameter must exist in every cell, and its bounds must be allowed there."""

@@ -43,6 +43,8 @@ RESERVED = {
 MAX_SEEDS = 1000
 MAX_EXCLUSIONS = 100
 MAX_EXPECTATIONS = 100
+MAX_NAMES = 100
+MAX_ARM_NAME = 60
 MAX_CHOICES = 32
 """Tricks of an arm, metrics of a suite."""
 MAX_PLACES = 20
@@ -279,6 +281,14 @@ class Search(Settings):
     objective: Objective = Field(default_factory=lambda: Objective())
 
 
+def _arm_name(name: str) -> str:
+    if not 0 < len(name) <= MAX_ARM_NAME or not name.isprintable() or name != name.strip():
+        raise _error(
+            f"{shown(name)} cannot name an arm: use 1 to {MAX_ARM_NAME} printable characters, no blank at either end"
+        )
+    return name
+
+
 class Compare(Settings):
     """What verdicts are given on."""
 
@@ -360,6 +370,12 @@ class Declaration(Settings):
     )
     exclude: tuple[Exclusion, ...] = Field(
         (), max_length=MAX_EXCLUSIONS, description="cells that are left out, with the reason"
+    )
+    names: dict[Annotated[str, AfterValidator(_arm_name)], Annotated[dict[str, Any], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        max_length=MAX_NAMES,
+        description="what arms are called where their own names would be long: a name, and axis: value for as many "
+        "axes as single out its cell",
     )
     search: Search | None = None
     evaluate: Evaluate
