@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def input_gradients(critic: Critic, images: Tensor) -> Tensor:
     """∇ₓ C(x) for every image, shape (n, c·h·w), itself differentiable."""
     images = images.detach().requires_grad_(True)
-    # The sum's gradient is each image's own: no image enters another's logit (batch normalisation would break that).
+    # The sum's gradient is each image's own where no image enters another's logit. Batch normalisation, which couples
+    # all of them, is refused beside penalties; the minibatch tricks are a feature of D's, taken into the slope.
     (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradients.flatten(1).float()
 
@@ -43,6 +44,10 @@ def interpolated(real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def perturbed(real: Tensor, rng: torch.Generator) -> Tensor:
-    """x + ½ std(x) U(0, 1), std over the whole batch (Kodali et al. 2017, section 2.3, as in the authors' code)."""
+    """x + α · ½ std(x) U(0, 1), one α ~ U(0, 1) an image, std over the whole batch.
+
+    Kodali et al. 2017, algorithm 1, as in the authors' code, which goes from x towards the perturbed image by α.
+    """
     noise = torch.rand(real.shape, device=real.device, generator=rng)
-    return real + 0.5 * real.std() * noise
+    share = torch.rand(len(real), 1, 1, 1, device=real.device, generator=rng)
+    return real + share * 0.5 * real.std() * noise

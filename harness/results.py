@@ -165,8 +165,8 @@ class Finding:
         places: the arms that it is about: one alone, or those at each place of an order, the best first.
         measured: what each of these arms came to.
         steps: of an order, every arm at a place against every arm at the next.
-        outcome: met; missed; or open, as long as it cannot be told. An arm all of whose trials failed misses
-            every value, and is worse than any other.
+        outcome: met; missed; or open, as long as it cannot be told, for want of values or of one protocol. An arm
+            all of whose trials failed misses every value, and is worse than any other.
     """
 
     number: int
@@ -394,21 +394,27 @@ class Results:
         return Finding(number, expectation, ((arm,),), (measured,), (), outcome)
 
     def _order(self, number: int, expectation: Expectation, places: tuple[tuple[str, ...], ...]) -> Finding:
-        """An order that is expected of arms: every arm at a place is better than every arm at the next."""
+        """An order that is expected of arms: every arm at a place is better than every arm at the next.
+
+        It stays open between arms that were measured by different protocols.
+        """
         column = expectation.metric
         measured = {arm: self._measured(arm, column) for place in places for arm in place}
         pairs = [pair for place, after in itertools.pairwise(places) for pair in itertools.product(place, after)]
         better = self.values[column].better
-        tests = [
-            statistics.verdict(self.by_seed(arm, column), self.by_seed(other, column), better, 0.0)
-            for arm, other in pairs
+        comparable = [not self.differing(*pair, self.metric_of(column)) for pair in pairs]
+        values = [
+            [self.by_seed(arm, column) if alike else {} for arm in pair]
+            for pair, alike in zip(pairs, comparable, strict=True)
         ]
+        tests = [statistics.verdict(of_arm, of_other, better, 0.0) for of_arm, of_other in values]
+        corrected = statistics.holm([test.p for test in tests])
         steps = []
-        for (arm, other), test, p in zip(pairs, tests, statistics.holm([test.p for test in tests]), strict=True):
+        for (arm, other), alike, test, p in zip(pairs, comparable, tests, corrected, strict=True):
             support: Support = "undecided"
             if p <= statistics.ALPHA:
                 support = "supported" if (test.effect < 0) == (better == "lower") else "contradicted"
-            outcome = self._better(measured[arm], measured[other], column)
+            outcome = self._better(measured[arm], measured[other], column) if alike else "open"
             steps.append(Step(arm, other, outcome, test.effect, test.low, test.high, test.n, p, support))
         return Finding(number, expectation, places, tuple(measured.values()), tuple(steps), _together(steps))
 

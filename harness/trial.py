@@ -239,7 +239,7 @@ class Files:
 def build(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Labelled) -> Model:
     """The model of an arm, before its first step."""
     tricks = [choice.plugin(choice.settings) for choice in arm.tricks]
-    compute = Compute(device, precision(arm.train.precision, device))
+    compute = Compute(device, precision(arm, device))
     rng = torch.Generator(device).manual_seed(derived(seed, "latents"))
     torch.manual_seed(derived(seed, "global"))
     steps = arm.train.steps
@@ -247,10 +247,15 @@ def build(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Lab
     return model
 
 
-def precision(wanted: str, device: torch.device) -> torch.dtype:
-    """The number format of forward passes; ``auto`` is bfloat16 where the device has units for it."""
-    if wanted != "auto":
-        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+def precision(arm: Arm, device: torch.device) -> torch.dtype:
+    """The number format of forward passes; ``auto`` is bfloat16 where the device has units for it.
+
+    Points are the exception: a coordinate near 1 has steps of 2⁻⁸ in bfloat16, half the width of a mode of the grid.
+    """
+    if arm.train.precision != "auto":
+        return torch.bfloat16 if arm.train.precision == "bfloat16" else torch.float32
+    if arm.data.plugin(arm.data.settings).points:
+        return torch.float32
     if device.type == "cuda":
         quick = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -317,7 +322,7 @@ def environment(arm: Arm, device: str) -> dict[str, str]:
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
     return {
         "device": f"{where.type}: {name}",
-        "precision": str(precision(arm.train.precision, where)).removeprefix("torch."),
+        "precision": str(precision(arm, where)).removeprefix("torch."),
         "threads": str(arm.train.threads),
         "git_commit": commit(),
         "harness": __version__,

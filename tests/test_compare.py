@@ -146,7 +146,8 @@ def _results(tmp_path: Path, values: Callable[[str, int], float | None]) -> Resu
     from harness.plan import make_plan
     from harness.suite import read_suite
 
-    plan = make_plan(read_suite(Workspace(tmp_path).suite("made_up", seeds=5)))
+    order = {"order": [{"tricks": []}, {"tricks": ["ema"]}], "metric": "fid", "source": "made up"}
+    plan = make_plan(read_suite(Workspace(tmp_path).suite("made_up", seeds=5, expect=[order])))
     records = []
     for trial in plan.trials:
         fid = values(trial.arm.name, trial.seed)
@@ -197,12 +198,14 @@ def test_an_arm_of_another_protocol_has_no_verdict(tmp_path: Path) -> None:
     results = _results(tmp_path, lambda arm, seed: len(arm) + 0.1 * seed)
     assert results.mismatched == {}
     assert len(results.verdicts()) == 1
+    assert results.expectations()[0].outcome == "met"
     odd = results.of("gan + ema")[2].artifacts
     assert odd is not None
     (odd / "protocol.json").write_text(json.dumps({"fid": {"samples": 50}}))
     results = dataclasses.replace(results)  # what it has read is kept
     assert [d[1:] for d in results.mismatched["gan + ema"]] in ([("samples", 100, 50)], [("samples", 50, 100)])
     assert results.verdicts() == []
+    assert results.expectations()[0].outcome == "open"
     with pytest.raises(ProtocolMismatch, match="samples: "):
         comparison.arms(results, "gan + ema", "gan")
     assert np.isfinite(results.leaderboard()["fid_mean"]).all()  # the page is still written

@@ -98,9 +98,9 @@ def test_evaluation_leaves_the_device_s_random_state(tmp_path: Path) -> None:
     assert torch.equal(before, torch.cuda.get_rng_state(CUDA))
 
 
-def test_auto_precision_is_bfloat16_where_the_device_has_it() -> None:
+def test_auto_precision_is_bfloat16_where_the_device_has_it(tmp_path: Path) -> None:
     expected = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    assert precision("auto", CUDA) == expected
+    assert precision(arm(tmp_path, "gan", []), CUDA) == expected
 
 
 @pytest.mark.parametrize("model", registry.names("models"))

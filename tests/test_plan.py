@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.errors import HarnessError
 from harness.plan import Plan, make_plan, smoke_plan, trial, with_parameters
 from harness.suite import read_suite
+from harness.trial import precision
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -86,6 +88,13 @@ def test_the_baseline_is_the_one_named_or_the_first_that_is_trained(tmp_path: Pa
     )
     first_out = "exclude: [{where: {model: gan, tricks: []}, reason: x}]\n"
     assert plan(tmp_path, text + first_out).baseline.name == "gan + ema"
+
+
+def test_points_are_trained_in_float32_unless_asked_otherwise(tmp_path: Path) -> None:
+    text = GOOD.replace("digits", "ring").replace("{model: dcgan}", "{model: {name: gan, architecture: mlp}}")
+    for more, expected in (("", torch.float32), ("train: {precision: bfloat16}\n", torch.bfloat16)):
+        (first, *_) = plan(tmp_path, text + more).trials
+        assert precision(first.arm, torch.device("cpu")) is expected
 
 
 # --- keys ------------------------------------------------------------------------------------------------

@@ -187,6 +187,12 @@ MALFORMED = {
         "4:22",
         "the model 'gan' does not offer reconstruction",
     ),
+    "how near D is, with what hides it": (
+        "suite: s\ndata: ring\nbase: {model: {name: gan, architecture: mlp}, tricks: [packing]}\n"
+        "evaluate: {metrics: [optimal_discriminator]}\n",
+        "4:22",
+        "optimal_discriminator: no model of this suite offers probability",
+    ),
     "search for what not every model has": (
         "suite: s\ndata: digits\nmatrix: {model: [vae, gan]}\nevaluate: {metrics: [reconstruction, fid]}\n"
         "search: {n_trials: 3, objective: {metric: reconstruction_mse}, "

@@ -183,7 +183,8 @@ class Evaluator:
         """The metrics that can be had of these: all, but for those that ask the model what it does not offer."""
         model = samples.model
         offered = model.capabilities(model.settings) if model is not None else frozenset()
-        return [metric for metric in self.metrics if metric.requires <= offered]
+        hidden = frozenset().union(*(trick.hides for trick in model.tricks)) if model is not None else frozenset()
+        return [metric for metric in self.metrics if metric.requires <= offered - hidden]
 
     def _compute(self, samples: Images) -> dict[str, float]:
         values: dict[str, float] = {}

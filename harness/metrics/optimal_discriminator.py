@@ -27,7 +27,7 @@ MOST = 4000
 
 
 class OptimalDiscriminator(Metric):
-    """Mean distance of D to the optimal discriminator, and the mean of the latter's own uncertainty."""
+    """Mean distance of D to the optimal discriminator, and how surely the latter tells real from generated."""
 
     name = "optimal_discriminator"
     summary = "mean |D − p_data / (p_data + p_g)| on data whose density is known (ring, grid)"

@@ -35,7 +35,7 @@ WALK = 2.5
 def one_hidden_layer(value: Any) -> Choice:
     """Read an architecture; where none is named it is one hidden layer of 400 units: 784-400-20."""
     if isinstance(value, dict) and "name" not in value:
-        value = {"name": "mlp", "width": 400, "layers": 1, "slope": 0.0} | value
+        value = {"name": "mlp", "width": 400, "layers": 1, "slope": 0.0, "gain": 1.0} | value
     choice: Choice = chooser("networks")(value)
     return choice
 

@@ -80,8 +80,9 @@ class ConditionalGAN(GAN):
         return torch.cat([noise[:, :-1], one_hot.to(noise.dtype)], 1)
 
     def discriminator_images(self, images: Tensor, labels: Tensor) -> Tensor:
-        plane = labels.to(images.dtype).view(-1, 1, 1, 1).expand(-1, 1, *images.shape[2:])
-        return torch.cat([images, plane], 1)
+        # In float32, also where images are drawn in bfloat16: that knows no odd number above 256.
+        plane = labels.float().view(-1, 1, 1, 1).expand(-1, 1, *images.shape[2:])
+        return torch.cat([images.float(), plane], 1)
 
     def sample_classes(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         return self.images_from(self.latents(len(labels), rng, labels.to(self.compute.device)))

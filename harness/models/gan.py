@@ -12,6 +12,7 @@ belong to them. Training tricks change the game through the hooks of ``harness.t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -100,6 +101,11 @@ class Seen:
         self.images = images
         self.labels = labels
         self.drawn = drawn
+
+    @property
+    def reacts(self) -> bool:
+        """Whether the discriminator is one that depends on the generator."""
+        return self._weights is not None
 
     @cached_property
     def scores(self) -> Scores:
@@ -376,9 +382,18 @@ class GAN(Model):
         added = [term for trick, term in terms if term is not None and "generator_loss" not in trick.claims]
         logits = [seen.scores.logits for seen in ((fake, real) if self.objective.relative else (fake,))]
         loss = replacing[0] if replacing else self.objective.generator(*logits)
+        if real.reacts and not replacing and not self.objective.relative:
+            loss = loss - self._of_real_images(real.scores.logits, fake.scores.logits)
         if (own := self.own_generator_loss(real, fake)) is not None:
             loss = loss + own
         return sum(added, start=loss)
+
+    def _of_real_images(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The part of the discriminator's loss that real images have, up to a constant.
+
+        Against a discriminator that reacts (unrolling) the generator raises it, as the value of the game has it.
+        """
+        return self.objective.discriminator(real, fake.detach(), objectives.Targets())
 
     def see(
         self,
@@ -432,7 +447,7 @@ class GAN(Model):
     def probability(self, images: Tensor) -> Tensor:
         """D(x) in [0, 1] for images (n, channels, height, width) in [-1, 1]."""
         labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
-        with torch.no_grad(), evaluating(self.discriminator):
+        with torch.no_grad(), in_float32(self), evaluating(self.discriminator):
             return self.discriminate(images, labels).logits.sigmoid()
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
@@ -489,6 +504,17 @@ def seeded(seed: int, role: str) -> Iterator[None]:
         # not torch.manual_seed, which would seed the GPUs too
         torch.default_generator.manual_seed(number % 2**63)
         yield
+
+
+@contextlib.contextmanager
+def in_float32(model: Model) -> Iterator[None]:
+    """The model computes in float32 for a while, as everything that is measured is."""
+    compute = model.compute
+    model.compute = dataclasses.replace(compute, dtype=torch.float32)
+    try:
+        yield
+    finally:
+        model.compute = compute
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from pydantic import BeforeValidator, Field
 
-from harness.models.gan import GAN, GANSettings, evaluating, seeded
+from harness.models.gan import GAN, GANSettings, evaluating, in_float32, seeded
 from harness.registry import Choice, chooser
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class InfoGAN(GAN):
 
     def codes(self, images: Tensor) -> Tensor:
         labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
-        with torch.no_grad(), evaluating(self.discriminator), evaluating(self.recogniser):
+        with torch.no_grad(), in_float32(self), evaluating(self.discriminator), evaluating(self.recogniser):
             features = self.discriminate(images, labels).features
             read: Tensor = self.recogniser(features.float())
         return read[:, : self.settings.categories].softmax(1)

@@ -45,6 +45,7 @@ from harness.suite.document import (
     shortened,
 )
 from harness.suite.naming import cell_names
+from harness.tricks.base import offered
 
 __all__ = ["Evaluate", "Expectation", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
 
@@ -413,7 +414,7 @@ class _Checker:
         """Every metric must be able to say something of the data, and of one model at least."""
         path = ("evaluate", "metrics")
         arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
-        offered = frozenset().union(*(parts.model.plugin.capabilities(parts.model.settings) for parts in arms))
+        offers = frozenset().union(*(offered(parts.model, parts.tricks) for parts in arms))
         for metric in metrics:
             for parts in arms:
                 data = parts.data.plugin(parts.data.settings)
@@ -421,7 +422,7 @@ class _Checker:
                     self.add(path, f"{metric.name}: cannot be computed on {parts.data.name!r}: {reason}")
                 elif metric.plugin.needs_judge and (reason := _unjudged(parts.data)):
                     self.add(path, f"{metric.name}: {reason}")
-            if arms and (missing := metric.plugin.requires - offered):
+            if arms and (missing := metric.plugin.requires - offers):
                 needs = ", ".join(sorted(missing)).replace("_", " ")
                 self.add(path, f"{metric.name}: no model of this suite offers {needs}")
 
@@ -431,10 +432,12 @@ def _unanswered(column: str, metrics: Iterable[Choice], cells: Iterable[Combinat
     metric = next((metric for metric in metrics if column in metric.plugin.values), None)
     for parts in (cell.parts for cell in cells):
         if metric and parts:
-            missing = metric.plugin.requires - parts.model.plugin.capabilities(parts.model.settings)
+            missing = metric.plugin.requires - offered(parts.model, parts.tricks)
             if missing:
                 needs = ", ".join(sorted(missing)).replace("_", " ")
-                return f"the model {parts.model.name!r} does not offer {needs}, which {metric.name!r} requires"
+                hiding = [trick.name for trick in parts.tricks if trick.plugin.hides & missing]
+                beside = f" beside the trick {hiding[0]!r}" if hiding else ""
+                return f"the model {parts.model.name!r} does not offer {needs}{beside}, which {metric.name!r} requires"
     return None
 
 

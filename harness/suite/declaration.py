@@ -128,7 +128,7 @@ class Train(Settings):
     batch_size: int = Field(128, ge=2, le=65_536, description="images in a mini-batch")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="of forward and backward passes; auto: bfloat16 where the device is quicker with it",
+        description="of forward and backward passes; auto: bfloat16 for images where the device is quicker with it",
     )
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of one trial; the order of summation depends on it")
     deterministic: bool = Field(

@@ -7,6 +7,7 @@ a suite lists them means nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from harness import registry
@@ -37,11 +38,14 @@ class Trick(Plugin):
         claims: what only one trick of an arm may own: ``generator_loss`` (it replaces the objective's generator
             loss by its own), ``sampler`` (it offers the network that samples are drawn from), ``opponent`` (it
             offers the discriminator that the generator plays against).
+        hides: what the model no longer offers to metrics beside the trick, for example ``probability`` where the
+            discriminator does not say how probable it is that a single image is real.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
     conflicts: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[frozenset[str]] = frozenset()
+    hides: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -114,21 +118,27 @@ def with_own(model: Choice, tricks: tuple[Choice, ...]) -> tuple[Choice, ...]:
     return tuple(sorted(together, key=lambda trick: str(trick.plugin.name)))
 
 
+def offered(model: Choice, tricks: Iterable[Choice]) -> frozenset[str]:
+    """What metrics may ask of the model when it is trained with these tricks."""
+    capabilities: frozenset[str] = model.plugin.capabilities(model.settings)
+    return capabilities.difference(*(trick.plugin.hides for trick in tricks))
+
+
 def refusals(model: Choice, tricks: tuple[Choice, ...], shape: Shape) -> list[str]:
     """Why these tricks cannot stand together around this model on such images: a sentence each, none if they can."""
-    offered = model.plugin.capabilities(model.settings)
+    capabilities = model.plugin.capabilities(model.settings)
     names = [trick.plugin.name for trick in tricks]
     reasons = [f"the trick {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
     for position, trick in enumerate(tricks):
         plugin: type[Trick] = trick.plugin
         if reason := plugin.refusal(trick.settings, shape):
             reasons.append(f"the trick {trick.name!r} cannot be used here: {reason}")
-        for missing in sorted(plugin.requires - offered):
+        for missing in sorted(plugin.requires - capabilities):
             reasons.append(
                 f"the trick {trick.name!r} requires {missing.replace('_', ' ')}, which the model {model.name!r} "
                 "with these settings does not offer"
             )
-        for clash in sorted(plugin.conflicts & (offered | set(names))):
+        for clash in sorted(plugin.conflicts & (capabilities | set(names))):
             reasons.append(f"the trick {trick.name!r} conflicts with {clash.replace('_', ' ')!r}")
         for other in tricks[position + 1 :]:
             for both in sorted(plugin.claims & other.plugin.claims):

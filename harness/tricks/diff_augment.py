@@ -45,6 +45,7 @@ class DifferentiableAugmentation(Trick):
     Settings = AugmentSettings
     settings: AugmentSettings
     requires = frozenset({"discriminator"})
+    hides = frozenset({"probability"})  # of a changed image
 
     @classmethod
     def refusal(cls, settings: AugmentSettings, shape: Shape) -> str | None:
@@ -81,7 +82,7 @@ def covered(images: Tensor, ratio: float, rng: torch.Generator) -> Tensor:
     hidden = []
     for size in (height, width):
         side = round(size * ratio)
-        middle = torch.randint(0, size, (n, 1), device=images.device, generator=rng)
+        middle = torch.randint(0, size + 1 - side % 2, (n, 1), device=images.device, generator=rng)
         offset = torch.arange(size, device=images.device)[None] - middle + side // 2
         hidden.append((offset >= 0) & (offset < side))
     return torch.where((hidden[0][:, :, None] & hidden[1][:, None])[:, None], BACKGROUND, images)

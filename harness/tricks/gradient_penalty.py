@@ -6,7 +6,7 @@ Gulrajani et al. 2017, equation 3:
 
 with ``around: interpolates``. With ``around: data`` it is that of Kodali et al. 2017 (DRAGAN), section 2.3:
 
-    x̂ = x + ½ std(x) U(0, 1)
+    x̂ = x + α · ½ std(x) U(0, 1),   α ~ U(0, 1)
 """
 
 from __future__ import annotations

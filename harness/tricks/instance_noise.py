@@ -38,6 +38,7 @@ class InstanceNoise(Trick):
     Settings = NoiseSettings
     settings: NoiseSettings
     requires = frozenset({"discriminator"})
+    hides = frozenset({"probability"})  # of an image with noise
 
     def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
         sigma = self.settings.sigma * max(0.0, 1 - game.done / self.settings.until)

@@ -50,7 +50,7 @@ class LatentReconstruction(Trick):
         choice = game.settings.architecture
         # The discriminator's body, with weights of its own, and z in the place of the logit.
         like = choice.plugin(choice.settings, game.shape).discriminator(game.shape.channels)
-        network = torch.nn.Sequential(like.body, torch.nn.Linear(like.features, game.latent_size))
+        network = torch.nn.Sequential(like.body, torch.nn.Linear(like.features, game.settings.latent))
         self.network = network.to(game.compute.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.settings.rate, fused=True)
 
@@ -58,7 +58,7 @@ class LatentReconstruction(Trick):
         assert fake.drawn is not None
         with game.compute.autocast():
             guessed: torch.Tensor = self.network(fake.drawn.images)
-        error = (guessed.float() - fake.drawn.latents).square().mean()
+        error = (guessed.float() - fake.drawn.latents[:, : game.settings.latent]).square().mean()
         return self.settings.weight * error
 
     # The generator's backward pass has left the reconstructor's gradients: both minimise the same term.

@@ -37,6 +37,7 @@ class MinibatchDiscrimination(Trick):
     Settings = DiscriminationSettings
     settings: DiscriminationSettings
     requires = frozenset({"discriminator_features"})
+    hides = frozenset({"probability"})  # of an image among others
 
     def change_networks(self, game: GAN) -> None:
         from harness.tricks._layers import Nearness

@@ -25,6 +25,7 @@ class MinibatchStandardDeviation(Trick):
     summary = "the discriminator is told the mean standard deviation of its features over the mini-batch"
     paper = "Karras et al. 2018, section 3"
     requires = frozenset({"discriminator_features"})
+    hides = frozenset({"probability"})  # of an image among others
 
     def change_networks(self, game: GAN) -> None:
         from harness.tricks._layers import StandardDeviation

@@ -42,7 +42,8 @@ class ModeSeeking(Trick):
     def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> Tensor:
         assert fake.drawn is not None
         other = game.draw(fake.labels)
-        term = likeness(fake.drawn.images, other.images, fake.drawn.latents, other.latents)
+        z = game.settings.latent  # labels, which are the same, and codes stand behind it
+        term = likeness(fake.drawn.images, other.images, fake.drawn.latents[:, :z], other.latents[:, :z])
         return self.settings.weight * term
 
 

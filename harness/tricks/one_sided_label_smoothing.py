@@ -32,6 +32,7 @@ class OneSidedLabelSmoothing(Trick):
     Settings = SmoothingSettings
     settings: SmoothingSettings
     requires = frozenset({"targets"})
+    hides = frozenset({"probability"})  # it is held below the target
 
     def targets(self, targets: Targets) -> Targets:
         return targets._replace(real=self.settings.target)

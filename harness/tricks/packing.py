@@ -5,7 +5,9 @@ Lin et al. 2018, section 2. The images of a pack, all real or all generated, are
     D(x₁, …, x_m)
 
 A generator that lacks modes draws packs that look alike, which a discriminator of packs can see and one of single
-images cannot. A mini-batch of n images becomes ⌊n / m⌋ packs; nothing else changes, not even the generator.
+images cannot. A mini-batch of n images becomes ⌊n / m⌋ packs; nothing else changes, not even the generator. So arms
+with and without packs see as many images a step. The authors' code keeps the number of packs instead, and draws m times
+as many images: multiply ``train.batch_size`` by m for their protocol.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Packing(Trick):
     Settings = PackingSettings
     settings: PackingSettings
     requires = frozenset({"discriminator"})
+    hides = frozenset({"probability"})  # of a pack
     # A pack would need its images' labels and codes side by side too.
     conflicts = frozenset({"conditional", "codes"})
 

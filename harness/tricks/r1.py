@@ -4,8 +4,8 @@ Mescheder et al. 2018, equation 9:
 
     γ/2 · E_x ‖∇C(x)‖²
 
-With ``final`` the weight γ falls (or rises) linearly to that value over the training, as Huang et al. 2024 (appendix)
-let it. It acts at every step: lazy, it diverged there.
+With ``final`` the weight γ falls (or rises) linearly to that value over the training (in Huang et al. 2024,
+appendix, it falls along a cosine). It acts at every step: lazy, it diverged there.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Miyato et al. 2018, equation 8, with σ estimated by one power iteration a forwa
 
     W̄ = W / σ(W)
 
-A layer of it changes no difference of its inputs by more than that difference.
+A fully connected layer then lets no difference of its inputs grow. A convolution's kernel is taken as the matrix
+(outputs × rest), as in the paper, which bounds it less tightly.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ class TwoSidedLabelSmoothing(Trick):
     Settings = TwoSidedSettings
     settings: TwoSidedSettings
     requires = frozenset({"targets"})
+    hides = frozenset({"probability"})  # it is drawn towards the middle
     conflicts = frozenset({"one_sided_label_smoothing"})
 
     def targets(self, targets: Targets) -> Targets:

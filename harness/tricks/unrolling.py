@@ -4,9 +4,11 @@ Metz et al. 2017, equations 7 to 9:
 
     θ_D^{k+1} = θ_D^k + η ∂f(θ_G, θ_D^k) / ∂θ_D
 
-and G descends f(θ_G, θ_D^K(θ_G, θ_D)), differentiated through all K steps. The steps are those that D's own optimiser
-would take (Adam, whose running means start from where D's stand), on the mini-batch at hand. D itself then takes its
-ordinary step from where it was.
+and G descends f(θ_G, θ_D^K(θ_G, θ_D)), differentiated through all K steps. What D_K says of real images depends on G
+too, so that the whole of f counts: G's objective (another than minimax takes the place of f's second term) and f's
+first term, E log D_K(x). The steps are those that D's own optimiser would take (Adam, whose running means start from
+where D's stand), on the mini-batch at hand. D itself then takes its ordinary step from where it was. Penalties on D's
+slope act in the steps ahead, but G is not led through the places at which they are taken.
 """
 
 from __future__ import annotations
@@ -72,10 +74,12 @@ class Unrolling(Trick):
 def _moments(game: GAN) -> dict[str, Moments]:
     """Where the discriminator's optimiser stands, by parameter."""
     state, found = game.discriminator_optimiser.state, dict[str, Moments]()
+    # All have taken as many, and to ask a GPU once is enough.
+    steps = next((int(held["step"]) for held in state.values()), 0)
     for name, parameter in game.discriminator.named_parameters():
         held = state.get(parameter)
         if held:
-            found[name] = Moments(held["exp_avg"].clone(), held["exp_avg_sq"].clone(), int(held["step"]))
+            found[name] = Moments(held["exp_avg"].clone(), held["exp_avg_sq"].clone(), steps)
         else:
             found[name] = Moments(torch.zeros_like(parameter), torch.zeros_like(parameter), 0)
     return found

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness import registry
-from harness.data.base import Labelled
+from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
 from harness.testing import SHAPES, build
 
@@ -36,6 +36,13 @@ def test_the_label_is_one_more_channel_of_the_discriminator_s_image() -> None:
     output = label_map(given)
     assert torch.equal(output[:, :1], images)
     assert torch.equal(output[:, 1].flatten(1), label_map.embedding.weight[labels])
+
+
+def test_labels_of_a_thousand_classes_are_the_same_on_real_and_generated_images_in_bfloat16() -> None:
+    game = build(SMALL, Shape(3, 28, 28, 1000), dtype=torch.bfloat16)
+    labels = torch.tensor([257, 999])
+    for images in (torch.zeros(2, 3, 28, 28), torch.zeros(2, 3, 28, 28, dtype=torch.bfloat16)):
+        assert game.discriminator_images(images, labels)[:, 3, 0, 0].tolist() == [257, 999]
 
 
 def test_labels_that_are_not_asked_for_follow_the_training_data() -> None:

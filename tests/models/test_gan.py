@@ -137,3 +137,10 @@ def _preset(name: str) -> dict[str, object]:
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises((ValidationError, registry.ChoiceError)):
         registry.choose("models", {"name": "gan"} | wrong)
+
+
+def test_what_is_measured_of_the_discriminator_is_measured_in_float32() -> None:
+    images = torch.rand(8, 1, 28, 28)
+    half, whole = (build("gan", dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
+    assert torch.equal(half.probability(images), whole.probability(images))
+    assert half.compute.dtype == torch.bfloat16

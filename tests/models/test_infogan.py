@@ -97,3 +97,9 @@ def test_packing_is_refused_beside_codes() -> None:
     from harness.tricks.base import refusals
 
     assert refusals(registry.choose("models", "infogan"), (registry.choose("tricks", "packing"),), SHAPES[0])
+
+
+def test_codes_are_read_in_float32() -> None:
+    images = torch.rand(8, 1, 28, 28)
+    half, whole = (build("infogan", dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
+    assert torch.equal(half.codes(images), whole.codes(images))

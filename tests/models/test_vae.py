@@ -210,3 +210,9 @@ def test_it_learns_digits(likelihood: str) -> None:
     assert divergences[-1] > 1  # the code is used
     error = (images - model.reconstruct(images)).square().mean()
     assert error < 0.8 * (images - images.mean(0)).square().mean()  # better than any constant answer
+
+
+def test_the_default_encoder_sees_images_as_they_are() -> None:
+    for name in ("vae", "autoencoder"):
+        architecture = registry.choose("models", name).settings.architecture
+        assert (architecture.settings.width, architecture.settings.layers, architecture.settings.gain) == (400, 1, 1.0)

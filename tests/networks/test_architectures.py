@@ -84,8 +84,23 @@ def test_residual_networks_have_no_normalisation_and_start_as_the_identity(shape
         blocks = [module for module in network.modules() if isinstance(module, Residual)]
         assert len(blocks) >= 4
         for block in blocks:
-            values = torch.randn(2, block.layers[1].in_channels, 5, 5)
+            values = torch.randn(2, block.layers[0].in_channels, 5, 5)
             assert torch.equal(block(values), values)
+
+
+def test_a_residual_block_is_its_equation() -> None:
+    generator, _ = networks({"name": "residual", "width": 4, "blocks": 1, "slope": 0.5})
+    block = next(module for module in generator.modules() if isinstance(module, Residual))
+    first, second, last = (layer for layer in block.layers if isinstance(layer, nn.Conv2d))
+    assert [layer.kernel_size for layer in (first, second, last)] == [(1, 1), (3, 3), (1, 1)]
+    with torch.no_grad():
+        for layer, weight in ((first, -1.0), (second, 2.0), (last, 3.0)):
+            layer.weight.zero_()
+            nn.init.dirac_(layer.weight)
+            layer.weight.mul_(weight)
+        values = torch.full((1, first.in_channels, 5, 5), 4.0)
+        # 4 + 3 φ(2 φ(−4)) with φ(−4) = −2, φ(−4) = −2
+        assert torch.equal(block(values), torch.full_like(values, 4 + 3 * -2.0))
 
 
 def test_what_they_refuse() -> None:

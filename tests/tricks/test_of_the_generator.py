@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -121,6 +122,27 @@ def test_unrolling_looks_ahead_and_leaves_the_discriminator_where_it_was() -> No
     assert rate < moved < 50 * rate
     # The loss through these weights reaches the generator along the discriminator's reaction too.
     assert all(tensor.grad_fn is not None for tensor in ahead.values())
+
+
+@pytest.mark.parametrize("objective", ["minimax", "non_saturating"])
+def test_what_an_unrolled_discriminator_says_of_real_images_counts(objective: str) -> None:
+    # f = E log D_K(x) + (the generator's objective) with D_K(x) = σ(w x), where a step ahead w = 0.3 − 0.1 g.
+    g = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    game = build({"name": "gan", "objective": objective, "architecture": {"name": "mlp", "width": 16}})
+    real, fake = (
+        SimpleNamespace(scores=SimpleNamespace(logits=((0.3 - 0.1 * g) * x).reshape(1)), reacts=True) for x in (1.5, g)
+    )
+    (gradient,) = torch.autograd.grad(game._generator_loss(real, fake), g, retain_graph=True)
+
+    def value(at: float) -> float:
+        log = torch.nn.functional.logsigmoid
+        c, d = (torch.tensor((0.3 - 0.1 * at) * x, dtype=torch.float64) for x in (1.5, at))
+        return float(log(c) + (log(-d) if objective == "minimax" else -log(d)))
+
+    assert float(gradient) == pytest.approx((value(0.7 + 1e-5) - value(0.7 - 1e-5)) / 2e-5, rel=1e-6)
+    real.reacts = False
+    (half,) = torch.autograd.grad(game._generator_loss(real, fake), g, allow_unused=True)
+    assert float(half) != pytest.approx(float(gradient), rel=1e-3)
 
 
 def test_unrolling_s_gradient_is_the_derivative_through_the_discriminator_s_reaction() -> None:
