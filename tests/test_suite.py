@@ -190,7 +190,7 @@ MALFORMED = {
     "how near D is, with what hides it": (
         "suite: s\ndata: ring\nbase: {model: {name: gan, architecture: mlp}, tricks: [packing]}\n"
         "evaluate: {metrics: [optimal_discriminator]}\n",
-        "4:22",
+        "4:21",
         "optimal_discriminator: no model of this suite offers probability",
     ),
     "search for what not every model has": (

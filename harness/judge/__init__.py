@@ -10,6 +10,7 @@ folder under a name that holds the digest of the data.
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
@@ -18,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import storage
+from harness.data.base import DataSet, DataSettings
 from harness.errors import HarnessError
 from harness.registry import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.data.base import DataSet
     from harness.judge.judge import Judge
     from harness.judge.stacked import StackedJudge
     from harness.registry import Choice
@@ -143,7 +144,8 @@ _USUAL = {"channels": 1, "height": 28, "width": 28}
 
 
 def of(data: DataSet) -> str | None:
-    """The name of the judge that knows this data: the shipped one, else the one trained on it here, else None.
+    """The name of the judge that knows this data: the shipped one, else the one trained here on it, or on the whole
+    that it is a part of (its classes keep their numbers); else None.
 
     Raises:
         HarnessError: the digest of the data cannot be had.
@@ -152,8 +154,15 @@ def of(data: DataSet) -> str | None:
         return None
     if data.judge is not None:
         return data.judge
-    name = trained_name(data)
-    return name if all(_path(trained_folder(), name, role).is_file() for role in ROLES) else None
+    names = (trained_name(known) for known in (data, _undivided(data)))
+    return next((name for name in names if all(_path(trained_folder(), name, role).is_file() for role in ROLES)), None)
+
+
+def _undivided(data: DataSet) -> DataSet:
+    """The data with all its classes and images."""
+    whole = copy.copy(data)
+    whole.settings = data.settings.model_copy(update=dict.fromkeys(DataSettings.model_fields))
+    return whole
 
 
 def trained_name(data: DataSet) -> str:
@@ -168,7 +177,7 @@ def missing(choice: Choice) -> str | None:
         return None
     if data.points:
         return f"no judge knows the data {choice.name!r}: it holds points, and judges are for images"
-    own = choice.settings.model_dump(mode="json", exclude_defaults=True)
+    own = choice.settings.model_dump(mode="json", exclude_defaults=True, exclude=set(DataSettings.model_fields))
     return f"no judge knows the data {choice.name!r}: train one with `{training_command({'name': choice.name, **own})}`"
 
 

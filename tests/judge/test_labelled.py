@@ -121,6 +121,16 @@ def test_it_knows_the_classes_and_refuses_noise(cache: Path) -> None:
     assert accepted(arbiter, noise) <= 0.1
 
 
+def test_a_part_of_the_data_is_judged_by_the_judge_of_the_whole(cache: Path) -> None:
+    part = Bars()
+    part.settings = DataSettings(classes=(2,), limit=10)
+    assert part.digest() != Bars().digest()
+    assert judge.of(part) == judge.of(Bars())
+    arbiter = judge.load_for(part, "cpu")
+    assert arbiter is not None
+    assert (arbiter.assess(part.load("test").images)[0].argmax(1) == 2).float().mean() >= 0.9
+
+
 def test_it_is_found_by_the_content_of_the_data(cache: Path) -> None:
     name = f"bars-{Bars().digest()[:8]}"
     assert judge.of(Bars()) == name
