@@ -343,7 +343,7 @@ def compare(
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(["models", "networks", "tricks", "metrics", "data", "suites"]))
+@click.argument("kind", type=click.Choice(["models", "networks", "tricks", "classifiers", "metrics", "data", "suites"]))
 def list_(kind: str) -> None:
     """List what suites can name, one line each, with the paper."""
     from harness import overview

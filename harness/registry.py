@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from harness.errors import HarnessError
 
-KINDS = ("data", "models", "networks", "tricks", "metrics")
+KINDS = ("data", "models", "networks", "tricks", "classifiers", "metrics")
 
 
 class Settings(BaseModel):

@@ -372,3 +372,61 @@ class DataContract(Contract):
         assert set(data.load("test").labels.tolist()) == {0, 1}
         wrong = registry.choose(self.kind, {"name": name, "classes": [data.shape.classes]})
         assert "classes 0 to" in wrong.plugin(wrong.settings).refusal()
+
+
+class ClassifierContract(Contract):
+    """What every binary classifier must do."""
+
+    kind = "classifiers"
+
+    def test_tells_apart_what_a_line_parts(self, name: str) -> None:
+        right, left = (self._points(sign) for sign in (1, -1))
+        classifier = self._fresh(name)
+        classifier.fit(right[:200], left[:200])
+        held = torch.cat([right[200:], left[200:]])
+        found = classifier.probability(held)
+        assert found.shape == (len(held),)
+        assert found.dtype == torch.float32
+        assert found.min() >= 0
+        assert found.max() <= 1
+        half = len(held) // 2
+        assert float(((found > 0.5) == (torch.arange(len(held)) < half)).float().mean()) > 0.95
+
+    def test_the_same_numbers_from_the_same_generator(self, name: str) -> None:
+        images = self._points(1), self._points(-1) + 0.2
+        found = []
+        for _ in range(2):
+            classifier = self._fresh(name)
+            classifier.fit(*images)
+            found.append(classifier.probability(images[0]))
+        assert torch.equal(*found)
+
+    def test_logits_have_a_gradient_where_it_says_so(self, name: str) -> None:
+        classifier = self._fresh(name)
+        classifier.fit(self._points(1), self._points(-1))
+        images = self._points(1).requires_grad_()
+        if not classifier.differentiable:
+            with pytest.raises(NotImplementedError):
+                classifier.logits(images)
+            return
+        logits = classifier.logits(images)
+        assert torch.allclose(logits.sigmoid(), classifier.probability(images), atol=1e-5)
+        (gradient,) = torch.autograd.grad(logits.sum(), images)
+        assert gradient.abs().max() > 0
+
+    @staticmethod
+    def _points(sign: int) -> torch.Tensor:
+        """Points on one side of the plane."""
+        points = torch.rand(264, 2, 1, 1, generator=torch.Generator().manual_seed(5 + sign)) * 2 - 1
+        points[:, 0] = sign * (0.1 + 0.9 * points[:, 0].abs())
+        return points
+
+    def _fresh(self, name: str) -> Any:
+        from harness.classifiers.base import Round
+
+        networks = registry.choose("networks", {"name": "mlp", "width": 32, "slope": 0})
+        architecture = networks.plugin(networks.settings, SHAPES[-1])
+        torch.manual_seed(0)
+        compute = Compute(torch.device("cpu"), torch.float32)
+        choice = registry.choose(self.kind, name)
+        return choice.plugin(choice.settings, Round(architecture, 2, 32, compute, torch.Generator().manual_seed(0)))

@@ -19,3 +19,7 @@ class TestMetrics(testing.MetricContract):
 
 class TestData(testing.DataContract):
     pass
+
+
+class TestClassifiers(testing.ClassifierContract):
+    pass

@@ -16,11 +16,11 @@ ones has the standard deviation √(1 / 4n), and the recipe goes on only if
 The algorithm of Goodfellow et al. 2014 is this one with the classifier kept and trained a step at a time instead of
 anew, all samples fed back, and no rule for stopping.
 
-Any classifier may stand in step 3. Through a network the generator improves by the gradient of −log D(G(z)) at the
-latents z that were fed back. Where there is no gradient, the samples themselves are moved uphill by a smoothed
-estimate of it (``harness.models._classifiers.improved``), and the generator is drawn to the moved ones x' by
-regression, min ‖G(z) − x'‖². What a classifier cannot tell apart the generator never learns: a linear one stops as
-soon as no hyperplane separates the two.
+Any classifier may stand in step 3 (``harness/classifiers``, or a plug-in). Through one with a gradient, a network, the
+generator improves by the gradient of −log D(G(z)) at the latents z that were fed back. Where there is no gradient, the
+samples themselves are moved uphill by a smoothed estimate of it (``harness.models._feedback.improved``), and the
+generator is drawn to the moved ones x' by regression, min ‖G(z) − x'‖². What a classifier cannot tell apart the
+generator never learns: a linear one stops as soon as no hyperplane separates the two.
 
 Fed back are samples of the held-out part only: of what a classifier was trained on it knows the answer by heart.
 
@@ -30,12 +30,13 @@ both parts; the mini-batch given to the step sets the size of the mini-batches o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import BeforeValidator, Field
 
 from harness import registry
+from harness.classifiers.base import Classifier, Round
 from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
 from harness.models.base import Model
@@ -45,7 +46,6 @@ from harness.registry import Choice, chooser
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.models._classifiers import Classifier
     from harness.networks.base import Architecture
 
 
@@ -56,15 +56,14 @@ class RecipeSettings(registry.Settings):
         "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
         description="the generator, and the classifier where that is a network",
     )
-    classifier: Literal["network", "logistic_regression", "random_forest", "nearest_neighbours"] = Field(
-        "network", description="what tells real from synthetic; all but the network are scikit-learn's, on pixels"
+    classifier: Annotated[Choice, BeforeValidator(chooser("classifiers"))] = Field(
+        "network",  # type: ignore[assignment]  # as above
+        description="what tells real from synthetic",
     )
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ N(0, 1)")
     images: int = Field(1024, ge=8, description="real images of a round, and as many synthetic ones")
     held_out: float = Field(0.5, ge=0.1, le=0.9, description="share of both that the classifier is tried on")
     z: float = Field(1.645, ge=0, le=10, description="standard deviations above ½ that count as better than chance")
-    classifier_steps: int = Field(100, ge=1, description="mini-batches that the network is trained on in a round")
-    classifier_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the network")
     generator_steps: int = Field(10, ge=1, description="generator steps on what is fed back in a round")
     generator_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the generator")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the generator's gradients")
@@ -148,33 +147,26 @@ class Recipe(Model):
 
     def _classifier(self, size: int) -> Classifier:
         """One that knows nothing yet."""
-        from harness.models import _classifiers
-
-        s = self.settings
-        if s.classifier != "network":
-            seed = torch.randint(2**31 - 1, (), device=self.compute.device, generator=self.rng)
-            return _classifiers.SciKit(s.classifier, int(seed))
-        network = self.architecture.discriminator(self.shape.channels).to(self.compute.device)
-        return _classifiers.Network(network, s.classifier_steps, size, s.classifier_rate, self.compute, self.rng)
+        choice = self.settings.classifier
+        about = Round(self.architecture, self.shape.channels, size, self.compute, self.rng)
+        classifier: Classifier = choice.plugin(choice.settings, about)
+        return classifier
 
     def _improve(self, classifier: Classifier, latents: Tensor, samples: Tensor, real: Tensor, size: int) -> None:
         """Generator steps on mini-batches of what is fed back."""
         from torch.nn.functional import mse_loss, softplus
 
-        from harness.models import _classifiers
+        from harness.models._feedback import improved
 
         s, aims = self.settings, samples
-        through = classifier if isinstance(classifier, _classifiers.Network) else None
-        if through is not None:
-            through.network.requires_grad_(False)
-        else:
-            aims = _classifiers.improved(classifier, samples, real, s.smoothing, s.directions, s.stride, self.rng)
+        if not classifier.differentiable:
+            aims = improved(classifier, samples, real, s.smoothing, s.directions, s.stride, self.rng)
         for _ in range(s.generator_steps):
-            places = _classifiers.chosen(torch.arange(len(latents), device=latents.device), size, self.rng)
+            places = torch.randperm(len(latents), device=latents.device, generator=self.rng)[:size]
             with self.compute.autocast():
                 images = self.generator(latents[places])
-            if through is not None:
-                loss = softplus(-through.logits(images)).mean()
+            if classifier.differentiable:
+                loss = softplus(-classifier.logits(images)).mean()
             else:
                 loss = mse_loss(images.float(), aims[places])
             self.optimiser.zero_grad(set_to_none=True)

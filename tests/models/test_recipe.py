@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from harness import registry
 from harness.data.base import Labelled
-from harness.models import _classifiers
+from harness.models._feedback import improved
 from harness.models.recipe import Recipe, examine, no_better_than_chance
 from harness.testing import SHAPES, build, equal
 
 SMALL: dict[str, Any] = {"name": "recipe", "architecture": {"name": "mlp", "width": 64, "slope": 0}, "latent": 2}
-CLASSIFIERS = ["network", "logistic_regression", "random_forest", "nearest_neighbours"]
+CLASSIFIERS = registry.names("classifiers")
+ESTIMATORS = [name for name in CLASSIFIERS if not registry.find("classifiers", name).plugin.differentiable]
 NOTHING = Labelled(torch.zeros(64, 2, 1, 1), torch.zeros(64, dtype=torch.long))
 """The mini-batch: its size is all that a round asks of it."""
 
@@ -110,7 +111,7 @@ def test_nothing_is_fed_back_where_no_synthetic_sample_is_caught(monkeypatch: py
 
 
 def test_every_round_has_a_fresh_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, made = on_ring(images=200, classifier_steps=20), []
+    model, made = on_ring(images=200, classifier={"name": "network", "steps": 20}), []
     original = model._classifier
 
     def spied(size: int) -> Any:
@@ -129,20 +130,20 @@ def test_every_round_has_a_fresh_network(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not equal(second_start, first_start)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS[1:])
+@pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_round_has_a_fresh_estimator(name: str) -> None:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
     model = on_ring(classifier=name, images=100)
     first = model._classifier(64)
-    assert isinstance(first, _classifiers.SciKit)
     first.fit(points(0.5, 0.6, 0.7, 0.8), points(-0.5, -0.6, -0.7, -0.8))
-    check_is_fitted(first._estimator)
-    second = model._classifier(64)
-    assert isinstance(second, _classifiers.SciKit)
+    check_is_fitted(first.fitted)
     with pytest.raises(NotFittedError):
-        check_is_fitted(second._estimator)
+        check_is_fitted(first.estimator(8, 0))
+    second = model._classifier(64)
+    second.fit(points(-0.5, -0.6, -0.7, -0.8), points(0.5, 0.6, 0.7, 0.8))  # the other way round
+    assert second.probability(points(-0.9)) > 0.5 > first.probability(points(-0.9))
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -161,7 +162,7 @@ def test_a_classifier_tells_apart_what_a_line_parts(name: str) -> None:
 
 
 def test_neighbours_do_with_few_images() -> None:
-    classifier = _classifiers.SciKit("nearest_neighbours", 0)
+    classifier = on_ring(classifier="nearest_neighbours")._classifier(32)
     classifier.fit(points(0.1, 0.2), points(-0.1, -0.2))
     assert classifier.probability(points(0.2, -0.2)).tolist() == pytest.approx([2 / 3, 1 / 3])
 
@@ -220,7 +221,7 @@ def test_improved_samples_move_along_the_smoothed_slope() -> None:
     real = torch.tensor([[0.4, 0.0], [-0.4, 0.0], [0.0, 0.2], [0.0, -0.2]]).view(4, 2, 1, 1)
     samples = torch.tensor([[0.1, -0.2], [-0.3, 0.0]]).view(2, 2, 1, 1)
     rng = torch.Generator().manual_seed(0)
-    moved = _classifiers.improved(Linear(0.1, 0.3), samples, real, 0.5, 40_000, 6.0, rng)
+    moved = improved(Linear(0.1, 0.3), samples, real, 0.5, 40_000, 6.0, rng)
     expected = torch.tensor([0.004, 0.003])
     assert moved.shape == samples.shape
     assert ((moved - samples).flatten(1) - expected).abs().max() < 2e-4
@@ -236,9 +237,9 @@ def test_improved_samples_climb_a_score_without_a_gradient(monkeypatch: pytest.M
             distance = (images.flatten(1) - 0.5).norm(dim=1)
             return 1 - (distance * 8).floor() / 24
 
-    monkeypatch.setattr(_classifiers, "CHUNK", 5000)  # the samples come in several parts
+    monkeypatch.setattr("harness.models._feedback.CHUNK", 5000)  # the samples come in several parts
     real, samples = ring("train")[:500], torch.rand(100, 2, 1, 1, generator=torch.Generator().manual_seed(1)) - 1
-    moved = _classifiers.improved(Stair(), samples, real, 1.0, 64, 5.0, torch.Generator().manual_seed(0))
+    moved = improved(Stair(), samples, real, 1.0, 64, 5.0, torch.Generator().manual_seed(0))
     before, after = ((part.flatten(1) - 0.5).norm(dim=1) for part in (samples, moved))
     assert (after < before).float().mean() > 0.95
     assert Stair().probability(moved).mean() > Stair().probability(samples).mean() + 0.02
@@ -246,9 +247,7 @@ def test_improved_samples_climb_a_score_without_a_gradient(monkeypatch: pytest.M
 
 def test_improved_samples_stay_in_range() -> None:
     real = ring("train")[:100]
-    moved = _classifiers.improved(
-        Linear(0.3, 0.0), points(0.99), real, 1.0, 16, 100.0, torch.Generator().manual_seed(0)
-    )
+    moved = improved(Linear(0.3, 0.0), points(0.99), real, 1.0, 16, 100.0, torch.Generator().manual_seed(0))
     assert moved.flatten()[0] == 1
 
 
@@ -279,7 +278,7 @@ def test_it_learns_the_ring(name: str) -> None:
 def test_equal_seeds_learn_equally(name: str) -> None:
     states = []
     for _ in range(2):
-        model = on_ring(classifier=name, images=200, classifier_steps=50, z=0)
+        model = on_ring(classifier=name, images=200, z=0)
         model.step(NOTHING)
         model.step(NOTHING)
         states.append(model.state_dict())
