@@ -133,7 +133,7 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
     from harness import driver, report
 
     console = Console()
-    _bring_data(plan)
+    _bring_all(plan)
     with driver.exclusive(results, _command_line()):
         if not _trained(plan, results, workers, device, console):
             return INTERRUPTED
@@ -162,7 +162,7 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
     return True
 
 
-def _bring_data(plan: Plan) -> None:
+def _bring_all(plan: Plan) -> None:
     """Download what is missing before anything starts: once, and not in several workers at the same time."""
     from harness.data.base import DataSet
     from harness.plan import nested
@@ -174,6 +174,10 @@ def _bring_data(plan: Plan) -> None:
         if not data.present():
             click.echo(f"{choice.name} is not on this machine: fetching it")
             click.echo(data.fetch())
+    if any(arm.evaluate.features == "inception" for arm in arms):
+        from harness.metrics.inception import weights_file
+
+        weights_file()  # brought, and found to be right, before the first trial is trained
 
 
 def settled(state: str) -> bool:
@@ -245,7 +249,7 @@ def check(
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
     console = Console()
-    _bring_data(plan)
+    _bring_all(plan)
     with driver.exclusive(results, _command_line()):
         if not _trained(plan, results, workers, device, console):
             sys.exit(INTERRUPTED)

@@ -326,7 +326,7 @@ def _scan_now(kind: str) -> dict[str, Entry]:
             continue
         try:
             module = importlib.import_module(f"harness.{kind}.{info.name}")
-        except Exception as error:  # a broken file must not take the others with it
+        except (Exception, SystemExit) as error:  # a broken file must not take the others with it
             found[info.name] = Entry(kind, info.name, broken=f"{type(error).__name__}: {error}")
             continue
         for value in vars(module).values():
@@ -338,7 +338,7 @@ def _scan_now(kind: str) -> dict[str, Entry]:
             if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
                 raise TypeError(f"{point.value} is no class of the kind that harness.{kind}.base defines")
             _add(found, kind, plugin)
-        except Exception as error:  # nor must a broken package
+        except (Exception, SystemExit) as error:  # nor must a broken package
             found.setdefault(point.name, Entry(kind, point.name, broken=f"{type(error).__name__}: {error}"))
     return found
 

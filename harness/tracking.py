@@ -227,15 +227,16 @@ class Store:
             while experiments:
                 page = client.search_runs(
                     experiments,
-                    "tags.role = 'trial'",
+                    "",  # not by role: a trial whose role is damaged must be named, and not be missed
                     ViewType.ACTIVE_ONLY,
                     max_results=1000,
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
                 for run in page:
-                    self._refuse_altered(run)
-                    yield run
+                    if run.data.tags.get("role") == "trial" or SEAL in run.data.tags:
+                        self._refuse_altered(run)
+                        yield run
                 token = page.token
                 if not token:
                     break
@@ -301,7 +302,7 @@ class Store:
         """
         tags = run.data.tags
         sealed = SEAL in tags and state(run) != INTERRUPTED  # one that is gone on with
-        if "key" not in tags or (sealed and tags[SEAL] != _seal(tags, run.data.metrics)):
+        if "key" not in tags or tags.get("role") != "trial" or (sealed and tags[SEAL] != _seal(tags, run.data.metrics)):
             raise self._altered(run)
 
     def _altered(self, run: Run) -> HarnessError:
@@ -341,7 +342,7 @@ def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -
         points |= {(name, step, float(value)) for name, step, value in entry.get("points", ())}
         if entry["kind"] == "environment":
             tags["environment"] = " ".join(sorted(entry["tags"]))
-        # Pictures have checksums of their own.
+        # Pictures have checksums of their own, and may be too many for a tag.
         if entry["kind"] == "file" and not entry["name"].endswith(".png") and (path.parent / entry["name"]).is_file():
             content = (path.parent / entry["name"]).read_bytes()
             files["/".join(filter(None, (entry["folder"], entry["name"])))] = hashlib.sha256(content).hexdigest()

@@ -24,6 +24,7 @@ def wrong(came: Came, words: str) -> str:
         "a traceback": "Traceback" in came.output,
         f"{words!r} is not said": words not in came.output,
         "too long": len(came.output) > 4000,
+        f"{came.kilobytes} KiB": came.kilobytes > 500 * 1024,
         "characters that a terminal obeys": not all(c.isprintable() or c == "\n" for c in came.output),
     }
     return "; ".join(fault for fault, there in faults.items() if there)
@@ -289,3 +290,11 @@ def test_inception_s_weights_that_are_not_there(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv("HARNESS_INCEPTION", str(given))
         with pytest.raises(HarnessError, match=words):
             inception.weights_file()
+
+
+def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "wrong.pth").write_bytes(b"wrong")
+    workspace = Workspace(tmp_path, {"HARNESS_INCEPTION": str(tmp_path / "wrong.pth")})
+    suite = workspace.suite(evaluate={"samples": 64, "features": "inception", "metrics": ["fid"]})
+    assert "not the Inception weights" in workspace.run("run", suite, code=2)
+    assert not list(workspace.results.glob("*.db"))

@@ -353,6 +353,16 @@ def test_a_value_in_a_database_that_is_whole_otherwise(tmp_path: Path, monkeypat
             victim.read()
 
 
+def test_a_run_that_no_longer_says_that_it_is_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = mlflow_file(tmp_path, monkeypatch)
+    with contextlib.closing(sqlite3.connect(victim.path)) as connection:
+        changed = connection.execute("UPDATE tags SET value = 'trjal' WHERE key = 'role' AND value = 'trial'")
+        assert changed.rowcount == 1
+        connection.commit()
+    with pytest.raises(HarnessError, match=r"not as it was written.*mlflow runs delete"):
+        victim.read()
+
+
 def test_a_number_that_a_search_learns_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     victim = optuna_file(tmp_path, monkeypatch)
     _, parameters, value, _, _ = victim.read()[3]

@@ -155,7 +155,8 @@ killed = failing_models:Killed
 crashing = failing_models:Crashing
 slow = failing_models:Slow
 hanging = failing_models:Hanging
-broken = broken_models:Broken"""
+broken = broken_models:Broken
+leaving = leaving_models:Leaving"""
 MODELS_OF = {
     "outcomes": ["diverging", "bad_samples", "bad_weights", "raising", "crashing", "gan"],
     "memory": ["hungry", "crowded", "killed", "gan"],
@@ -171,6 +172,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     groups = {"harness.models": POINTS, "harness.data": "unjudged = failing_models:Unjudged"}
     package(site, "failing_models", MODELS, groups)
     (site / "broken_models.py").write_text("import no_such_module\n")
+    (site / "leaving_models.py").write_text("raise SystemExit('gone')\n")
     return Workspace(folder, {"PYTHONPATH": f"{site}:{PYTHONPATH}", "LOG": str(folder / "steps")})
 
 
@@ -292,6 +294,7 @@ def test_only_what_failed_to_run_is_tried_again(workspace: Workspace, outcomes: 
 def test_a_broken_plug_in_is_listed_with_its_reason(workspace: Workspace) -> None:
     listed = {line.split()[0]: line for line in workspace.run("list", "models").splitlines()}
     assert "no_such_module" in listed["broken"]
+    assert "SystemExit: gone" in listed["leaving"]
     assert "slow" in listed
     suite = workspace.suite("names-it", base={"model": "broken"}, matrix={})
     assert "no_such_module" in workspace.run("plan", suite, code=2)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import struct
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.notes import note
+
 if TYPE_CHECKING:
     from harness.results import Record
-
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,15 @@ def _when(path: Path) -> str:
 
 
 def _png_size(path: Path) -> tuple[int, int] | None:
-    """Width and height from the head of a PNG file, or None where it is none."""
+    """Width and height of a PNG file that is whole (its checksums are right), or None."""
+    from PIL import Image
+
+    if not path.is_file():
+        return None
     try:
-        with path.open("rb") as file:
-            head = file.read(24)
-    except OSError:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.load()
+            return image.size
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+        note(f"{path}: damaged, and left out of the page ({error}): restore a copy of it")
         return None
-    if len(head) < 24 or not head.startswith(PNG):
-        return None
-    width, height = struct.unpack(">II", head[16:24])
-    return int(width), int(height)

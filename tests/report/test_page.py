@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
 import inspect
@@ -497,3 +498,20 @@ def test_files_of_figures_have_safe_and_different_names() -> None:
     found = slugs(["../../etc/passwd", "vae (β=4)", "VAE (β=4)", "ψ", "φ", "a" * 300])
     assert list(found.values())[:5] == ["etc-passwd", "vae-4", "vae-4_2", "unnamed", "unnamed_2"]
     assert len(found["a" * 300]) == 80
+
+
+def test_a_damaged_picture_is_left_out_and_named(
+    make_results: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = make_results(arms={"dcgan": (14.0, 0.0)})
+    whole = report.write(results, tmp_path / "whole").read_text(encoding="utf-8")
+    artifacts = results.records[0].artifacts
+    assert artifacts is not None
+    path = artifacts / "samples" / "final.png"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    page = report.write(results, tmp_path / "damaged").read_text(encoding="utf-8")
+    assert base64.b64encode(content).decode() not in page
+    assert page.count("data:image/png") < whole.count("data:image/png")
+    assert f"{path}: damaged, and left out of the page" in caplog.text
