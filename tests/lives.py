@@ -188,7 +188,8 @@ class Life:
         with stopped(driver.pid):
             if driver.poll() is not None:
                 return None
-            hit = self.phase()
+            # Until it holds the store the harness does nothing that could be lost.
+            hit = self.phase() if (self.results / ".lock.holder").exists() else "starting"
             victims = workers(driver.pid) if victim != "driver" else []
             for pid in [*victims, *([driver.pid] if victim != "worker" else [])]:
                 with contextlib.suppress(ProcessLookupError):

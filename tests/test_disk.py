@@ -117,6 +117,8 @@ def test_a_full_disk_and_a_read_only_one(disk: Disk, plain: dict[Any, Any]) -> N
     assert checkpoints(workspace)
     disk.free()
     goes_on(workspace, suite, plain)
+    logs = "".join(log.read_text() for log in (workspace.results / "work").glob("*.log"))
+    assert "resumed at step" in logs, "it was trained anew"
 
     disk.remount("ro")
     output = workspace.run("run", suite, code=2)
@@ -146,7 +148,7 @@ def limited(kilobytes: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1000, resource.RLIM_INFINITY))
 
 
-def test_a_limit_of_the_size_of_files(tmp_path: Path) -> None:
+def test_a_limit_of_the_size_of_files(tmp_path: Path, plain: dict[Any, Any]) -> None:
     """What stands in for a quota where nobody may mount."""
     workspace = Workspace(tmp_path)
     suite = workspace.suite(**LONG)
@@ -158,6 +160,7 @@ def test_a_limit_of_the_size_of_files(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     fails(running, "the limit that is set for files")
     assert not (workspace.results / "mlflow.db").exists()
+    goes_on(workspace, suite, plain)
 
 
 HOLD = """

@@ -209,11 +209,14 @@ def survive(whole: Life, folder: Path, chaos: Chaos, what: str, fault: Callable[
         life = Life(folder / str(number), whole.keys)
         number += 1
         phase: str | None = ""
+        hit = list[str]()
         while left > 0 and phase is not None:  # None: it had come to its end
             life.start(chaos.rng.choice([1, 2]))
             phase = fault(life)
             if phase is not None:
-                chaos.tried(what, phase)
+                hit.append(phase)
                 left -= 1
         life.finish()
         life.check_against(whole)
+        for phase in hit:  # what did not end well is counted by nobody
+            chaos.tried(what, phase)
