@@ -90,6 +90,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     environment.globals.update(light=plots.LIGHT, dark=dark(), words=words, pieces=sources.code_and_prose)
     findings = results.expectations()
     shown = [card.arm for card in cards]
@@ -422,3 +423,10 @@ def _safe(drawing: str) -> Markup:
     from markupsafe import Markup
 
     return Markup(drawing)
+
+
+def _breakable(name: str) -> Markup:
+    """An arm's name, escaped, that narrow columns may break after its underscores."""
+    from markupsafe import Markup, escape
+
+    return Markup(escape(name).replace("_", Markup("_<wbr>")))
