@@ -342,11 +342,11 @@ class Driver:
                     self._starved(running, outcome)
                 else:
                     self._ended(running, outcome)
-            case Died(key, reason, refused):
+            case Died(key) as death:
                 del self._running[key]
-                if refused is not None:  # whatever runs beside it will come to the same
-                    self._refused, self._stopping = HarnessError(refused), True
-                self._died(running, reason)
+                if death.refusal is not None:  # whatever runs beside it will come to the same
+                    self._refused, self._stopping = HarnessError(death.refusal), True
+                self._died(running, death)
 
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         """A trial has come to an outcome, which is recorded."""
@@ -371,7 +371,7 @@ class Driver:
             self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
         self._ended(running, outcome)
 
-    def _died(self, running: _Running, reason: str) -> None:
+    def _died(self, running: _Running, death: Died) -> None:
         key = running.work.trial.key
         outcome = Records(Folders(self.results).work / key).outcome
         if outcome is not None:  # it died after its last word
@@ -379,13 +379,12 @@ class Driver:
         elif self._stopping:
             self._ended(running, Outcome("stopped"))
         elif self._attempts[key] < ATTEMPTS:
-            self.listener.note(f"{_label(running)}: {reason}; trying again")
+            self.listener.note(f"{_label(running)}: {death.reason}; trying again")
             # Who was killed may have been the largest of several that were too large together.
-            (self._alone if "SIGKILL" in reason and running.crowded else self._again).append(
-                (running.work, running.queue)
-            )
+            waiting = self._alone if death.killed and running.crowded else self._again
+            waiting.append((running.work, running.queue))
         else:
-            self._end(running, Outcome("failed", f"{reason} ({ATTEMPTS} times), {_after(running)}"), keep=True)
+            self._end(running, Outcome("failed", f"{death.reason} ({ATTEMPTS} times), {_after(running)}"), keep=True)
 
     def _starved(self, running: _Running, outcome: Outcome) -> None:
         """A trial ran out of memory: once more with nothing beside it, if there was; never with another batch."""

@@ -48,12 +48,14 @@ class Ended:
 class Died:
     """The worker is gone, and with it the trial: killed, crashed, or unable to record.
 
-    ``refusal`` is what to tell the user where a disk is at fault, so that to try again now is of no use.
+    ``refusal`` is what to tell the user where a disk is at fault, so that to try again now is of no use; ``killed``
+    whether the system may have killed it for want of memory.
     """
 
     key: str
     reason: str
     refusal: str | None = None
+    killed: bool = False
 
 
 Event = Stepped | Measured | Noted | Ended | Died

@@ -55,15 +55,13 @@ class LocalEngine(Engine):
         return [event for several in events for event in several]
 
     def answer(self, key: str, prune: bool) -> None:
-        for slot in self._slots:
-            if slot.task is not None and slot.task.key == key:
-                slot.send(prune)
+        for slot in self._having(key):
+            slot.send(prune)
 
     def kill(self, key: str) -> None:
-        for slot in self._slots:
-            if slot.task is not None and slot.task.key == key:
-                slot.close(kill=True)
-                slot.task = None
+        for slot in self._having(key):
+            slot.close(kill=True)
+            slot.task = None
 
     def stop(self) -> None:
         for slot in self._slots:
@@ -74,6 +72,10 @@ class LocalEngine(Engine):
         with contextlib.ExitStack() as closing:  # all of them, also where Ctrl-C comes in between
             for slot in self._slots:
                 closing.callback(slot.close)
+
+    def _having(self, key: str) -> list[_Slot]:
+        """The slot that has this trial, if it still has it."""
+        return [slot for slot in self._slots if slot.task is not None and slot.task.key == key]
 
     def _free_slot(self) -> _Slot:
         # A worker that is already up is preferred: a new one costs seconds of imports.
@@ -132,7 +134,8 @@ class _Slot:
             pass
         if self.task is not None and not self.process.is_alive():
             self.process.join()
-            found.append(Died(key, _explain(self.process.exitcode)))
+            exitcode = self.process.exitcode
+            found.append(Died(key, _explain(exitcode), killed=exitcode == -signal.SIGKILL))
             self.task = None
         return found
 
