@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 
 PER_GPU = 2
 """Trials side by side on one GPU unless told otherwise: networks this small leave it idle between steps."""
+
+
+DRIVERS = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
+"""Device files of the drivers that torch reaches GPUs by on Linux: NVIDIA's, its Tegra's, WSL's, AMD's."""
 
 
 def resolve(device: str) -> str:
@@ -37,6 +43,9 @@ def resolve(device: str) -> str:
 
 def gpus() -> int:
     """How many CUDA devices torch can use."""
+    # To ask torch means to import it, which takes longer than all else that a driver does before the first trial.
+    if sys.platform == "linux" and not any(glob.glob(f"/dev/{name}") for name in DRIVERS):
+        return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
