@@ -43,7 +43,7 @@ def resolve(device: str) -> str:
 
 def gpus() -> int:
     """How many CUDA devices torch can use."""
-    # To ask torch means to import it, which takes longer than all else that a driver does before the first trial.
+    # To ask torch means to import it, a second or two that a driver can do without.
     if sys.platform == "linux" and not any(glob.glob(f"/dev/{name}") for name in DRIVERS):
         return 0
     import torch

@@ -321,3 +321,12 @@ def test_planning_the_shipped_suites_needs_no_torch() -> None:
 def test_ten_thousand_cells_can_be_planned(tmp_path: Path) -> None:
     text = GOOD + f"seeds: 1\nmatrix: {{model.latent: {list(range(1, 101))}, train.steps: {list(range(1, 101))}}}\n"
     assert len(plan(tmp_path, text).trials) == 10_000
+
+
+def test_all_arms_of_the_zoo_are_sampled_from_an_averaged_generator() -> None:
+    # R3GAN brings the average: an arm without one would be compared by it, and not by its objective.
+    cells = [cell for cell in make_plan(read_suite(SUITES / "gan_zoo.yaml")).cells if not cell.excluded]
+    assert len(cells) == 8
+    for cell in cells:
+        assert cell.combination.parts is not None
+        assert "ema" in [trick.name for trick in cell.combination.parts.tricks], cell.name

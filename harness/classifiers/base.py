@@ -5,11 +5,11 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import torch
+
 from harness.registry import Plugin
 
 if TYPE_CHECKING:
-    import torch
-
     from harness.models.base import Compute
     from harness.networks.base import Architecture
 
@@ -51,3 +51,29 @@ class Classifier(Plugin, abc.ABC):
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (n,) in float32 with gradients by the images: above 0 it holds the image for real."""
         raise NotImplementedError
+
+
+class SciKit(Classifier):
+    """One of scikit-learn's: it sees the pixels as a vector, and computes on the CPU.
+
+    Subclasses say which estimator; it must have ``predict_proba``.
+    """
+
+    @abc.abstractmethod
+    def estimator(self, n: int, seed: int) -> Any:
+        """A fresh one, for n images in all; the seed is for what is random in it."""
+
+    def fit(self, real: torch.Tensor, synthetic: torch.Tensor) -> None:
+        images = torch.cat([real, synthetic])
+        seed = torch.randint(2**31 - 1, (), device=images.device, generator=self.round.rng)
+        self.fitted = self.estimator(len(images), int(seed))
+        self.fitted.fit(_vectors(images), [1] * len(real) + [0] * len(synthetic))
+
+    def probability(self, images: torch.Tensor) -> torch.Tensor:
+        estimated = self.fitted.predict_proba(_vectors(images))
+        return torch.as_tensor(estimated[:, 1], dtype=torch.float32, device=images.device)
+
+
+def _vectors(images: torch.Tensor) -> Any:
+    """Images as rows of a NumPy array."""
+    return images.flatten(1).float().cpu().numpy()

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness import registry
 from harness.classifiers.base import Classifier, Round
-from harness.models.gan import evaluating
+from harness.networks.base import evaluating
 
 if TYPE_CHECKING:
     from torch import Tensor

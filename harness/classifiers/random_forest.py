@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from harness import registry
-from harness.classifiers._scikit import SciKit
+from harness.classifiers.base import SciKit
 
 
 class ForestSettings(registry.Settings):

@@ -18,6 +18,7 @@ import torch
 from harness import storage
 from harness.fingerprint import fingerprint
 from harness.metrics.images import Extractor, Images, Reference, to_uint8
+from harness.tricks.base import offered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,9 +183,8 @@ class Evaluator:
     def _answered(self, samples: Images) -> list[Metric]:
         """The metrics that can be had of these: all, but for those that ask the model what it does not offer."""
         model = samples.model
-        offered = model.capabilities(model.settings) if model is not None else frozenset()
-        hidden = frozenset().union(*(trick.hides for trick in model.tricks)) if model is not None else frozenset()
-        return [metric for metric in self.metrics if metric.requires <= offered - hidden]
+        can = offered(model, model.tricks) if model is not None else frozenset()
+        return [metric for metric in self.metrics if metric.requires <= can]
 
     def _compute(self, samples: Images) -> dict[str, float]:
         values: dict[str, float] = {}

@@ -18,7 +18,8 @@ from harness import registry
 from harness.data.base import Shape
 from harness.errors import HarnessError
 from harness.models.base import Model
-from harness.models.gan import evaluating, seeded
+from harness.models.gan import seeded
+from harness.networks.base import evaluating
 from harness.registry import Choice, chooser
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from pydantic import BeforeValidator, Field
 from harness import registry
 from harness.data.base import Labelled, Shape
 from harness.models.base import Model
-from harness.models.gan import evaluating, seeded
+from harness.models.gan import seeded
+from harness.networks.base import evaluating
 from harness.registry import Choice, chooser
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from harness import objectives, registry
 from harness.data.base import Labelled, Shape
 from harness.models.base import Model
+from harness.networks.base import evaluating
 from harness.registry import Choice, Preset, chooser
 from harness.tricks.base import Rates
 
@@ -515,15 +516,3 @@ def in_float32(model: Model) -> Iterator[None]:
         yield
     finally:
         model.compute = compute
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode for a while; every module's own mode is put back."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

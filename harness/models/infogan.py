@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from pydantic import BeforeValidator, Field
 
-from harness.models.gan import GAN, GANSettings, evaluating, in_float32, seeded
+from harness.models.gan import GAN, GANSettings, in_float32, seeded
+from harness.networks.base import evaluating
 from harness.registry import Choice, chooser
 
 if TYPE_CHECKING:

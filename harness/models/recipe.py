@@ -40,7 +40,8 @@ from harness.classifiers.base import Classifier, Round
 from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
 from harness.models.base import Model
-from harness.models.gan import evaluating, seeded
+from harness.models.gan import seeded
+from harness.networks.base import evaluating
 from harness.registry import Choice, chooser
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from harness import registry
 from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
 from harness.models.base import Model
-from harness.models.gan import evaluating, seeded
+from harness.models.gan import seeded
+from harness.networks.base import evaluating
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,9 +1,9 @@
 """Residual generator and discriminator without any normalisation (after Huang et al. 2024, section 4).
 
 A block is x + W₃ φ(W₂ φ(W₁ x)): 1×1, 3×3, 1×1, with leaky ReLU φ, all as wide as the map (the paper's 3×3 is wider,
-and grouped). Without normalisation a sum
-of L blocks would start with a variance that grows with L: fix-up initialisation (Zhang et al. 2019) starts W₃ at 0 and
-scales W₁ and W₂ by L^(−1/4) (L^(−1/(2m−2)) for m = 3 layers a block), so that every block starts as the identity.
+and grouped). Without normalisation a sum of L blocks would start with a variance that grows with L: fix-up
+initialisation (Zhang et al. 2019) starts W₃ at 0 and scales W₁ and W₂ by L^(−1/4) (L^(−1/(2m−2)) for m = 3 layers a
+block), so that every block starts as the identity.
 Resampling is bilinear; G starts from a learned linear map of z to 4×4, D ends in features of the 4×4 map.
 """
 

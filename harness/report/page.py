@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -318,10 +318,9 @@ def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawin
     cards = []
     for arm in shown:
         records = results.of(arm)
-        first = next((record for record in records if artifacts.grids(record)), records[0])
-        grids = artifacts.thinned(artifacts.grids(first), IMAGE_BYTES // share)
-        telling = next((record for record in records if artifacts.pictures(record)), first)
-        pictures = artifacts.pictures(telling)
+        first, snapshots = _first_with(artifacts.grids, records)
+        grids = artifacts.thinned(snapshots, IMAGE_BYTES // share)
+        telling, pictures = _first_with(artifacts.pictures, records)
         fitting = artifacts.fitting(pictures, PICTURE_BYTES // share)
         cards.append(
             Card(
@@ -340,6 +339,14 @@ def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawin
             )
         )
     return cards
+
+
+def _first_with(
+    of: Callable[[Record], list[artifacts.Picture]], records: Sequence[Record]
+) -> tuple[Record, list[artifacts.Picture]]:
+    """The first record that has such pictures, and these; the very first, and none, where no record has any."""
+    found = ((record, of(record)) for record in records)
+    return next((pair for pair in found if pair[1]), (records[0], []))
 
 
 def _picture_files(shown: Sequence[str], cards: Sequence[Card]) -> dict[str, Path]:

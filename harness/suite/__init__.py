@@ -19,7 +19,7 @@ from harness import registry
 from harness.errors import HarnessError
 from harness.metrics.base import Value
 from harness.registry import Choice, nearest, shown
-from harness.suite.cells import ROOTS, Cells, Combination, matches, normal
+from harness.suite.cells import ROOTS, Cells, Combination, Places, matches
 from harness.suite.declaration import (
     MAX_EXPECTATIONS,
     MAX_NAMES,
@@ -249,6 +249,7 @@ class _Checker:
         declaration = self._declaration()
         cells = Cells(self.document.value, self.add)
         combinations = cells.combinations()
+        places = Places(combinations)
         # Section by section, so that an error in one does not hide what is wrong with another.
         if evaluate := self._section("evaluate", Evaluate):
             self._features(evaluate.features, combinations)
@@ -256,12 +257,12 @@ class _Checker:
             self._columns(columns(evaluate.metrics))
         compare = self._section("compare", Compare) if "compare" in self.document.value else Compare()
         if compare and compare.baseline is not None:
-            cells.single(compare.baseline, ("compare", "baseline"), combinations)
-        self._names(cells, combinations)
+            cells.single(compare.baseline, ("compare", "baseline"), places)
+        self._names(cells, places)
         cells.check_space(self._space(), combinations)
         trained = [combination for combination in combinations if combination.excluded is None]
         metrics = evaluate.metrics if evaluate else ()
-        self._expectations(cells, trained, metrics)
+        self._expectations(cells, places, metrics)
         if compare and not self.problems:
             self._comparable(compare, trained, metrics)
         if self.problems or declaration is None:
@@ -337,7 +338,7 @@ class _Checker:
             if reason := _unanswered(column or next(iter(columns(metrics))), metrics, cells):
                 self.add(path if column else ("evaluate", "metrics", 0), reason)
 
-    def _expectations(self, cells: Cells, trained: list[Combination], metrics: Sequence[Choice]) -> None:
+    def _expectations(self, cells: Cells, places: Places, metrics: Sequence[Choice]) -> None:
         """What is expected must be measured, of cells that are trained."""
         entries = self.document.value.get("expect")
         entries = entries[:MAX_EXPECTATIONS] if isinstance(entries, list) else []
@@ -345,36 +346,26 @@ class _Checker:
             self.add(("expect",), "a search has no arms that could be known beforehand: expect needs a matrix alone")
             return
         known = columns(metrics)
-        having: dict[tuple[str, str], set[int]] = {}
-        for position, cell in enumerate(trained):
-            for axis, value in cell.axes.items():
-                having.setdefault((axis, normal(value, axis)), set()).add(position)
         for number, entry in enumerate(entries):
             with contextlib.suppress(ValidationError):
                 expectation = Expectation.model_validate(entry)
                 if known and expectation.metric not in known:
                     self._unknown_column(("expect", number, "metric"), expectation.metric, known)
-                meant = self._expected_cells(("expect", number), expectation, cells, having, len(trained))
-                if reason := _unanswered(expectation.metric, metrics, (trained[cell] for cell in sorted(meant))):
+                meant = self._expected_cells(("expect", number), expectation, cells, places)
+                cells_meant = (places.combinations[place] for place in sorted(meant))
+                if reason := _unanswered(expectation.metric, metrics, cells_meant):
                     self.add(("expect", number, "metric"), reason)
 
-    def _expected_cells(
-        self, path: Path, expectation: Expectation, cells: Cells, having: dict[tuple[str, str], set[int]], count: int
-    ) -> set[int]:
-        """Which of the ``count`` trained cells an expectation is about; what is wrong with them is reported.
-
-        ``having`` knows which cells have a value on an axis.
-        """
+    def _expected_cells(self, path: Path, expectation: Expectation, cells: Cells, places: Places) -> set[int]:
+        """The places of the cells that an expectation is about; what is wrong with them is reported."""
         meant, compared, above = set[int](), 0, 0
         for place, where in enumerate(expectation.groups):
             below = (*path, "where") if expectation.order is None else (*path, "order", place)
             if cells.meant(where, below) is None:
                 continue
-            found = set(range(count))
-            for axis, value in where.items():
-                found &= having.get((axis, normal(value, axis)), set())
+            found = places.of(where)
             compared += above * len(found)
-            if count and not found:
+            if places.combinations and not found:
                 self.add(below, "no cell that is trained has all these values")
             elif found & meant:
                 self.add(below, "means a cell that stands in the order already")
@@ -386,16 +377,16 @@ class _Checker:
             above = len(found)
         return meant
 
-    def _names(self, cells: Cells, combinations: list[Combination]) -> None:
+    def _names(self, cells: Cells, places: Places) -> None:
         """A name must mean one cell that has no other, and be no other cell's own name."""
         given = self.document.value.get("names")
         entries = list(given.items())[:MAX_NAMES] if isinstance(given, Mapping) else []
         named: dict[int, str] = {}
         for name, where in entries:
-            place = cells.single(where, ("names", name), combinations) if isinstance(where, Mapping) else None
+            place = cells.single(where, ("names", name), places) if isinstance(where, Mapping) else None
             if place is not None and named.setdefault(place, name) != name:
                 self.add(("names", name), f"this cell is called {named[place]!r} already")
-        own = cell_names(combinations, {}) if named else []
+        own = cell_names(places.combinations, {}) if named else []
         for name in named.values():
             if any(name == other for at, other in enumerate(own) if at not in named):
                 self.add(("names", name), f"another arm is called {name!r}")

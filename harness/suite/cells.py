@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -69,6 +70,31 @@ class Combination:
     excluded: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
     parts: Parts | None = None
+
+
+class Places:
+    """Where in a list of combinations the trained cells stand that have given values; quick for thousands of them."""
+
+    def __init__(self, combinations: Sequence[Combination]) -> None:
+        self.combinations = combinations
+
+    def of(self, where: Mapping[str, Any]) -> set[int]:
+        """The places of the trained cells with these values on these axes; of all, where none is named."""
+        found = [self._having.get((axis, normal(value, axis)), set()) for axis, value in where.items()]
+        return set.intersection(*sorted(found, key=len)) if found else set(self._trained)
+
+    @cached_property
+    def _trained(self) -> dict[int, Combination]:
+        return {place: cell for place, cell in enumerate(self.combinations) if cell.excluded is None}
+
+    @cached_property
+    def _having(self) -> dict[tuple[str, str], set[int]]:
+        """Axis and value, in normal form → the places of the cells that have it."""
+        having: dict[tuple[str, str], set[int]] = {}
+        for place, cell in self._trained.items():
+            for axis, value in cell.axes.items():
+                having.setdefault((axis, normal(value, axis)), set()).add(place)
+        return having
 
 
 class Cells:
@@ -218,18 +244,17 @@ class Cells:
                 path = ("matrix", differing[-1], index[differing[-1]])
                 self.report(path, "this makes an arm that the matrix has already, only written otherwise")
 
-    def single(self, where: Mapping[str, Any], path: Path, combinations: list[Combination]) -> int | None:
+    def single(self, where: Mapping[str, Any], path: Path, places: Places) -> int | None:
         """The place of the one trained cell that is meant; None, with the reason reported, where that is not one."""
         if self.meant(where, path) is None:
             return None
-        trained = [(place, cell) for place, cell in enumerate(combinations) if cell.excluded is None]
-        left = [place for place, cell in trained if matches(cell, where)]
-        if not left and combinations:
+        left = places.of(where)
+        if not left and places.combinations:
             self.report(path, "no cell that is trained has all these values")
         elif len(left) > 1:
             open_axes = ", ".join(axis for axis in self.axes if axis not in where)
             self.report(path, f"means {len(left)} cells: name a value of {open_axes} too")
-        return left[0] if len(left) == 1 else None
+        return left.pop() if len(left) == 1 else None
 
     def check_space(self, space: Mapping[str, Range], combinations: list[Combination]) -> None:
         """Every parameter must exist in every cell, and its bounds must be allowed there."""

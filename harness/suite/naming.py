@@ -7,14 +7,16 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.registry import Choice, choose
-from harness.suite.cells import Combination, Parts, matches
+from harness.suite.cells import Combination, Parts, Places
 from harness.suite.declaration import Train
 
 
 def cell_names(combinations: Sequence[Combination], given: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A name for every cell, in their order: the given one that means it, its arm's, or the values of its axes."""
     alike = _alike(combinations)
-    return [_cell_name(combination, given, alike) for combination in combinations]
+    places = Places(combinations)
+    named = {place: name for name, where in given.items() for place in places.of(where)}
+    return [named.get(place) or _cell_name(combination, alike) for place, combination in enumerate(combinations)]
 
 
 def values(params: Mapping[str, Any]) -> str:
@@ -22,10 +24,7 @@ def values(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{_short(path)}={_value(value)}" for path, value in params.items())
 
 
-def _cell_name(combination: Combination, given: Mapping[str, Mapping[str, Any]], alike: Container[str]) -> str:
-    for name, where in given.items():
-        if combination.excluded is None and matches(combination, where):
-            return name
+def _cell_name(combination: Combination, alike: Container[str]) -> str:
     if combination.parts is None:
         return ", ".join(f"{axis}={_value(value)}" for axis, value in combination.axes.items())
     return _arm_name(combination.parts, list(combination.axes), alike)

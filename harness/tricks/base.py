@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from harness.data.base import Labelled
+    from harness.models.base import Model
     from harness.models.gan import GAN, Drawn, Seen
     from harness.objectives import Targets
 
@@ -118,10 +119,11 @@ def with_own(model: Choice, tricks: tuple[Choice, ...]) -> tuple[Choice, ...]:
     return tuple(sorted(together, key=lambda trick: str(trick.plugin.name)))
 
 
-def offered(model: Choice, tricks: Iterable[Choice]) -> frozenset[str]:
-    """What metrics may ask of the model when it is trained with these tricks."""
-    capabilities: frozenset[str] = model.plugin.capabilities(model.settings)
-    return capabilities.difference(*(trick.plugin.hides for trick in tricks))
+def offered(model: Model | Choice, tricks: Iterable[Trick | Choice]) -> frozenset[str]:
+    """What metrics may ask of the model when it is trained with these tricks: choices, or what was made of them."""
+    plugin = model.plugin if isinstance(model, Choice) else model
+    capabilities: frozenset[str] = plugin.capabilities(model.settings)
+    return capabilities.difference(*((t.plugin if isinstance(t, Choice) else t).hides for t in tricks))
 
 
 def refusals(model: Choice, tricks: tuple[Choice, ...], shape: Shape) -> list[str]:

@@ -121,6 +121,13 @@ def test_cutout_covers_half_the_side_with_background() -> None:
     assert set(diff_augment.covered(images, 0.5, torch.Generator().manual_seed(0)).unique().tolist()) == {-1.0, 1.0}
 
 
+def test_an_even_cutout_covers_both_ends_alike() -> None:
+    # A side of 4 in 8, its middle on any of 9 lines between pixels: an end is covered by 3 of them, the rest by 4.
+    covered = diff_augment.covered(torch.ones(20_000, 1, 8, 8), 0.5, torch.Generator().manual_seed(0)) == -1
+    rows = covered.any(3).float().mean((0, 1))
+    assert rows.tolist() == pytest.approx([n / 9 for n in (3, 4, 4, 4, 4, 4, 4, 3)], abs=0.015)
+
+
 def test_augmentation_passes_gradients_to_what_is_still_seen() -> None:
     game = build("dcgan", tricks=["diff_augment"])
     images = torch.zeros(4, *SHAPES[0][:3], requires_grad=True)

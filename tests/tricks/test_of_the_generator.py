@@ -11,7 +11,7 @@ from torch import nn
 
 from harness.testing import BATCH, build, train
 from harness.tricks._layers import Normalised, WithReference
-from harness.tricks.mode_seeking import likeness
+from harness.tricks.mode_seeking import ModeSeeking, SeekingSettings, likeness
 from harness.tricks.unrolling import Moments, adam
 
 
@@ -24,6 +24,18 @@ def test_mode_seeking_is_the_inverse_ratio_of_distances() -> None:
 def test_a_collapsed_generator_is_charged_most() -> None:
     image, latents = torch.ones(4, 2), torch.randn(4, 3)
     assert float(likeness(image, image, latents, latents + 1)) == pytest.approx(1e5)
+
+
+def test_labels_behind_the_latents_are_no_distance_between_them() -> None:
+    # One dimension of z and a label's two behind it: the latents lie 3 apart, whatever the labels' columns hold.
+    drawn, other = (
+        SimpleNamespace(images=torch.tensor([[image]]), latents=torch.tensor([[z, label, 1 - label]]))
+        for image, z, label in ((1.0, 2.0, 1.0), (0.0, -1.0, 0.0))
+    )
+    game = SimpleNamespace(settings=SimpleNamespace(latent=1), draw=lambda labels: other)
+    trick = ModeSeeking(SeekingSettings(weight=2.0))
+    term = trick.generator_loss(game, None, SimpleNamespace(drawn=drawn, labels=None))  # type: ignore[arg-type]
+    assert float(term) == pytest.approx(2 / (1 / 3 + 1e-5))
 
 
 def test_virtual_batch_norm_joins_the_reference_batch_and_the_image() -> None:
@@ -93,6 +105,17 @@ def test_latent_reconstruction_learns_to_read_the_latents() -> None:
     train(game, 150)
     assert before > 0.8  # the variance of z is 1
     assert error() < 0.4 * before
+
+
+def test_labels_behind_the_latents_need_not_be_read_back() -> None:
+    game = build({"name": "cgan", "architecture": {"width": 32}, "latent": 2}, tricks=["latent_reconstruction"])
+    trick = game.tricks[0]
+    drawn = game.draw(torch.tensor([3, 7]))
+    assert drawn.latents.shape == (2, 12)  # z, and the label of ten classes
+    assert trick.network(drawn.images).shape == (2, 2)
+    trick.network = lambda images: drawn.latents[:, :2] + torch.tensor([1.0, 3.0])
+    # the mean of 1 and 9
+    assert float(trick.generator_loss(game, None, SimpleNamespace(drawn=drawn))) == pytest.approx(5)
 
 
 def test_an_unrolled_step_is_adam_s_own() -> None:
