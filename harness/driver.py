@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Protocol
 import filelock
 
 from harness import records, sqlite, tracking
+from harness.data._files import cache_folder
 from harness.engines.base import Died, Ended, Engine, Measured, Noted, Stepped
 from harness.errors import HarnessError
 from harness.notes import told_to
 from harness.records import Records
 from harness.results import Results
-from harness.storage import refusal, write_bytes
+from harness.storage import refusal, sweep, write_bytes
 from harness.study import Known, Queue, Work, configurations, queues, storage
 from harness.task import OUTCOMES, SETTLED, Outcome, Task
 from harness.tracking import Delivery, Store
@@ -250,6 +251,7 @@ class Driver:
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
                 temporary.unlink(missing_ok=True)
+        sweep(cache_folder())
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

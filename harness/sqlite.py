@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, Engine, ExceptionContext, event
 
 from harness import storage
 from harness.errors import HarnessError
@@ -78,6 +78,13 @@ def _be_patient(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____
     if statement.startswith("PRAGMA busy_timeout"):
         statement = f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}"
     return statement, parameters
+
+
+@event.listens_for(Engine, "handle_error")
+def _name_the_file(context: ExceptionContext) -> None:
+    """SQLite's errors do not say whose they are; as those of other files, they have its name from here on."""
+    if isinstance(context.original_exception, sqlite3.Error) and context.engine is not None:
+        context.original_exception.filename = context.engine.url.database  # type: ignore[attr-defined]
 
 
 def check(path: Path, kind: Kind) -> None:

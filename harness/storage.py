@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -9,6 +10,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 
 COMPUTED_ANEW = "it is computed anew"
+ABANDONED = 600.0
+"""Seconds without a write after which nobody goes on with a temporary file; a silent mirror is given up after 30."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -48,6 +52,14 @@ def made_whole(path: Path, make: Callable[[Path], None]) -> None:
         made = Path(folder) / path.name
         make(made)
         write_bytes(path, made.read_bytes())
+
+
+def sweep(folder: Path) -> None:
+    """Remove the half-written files of killed processes from a folder that others may be writing to now."""
+    for path in (*folder.glob("**/.part-*"), *folder.glob("**/.*.tmp")):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -146,6 +158,7 @@ def refusal(error: BaseException, where: object = None) -> HarnessError | None:
             why, place = AILMENTS.get(cause.errno or 0), cause.filename or where
         elif isinstance(cause, sqlite3.Error):
             why = next((text for sign, text in SQLITE_AILMENTS.items() if sign in str(cause)), None)
+            place = getattr(cause, "filename", None) or where  # of a store's engine, see harness/sqlite.py
         if why is not None:
             named = f"{place}: " if place else ""
             return HarnessError(f"{named}{why} ({cause}). What was done is kept, and the same command goes on with it")

@@ -77,6 +77,13 @@ class Workspace:
         return value
 
 
+def python_that(folder: Path, *does: str) -> dict[str, str]:
+    """The environment of Pythons that begin with this."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text("".join(does), "utf-8")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
 def package(site: Path, name: str, source: str, points: dict[str, str]) -> None:
     """Lay down an installed package, of one module, with its entry points: group -> its lines."""
     information = site / f"{name}-1.0.dist-info"

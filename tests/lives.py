@@ -30,6 +30,14 @@ from harness.storage import load_state
 from harness.tracking import SEAL
 
 STEPS = 120
+SEARCH: dict[str, Any] = {
+    "matrix": {"tricks": [[]]},
+    "search": {
+        "sampler": "random",
+        "n_trials": 3,
+        "space": {"model.generator_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
+    },
+}
 PHASES = ("queueing", "training", "checkpointing", "evaluation", "recording", "reporting")
 FARTHEST = {"queueing": 4.0, "training": 0.8, "checkpointing": 0.0, "evaluation": 0.3, "recording": 0.3, "reporting": 1}
 """Seconds from the beginning of a phase within which the kill comes."""
@@ -50,7 +58,7 @@ class Counted(GAN):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.count = self.here = 0
-        self.called = f"{'+'.join(trick.name for trick in self.tricks)}/{self.seed}"
+        self.called = f"{'+'.join(trick.name for trick in self.tricks)}/{self.seed}/{self.settings.generator_rate}"
 
     def note(self, kind):
         line = f"{os.getpid()} {self.called} {kind} {self.count}\\n"
@@ -109,6 +117,8 @@ class Life:
     """Trial (as the journal calls it) -> key, from an uninterrupted run."""
     run: dict[str, Any] = field(default_factory=dict)
     """Changes to the section ``run`` of the suite."""
+    searching: bool = False
+    """Whether the suite is a search of as many configurations as it has arms otherwise."""
     kills: list[Kill] = field(default_factory=list)
     driver: subprocess.Popen[str] | None = None
     _since: float = 0.0
@@ -132,7 +142,7 @@ class Life:
         return self.workspace.suite(
             name,
             base={"model": {"name": "counted", "architecture": {"name": "fully_connected", "width": 32}}},
-            matrix={"tricks": [[], ["ema"], ["one_sided_label_smoothing"]]},
+            **(SEARCH if self.searching else {"matrix": {"tricks": [[], ["ema"], ["one_sided_label_smoothing"]]}}),
             seeds=1,
             train={"steps": STEPS, "batch_size": 16, "precision": "float32"},
             run={"snapshots": 3, "curve_points": 30, "checkpoint_seconds": 0.001} | self.run,
@@ -281,13 +291,14 @@ class Life:
         try:
             with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)) as store:
                 rows = store.execute(
-                    "select tricks.value, seed.value, runs.status from runs"
+                    "select tricks.value, seed.value, rate.value, runs.status from runs"
                     " join tags tricks on tricks.run_uuid = runs.run_uuid and tricks.key = 'tricks'"
                     " join tags seed on seed.run_uuid = runs.run_uuid and seed.key = 'seed'"
+                    " join params rate on rate.run_uuid = runs.run_uuid and rate.key = 'model.generator_rate'"
                 ).fetchall()
         except sqlite3.OperationalError:  # the store is just being made
             return []
-        return [(f"{tricks}/{seed}", status) for tricks, seed, status in rows]
+        return [(f"{tricks}/{seed}/{rate}", status) for tricks, seed, rate, status in rows]
 
     def saved(self) -> dict[str, int]:
         """The steps in every checkpoint that is whole."""
@@ -346,6 +357,16 @@ class Life:
         assert len(found) == len(runs), "a trial has two runs"
         return found
 
+    def trials(self) -> dict[str, str]:
+        """Trial (as the journal calls it) -> key."""
+        called = {}
+        for key, run in self.runs().items():
+            if key != "suite":
+                tags = run.data.tags
+                called[f"{tags['tricks']}/{tags['seed']}/{run.data.params['model.generator_rate']}"] = key
+        assert called.keys() == {line.trial for line in self.lines()}
+        return called
+
     def kept(self) -> tuple[list[Run], set[str]]:
         """The runs, but for those of attempts that were given up after three crashes, and the ids of these."""
         client = self.client()
@@ -355,14 +376,14 @@ class Life:
         return [run for run in runs if run.info.run_id not in given_up], given_up
 
     def studies(self) -> dict[str, list[Any]]:
-        """Study -> (state, key, value) of its complete trials. None is running or waiting."""
+        """Study -> (key, or what a search chose, and value) of its complete trials. None is running or waiting."""
         url = f"sqlite:///{self.results / 'optuna.db'}"
         found = {}
         for name in optuna.get_all_study_names(url):
             trials = optuna.load_study(study_name=name, storage=url).trials
             assert not {"RUNNING", "WAITING"} & {trial.state.name for trial in trials}
             complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
-            found[name] = sorted((trial.user_attrs["key"], trial.value) for trial in complete)
+            found[name] = sorted((t.user_attrs.get("key", str(t.params)), t.value) for t in complete)
         return found
 
     def files(self) -> set[str]:

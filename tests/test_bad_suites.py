@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from test_suite import MALFORMED
 
+from harness.plan import make_plan
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
 
 SECONDS, KILOBYTES = 2, 500_000
@@ -225,6 +226,7 @@ def reading_raises_nothing_but_a_suite_error(folder: Path, bad: bytes, *sets: st
     try:
         suite, problems = read_suite(path, sets), []
         assert isinstance(suite, Suite)
+        assert make_plan(suite).trials or suite.search  # what is read can be planned
     except SuiteError as error:
         problems = error.problems or ["no problem at all"]
     for problem in problems:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from chaos import Chaos
-from harness_cli import Workspace, numbers
+from harness_cli import Workspace, numbers, python_that
 
 # Long enough to be met in the middle; saved at every point of the curves.
 LONG: dict[str, Any] = {
@@ -215,13 +215,25 @@ def test_stores_that_are_locked_for_longer_than_a_minute(tmp_path: Path, plain: 
     chaos.tried("stores locked for 65 s", n=2)
 
 
-def test_a_store_that_stays_locked_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import sqlite, study
-    from harness.errors import HarnessError
+# The command line with less patience than five minutes, in the driver and in its workers.
+IMPATIENT = "from harness import sqlite; sqlite.PATIENCE = 4\n"
 
-    study.storage(tmp_path).engine.dispose()  # type: ignore[attr-defined]
-    monkeypatch.setattr(sqlite, "PATIENCE", 0.2)
-    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(HarnessError, match=r"optuna\.db: another program keeps the store locked"):
-            study.storage(tmp_path)
+
+@pytest.mark.parametrize("name", ["mlflow.db", "optuna.db"])
+def test_a_store_that_stays_locked_is_named(tmp_path: Path, plain: dict[Any, Any], name: str) -> None:
+    workspace = Workspace(tmp_path, python_that(tmp_path / "site", IMPATIENT))
+    suite = workspace.suite(**LONG)
+    running = workspace.start("run", suite, "--workers", "1")
+    wait_for(lambda: checkpoints(workspace), running)
+    with locked(workspace, 200, name):  # in the middle
+        fails(running, name, "another program keeps the store locked; end it")
+    with locked(workspace, 200, name):  # from the start
+        fails(workspace.start("run", suite), name, "another program keeps the store locked; end it")
+    goes_on(workspace, suite, plain)
+
+
+def test_a_quota_that_is_used_up_is_named() -> None:
+    from harness.storage import refusal  # quotas need a disk that has them: here it is what the system would say
+
+    error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
+    assert "results/mlflow.db: the quota of the disk is used up; make room" in str(refusal(error))

@@ -26,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Life:
     """A run that nobody interrupted."""
     life = Life(tmp_path_factory.mktemp("whole"))
     life.finish()
-    life.keys = {f"{row['tricks']}/{row['seed']}": row["key"] for row in life.workspace.table()}
+    life.keys = life.trials()
     return life
 
 
@@ -202,11 +202,24 @@ def test_interrupted_at_any_moment(whole: Life, tmp_path: Path, chaos: Chaos, ti
     survive(whole, tmp_path, chaos, f"Ctrl-C {times} ×", interrupt)
 
 
+@linux
+@pytest.mark.chaos
+def test_a_search_is_killed_at_any_moment(tmp_path: Path, chaos: Chaos) -> None:
+    def kill(life: Life) -> str | None:
+        return life.kill(chaos.rng.choice(["driver", "worker", "both"]), chaos.rng.choice([None, *PHASES]), chaos.rng)
+
+    whole = Life(tmp_path / "whole", searching=True)
+    whole.finish()
+    whole.keys = whole.trials()
+    assert len(whole.keys) == 3
+    survive(whole, tmp_path, chaos, "SIGKILL in a search", kill)
+
+
 def survive(whole: Life, folder: Path, chaos: Chaos, what: str, fault: Callable[[Life], str | None]) -> None:
     """Several faults, in as many lives as it takes; each life ends as one that nobody interrupted."""
     left, number = MOMENTS, 0
     while left > 0:
-        life = Life(folder / str(number), whole.keys)
+        life = Life(folder / str(number), whole.keys, searching=whole.searching)
         number += 1
         phase: str | None = ""
         hit = list[str]()

@@ -40,7 +40,7 @@ KNOWN = {
 }
 NEVER = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execvp", "os.execv", "os.spawnv"}
 NEVER |= {"subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp", "yaml.load", "yaml.unsafe_load"}
-NEVER |= {"np.load", "numpy.load", "pd.read_pickle", "pandas.read_pickle", "torch.jit.load", "torch.hub.load"}
+NEVER |= {"numpy.load", "pandas.read_pickle", "torch.jit.load", "torch.hub.load"}
 NEVER |= {
     "torch.package.PackageImporter",
     "torch.hub.load_state_dict_from_url",
@@ -50,25 +50,46 @@ NEVER |= {
 UNSAFE = re.compile(r"^(http|ftp)://(?!127\.0\.0\.1|www\.w3\.org/)\S+$")
 
 
+def meanings(tree: ast.Module) -> dict[str, str]:
+    """What the names that a source imports stand for, in full."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def full_name(node: ast.expr, known: dict[str, str]) -> str:
+    first, dot, rest = ast.unparse(node).partition(".")
+    return (known.get(first, first) + dot + rest).removeprefix("builtins.")
+
+
 def misdeeds(source: str, file: str) -> Iterator[str]:
     """What a source does that it must not."""
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    known = meanings(tree)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
         yield from (f"{file}: import {name}" for name in names if name.partition(".")[0] in UNPICKLERS)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in UNPICKLERS:
-            yield f"{file}: {ast.unparse(node)}"
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = full_name(node, known)
+            unpickles = isinstance(node, ast.Attribute) and name.partition(".")[0] in UNPICKLERS
+            if unpickles or name in NEVER or (name == "torch.load" and id(node) not in called):
+                yield f"{file}: {name}"
         if isinstance(node, ast.Call):
-            yield from _calls(node, file)
+            yield from _calls(node, full_name(node.func, known), file)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and UNSAFE.search(node.value):
             yield f"{file}: {node.value}"
 
 
-def _calls(node: ast.Call, file: str) -> Iterator[str]:
-    called = ast.unparse(node.func)
+def _calls(node: ast.Call, called: str, file: str) -> Iterator[str]:
     given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-    if called in NEVER or called.endswith((".extractall", ".extract")):
+    if called.endswith((".extractall", ".extract")):
         yield f"{file}: {called}"
     if called == "torch.load" and given.get("weights_only") != "True":
         yield f"{file}: torch.load without weights_only"
@@ -76,9 +97,9 @@ def _calls(node: ast.Call, file: str) -> Iterator[str]:
         yield f"{file}: {called} by a shell"
     if given.get("allow_pickle", "False") != "False":
         yield f"{file}: {called} with pickles allowed"
-    if called == "YAML" and given.get("typ") != "'safe'":
+    if called.rpartition(".")[2] == "YAML" and given.get("typ") != "'safe'":
         yield f"{file}: YAML that builds objects"
-    if called == "Environment" and given.get("autoescape") != "True":
+    if called.rpartition(".")[2] == "Environment" and given.get("autoescape") != "True":
         yield f"{file}: a template without escaping"
 
 
@@ -98,7 +119,15 @@ def test_the_code_unpickles_evaluates_and_extracts_nothing() -> None:
         "from joblib import load",
         "torch.load(f)",
         "torch.load(f, weights_only=False)",
-        "np.load(f)",
+        "import numpy as np; np.load(f)",
+        "from numpy import load as read; read(f)",
+        "from torch import load; load(f)",
+        "map(torch.load, files)",
+        "import _pickle as p; p.loads(b)",
+        "from os import system; system(x)",
+        "import builtins; builtins.eval(x)",
+        "run = eval",
+        "from ruamel.yaml import YAML as Y; Y()",
         "read(f, allow_pickle=True)",
         "yaml.load(f)",
         "YAML()",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from chaos import Chaos
-from harness_cli import Workspace, numbers
+from harness_cli import Workspace, numbers, python_that
 
 from harness.data import _files
 
@@ -44,13 +44,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dic
     workspace = Workspace(tmp_path_factory.mktemp("plain"))
     workspace.run("run", workspace.suite(**SMALL))
     return numbers(workspace.table())
-
-
-def python_that(folder: Path, *does: str) -> dict[str, str]:
-    """The environment of Pythons that begin with this."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sitecustomize.py").write_text("".join(does), "utf-8")
-    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def locale_of(name: str, folder: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ def _arm_name(parts: Parts, axes: Sequence[str], alike: Container[str]) -> str:
     names = [_named("model", parts.model, axes, alike)]
     names += [_named(f"tricks.{trick.name}", trick, axes) for trick in parts.listed]
     name = " + ".join(names)
-    trained = [key for key in Train.model_fields if _touched(f"train.{key}", axes)]
+    trained = [key for key in Train.model_fields if _touched(f"train.{key}", axes) and f"train.{key}" not in alike]
     if trained:
         name += " with " + ", ".join(f"{key}={_value(getattr(parts.train, key))}" for key in trained)
     if _touched("data", [axis.partition(".")[0] for axis in axes]):
@@ -57,7 +57,7 @@ def _named(path: str, choice: Choice, axes: Sequence[str], alike: Container[str]
 
 
 def _alike(combinations: Sequence[Combination]) -> set[str]:
-    """``model.setting`` of the settings that all arms of a model have alike, and not as they are by default.
+    """``model.setting`` of what all arms of a model have alike and not as it is by default; ``train.setting`` likewise.
 
     Another architecture is none of them: the model's name alone would deceive.
     """
@@ -65,7 +65,9 @@ def _alike(combinations: Sequence[Combination]) -> set[str]:
     for model in (combination.parts.model for combination in combinations if combination.parts is not None):
         numbers = [(k, v) for k, v in _changes(model) if not isinstance(getattr(model.settings, k, None), Choice)]
         changes.setdefault(model.name, []).append({(f"{model.name}.{key}", _value(value)) for key, value in numbers})
-    return {key for same in changes.values() for key, _ in set.intersection(*same)}
+    same = {key for model in changes.values() for key, _ in set.intersection(*model)}
+    budgets = [combination.parts.train for combination in combinations if combination.parts is not None]
+    return same | {f"train.{key}" for key in Train.model_fields if len({getattr(b, key) for b in budgets}) == 1}
 
 
 def _touched(path: str, axes: Sequence[str]) -> bool:
