@@ -340,6 +340,20 @@ def test_a_server_that_loses_answers(tmp_path: Path, server: Server, site: Path,
     assert_arrived_once(server, 3, undisturbed, tmp_path)
 
 
+def test_the_password_of_a_server_that_answers_is_nowhere(tmp_path: Path, server: Server, site: Path) -> None:
+    secret = "canary-7d21"
+    address = server.uri.replace("http://", f"http://user:{secret}@")
+    workspace = remote(tmp_path, site, address)
+    open_gate(workspace)
+    suite = workspace.suite("secret", **SUITE, seeds=[0])
+    told = [workspace.run(*words) for words in (["run", suite], ["run", suite], ["plan", suite], ["doctor"])]
+    assert "1 trials, 1 done before" in told[1]
+    assert secret not in "".join(told)
+    written = [path for folder in (workspace.results, server.folder) for path in folder.rglob("*") if path.is_file()]
+    assert {"report.html", "server.db", "server.log"} <= {path.name for path in written}
+    assert [str(path) for path in written if secret.encode() in path.read_bytes()] == []
+
+
 @pytest.mark.chaos
 def test_a_server_with_five_seconds_a_call(
     tmp_path: Path, site: Path, server: Server, undisturbed: Workspace, chaos: Chaos

@@ -126,6 +126,25 @@ def test_what_the_harness_itself_wrote(tmp_path: Path) -> None:
         study.storage(tmp_path)
 
 
+def test_a_store_of_an_older_harness_is_gone_on_with(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for name in ("mlflow", "optuna"):
+        old(f"{name}-of-harness-3f53e41", workspace.results)
+
+    def runs() -> dict[str, dict[str, object]]:
+        return {run.info.run_id: run.to_dictionary() for run in Store(workspace.results).runs()}  # of trials
+
+    before = runs()
+    assert len([run for run in before.values() if run["info"]["status"] == "FINISHED"]) == 4  # type: ignore[index]
+    workspace.run("run", workspace.suite())
+    # Other code trained the four trials in it: they are left as they are, and not taken for those of this code.
+    assert [row["state"] for row in workspace.table()] == ["done"] * 4
+    after = runs()
+    assert len(after) == 8
+    assert {name: after[name] for name in before} == before
+    assert not {row["mlflow_run_id"] for row in workspace.table()} & before.keys()
+
+
 def test_an_mlflow_database_that_is_put_in_the_place_of_another_is_looked_at(tmp_path: Path) -> None:
     Store(tmp_path).create()
     sqlite.stamp(tmp_path)

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,19 @@ from mlflow import MlflowClient
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace whose small suite has been run."""
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    workspace.environment["HARNESS_CACHE"] = str(workspace.folder / "cache")
+    folder = workspace.folder / "cache" / "mnist"
+    folder.mkdir(parents=True)
+    for name, age in ((".part-left.gz", 3600), (".digest.json.left.tmp", 3600), (".part-coming.gz", 0)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
     workspace.run("run", workspace.suite(), "--workers", "2")
     return workspace
+
+
+def test_what_killed_downloads_left_in_the_cache_goes(finished: Workspace) -> None:
+    folder = finished.folder / "cache" / "mnist"
+    assert [path.name for path in folder.iterdir()] == [".part-coming.gz"]  # somebody may be bringing it now
 
 
 def client(workspace: Workspace) -> MlflowClient:
