@@ -30,6 +30,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that take minutes: real runs that are killed, cut off, starved, searched and repeated."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "slow and not chaos", *session.posargs)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """The tests that need a CUDA device. With --no-venv it uses an interpreter that has torch already."""
     install(session, "test")

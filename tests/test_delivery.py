@@ -26,7 +26,7 @@ from mlflow.entities import Run
 from harness import records
 
 PYTHONPATH = os.environ.get("PYTHONPATH", "")
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")]
 
 MODELS = '''
 """A GAN that waits in the middle of its training for a file, where it is told to."""

@@ -175,6 +175,8 @@ for connection in held:
     connection.execute("ROLLBACK")
 """
 
+pytestmark = pytest.mark.slow
+
 
 @contextlib.contextmanager
 def locked(workspace: Workspace, seconds: float, *names: str) -> Iterator[None]:

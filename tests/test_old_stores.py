@@ -126,6 +126,7 @@ def test_what_the_harness_itself_wrote(tmp_path: Path) -> None:
         study.storage(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_store_of_an_older_harness_is_gone_on_with(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for name in ("mlflow", "optuna"):

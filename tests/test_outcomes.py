@@ -28,6 +28,8 @@ import torch
 from harness.data.digits import Digits
 from harness.models.gan import GAN
 
+pytestmark = pytest.mark.slow
+
 
 class Unjudged(Digits):
     name = "unjudged"

@@ -141,6 +141,7 @@ def tampered(path: Path, change: Any) -> None:
     path.write_text(json.dumps(value | {"digest": hashlib.sha256(text.encode()).hexdigest()}))
 
 
+@pytest.mark.slow
 def test_from_the_first_baseline_to_red(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, {"COLUMNS": "250"})
     suite = workspace.suite(seeds=4, matrix={"tricks": [[]]}, evaluate={"samples": 64, "metrics": ["fid"]})

@@ -15,6 +15,8 @@ import pytest
 from chaos import Chaos
 from lives import PHASES, Life, session, waited
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = 8
 """Of a test in a round of `nox -s chaos`."""
 

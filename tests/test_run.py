@@ -112,6 +112,7 @@ def test_a_second_run_trains_nothing_and_more_seeds_only_the_difference(finished
     assert len(trial_runs(finished)) == 6
 
 
+@pytest.mark.slow
 def test_a_cell_in_two_suites_is_trained_once(finished: Workspace) -> None:
     other = finished.suite("other", matrix={"tricks": [[], ["one_sided_label_smoothing"]]})
     assert "4 trials, 2 done before" in finished.run("run", other)
@@ -139,6 +140,7 @@ def test_smoke_runs_every_arm_in_a_store_of_its_own(tmp_path: Path) -> None:
     assert {row["state"] for row in workspace.table(results=workspace.results / "smoke")} == {"done"}
 
 
+@pytest.mark.slow
 def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     search = {
@@ -174,6 +176,7 @@ def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None
     assert len(workspace.table("search")) == 8
 
 
+@pytest.mark.slow
 def test_a_search_with_a_pruner_ends_well_and_is_done(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     search = {
@@ -199,6 +202,7 @@ def test_planning_with_a_store_needs_no_torch_either(finished: Workspace) -> Non
     subprocess.run([sys.executable, "-c", code], check=True, cwd=finished.folder)
 
 
+@pytest.mark.slow
 def test_neither_order_nor_workers_nor_how_often_one_looks_changes_a_number(
     finished: Workspace, tmp_path: Path
 ) -> None:

@@ -476,6 +476,7 @@ def _unshared() -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _unshared(), reason="needs unshare -rn")
 def test_a_run_needs_no_network_at_all(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)

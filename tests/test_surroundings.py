@@ -37,6 +37,8 @@ import locale
 locale.setlocale(locale.LC_ALL, "")
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, str]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from made_up import maker
 from rich.console import Console
 
 from harness import report
@@ -44,10 +45,12 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-@pytest.fixture
-def written(make_results: Make, tmp_path: Path) -> tuple[Results, Path, Page]:
-    results = make_results()
-    path = report.write(results, tmp_path / "out")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path, Page]:
+    """A page for tests that only look at it."""
+    folder = tmp_path_factory.mktemp("written")
+    results = maker(folder)()
+    path = report.write(results, folder / "out")
     return results, path, Page(path.read_text(encoding="utf-8"))
 
 
