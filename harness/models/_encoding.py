@@ -206,11 +206,12 @@ def without_dropout(network: nn.Module) -> nn.Module:
 
 def before_tanh(network: nn.Module) -> nn.Module:
     """The network without the tanh that it ends in. One that ends in none is taken to give what comes before."""
-    ends = [(parent, name, child) for parent in network.modules() for name, child in parent.named_children()]
-    for parent, name, child in reversed(ends):
-        if isinstance(child, torch.nn.Tanh):
-            setattr(parent, name, torch.nn.Identity())
+    layers = [(path, layer) for path, layer in network.named_modules() if not any(layer.children())]
+    for path, layer in reversed(layers):
+        if isinstance(layer, torch.nn.Tanh):
+            parent, _, name = path.rpartition(".")
+            setattr(network.get_submodule(parent), name, torch.nn.Identity())
             break
-        if any(True for _ in child.parameters()):
+        if any(True for _ in layer.parameters()):
             break
     return network

@@ -44,7 +44,10 @@ class Architecture(Plugin, abc.ABC):
 
     @abc.abstractmethod
     def generator(self, latent: int) -> torch.nn.Module:
-        """A network from latents (n, latent) to images (n, channels, height, width) in [-1, 1]."""
+        """A network from latents (n, latent) to images (n, channels, height, width).
+
+        They are meant for [-1, 1]; what lies outside is clipped when they are sampled.
+        """
 
     @abc.abstractmethod
     def discriminator(self, channels: int) -> Discriminator:

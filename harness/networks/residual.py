@@ -69,7 +69,8 @@ class ResidualNetworks(Architecture):
             layers += [Resize(size), *self._change(channels, outputs), *self._blocks(outputs)]
             channels = outputs
         last = nn.Conv2d(channels, self.shape.channels, 3, padding=1)
-        return nn.Sequential(*layers, nn.LeakyReLU(self.settings.slope), last, nn.Tanh())
+        # No tanh, as in the paper: without normalisation it saturates on images that are mostly background, at once.
+        return nn.Sequential(*layers, nn.LeakyReLU(self.settings.slope), last)
 
     def discriminator(self, channels: int) -> Discriminator:
         from harness.networks._modules import Discriminator, Resize

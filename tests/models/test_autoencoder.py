@@ -190,6 +190,7 @@ def test_the_last_tanh_alone_is_taken_off() -> None:
     assert kinds(nn.Sequential(nn.Tanh(), nn.Linear(2, 2))) == [nn.Tanh, nn.Linear]
     inner = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
     assert kinds(nn.Sequential(nn.Tanh(), inner)) == [nn.Tanh, nn.Linear, nn.Identity]
+    assert kinds(nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.Tanh())) == [nn.Linear, nn.Identity]
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "fully_connected", "dcgan", "residual"])
