@@ -18,6 +18,8 @@ import pytest
 from chaos import Chaos
 from harness_cli import Workspace, numbers, python_that
 
+pytestmark = pytest.mark.slow
+
 # Long enough to be met in the middle; saved at every point of the curves.
 LONG: dict[str, Any] = {
     "train": {"steps": 400, "batch_size": 16, "precision": "float32"},
@@ -174,8 +176,6 @@ time.sleep(float(sys.argv[1]))
 for connection in held:
     connection.execute("ROLLBACK")
 """
-
-pytestmark = pytest.mark.slow
 
 
 @contextlib.contextmanager

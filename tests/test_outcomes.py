@@ -12,6 +12,7 @@ from harness_cli import Workspace, package
 from mlflow import MlflowClient
 
 PYTHONPATH = os.environ.get("PYTHONPATH", "")
+pytestmark = pytest.mark.slow
 
 MODELS = '''
 """Models that fail on purpose."""
@@ -27,8 +28,6 @@ import torch
 
 from harness.data.digits import Digits
 from harness.models.gan import GAN
-
-pytestmark = pytest.mark.slow
 
 
 class Unjudged(Digits):

@@ -17,6 +17,8 @@ from harness_cli import Workspace, numbers, python_that
 
 from harness.data import _files
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {"seeds": 1, "matrix": {"tricks": [[]]}, "evaluate": {"samples": 64, "metrics": ["fid"]}}
 ODD = "mit Blank, ü 数 100% #1?"
 
@@ -36,8 +38,6 @@ LOCAL = """
 import locale
 locale.setlocale(locale.LC_ALL, "")
 """
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
