@@ -1,4 +1,4 @@
-"""Checks of this project: `nox -s tests` is the one that must pass; `nox --list` shows them all.
+"""Checks of this project: `nox --list` shows them all, and .ci/run runs those that must pass.
 
 Sessions run with the interpreter that runs nox; `nox -s tests --force-python 3.12` picks another.
 """

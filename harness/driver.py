@@ -251,7 +251,7 @@ class Driver:
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
                 temporary.unlink(missing_ok=True)
-        sweep(cache_folder())
+        sweep(cache_folder(), "*/.*.tmp")
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -82,7 +82,7 @@ def _be_patient(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____
 
 @event.listens_for(Engine, "handle_error")
 def _name_the_file(context: ExceptionContext) -> None:
-    """SQLite's errors do not say whose they are; as those of other files, they have its name from here on."""
+    """SQLite's errors name no file: give them ``filename``, as an OSError has, for ``storage.refusal``."""
     if isinstance(context.original_exception, sqlite3.Error) and context.engine is not None:
         context.original_exception.filename = context.engine.url.database  # type: ignore[attr-defined]
 

@@ -54,10 +54,10 @@ def made_whole(path: Path, make: Callable[[Path], None]) -> None:
         write_bytes(path, made.read_bytes())
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, pattern: str) -> None:
     """Remove the half-written files of killed processes from a folder that others may be writing to now."""
-    for path in (*folder.glob("**/.part-*"), *folder.glob("**/.*.tmp")):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it may go at any moment, and what stays does no harm
+        for path in folder.glob(pattern):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()
 

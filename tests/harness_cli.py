@@ -28,6 +28,17 @@ SUITE: dict[str, Any] = {
 }
 
 
+# A search of three configurations in place of a matrix of arms.
+SEARCH: dict[str, Any] = {
+    "matrix": {"tricks": [[]]},
+    "search": {
+        "sampler": "random",
+        "n_trials": 3,
+        "space": {"model.generator_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
+    },
+}
+
+
 @dataclass
 class Workspace:
     """A folder with suites and a results folder."""

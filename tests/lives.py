@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from harness_cli import Workspace, numbers
+from harness_cli import SEARCH, Workspace, numbers
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -30,14 +30,6 @@ from harness.storage import load_state
 from harness.tracking import SEAL
 
 STEPS = 120
-SEARCH: dict[str, Any] = {
-    "matrix": {"tricks": [[]]},
-    "search": {
-        "sampler": "random",
-        "n_trials": 3,
-        "space": {"model.generator_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
-    },
-}
 PHASES = ("queueing", "training", "checkpointing", "evaluation", "recording", "reporting")
 FARTHEST = {"queueing": 4.0, "training": 0.8, "checkpointing": 0.0, "evaluation": 0.3, "recording": 0.3, "reporting": 1}
 """Seconds from the beginning of a phase within which the kill comes."""

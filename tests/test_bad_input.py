@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -298,3 +300,10 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
     suite = workspace.suite(evaluate={"samples": 64, "features": "inception", "metrics": ["fid"]})
     assert "not the Inception weights" in workspace.run("run", suite, code=2)
     assert not list(workspace.results.glob("*.db"))
+
+
+def test_a_quota_that_is_used_up_is_named() -> None:
+    from harness.storage import refusal  # quotas need a disk that has them: here it is what the system would say
+
+    error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
+    assert "results/mlflow.db: the quota of the disk is used up; make room" in str(refusal(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import resource
 import signal
@@ -228,14 +227,7 @@ def test_a_store_that_stays_locked_is_named(tmp_path: Path, plain: dict[Any, Any
     running = workspace.start("run", suite, "--workers", "1")
     wait_for(lambda: checkpoints(workspace), running)
     with locked(workspace, 200, name):  # in the middle
-        fails(running, name, "another program keeps the store locked; end it")
+        fails(running, f"{name}: another program keeps the store locked; end it")
     with locked(workspace, 200, name):  # from the start
-        fails(workspace.start("run", suite), name, "another program keeps the store locked; end it")
+        fails(workspace.start("run", suite), f"{name}: another program keeps the store locked; end it")
     goes_on(workspace, suite, plain)
-
-
-def test_a_quota_that_is_used_up_is_named() -> None:
-    from harness.storage import refusal  # quotas need a disk that has them: here it is what the system would say
-
-    error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
-    assert "results/mlflow.db: the quota of the disk is used up; make room" in str(refusal(error))

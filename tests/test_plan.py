@@ -323,6 +323,11 @@ def test_ten_thousand_cells_can_be_planned(tmp_path: Path) -> None:
     assert len(plan(tmp_path, text).trials) == 10_000
 
 
+def test_of_a_budget_only_what_differs_is_in_a_name(tmp_path: Path) -> None:
+    text = GOOD + "matrix: {train: [{steps: 10, batch_size: 8}, {steps: 20, batch_size: 8}]}\n"
+    assert names(tmp_path, text) == ["dcgan with steps=10", "dcgan with steps=20"]
+
+
 def test_all_arms_of_the_zoo_are_sampled_from_an_averaged_generator() -> None:
     # R3GAN brings the average: an arm without one would be compared by it, and not by its objective.
     cells = [cell for cell in make_plan(read_suite(SUITES / "gan_zoo.yaml")).cells if not cell.excluded]

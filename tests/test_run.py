@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness_cli import Workspace, numbers
+from harness_cli import SEARCH, Workspace, numbers
 from mlflow import MlflowClient
 
 
@@ -22,16 +22,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace.environment["HARNESS_CACHE"] = str(workspace.folder / "cache")
     folder = workspace.folder / "cache" / "mnist"
     folder.mkdir(parents=True)
-    for name, age in ((".part-left.gz", 3600), (".digest.json.left.tmp", 3600), (".part-coming.gz", 0)):
+    for name, age in ((".digest.json.left.tmp", 3600), (".digest.json.coming.tmp", 0)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
     workspace.run("run", workspace.suite(), "--workers", "2")
     return workspace
 
 
-def test_what_killed_downloads_left_in_the_cache_goes(finished: Workspace) -> None:
+def test_what_killed_runs_left_in_the_cache_goes(finished: Workspace) -> None:
     folder = finished.folder / "cache" / "mnist"
-    assert [path.name for path in folder.iterdir()] == [".part-coming.gz"]  # somebody may be bringing it now
+    assert [path.name for path in folder.iterdir()] == [".digest.json.coming.tmp"]  # somebody may be writing it now
 
 
 def client(workspace: Workspace) -> MlflowClient:
@@ -143,12 +143,7 @@ def test_smoke_runs_every_arm_in_a_store_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    search = {
-        "sampler": "random",
-        "n_trials": 3,
-        "space": {"model.generator_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
-    }
-    suite = workspace.suite("search", search=search, matrix={"tricks": [[]]})
+    suite = workspace.suite("search", **SEARCH)
     workspace.run("run", suite)
     rows = workspace.table("search")
     assert len(rows) == 6
@@ -167,7 +162,7 @@ def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None
     # Evaluated on the way, for a pruner that lets the first five live: the same numbers.
     (tmp_path / "watched").mkdir()
     watched = Workspace(tmp_path / "watched")
-    looking = search | {"n_trials": 1, "pruner": {"name": "median", "every": 3, "samples": 50}}
+    looking = SEARCH["search"] | {"n_trials": 1, "pruner": {"name": "median", "every": 3, "samples": 50}}
     watched.run("run", watched.suite("search", search=looking, matrix={"tricks": [[]]}))
     looked_at = numbers(watched.table("search"))
     assert len(looked_at) == 2

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from harness.errors import HarnessError
+from harness.storage import sweep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +149,9 @@ def bring(url: str, target: Path, verify: Callable[[Path], object]) -> None:
         HarnessError: what ``verify`` says of it.
     """
     opener = urllib.request.build_opener(_SafeRedirects)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=target.parent)
+    parts = f".part-of-{target.name}-"
+    sweep(target.parent, f"{parts}*")
+    handle, name = tempfile.mkstemp(prefix=parts, suffix=target.suffix, dir=target.parent)
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:

@@ -183,7 +183,7 @@ class Evaluator:
     def _answered(self, samples: Images) -> list[Metric]:
         """The metrics that can be had of these: all, but for those that ask the model what it does not offer."""
         model = samples.model
-        can = offered(model, model.tricks) if model is not None else frozenset()
+        can = offered(model, model.settings, model.tricks) if model is not None else frozenset()
         return [metric for metric in self.metrics if metric.requires <= can]
 
     def _compute(self, samples: Images) -> dict[str, float]:

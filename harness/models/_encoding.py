@@ -206,12 +206,11 @@ def without_dropout(network: nn.Module) -> nn.Module:
 
 def before_tanh(network: nn.Module) -> nn.Module:
     """The network without the tanh that it ends in. One that ends in none is taken to give what comes before."""
-    layers = [(path, layer) for path, layer in network.named_modules() if not any(layer.children())]
-    for path, layer in reversed(layers):
+    for path, layer in reversed(list(network.named_modules())):
         if isinstance(layer, torch.nn.Tanh):
             parent, _, name = path.rpartition(".")
             setattr(network.get_submodule(parent), name, torch.nn.Identity())
             break
-        if any(True for _ in layer.parameters()):
+        if any(True for _ in layer.parameters(recurse=False)):
             break
     return network

@@ -1,4 +1,4 @@
-"""What an architecture is: a generator and a discriminator for the data shapes that it serves."""
+"""What an architecture is: a generator and a discriminator for the data shapes that it serves; and how to ask one."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ A block is x + W₃ φ(W₂ φ(W₁ x)): 1×1, 3×3, 1×1, with leaky ReLU φ, a
 and grouped). Without normalisation a sum of L blocks would start with a variance that grows with L: fix-up
 initialisation (Zhang et al. 2019) starts W₃ at 0 and scales W₁ and W₂ by L^(−1/4) (L^(−1/(2m−2)) for m = 3 layers a
 block), so that every block starts as the identity.
-Resampling is bilinear; G starts from a learned linear map of z to 4×4, D ends in features of the 4×4 map.
+Resampling is bilinear; G starts from a learned linear map of z to 4×4 and ends in a convolution, without tanh; D ends
+in features of the 4×4 map.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class ResidualNetworks(Architecture):
             layers += [Resize(size), *self._change(channels, outputs), *self._blocks(outputs)]
             channels = outputs
         last = nn.Conv2d(channels, self.shape.channels, 3, padding=1)
-        # No tanh, as in the paper: without normalisation it saturates on images that are mostly background, at once.
+        # Without normalisation a tanh would saturate, on images that are mostly background within a hundred steps.
         return nn.Sequential(*layers, nn.LeakyReLU(self.settings.slope), last)
 
     def discriminator(self, channels: int) -> Discriminator:

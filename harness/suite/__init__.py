@@ -45,7 +45,6 @@ from harness.suite.document import (
     shortened,
 )
 from harness.suite.naming import cell_names
-from harness.tricks.base import offered
 
 __all__ = ["Evaluate", "Expectation", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
 
@@ -352,15 +351,15 @@ class _Checker:
                 if known and expectation.metric not in known:
                     self._unknown_column(("expect", number, "metric"), expectation.metric, known)
                 meant = self._expected_cells(("expect", number), expectation, cells, places)
-                cells_meant = (places.combinations[place] for place in sorted(meant))
-                if reason := _unanswered(expectation.metric, metrics, cells_meant):
+                trained = (places.combinations[place] for place in sorted(meant))
+                if reason := _unanswered(expectation.metric, metrics, trained):
                     self.add(("expect", number, "metric"), reason)
 
     def _expected_cells(self, path: Path, expectation: Expectation, cells: Cells, places: Places) -> set[int]:
         """The places of the cells that an expectation is about; what is wrong with them is reported."""
         meant, compared, above = set[int](), 0, 0
-        for place, where in enumerate(expectation.groups):
-            below = (*path, "where") if expectation.order is None else (*path, "order", place)
+        for step, where in enumerate(expectation.groups):
+            below = (*path, "where") if expectation.order is None else (*path, "order", step)
             if cells.meant(where, below) is None:
                 continue
             found = places.of(where)
@@ -405,7 +404,7 @@ class _Checker:
         """Every metric must be able to say something of the data, and of one model at least."""
         path = ("evaluate", "metrics")
         arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
-        offers = frozenset().union(*(offered(parts.model, parts.tricks) for parts in arms))
+        offers = frozenset().union(*(parts.offers for parts in arms))
         for metric in metrics:
             for parts in arms:
                 data = parts.data.plugin(parts.data.settings)
@@ -423,7 +422,7 @@ def _unanswered(column: str, metrics: Iterable[Choice], cells: Iterable[Combinat
     metric = next((metric for metric in metrics if column in metric.plugin.values), None)
     for parts in (cell.parts for cell in cells):
         if metric and parts:
-            missing = metric.plugin.requires - offered(parts.model, parts.tricks)
+            missing = metric.plugin.requires - parts.offers
             if missing:
                 needs = ", ".join(sorted(missing)).replace("_", " ")
                 hiding = [trick.name for trick in parts.tricks if trick.plugin.hides & missing]

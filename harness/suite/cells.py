@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 from harness.registry import Choice, ChoiceError, choose, nearest, shown
 from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
 from harness.suite.document import MAX_DEPTH, NoSuchPath, Path, put
-from harness.tricks.base import refusals, with_own
+from harness.tricks.base import offered, refusals, with_own
 
 ROOTS = ("model", "tricks", "data", "train")
 """What an arm consists of; an axis of the matrix leads into one of these."""
@@ -53,6 +53,11 @@ class Parts(NamedTuple):
     listed: tuple[Choice, ...]
     data: Choice
     train: Train
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What metrics may ask of it."""
+        return offered(self.model.plugin, self.model.settings, (trick.plugin for trick in self.tricks))
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,10 @@ def _named(path: str, choice: Choice, axes: Sequence[str], alike: Container[str]
 
 
 def _alike(combinations: Sequence[Combination]) -> set[str]:
-    """``model.setting`` of what all arms of a model have alike and not as it is by default; ``train.setting`` likewise.
+    """``model.setting`` of what all arms of a model have alike and not as it is by default.
 
-    Another architecture is none of them: the model's name alone would deceive.
+    And ``train.setting`` of what all cells have alike, by default or not. Another architecture is none of them: the
+    model's name alone would deceive.
     """
     changes: dict[str, list[set[tuple[str, str]]]] = {}
     for model in (combination.parts.model for combination in combinations if combination.parts is not None):

@@ -119,11 +119,9 @@ def with_own(model: Choice, tricks: tuple[Choice, ...]) -> tuple[Choice, ...]:
     return tuple(sorted(together, key=lambda trick: str(trick.plugin.name)))
 
 
-def offered(model: Model | Choice, tricks: Iterable[Trick | Choice]) -> frozenset[str]:
-    """What metrics may ask of the model when it is trained with these tricks: choices, or what was made of them."""
-    plugin = model.plugin if isinstance(model, Choice) else model
-    capabilities: frozenset[str] = plugin.capabilities(model.settings)
-    return capabilities.difference(*((t.plugin if isinstance(t, Choice) else t).hides for t in tricks))
+def offered(model: Model | type[Model], settings: Any, tricks: Iterable[Trick | type[Trick]]) -> frozenset[str]:
+    """What metrics may ask of a model with these settings when it is trained with these tricks."""
+    return model.capabilities(settings).difference(*(trick.hides for trick in tricks))
 
 
 def refusals(model: Choice, tricks: tuple[Choice, ...], shape: Shape) -> list[str]:

@@ -191,6 +191,7 @@ def test_the_last_tanh_alone_is_taken_off() -> None:
     inner = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
     assert kinds(nn.Sequential(nn.Tanh(), inner)) == [nn.Tanh, nn.Linear, nn.Identity]
     assert kinds(nn.Sequential(nn.Sequential(nn.Linear(2, 2)), nn.Tanh())) == [nn.Linear, nn.Identity]
+    assert nn.Identity not in kinds(nn.Sequential(nn.Tanh(), nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2))))
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "fully_connected", "dcgan", "residual"])
