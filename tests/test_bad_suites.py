@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from test_suite import MALFORMED
 
+from harness import registry
 from harness.errors import HarnessError
 from harness.plan import make_plan
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
@@ -222,7 +223,31 @@ def texts(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def reading_raises_nothing_but_a_suite_error(folder: Path, bad: bytes, *sets: str) -> None:
+@st.composite
+def plausible(draw: st.DrawFn) -> bytes:
+    """A suite of things that there are; whether they go together is another matter."""
+
+    def names(kind: str) -> st.SearchStrategy[str]:
+        return st.sampled_from(registry.names(kind))
+
+    axes = {
+        "model": st.lists(names("models"), min_size=1, max_size=2),
+        "tricks": st.lists(st.lists(names("tricks"), max_size=2), min_size=1, max_size=3),
+        "train.steps": st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    }
+    suite = {
+        "suite": "s",
+        "data": "digits",
+        "base": {"model": draw(names("models"))},
+        "matrix": draw(st.fixed_dictionaries({}, optional=axes)),
+        "seeds": draw(st.integers(1, 3)),
+        "evaluate": {"samples": 64, "metrics": ["fid"]},
+    }
+    return json.dumps({key: value for key, value in suite.items() if value}).encode()
+
+
+def reading_raises_nothing_but_a_suite_error(folder: Path, bad: bytes, *sets: str) -> bool:
+    """Whether it could be read, and then planned."""
     path = folder / "suite.yaml"
     path.write_bytes(bad)
     try:
@@ -235,6 +260,7 @@ def reading_raises_nothing_but_a_suite_error(folder: Path, bad: bytes, *sets: st
     for problem in problems:
         assert "\n" not in problem
         assert problem.startswith(("--set ", f"{path}:")), problem
+    return not problems
 
 
 few = settings(
@@ -284,12 +310,25 @@ def test_no_made_up_override_raises_anything_but_a_suite_error(tmp_path_factory:
     reading_raises_nothing_but_a_suite_error(tmp_path_factory.getbasetemp(), WHOLE.encode(), f"{path}={value}")
 
 
+def test_what_can_be_read_can_be_planned(tmp_path: Path) -> None:
+    read = []
+
+    @few
+    @given(good=plausible())
+    def holds(good: bytes) -> None:
+        read.append(reading_raises_nothing_but_a_suite_error(tmp_path, good))
+
+    holds()
+    assert 10 <= sum(read) < len(read)
+
+
 @pytest.mark.chaos
 def test_many_made_up_suites_overrides_and_bytes(tmp_path: Path, chaos: Chaos) -> None:
     @seed(chaos.seed)
     @settings(few, max_examples=EXAMPLES, derandomize=False)
-    @given(bad=texts(), noise=st.binary(max_size=500), path=PATHS, value=VALUES)
-    def holds(bad: bytes, noise: bytes, path: str, value: str) -> None:
+    @given(good=plausible(), bad=texts(), noise=st.binary(max_size=500), path=PATHS, value=VALUES)
+    def holds(good: bytes, bad: bytes, noise: bytes, path: str, value: str) -> None:
+        reading_raises_nothing_but_a_suite_error(tmp_path, good)
         reading_raises_nothing_but_a_suite_error(tmp_path, bad)
         reading_raises_nothing_but_a_suite_error(tmp_path, noise)
         reading_raises_nothing_but_a_suite_error(tmp_path, WHOLE.encode(), f"{path}={value}")
