@@ -56,7 +56,8 @@ class Verdict:
         delta: the difference below which two arms count as equal.
         further: further seeds that would settle an inconclusive verdict, or None if it is settled or
             nobody can tell (fewer than two pairs, or more than ``MOST_SEEDS``).
-        held: whether the pairs that finished would settle it, and only failed trials stand against that.
+        held: whether the pairs that finished would settle it at the levels of Holm's procedure, and only failed
+            trials stand against that.
         failed: trials of the arm without a value.
         trials: all trials of the arm.
         baseline_failed: trials of the baseline without a value.
@@ -159,9 +160,10 @@ def verdicts(
     that equals the baseline is at most ``alpha``, and so is that of calling any arm equal that differs by
     ``delta``.
 
-    - ``no difference larger than δ``: the interval of the effect lies within ±δ (even if it excludes 0: a
-      difference below δ is one that the user does not care for).
-    - ``better``, ``worse``: the interval excludes 0.
+    - ``no difference larger than δ``: equality is shown, by the two one-sided tests against ±δ under a Holm
+      procedure of its own (also where the interval excludes 0: a difference below δ is one that the user does
+      not care for).
+    - ``better``, ``worse``: equality is not shown, and the interval excludes 0.
     - ``inconclusive``: neither.
 
     Where trials failed, the verdict must hold twice: on the pairs that finished, and with every failed
@@ -204,55 +206,55 @@ def answers(questions: Mapping[str, Question], alpha: float = ALPHA) -> dict[str
     finished = [_paired(q.arm, q.baseline) for q in asked]
     filled = [_paired(_filled(q.arm, q.fill), _filled(q.baseline, q.fill)) for q in asked]
     raw = [_p_both(one, other) for one, other in zip(finished, filled, strict=True)]
-    levels = _holm_levels(raw, alpha)
-    different = holm(raw)
-    equal = holm(
-        [
-            max(_p_equivalence(one, q.delta), _p_equivalence(other, q.delta))
-            for q, one, other in zip(asked, finished, filled, strict=True)
-        ]
-    )
+    raw_equal = [
+        max(_p_equivalence(one, q.delta), _p_equivalence(other, q.delta))
+        for q, one, other in zip(asked, finished, filled, strict=True)
+    ]
+    different = [Tested(*both) for both in zip(holm(raw), _holm_levels(raw, alpha), strict=True)]
+    equal = [Tested(*both) for both in zip(holm(raw_equal), _holm_levels(raw_equal, alpha), strict=True)]
     return {
-        name: _verdict(q.arm, q.baseline, q.better, q.delta, alpha, levels[i], finished[i], different[i], equal[i])
-        for i, (name, q) in enumerate(questions.items())
+        name: _verdict(question, alpha, finished[i], different[i], equal[i])
+        for i, (name, question) in enumerate(questions.items())
     }
 
 
+class Tested(NamedTuple):
+    """What Holm's procedure made of one test: its corrected p-value, and the level at which it was tested."""
+
+    p: float
+    level: float
+
+
 def _verdict(
-    arm: Mapping[int, float],
-    baseline: Mapping[int, float],
-    better: Better,
-    delta: float,
-    alpha: float,
-    level: float,
-    differences: NDArray[np.float64],
-    different: float,
-    equal: float,
+    question: Question, alpha: float, differences: NDArray[np.float64], different: Tested, equal: Tested
 ) -> Verdict:
-    """The verdict that follows from the corrected p-values of a difference and of equality."""
-    effect, low, high = interval(differences, 1 - level)
+    """The verdict that follows from the tests of a difference and of equality."""
+    arm, baseline, better, delta = question.arm, question.baseline, question.better, question.delta
+    effect, low, high = interval(differences, 1 - different.level)
     kind: Kind = "inconclusive"
-    alone = min(_p_difference(differences), _p_equivalence(differences, delta))
-    if equal <= alpha:
+    if equal.p <= alpha:
         kind = "no difference larger than δ"
-    elif different <= alpha:
+    elif different.p <= alpha:
         kind = "better" if (effect < 0) == (better == "lower") else "worse"
-    held = kind == "inconclusive" and alone <= level
+    # Of trials that all finished, both tests have said what they can: there is nothing else to stand against it.
+    settled = _p_difference(differences) <= different.level or _p_equivalence(differences, delta) <= equal.level
+    failed, baseline_failed = (len(side) - len(_finite(list(side.values()))) for side in (arm, baseline))
+    held = kind == "inconclusive" and settled and failed + baseline_failed > 0
     return Verdict(
         kind,
         effect,
         low,
         high,
-        confidence=1 - level,
+        confidence=1 - different.level,
         n=len(differences),
-        p=different,
+        p=different.p,
         improvement=probability_of_improvement(list(arm.values()), list(baseline.values()), better),
         delta=delta,
-        further=None if held or kind != "inconclusive" else _further(differences, delta, level),
+        further=None if held or kind != "inconclusive" else _further(differences, delta, different.level, equal.level),
         held=held,
-        failed=len(arm) - len(_finite(list(arm.values()))),
+        failed=failed,
         trials=len(arm),
-        baseline_failed=len(baseline) - len(_finite(list(baseline.values()))),
+        baseline_failed=baseline_failed,
         baseline_trials=len(baseline),
     )
 
@@ -265,7 +267,14 @@ def worst(values: ArrayLike, better: Better) -> float:
     return float(x.max() if better == "lower" else x.min())
 
 
-def seeds_needed(effect: float, spread: float, delta: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
+def seeds_needed(
+    effect: float,
+    spread: float,
+    delta: float,
+    alpha: float = ALPHA,
+    power: float = POWER,
+    alpha_equal: float | None = None,
+) -> int | None:
     """How many paired seeds settle a question with the chance ``power``, by the power of the paired t test.
 
     Assumes normal differences with just this mean and standard deviation. Both are estimates from the seeds
@@ -277,6 +286,7 @@ def seeds_needed(effect: float, spread: float, delta: float, alpha: float = ALPH
         delta: the difference below which two arms count as equal.
         alpha: the two-sided level of the test.
         power: the chance.
+        alpha_equal: the level of the test of equality, where it is another one.
 
     Returns:
         The smallest number from 2 to ``MOST_SEEDS`` that shows a difference, or shows that there is none as
@@ -286,7 +296,7 @@ def seeds_needed(effect: float, spread: float, delta: float, alpha: float = ALPH
         return None
     n = np.arange(2, MOST_SEEDS + 1)
     enough = _power_difference(effect, spread, n, alpha) >= power
-    enough |= _power_equivalence(effect, spread, delta, n, alpha) >= power
+    enough |= _power_equivalence(effect, spread, delta, n, alpha_equal or alpha) >= power
     return int(n[np.argmax(enough)]) if enough.any() else None
 
 
@@ -316,12 +326,12 @@ def _power_equivalence(
     return np.asarray(above + below - 1)
 
 
-def _further(differences: NDArray[np.float64], delta: float, alpha: float) -> int | None:
+def _further(differences: NDArray[np.float64], delta: float, alpha: float, alpha_equal: float) -> int | None:
     """How many seeds to add to these, if the true effect and spread are those seen so far; at least one."""
     if len(differences) < 2:
         return None
     spread = float(differences.std(ddof=1))
-    needed = seeds_needed(float(differences.mean()), spread, delta, alpha)
+    needed = seeds_needed(float(differences.mean()), spread, delta, alpha, alpha_equal=alpha_equal)
     return None if needed is None else max(needed - len(differences), 1)
 
 

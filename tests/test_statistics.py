@@ -107,6 +107,19 @@ def test_a_diverged_trial_is_an_outcome_and_not_a_hole() -> None:
     assert (found.failed, found.trials) == (4, 8)
 
 
+def test_where_nothing_failed_nothing_is_held_against_a_verdict() -> None:
+    # Alone, the fifth arm would be called equal; among four that plainly differ, equality is tested at a fifth of α.
+    noise = (-1.2, -0.3, 0.1, 0.4, 1.0)
+    baseline = seeds(*[10.0] * 5)
+    arm = seeds(*(10 + 0.4 * z for z in noise))
+    others = {f"far {i}": seeds(*(20 + 0.1 * z for z in noise)) for i in range(4)}
+    assert verdict(arm, baseline, "lower", 0.6).kind == "no difference larger than δ"
+    found = verdicts({"arm": arm} | others, baseline, "lower", 0.6)["arm"]
+    assert found.kind == "inconclusive"
+    assert not found.held
+    assert found.further is not None
+
+
 def test_many_arms_are_corrected_for() -> None:
     rng = np.random.default_rng(0)
     baseline = dict(enumerate(rng.normal(10, 1, 5)))
@@ -135,6 +148,32 @@ def test_identical_arms_are_called_different_at_most_as_often_as_stated(n: int) 
     ]
     wrong = sum(kind in ("better", "worse") for kind in kinds) / len(kinds)
     assert wrong <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_of_five_equal_arms_any_is_called_different_at_most_as_often_as_stated(n: int) -> None:
+    rng, wrong = np.random.default_rng(n), 0
+    for _ in range(400):
+        baseline, *arms = (dict(enumerate(rng.normal(size=n))) for _ in range(6))
+        found = verdicts({str(i): arm for i, arm in enumerate(arms)}, baseline, "lower", 0.0)
+        wrong += any(verdict.kind in ("better", "worse") for verdict in found.values())
+    assert wrong / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+# Shares in docs/statistics.md; by the noncentral t distribution .18, .47, .75; .40, .91, 1; .80, 1, 1.
+@pytest.mark.parametrize(
+    ("n", "effect", "share"),
+    [(3, 1, 0.18), (3, 2, 0.46), (3, 3, 0.76), (5, 1, 0.41), (5, 2, 0.91), (5, 3, 1), (10, 1, 0.82), (10, 2, 1)],
+)
+def test_true_effects_are_found_as_often_as_the_docs_claim(n: int, effect: float, share: float) -> None:
+    rng = np.random.default_rng(n)
+    kinds = [
+        verdict(dict(enumerate(rng.normal(-effect, 1, n))), dict.fromkeys(range(n), 0.0), "lower", 0.0).kind
+        for _ in range(400)
+    ]
+    # Both the docs' share (of 1000) and this one are simulated.
+    room = 3 * math.sqrt(share * (1 - share) * (1 / 400 + 1 / 1000)) + 0.01
+    assert kinds.count("better") / 400 == pytest.approx(share, abs=room)
 
 
 def test_the_number_of_seeds_that_is_asked_for_settles_it_as_often_as_promised() -> None:
