@@ -4,7 +4,8 @@
 
 A sabotage is an exact replacement of text; one that no longer finds its text stops everything (it would prove nothing).
 First comes `harness check` on suites/regression.yaml, then, where quality alone cannot tell, the tests that name the
-fault. Clean copies with seeds of their own must stay green. `nox -s sabotage` calls it. Rows that are done are kept
+fault, which must pass in a clean copy first. Clean copies with seeds of their own must stay green. `nox -s sabotage`
+calls it. Rows that are done are kept
 beside the Markdown file and not run again; all copies share one store, so that arms which a fault cannot touch are not
 trained for it: their keys hold the code that they run.
 """
@@ -144,10 +145,7 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
     """Check a scratch copy, sabotaged or clean; a clean one draws seeds of its own."""
     with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
         copy = Path(scratch)
-        for part in COPIED:
-            source, target = ROOT / part, copy / part
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
+        copied(copy)
         if sabotage is not None:
             apply(sabotage, copy)
         more = ["--set", f"seeds={seeds}"] if seeds else []
@@ -155,10 +153,34 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
         check = told(done, copy / "summary.md")
         tests = "–"
         if sabotage is not None and not check.startswith("red"):
-            found = python(copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *sabotage.tests)
-            failed = [line.split(" - ")[0] for line in found.stdout.splitlines() if line.startswith("FAILED")]
-            tests = "green" if found.returncode == 0 else f"red: {', '.join(failed) or 'see the log'}"
+            tests = tested(copy, *sabotage.tests)
         return Row(name, check, tests)
+
+
+def tested(copy: Path, *tests: str) -> str:
+    """What the tests say of a copy. Only a test that ran and failed is red: what cannot run proves nothing."""
+    found = python(copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
+    failed = [line.split(" - ")[0] for line in found.stdout.splitlines() if line.startswith("FAILED")]
+    if found.returncode == 1 and failed:
+        return f"red: {', '.join(failed)}"
+    return "green" if found.returncode == 0 else f"pytest's exit code {found.returncode}"
+
+
+def control(wanted: list[Sabotage]) -> None:
+    """The tests that are to find the faults must pass where there is none; stop where they do not."""
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
+        copied(Path(scratch))
+        outcome = tested(Path(scratch), *dict.fromkeys(test for sabotage in wanted for test in sabotage.tests))
+        if outcome != "green":
+            sys.exit(f"the tests do not pass in a clean copy, so they prove nothing: {outcome}")
+
+
+def copied(copy: Path) -> None:
+    """Copy what a copy needs."""
+    for part in COPIED:
+        source, target = ROOT / part, copy / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
 
 
 def apply(sabotage: Sabotage, copy: Path) -> None:
@@ -183,8 +205,9 @@ def told(done: subprocess.CompletedProcess[str], summary: Path) -> str:
     if done.returncode == 0:
         return "green"
     if done.returncode == 1 and summary.is_file():
-        worse = [line for line in summary.read_text(encoding="utf-8").splitlines() if "worse" in line and "|" in line]
-        return f"red: {len(worse)} of the values worse"
+        lines = [line.split(" | ") for line in summary.read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+        worse = [f"{cells[1]} of {cells[0].removeprefix('| ')}" for cells in lines if cells[-1].startswith(("worse", "missing"))]
+        return f"red: {len(worse)} worse ({', '.join(worse[:3])}{', …' if len(worse) > 3 else ''})"
     return f"exit {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
 
 
@@ -209,6 +232,8 @@ def main() -> None:
         for i in range(chosen.repeats)
     ]
     store = kept.with_suffix(".store").resolve()
+    if any(row.name not in {done.name for done in rows} for row in wanted):
+        control(wanted)
     for sabotage, name, seeds in jobs:
         if any(row.name == name for row in rows):
             continue

@@ -244,6 +244,7 @@ def check(
     from harness.plan import make_plan
     from harness.suite import read_suite
 
+    regression.forget(junit, markdown)
     plan = make_plan(read_suite(suite, sets))
     if not update:
         baseline = regression.read(baseline_path)

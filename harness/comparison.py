@@ -137,12 +137,15 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
         sets: overrides, as in ``--set``.
 
     Raises:
-        HarnessError: there is no such suite, or it is wrong.
+        HarnessError: there is no such suite, or it is wrong, or the store has none of its trials.
     """
     path = Path(suite)
     if not path.is_file() and path.parent == Path() and not path.suffix:
         path = _named(str(suite), Path("suites"))
-    return Loaded(driver.load(make_plan(read_suite(path, sets)), Path(results)))
+    found = driver.load(make_plan(read_suite(path, sets)), Path(results))
+    if not found.records:
+        raise HarnessError(f"the store in {Path(results).absolute()} has no trial of {path}: `harness run {path}` first")
+    return Loaded(found)
 
 
 def _named(name: str, folder: Path) -> Path:
@@ -200,7 +203,7 @@ def arms(results: Results, one: str, other: str, metric: str | None = None) -> C
             questions[column] = _question((results, one), (results, other), column)
     settings = _differences(_config(results, one), _config(results, other))
     rows = _rows(columns, questions, notes, lambda name: results.values[name])
-    return Comparison("value", one, other, rows, settings)
+    return Comparison("value", one, other, rows, settings, tuple(_unchecked([*results.of(one), *results.of(other)])))
 
 
 def _arm(results: Results, name: str) -> None:
@@ -285,7 +288,8 @@ def suites(one: Results, other: Results, metric: str | None = None) -> Compariso
             questions[arm] = _question((one, arm), (other, arm), column)
     settings = dict.fromkeys(d for arm in common for d in _differences(_config(one, arm), _config(other, arm)))
     rows = _rows(common, questions, notes, lambda _: other.values[column])
-    return Comparison("arm", *names, rows, tuple(settings), tuple(_alone(one, other, names)))
+    unchecked = _unchecked(record for arm in common for record in (*one.of(arm), *other.of(arm)))
+    return Comparison("arm", *names, rows, tuple(settings), (*_alone(one, other, names), *unchecked))
 
 
 def _common_metric(one: Results, other: Results, metric: str | None) -> str:
@@ -378,8 +382,17 @@ def _remarks(record: Record) -> Iterator[str]:
     name = _title(record)
     if not record.done:
         yield f"{name} has no values: {record.state}{': ' * bool(record.reason)}{record.reason}."
-    elif not protocol.of(record):
-        yield f"The protocol of {name} is not at hand (its files are not on this machine): it was not checked."
+    yield from _unchecked([record])
+
+
+def _unchecked(records: Iterable[Record]) -> Iterator[str]:
+    unknown = protocol.unknown(records)
+    if unknown:
+        rest = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        yield (
+            f"The protocol of {_title(unknown[0])}{rest} is not at hand (files that are missing, or not on this "
+            "machine): it was not checked."
+        )
 
 
 # --- settings --------------------------------------------------------------------------------------------

@@ -59,6 +59,11 @@ def among(records: Iterable[Record], metric: str | None = None) -> list[Differen
     return [difference for difference in found.values() if metric in (None, difference.metric)]
 
 
+def unknown(records: Iterable[Record]) -> list[Record]:
+    """The trials that have values and whose protocol is not at hand: nobody can say what these may be held against."""
+    return [record for record in records if record.done and not of(record)]
+
+
 def refuse(found: list[Difference], what: str) -> None:
     """Raise ``ProtocolMismatch`` if anything differs, naming ``what`` was to be compared and every field."""
     if not found:

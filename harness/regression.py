@@ -149,7 +149,7 @@ def measured(results: Results) -> Baseline:
     """What a suite came to, as a baseline.
 
     Raises:
-        HarnessError: trials have no outcome, or those of an arm were measured in different ways.
+        HarnessError: trials have no outcome, or those of an arm were measured in different ways, or nobody knows how.
     """
     declared = {cell.name: cell.combination.raw for cell in results.plan.cells if cell.excluded is None}
     if results.missing:
@@ -158,6 +158,7 @@ def measured(results: Results) -> Baseline:
     for arm, raw in declared.items():
         records = results.of(arm)
         protocol.refuse(protocol.among(records), f"the trials of {arm}")
+        _refuse_unknown(arm, records)
         columns = {}
         for column in results.values:
             values = {r.seed: float(r.values[column]) for r in records if np.isfinite(r.values.get(column, np.nan))}
@@ -171,6 +172,15 @@ def measured(results: Results) -> Baseline:
             columns=columns,
         )
     return Baseline(format=FORMAT, suite=results.plan.suite.name, environment=_environment(results.records), arms=arms)
+
+
+def _refuse_unknown(arm: str, records: Iterable[Record]) -> None:
+    for record in protocol.unknown(records):
+        raise HarnessError(
+            f"how {arm}, seed {record.seed}, was measured is not known: its protocol.json is not at hand (in "
+            f"{record.artifacts or 'a store whose files are not on this machine'}). Restore it, check in a results "
+            f"folder of this machine, or have the trial trained anew: `mlflow runs delete --run-id {record.run_id}`"
+        )
 
 
 def _environment(records: Iterable[Record]) -> dict[str, str]:
@@ -418,6 +428,15 @@ def show(found: Check, console: Console) -> None:
     """Tell a user how a check came out."""
     _table(console, HEADER, rows(found))
     console.print(f"{_method(found.alpha)}\n{found.sentence}", markup=False, soft_wrap=True)
+
+
+def forget(*files: Path | None) -> None:
+    """Remove what an earlier check wrote: where this one is refused, nothing green may be left to be read for it."""
+    for path in filter(None, files):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise HarnessError(f"{path} cannot be written ({error})") from error
 
 
 def save(found: Check, junit_path: Path | None, markdown_path: Path | None) -> None:

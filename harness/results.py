@@ -238,6 +238,10 @@ class Results:
             return {}
         return {record.seed: record.values.get(column, np.nan) for record in self.of(arm)}
 
+    def comparable(self, arm: str, column: str) -> dict[int, float]:
+        """An arm's values by seed; nothing at all where they are of another protocol than the baseline's."""
+        return {} if self._odd(arm, column) else self.by_seed(arm, column)
+
     def differing(self, arm: str, other: str, metric: str | None = None) -> list[Difference]:
         """The fields in which protocols of the trials of both arms differ, each once; of one metric, or of all."""
         return protocol.among([*self.of(arm), *self.of(other)], metric)
@@ -246,9 +250,23 @@ class Results:
     def mismatched(self) -> dict[str, list[Difference]]:
         """The arms that cannot be compared with the baseline on the compare metric, as they were measured by another
         protocol; the baseline itself is among them where its own trials differ."""
-        metric = self.metric_of(self.metric)
-        found = {arm: self.differing(arm, self.baseline, metric) for arm in self.arms}
-        return {arm: differences for arm, differences in found.items() if differences}
+        return {arm: found for arm in self.arms if (found := self._odd(arm, self.metric))}
+
+    def _odd(self, arm: str, column: str) -> list[Difference]:
+        """Where an arm's protocol of this column differs from the baseline's, or among its own trials."""
+        metric = self.metric_of(column)
+        return [difference for difference in self._from_baseline[arm] if difference.metric == metric]
+
+    @cached_property
+    def _from_baseline(self) -> dict[str, list[Difference]]:
+        # A search has arms that it made itself, and its baseline may not be among them.
+        reference = self.baseline if self.baseline in self.arms else next(iter(self.arms), "")
+        return {arm: self.differing(arm, reference) for arm in self.arms}
+
+    @cached_property
+    def unchecked(self) -> list[Record]:
+        """The trials whose protocol is not at hand, so that nobody can say whether it is that of the others."""
+        return protocol.unknown(self.records)
 
     def metric_of(self, column: str) -> str:
         """The name of the metric that gives this column."""
@@ -293,9 +311,10 @@ class Results:
         """One row an arm, best first: arm, n, failed, then mean, low and high of each value column.
 
         n is the number of trials that are done, failed that of all others. The bounds are those of a 95 % t
-        interval over the seeds (NaN for a single one). The ranking goes by the mean of the compare metric, in
-        which a failed trial counts as the worst value that any trial of the suite finished with; an arm none
-        of whose trials finished comes last.
+        interval over the seeds (NaN for a single one). All three are NaN where the arm was measured by another
+        protocol than the baseline's, or by several (its trials have their values in ``trials``). The ranking goes by
+        the mean of the compare metric, in which a failed trial counts as the worst value that any trial of the suite
+        finished with; an arm none of whose trials finished, or that was measured by another protocol, comes last.
         """
         rows = []
         for arm in self.arms:
@@ -303,7 +322,7 @@ class Results:
             done = sum(record.done for record in records)
             row: dict[str, object] = {"arm": arm, "n": done, "failed": len(records) - done}
             for column in self.values:
-                found = statistics.interval(list(self.by_seed(arm, column).values()))
+                found = statistics.interval(list(self.comparable(arm, column).values()))
                 row |= {f"{column}_{name}": value for name, value in found._asdict().items()}
             rows.append(row)
         bounds = [f"{column}_{name}" for column in self.values for name in ("mean", "low", "high")]
@@ -375,7 +394,8 @@ class Results:
         return tuple(cell.name for cell in self.plan.cells if not cell.excluded and matches(cell.combination, where))
 
     def _measured(self, arm: str, column: str) -> Measured:
-        values = np.asarray(list(self.by_seed(arm, column).values()), dtype=float)
+        alike = not protocol.among(self.of(arm), self.metric_of(column))
+        values = np.asarray(list(self.by_seed(arm, column).values()) if alike else [], dtype=float)
         n = int(np.isfinite(values).sum())
         return Measured(arm, *statistics.interval(values), n=n, failed=len(values) - n)
 
@@ -429,7 +449,7 @@ class Results:
     def _ranking(self) -> list[int]:
         """Positions in ``arms``, best first; arms that tie stay in their order."""
         better = self.values[self.metric].better
-        of_arms: list[Mapping[int, float]] = [self.by_seed(arm, self.metric) for arm in self.arms]
+        of_arms: list[Mapping[int, float]] = [self.comparable(arm, self.metric) for arm in self.arms]
         fill = statistics.worst([value for arm in of_arms for value in arm.values()], better)
         scores = []
         for arm in of_arms:

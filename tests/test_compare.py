@@ -13,10 +13,10 @@ import pytest
 from harness_cli import Workspace
 
 import harness
-from harness import comparison, statistics
+from harness import comparison, regression, statistics
 from harness.errors import HarnessError
 from harness.protocol import ProtocolMismatch
-from harness.report import words
+from harness.report import tables, words
 from harness.results import Record, Results
 
 QUICK = {"train": {"steps": 2, "batch_size": 16, "precision": "float32"}, "seeds": 3}
@@ -124,7 +124,9 @@ def test_the_beginning_of_several_runs_is_refused(trained: Workspace) -> None:
     assert "write more of it" in trained.run("compare", several, rows[0]["mlflow_run_id"], code=2)
 
 
-def test_notebooks_load_a_suite_in_a_line(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebooks_load_a_suite_in_a_line(
+    trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = harness.load(trained.folder / "tiny.yaml", trained.results)
     assert len(loaded.trials) == 6
     assert set(loaded.arms["arm"]) == {"gan", "gan + ema"}
@@ -136,6 +138,8 @@ def test_notebooks_load_a_suite_in_a_line(trained: Workspace, monkeypatch: pytes
     assert harness.load("tiny").trials.equals(loaded.trials)
     with pytest.raises(HarnessError, match="did you mean 'tiny'"):
         harness.load("tinny")
+    with pytest.raises(HarnessError, match=r"has no trial of .*tiny.yaml: `harness run "):
+        harness.load("tiny", tmp_path / "elsewhere")
     table = loaded.compare("gan + ema", "gan").set_index("value")
     fid = loaded.trials.pivot(index="seed", columns="arm", values="fid")
     assert table.loc["fid", "effect"] == pytest.approx((fid["gan + ema"] - fid["gan"]).mean())
@@ -208,4 +212,40 @@ def test_an_arm_of_another_protocol_has_no_verdict(tmp_path: Path) -> None:
     assert results.expectations()[0].outcome == "open"
     with pytest.raises(ProtocolMismatch, match="samples: "):
         comparison.arms(results, "gan + ema", "gan")
-    assert np.isfinite(results.leaderboard()["fid_mean"]).all()  # the page is still written
+    board = results.leaderboard()  # the page is still written, without a mean of what cannot be averaged
+    assert list(board["arm"]) == ["gan", "gan + ema"]
+    assert list(np.isfinite(board["fid_mean"])) == [True, False]
+    assert np.isnan(tables.verdicts(results).set_index("arm")["iqm"]["gan + ema"])
+    for text in (tables.leaderboard_markdown(results), tables.verdicts_markdown(results)):
+        assert "No verdict on gan + ema: measured by another protocol (samples: " in text
+    assert len(results.trials()) == 10  # which have their values
+
+
+def test_another_protocol_never_ranks(tmp_path: Path) -> None:
+    # All of an arm, measured on fewer samples and lower than all others: it comes last, and fills no failed trial.
+    results = _results(tmp_path, lambda arm, seed: 10.0 + seed if arm == "gan" else 0.5)
+    for record in results.of("gan + ema"):
+        assert record.artifacts is not None
+        (record.artifacts / "protocol.json").write_text(json.dumps({"fid": {"samples": 50}}))
+    results = dataclasses.replace(results)
+    assert list(results.leaderboard()["arm"]) == ["gan", "gan + ema"]
+    assert results._measured("gan + ema", "fid").mean == 0.5  # its own trials agree, so a paper's figure can be held
+
+
+def test_protocols_that_are_not_at_hand_are_told_of(tmp_path: Path) -> None:
+    results = _results(tmp_path, lambda arm, seed: len(arm) + 0.1 * seed)
+    gone = results.of("gan + ema")[2].artifacts
+    assert gone is not None
+    (gone / "protocol.json").unlink()
+    results = dataclasses.replace(results)
+    assert len(results.unchecked) == 1
+    assert any("The protocol of 1 trial is not at hand" in line for line in words.reading(results))
+    told = comparison.arms(results, "gan + ema", "gan").remarks
+    assert ["seed 2" in remark and "not at hand" in remark for remark in told] == [True]
+    with pytest.raises(HarnessError, match=r"gan \+ ema, seed 2, was measured is not known"):
+        regression.measured(results)
+
+
+def test_failures_stand_in_the_headline(tmp_path: Path) -> None:
+    results = _results(tmp_path, lambda arm, seed: 10.0 + seed if arm == "gan" else None)
+    assert words.headline(results).endswith("Trials failed: gan + ema (5 of 5).")

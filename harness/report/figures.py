@@ -74,7 +74,7 @@ def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path]
     """Write every drawing as SVG and PNG and every picture (by stem) as PNG; remove all others from the folder."""
     files = {f"{stem}.png": path.read_bytes() for stem, path in pictures.items()}
     for drawing in drawings:
-        files[f"{drawing.stem}.svg"] = plots.on_white(drawing.svg).encode()
+        files[f"{drawing.stem}.svg"] = plots.on_white(drawing.svg, drawing.description).encode()
         files[f"{drawing.stem}.png"] = plots.png(drawing.figure)
     for name, content in files.items():
         storage.write_bytes(folder / name, content)
@@ -132,5 +132,6 @@ def _histograms(records: list[Record], arm: str, stem: str, colour: str) -> Iter
         figure = plots.histogram(own[0]["bins"], samples, own[0]["reference"], colour)
         shares = zip(own[0]["bins"], np.mean(samples, axis=0), strict=True)
         told = ", ".join(f"{label} {words.share(share, 1)}" for label, share in shares)
-        caption = f"{title.replace('_', ' ').capitalize()} (marks: training data)"
+        marks = " (marks: training data)" if len(own[0]["bins"]) <= plots.MARKED else ""
+        caption = f"{title.replace('_', ' ').capitalize()}{marks}"
         yield Drawing(arm, caption, f"{stem}-histogram-{slug(title)}", f"{title} of {arm}: {told[:600]}", figure)

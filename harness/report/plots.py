@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -39,6 +40,8 @@ LIGHT = {"ink": INK, "muted": MUTED, "line": LINE, "wash": WASH, "baseline": BAS
 
 PNG_DPI = 200
 """Of PNG files: a figure of 3.5 inches is 700 pixels wide."""
+MARKED = 40
+"""The most bins of a histogram that show the training data's shares as marks."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ def colours(arms: Sequence[str], baseline: str) -> dict[str, str]:
 
 def forest(effects: Sequence[Effect], delta: float, label: str, better: str) -> Figure:
     """Effects against the baseline with their intervals, one row an arm; the band is ±delta."""
-    figure, axes = _axes(6.6, 0.75 + 0.34 * len(effects))
+    names = [wrapped(effect.arm) for effect in effects]
+    room = max((name.count("\n") for name in names), default=0)
+    figure, axes = _axes(6.6, 0.75 + (0.34 + 0.1 * room) * len(effects))
     if np.isfinite(delta):
         axes.axvspan(-delta, delta, color=WASH, zorder=0)
     axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
@@ -82,7 +87,7 @@ def forest(effects: Sequence[Effect], delta: float, label: str, better: str) -> 
             axes.plot([effect.low, effect.high], [row, row], color=colour, linewidth=2, zorder=2)
         axes.plot([effect.effect], [row], "o", color=colour, markersize=6, zorder=3)
     axes.set_ylim(len(effects) - 0.4, -0.6)
-    axes.set_yticks(range(len(effects)), [shortened(effect.arm) for effect in effects])
+    axes.set_yticks(range(len(effects)), names)
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
     right.set_yticks(range(len(effects)), [effect.verdict for effect in effects])
@@ -161,12 +166,12 @@ def histogram(
     Args:
         bins: b labels.
         shares: for every seed b shares, in [0, 1].
-        reference: b shares, drawn as dark marks.
+        reference: b shares, drawn as dark marks where there are at most ``MARKED`` bins.
         colour: the arm's.
     """
     figure, axes = _axes(3.5, 2.3)
     x, y = np.arange(len(bins)), 100 * np.asarray(shares, dtype=float)
-    many = len(bins) > 40
+    many = len(bins) > MARKED
     axes.bar(x, y.mean(axis=0), width=1.0 if many else 0.74, color=LIGHT[colour], alpha=0.75, linewidth=0)
     if not many:
         axes.vlines(x, y.min(axis=0), y.max(axis=0), color=LIGHT[colour], linewidth=1.6)
@@ -199,10 +204,11 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def on_white(file: str) -> str:
-    """An SVG file on white: as light colours are meant, wherever it is shown."""
+def on_white(file: str, description: str) -> str:
+    """An SVG file on white, as light colours are meant, that says what it shows wherever it is shown."""
     end = file.index(">", file.index("<svg")) + 1
-    return f'{file[:end]}\n <rect width="100%" height="100%" fill="#ffffff"/>{file[end:]}'
+    title = f"<title>{escape(description)}</title>"
+    return f'{file[:end]}\n {title}\n <rect width="100%" height="100%" fill="#ffffff"/>{file[end:]}'
 
 
 def inline(file: str, name: str, description: str) -> str:
@@ -225,9 +231,10 @@ def inline(file: str, name: str, description: str) -> str:
     return f'{start} aria-label="{escape(description)}">' + text[text.index(">") + 1 :]
 
 
-def shortened(name: str, most: int = 38) -> str:
-    """A name that fits beside a plot."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+def wrapped(name: str, width: int = 38) -> str:
+    """A name on as many lines as it takes, three at most; of a longer one the middle is left out."""
+    lines = textwrap.wrap(name, width, break_on_hyphens=False) or [""]
+    return "\n".join(lines if len(lines) <= 3 else [lines[0], lines[1], f"… {name[2 - width :]}"])
 
 
 def _rounded(number: re.Match[str]) -> str:

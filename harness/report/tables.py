@@ -45,7 +45,7 @@ def verdicts(results: Results) -> pd.DataFrame:
                 "verdict": verdict.kind if verdict else "",
                 **{name: getattr(verdict, name) if verdict else np.nan for name in paired},
                 "pairs": verdict.n if verdict else 0,
-                "iqm": statistics.interquartile_mean(list(results.by_seed(arm, results.metric).values())),
+                "iqm": statistics.interquartile_mean(list(results.comparable(arm, results.metric).values())),
                 "trials": trials,
                 "failed": failed,
                 "failure_rate": rate.mean,
@@ -74,7 +74,7 @@ def leaderboard_markdown(results: Results) -> str:
             mean = words.number(row[f"{column}_mean"], value)
             cells.append(f"{mean} ({inside})" if inside else mean)
         rows.append(cells)
-    return markdown(head, rows, texts=1)
+    return markdown(head, rows, texts=1) + _left_out(results)
 
 
 def verdicts_markdown(results: Results) -> str:
@@ -96,7 +96,13 @@ def verdicts_markdown(results: Results) -> str:
             ]
         )
     head = ["arm", "verdict", f"effect on {meaning.label}", "p (Holm)", "probability of improvement"]
-    return markdown([*head, f"{meaning.label}, interquartile mean", "failed"], rows, texts=2)
+    return markdown([*head, f"{meaning.label}, interquartile mean", "failed"], rows, texts=2) + _left_out(results)
+
+
+def _left_out(results: Results) -> str:
+    """Under a table: the arms that have no place in it, and why."""
+    lines = [_escaped(f"No verdict on {arm}: {words.odd(found)}") for arm, found in results.mismatched.items()]
+    return "".join(f"\n{line}\n" for line in lines)
 
 
 def bare_p(p: float) -> str:

@@ -10,7 +10,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness import protocol
 from harness.report import words
 from harness.report.page import flag
 from harness.report.tables import SHOWN, bare_p, markdown
@@ -42,7 +41,9 @@ def console(results: Results, report_path: Path, console: Console) -> None:
         for verdict in results.verdicts():
             say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, meaning, results.baseline)}")
     for arm, found in results.mismatched.items():
-        say(f"  no verdict on {arm}: {words.listed(protocol.told(found))}", "yellow")
+        say(f"  no verdict on {arm}: {words.odd(found)}", "yellow")
+    if results.unchecked:
+        say(f"  {words.unchecked(results)}", "yellow")
     _expectations(results, say)
     _failures(results, say)
     if results.missing:

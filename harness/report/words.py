@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from harness import statistics
+from harness import protocol, statistics
 
 if TYPE_CHECKING:
     from harness.comparison import Comparison
     from harness.metrics.base import Value
+    from harness.protocol import Difference
     from harness.results import ArmVerdict, Finding, Measured, Results, Step
     from harness.statistics import Verdict
 
@@ -132,7 +133,13 @@ def headline(results: Results) -> str:
         return f"{results.baseline} is the only arm, so there is nothing to compare it with."
     meaning = results.values[results.metric]
     parts = [_group(kind, [v for v in verdicts if v.kind == kind], meaning) for kind in SYMBOLS]
-    return f"Against {results.baseline} on {meaning.label}: {'; '.join(part for part in parts if part)}."
+    text = f"Against {results.baseline} on {meaning.label}: {'; '.join(part for part in parts if part)}."
+    failing = [f"{arm} ({n} of {len(results.of(arm))})" for arm in results.arms if (n := _failed(results, arm))]
+    return f"{text} Trials failed: {listed(first(failing))}." if failing else text
+
+
+def _failed(results: Results, arm: str) -> int:
+    return sum(not record.done for record in results.of(arm))
 
 
 def _best(results: Results) -> str:
@@ -169,8 +176,9 @@ def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
 def reading(results: Results) -> list[str]:
     """How to read the verdicts: what they assume and what they promise."""
     verdicts = results.verdicts()
+    remarks = [unchecked(results)] if results.unchecked else []
     if not verdicts:
-        return []
+        return remarks
     meaning = results.values[results.metric]
     arms = count(len(verdicts), "arm")
     return [
@@ -180,7 +188,21 @@ def reading(results: Results) -> list[str]:
         f"Differences below δ = {number(results.delta(), meaning)} count as none.",
         "A failed trial is an outcome: rankings and verdicts count it as the worst value that any trial "
         "finished with. Means and intervals are those of the trials that finished.",
+        *remarks,
     ]
+
+
+def odd(found: Sequence[Difference]) -> str:
+    """Why an arm is not compared: what its protocol, or the baseline's, differs in."""
+    return f"measured by another protocol ({'; '.join(protocol.told(found))})"
+
+
+def unchecked(results: Results) -> str:
+    """That the protocols of some trials are not at hand."""
+    return (
+        f"The protocol of {count(len(results.unchecked), 'trial')} is not at hand (files that are missing, or not on "
+        "this machine): whether these were measured like the others was not checked."
+    )
 
 
 def comparing(comparison: Comparison) -> list[str]:
@@ -236,7 +258,7 @@ def stated(value: float, meaning: Value) -> str:
 def measured(found: Measured, meaning: Value) -> str:
     """A mean with its interval, and of how many trials it is."""
     if found.n == 0:
-        return f"nothing: {count(found.failed, 'trial')} failed" if found.failed else "not measured yet"
+        return f"nothing: {count(found.failed, 'trial')} failed" if found.failed else "no figure yet"
     inside = bounds(found.low, found.high, meaning)
     of = [f"95 % interval {inside}"] if inside else []
     of += [count(found.n, "seed")] + ([f"{found.failed} more failed"] if found.failed else [])
@@ -256,7 +278,10 @@ def tally(findings: Sequence[Finding]) -> str:
     """How many expectations came out how."""
     outcomes = [finding.outcome for finding in findings]
     parts = [f"{outcomes.count(outcome)} {outcome}" for outcome in ("met", "missed", "open") if outcome in outcomes]
-    return f"{count(len(findings), 'figure')} of the literature: {', '.join(parts)}."
+    text = f"{count(len(findings), 'figure')} of the literature: {', '.join(parts)}."
+    orders = [finding for finding in findings if finding.steps and finding.outcome == "met"]
+    sure = sum(all(step.support == "supported" for step in finding.steps) for finding in orders)
+    return f"{text} Of {count(len(orders), 'order')} met, {sure} beyond chance." if orders else text
 
 
 def first(names: Sequence[str], most: int = 3) -> list[str]:

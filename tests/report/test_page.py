@@ -252,7 +252,7 @@ def test_what_is_not_measured_yet_is_open(make_results: Make, tmp_path: Path) ->
     path = report.write(results, tmp_path / "out")
     for text in (Page(path.read_text(encoding="utf-8")).text, console_text(results, path)):
         assert "2 open." in text
-        assert "not measured yet" in text
+        assert "no figure yet" in text
         assert "nan" not in text.lower().split()
 
 
@@ -424,10 +424,10 @@ def test_values_of_different_protocols_are_marked_on_top(make_results: Make, tmp
     (last.artifacts / "protocol.json").write_text(json.dumps(changed), encoding="utf-8")
     path = report.write(dataclasses.replace(results), tmp_path / "other")
     page = Page(path.read_text(encoding="utf-8"))
-    warned = page.text.index("Values of different protocols")
+    warned = page.text.index("were measured by different protocols")
     assert warned < page.text.index("Verdict")
     assert "samples: 2000 against 777" in page.text[warned:]
-    assert "No verdict is given on dcgan + ema." in page.text
+    assert "Neither verdict nor mean is given of dcgan + ema" in page.text
     assert pd.read_csv(path.parent / "verdicts.csv")["verdict"].isna().all()
     assert page.text.count("2000 against 777") == 1  # once for all metrics
 
