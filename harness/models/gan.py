@@ -321,7 +321,10 @@ class GAN(Model):
 
     def draw(self, labels: Tensor) -> Drawn:
         """An image for each label (which the unconditional game does not heed) from fresh latents."""
-        latents = self.latents(len(labels), self.rng, labels)
+        return self.drawn_from(self.latents(len(labels), self.rng, labels))
+
+    def drawn_from(self, latents: Tensor) -> Drawn:
+        """The generator's images of given latents (n, d), as it is trained on them."""
         with self.compute.autocast():
             return Drawn(self.generator(latents), latents)
 
