@@ -89,7 +89,7 @@ class Trick(Plugin):
         """Act after each of the discriminator's steps."""
 
     def opponent(self, game: GAN, batch: Labelled, drawn: Drawn) -> dict[str, torch.Tensor] | None:
-        """The discriminator's parameters that the generator plays against, where the trick claims ``opponent``."""
+        """The discriminator's parameters and buffers that the generator plays against, where it claims ``opponent``."""
         return None
 
     def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:

@@ -153,19 +153,24 @@ def test_an_unrolled_step_is_adam_s_own() -> None:
 
 
 def test_unrolling_looks_ahead_and_leaves_the_discriminator_where_it_was() -> None:
-    game = build({"name": "gan", "architecture": {"name": "mlp", "width": 16}}, tricks=["unrolling"])
+    game = build("dcgan", tricks=["unrolling"])
     train(game, 2)
     weights = {name: p.detach().clone() for name, p in game.discriminator.named_parameters()}
-    from harness.data.base import Labelled
-
+    buffers = {name: b.clone() for name, b in game.discriminator.named_buffers()}
     batch = Labelled(torch.rand(BATCH, 1, 28, 28), torch.zeros(BATCH).long())
     ahead = game.tricks[0].opponent(game, batch, game.draw(batch.labels))
+    scores = game.see(batch.images, batch.labels, weights=ahead).scores
     assert all(torch.equal(weights[name], p) for name, p in game.discriminator.named_parameters())
+    assert any("running_mean" in name for name in buffers)
+    assert all(torch.equal(buffers[name], b) for name, b in game.discriminator.named_buffers())
+    # They move ahead with the weights.
+    assert not any(torch.equal(buffers[name], ahead[name]) for name in buffers)
+    assert scores.logits.grad_fn is not None
     rate = game.discriminator_optimiser.param_groups[0]["lr"]
     moved = max(float((ahead[name] - weights[name]).abs().max()) for name in weights)
     assert rate < moved < 50 * rate
     # The loss through these weights reaches the generator along the discriminator's reaction too.
-    assert all(tensor.grad_fn is not None for tensor in ahead.values())
+    assert all(ahead[name].grad_fn is not None for name in weights)
 
 
 @pytest.mark.parametrize("objective", ["minimax", "non_saturating"])
