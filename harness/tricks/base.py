@@ -40,7 +40,8 @@ class Trick(Plugin):
             loss by its own), ``sampler`` (it offers the network that samples are drawn from), ``opponent`` (it
             offers the discriminator that the generator plays against).
         hides: what the model no longer offers to metrics beside the trick, for example ``probability`` where the
-            discriminator does not say how probable it is that a single image is real.
+            discriminator does not say how probable it is that a single image is real, or has learned to tell so
+            of other images than are sampled.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
