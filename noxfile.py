@@ -64,6 +64,9 @@ def smoke(session: nox.Session) -> None:
     install(session)
     folder = session.create_tmp()
     for suite in sorted(Path("suites").glob("*.yaml")):
+        if suite.stem == "one_class_cifar10":
+            session.log(f"{suite} needs CIFAR-10 and a judge of it: see its head")
+            continue
         if "data: digits" not in suite.read_text() and "HARNESS_DATA" not in os.environ:
             session.log(f"{suite} needs MNIST: set HARNESS_DATA to include it")
             continue

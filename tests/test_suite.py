@@ -193,6 +193,12 @@ MALFORMED = {
         "4:21",
         "optimal_discriminator: no model of this suite offers probability",
     ),
+    "how near D is, with samples of another generator than its own": (
+        "suite: s\ndata: ring\nbase: {model: {name: gan, architecture: mlp}}\nmatrix: {tricks: [[ema], []]}\n"
+        "evaluate: {metrics: [optimal_discriminator]}\ncompare: {baseline: {tricks: [ema]}}\n",
+        "5:22",
+        "the model 'gan' does not offer probability beside the trick 'ema', which 'optimal_discriminator' requires",
+    ),
     "search for what not every model has": (
         "suite: s\ndata: digits\nmatrix: {model: [vae, gan]}\nevaluate: {metrics: [reconstruction, fid]}\n"
         "search: {n_trials: 3, objective: {metric: reconstruction_mse}, "

@@ -42,8 +42,10 @@ class Mixture(DataSet, abc.ABC):
 
     @property
     def centres(self) -> Tensor:
-        """The centres (k, 2), scaled, float64."""
-        return torch.tensor(self.literature_centres() / self.scale)
+        """The centres (k, 2) of the classes that are kept, scaled, float64."""
+        whole = torch.tensor(self.literature_centres() / self.scale)
+        kept: tuple[int, ...] | None = self.settings.classes
+        return whole if kept is None else whole[list(kept)]
 
     @property
     def sigma(self) -> float:
@@ -51,7 +53,7 @@ class Mixture(DataSet, abc.ABC):
         return self.spread / self.scale
 
     def log_density(self, points: Tensor) -> Tensor:
-        """log p(x) of scaled points (n, 2, 1, 1) or (n, 2), shape (n,), float64: of the whole mixture.
+        """log p(x) of scaled points (n, 2, 1, 1) or (n, 2), shape (n,), float64: of the classes that are kept.
 
         p(x) = 1/k Σᵢ exp(−‖x − cᵢ‖² / 2σ²) / 2πσ²
         """

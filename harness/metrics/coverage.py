@@ -35,6 +35,7 @@ class ModeCoverage(Metric):
 
     name = "mode_coverage"
     summary = "classes that the judge finds among the samples, their histogram, and the share that is no digit"
+    paper = "Santurkar et al. 2018 (mode collapse, by a classifier that labels the samples)"
     Settings = CoverageSettings
     settings: CoverageSettings
     needs_judge = True

@@ -27,6 +27,7 @@ class Reconstruction(Metric):
 
     name = "reconstruction"
     summary = "mean squared error of reference images encoded and decoded again"
+    paper = "Hinton and Salakhutdinov 2006 (squared error on test images)"
     requires = frozenset({"reconstruction"})
     values = {
         "reconstruction_mse": Value(

@@ -321,7 +321,10 @@ class GAN(Model):
 
     def draw(self, labels: Tensor) -> Drawn:
         """An image for each label (which the unconditional game does not heed) from fresh latents."""
-        latents = self.latents(len(labels), self.rng, labels)
+        return self.drawn_from(self.latents(len(labels), self.rng, labels))
+
+    def drawn_from(self, latents: Tensor) -> Drawn:
+        """The generator's images of given latents (n, d), as it is trained on them."""
         with self.compute.autocast():
             return Drawn(self.generator(latents), latents)
 
@@ -452,16 +455,19 @@ class GAN(Model):
             return self.discriminate(images, labels).logits.sigmoid()
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """``interpolation``: straight lines between two latents, one a row; ``latent_walk``: circles through two."""
+        """``interpolation``: straight lines between two latents, one a row; ``latent_walk``: circles through two.
+
+        Where z is uniform, what of a circle lies outside of z's cube is brought to its faces.
+        """
         ends = self.latents(2 * ROWS, rng).reshape(2, ROWS, 1, -1)
         z, others = self.settings.latent, ends[0, ..., self.settings.latent :]  # labels and codes stay as they are
         one, other = ends[0, ..., :z], ends[1, ..., :z]
         share = torch.linspace(0, 1, ROWS, device=ends.device).view(1, ROWS, 1)
         angle = share * (2 * torch.pi * (ROWS - 1) / ROWS)  # the step after the last column leads back to the first
-        paths = {
-            "interpolation": (1 - share) * one + share * other,
-            "latent_walk": angle.cos() * one + angle.sin() * other,
-        }
+        walk = angle.cos() * one + angle.sin() * other
+        if self.settings.latent_distribution == "uniform":
+            walk = walk.clamp(-1, 1)
+        paths = {"interpolation": (1 - share) * one + share * other, "latent_walk": walk}
         return {name: self.tiles(self._with(path, others)) for name, path in paths.items()}
 
     @staticmethod

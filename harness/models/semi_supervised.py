@@ -72,6 +72,8 @@ class SemiSupervised(Model):
         self.discriminator.adapt(as_floats(self.training.images[:ADAPTED]))
         self.average: Classifier = copy.deepcopy(self.discriminator).requires_grad_(False).eval()
         self.labelled = self._labelled()
+        self.order = torch.empty(0, dtype=torch.long, device=self.compute.device)
+        """Places of the labelled images whose turn is still to come, the next one first."""
         players = {"generator": self.generator, "discriminator": self.discriminator}
         self.rates = {"generator": self.settings.generator_rate, "discriminator": self.settings.discriminator_rate}
         self.optimisers = {
@@ -139,10 +141,15 @@ class SemiSupervised(Model):
         }
 
     def _every_label_in_turn(self, n: int) -> Tensor:
-        """n places of labelled images in random order, none drawn a second time before every other was."""
-        labels, device = len(self.labelled.labels), self.compute.device
-        rounds = [torch.randperm(labels, device=device, generator=self.rng) for _ in range(-(-n // labels))]
-        return torch.cat(rounds)[:n]
+        """n places of labelled images in random order, none drawn a second time before every other was.
+
+        A round goes on from step to step.
+        """
+        while len(self.order) < n:
+            fresh = torch.randperm(len(self.labelled.labels), device=self.compute.device, generator=self.rng)
+            self.order = torch.cat([self.order, fresh])
+        chosen, self.order = self.order[:n], self.order[n:]
+        return chosen
 
     def _generator_step(self, images: Tensor) -> dict[str, Tensor]:
         self.discriminator.requires_grad_(False)
@@ -187,6 +194,7 @@ class SemiSupervised(Model):
             "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "order": self.order,
             "taken": self.taken,
         }
 
@@ -196,6 +204,7 @@ class SemiSupervised(Model):
         self.average.load_state_dict(state["average"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+        self.order = state["order"].to(self.compute.device)
         self.taken = state["taken"]
 
 

@@ -40,7 +40,8 @@ class Trick(Plugin):
             loss by its own), ``sampler`` (it offers the network that samples are drawn from), ``opponent`` (it
             offers the discriminator that the generator plays against).
         hides: what the model no longer offers to metrics beside the trick, for example ``probability`` where the
-            discriminator does not say how probable it is that a single image is real.
+            discriminator does not say how probable it is that a single image is real, or has learned to tell so
+            of other images than are sampled.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
@@ -89,7 +90,7 @@ class Trick(Plugin):
         """Act after each of the discriminator's steps."""
 
     def opponent(self, game: GAN, batch: Labelled, drawn: Drawn) -> dict[str, torch.Tensor] | None:
-        """The discriminator's parameters that the generator plays against, where the trick claims ``opponent``."""
+        """The discriminator's parameters and buffers that the generator plays against, where it claims ``opponent``."""
         return None
 
     def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:

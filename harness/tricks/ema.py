@@ -38,6 +38,7 @@ class ExponentialMovingAverage(Trick):
     settings: AverageSettings
     requires = frozenset({"generator"})
     claims = frozenset({"sampler"})
+    hides = frozenset({"probability"})  # the discriminator is trained against another generator than is sampled from
 
     average: torch.nn.Module
     steps: int

@@ -40,8 +40,8 @@ class FeatureMatching(Trick):
     claims = frozenset({"generator_loss"})
 
     def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
-        distance = feature_distance(real.scores.features.detach(), fake.scores.features)
-        return self.settings.weight * distance
+        # Real images' features depend on the generator too where the discriminator reacts to it (unrolling).
+        return self.settings.weight * feature_distance(real.scores.features, fake.scores.features)
 
 
 def feature_distance(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:

@@ -5,13 +5,14 @@ has the term
 
     1 / (mean|G(z₁) − G(z₂)| / mean|z₁ − z₂| + 10⁻⁵)
 
-with two latents for each label.
+with two latents z for each condition: labels and codes, which stand behind z, are the same for both.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from pydantic import Field
 
 from harness import registry
@@ -41,10 +42,11 @@ class ModeSeeking(Trick):
 
     def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> Tensor:
         assert fake.drawn is not None
-        other = game.draw(fake.labels)
-        z = game.settings.latent  # labels, which are the same, and codes stand behind it
-        term = likeness(fake.drawn.images, other.images, fake.drawn.latents[:, :z], other.latents[:, :z])
-        return self.settings.weight * term
+        own, size = fake.drawn.latents, game.settings.latent
+        z, condition = own[:, :size], own[:, size:]
+        other = game.noise(len(own), size, game.rng)
+        images = game.drawn_from(torch.cat([other, condition], 1)).images
+        return self.settings.weight * likeness(fake.drawn.images, images, z, other)
 
 
 def likeness(images: Tensor, others: Tensor, latents: Tensor, other_latents: Tensor) -> Tensor:

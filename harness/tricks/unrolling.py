@@ -57,18 +57,20 @@ class Unrolling(Trick):
 
     def opponent(self, game: GAN, batch: Labelled, drawn: Drawn) -> dict[str, Tensor]:
         weights = {name: p.detach().requires_grad_() for name, p in game.discriminator.named_parameters()}
+        # Running statistics of normalisation move in the steps ahead; the discriminator keeps its own.
+        buffers = {name: buffer.clone() for name, buffer in game.discriminator.named_buffers()}
         moments = _moments(game)
         group = game.discriminator_optimiser.param_groups[0]
         for _ in range(self.settings.steps):
-            real = game.see(batch.images, batch.labels, weights=weights)
-            fake = game.see(drawn.images, batch.labels, drawn, weights=weights)
+            real = game.see(batch.images, batch.labels, weights=weights | buffers)
+            fake = game.see(drawn.images, batch.labels, drawn, weights=weights | buffers)
             loss = game.discriminator_loss(real, fake)
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
             for name, gradient in zip(weights, gradients, strict=True):
                 if gradient is not None:
                     change, moments[name] = adam(gradient, moments[name], group["lr"], group["betas"], group["eps"])
                     weights[name] = weights[name] + change
-        return weights
+        return weights | buffers
 
 
 def _moments(game: GAN) -> dict[str, Moments]:

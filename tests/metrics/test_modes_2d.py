@@ -95,3 +95,15 @@ def test_the_data_sets_themselves(name: str) -> None:
     assert values["modes"] == len(data.centres) == {"ring": 8, "grid": 25}[name]
     assert values["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
     assert values["mode_kl"] < 0.02
+
+
+@pytest.mark.parametrize(("name", "classes"), [("ring", [1, 4, 6]), ("grid", [0, 7, 12, 24])])
+def test_of_a_part_of_the_classes_only_their_modes_count(name: str, classes: list[int]) -> None:
+    choice = registry.choose("data", {"name": name, "classes": classes})
+    data = choice.plugin(choice.settings)
+    real: Any = Images(data.load("test").images, Points(), None)
+    real.data = data
+    values = metric().compute(Images(data.load("train").images[:2500], Points(), None), real)
+    assert values["modes"] == len(classes)
+    assert values["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
+    assert values["mode_kl"] < 0.005

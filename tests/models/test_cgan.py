@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import registry
+from harness import judge, registry
 from harness.data.base import Labelled, Shape
-from harness.metrics.images import as_floats
+from harness.metrics.images import Images, as_floats, to_uint8
 from harness.testing import SHAPES, build
 
 SMALL = {"name": "cgan", "architecture": {"width": 64}, "embedding": 4}
@@ -72,3 +72,17 @@ def test_a_class_is_drawn_when_it_is_asked_for() -> None:
         game.step(Labelled(as_floats(images), labels))
     drawn = game.sample_classes(torch.tensor([0, 1] * 8), torch.Generator().manual_seed(0)).flatten(1).mean(1)
     assert float(drawn[::2].max()) < 0 < float(drawn[1::2].min())
+
+
+def test_digits_are_drawn_when_they_are_asked_for() -> None:
+    # At nine seeds .60 to .97 of the images were of the class asked for; chance is .1.
+    digits = registry.choose("data", "digits")
+    training = digits.plugin(digits.settings).load("train")
+    game, rng = build("cdcgan"), torch.Generator().manual_seed(0)
+    for _ in range(100):
+        chosen = torch.randint(len(training.labels), (32,), generator=rng)
+        game.step(Labelled(as_floats(training.images[chosen]), training.labels[chosen]))
+    arbiter, wanted = judge.load("mnist", "cpu"), torch.arange(10).repeat(20)
+    images = to_uint8(game.sample_classes(wanted, torch.Generator().manual_seed(0)))
+    found = Images(images, arbiter, arbiter).probabilities.argmax(1)
+    assert float((found == wanted).float().mean()) > 0.4

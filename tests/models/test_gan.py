@@ -66,6 +66,18 @@ def test_latents_have_the_distribution_that_is_asked_for(distribution: str) -> N
     assert float(uniform.var()) == pytest.approx(1 / 12, rel=0.02)
 
 
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_a_walk_stays_where_latents_are(distribution: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    game, given = build(SMALL | {"latent_distribution": distribution}), []
+    monkeypatch.setattr(game, "images_from", lambda z: given.append(z) or torch.zeros(len(z), 1, 28, 28))
+    game.pictures(batch(8).images, torch.Generator().manual_seed(0))
+    for path in given:
+        assert path.shape == (64, 100)
+        assert (path.abs().max() <= 1) == (distribution == "uniform")
+    walk = given[1].reshape(8, 8, 100)
+    assert torch.allclose(walk[:, 4], -walk[:, 0], atol=1e-6)  # half the circle further on
+
+
 @pytest.mark.parametrize("name", ["wgan", "wgan_gp", "lsgan", "hinge", "dragan", "r3gan"])
 @pytest.mark.parametrize(
     "architecture", ["fully_connected", "residual", {"name": "dcgan", "discriminator_norm": False}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -69,6 +70,11 @@ def test_every_labelled_image_has_its_turn_before_one_comes_again() -> None:
     assert sorted(chosen[:20].tolist()) == sorted(chosen[20:40].tolist()) == list(range(20))
     assert chosen[:20].tolist() != chosen[20:40].tolist()
     assert len(set(chosen[40:].tolist())) == 10
+    # The next step goes on with the round, also where it was taken up from a state.
+    resumed = _model(20)
+    resumed.load_state_dict(copy.deepcopy(model.state_dict()))
+    for taken_up in (model, resumed):
+        assert sorted([*chosen[40:].tolist(), *taken_up._every_label_in_turn(10).tolist()]) == list(range(20))
 
 
 def test_the_players_see_different_images() -> None:

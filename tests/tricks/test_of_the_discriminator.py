@@ -144,6 +144,29 @@ def test_colours_change_only_where_there_are_three_channels() -> None:
     assert not torch.equal(game.see(colour, torch.zeros(2).long()).images, colour)
 
 
+def test_colours_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An image of two pixels, (0, 0.2, 0.4) and (0.6, 0.6, 0.6); brightness, saturation and contrast draw these:
+    drawn = iter([0.75, 0.25, 1.0])
+    monkeypatch.setattr(torch, "rand", lambda n, *ones, **where: torch.full((n, *ones), next(drawn)))
+    image = torch.tensor([[0.0, 0.6], [0.2, 0.6], [0.4, 0.6]]).reshape(1, 3, 1, 2)
+    # + ¼: (0.25, 0.45, 0.65) and 0.85 thrice. Half the distance to the greys 0.45 and 0.85: (0.35, 0.45, 0.55).
+    # 1½ times the distance to the image's mean 0.65: 0.65 − 0.45, − 0.3, − 0.15, and + 0.3 thrice.
+    expected = torch.tensor([[0.2, 0.95], [0.35, 0.95], [0.5, 0.95]]).reshape(1, 3, 1, 2)
+    assert torch.allclose(diff_augment.coloured(image, torch.Generator()), expected, atol=1e-6)
+
+
+def test_every_image_has_its_own_colours() -> None:
+    images = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(1)).repeat(2, 1, 1, 1)
+    one, other = diff_augment.coloured(images, torch.Generator().manual_seed(0))
+    assert not torch.allclose(one, other, atol=1e-2)
+    rng = torch.Generator().manual_seed(0)
+    brightness, saturation, contrast = (torch.rand(2, 1, 1, 1, generator=rng) for _ in range(3))
+    # The mean is moved by the brightness alone, distances between channels only by the other two.
+    assert torch.allclose(one.mean(), images[0].mean() + brightness[0].squeeze() - 0.5, atol=1e-5)
+    factor = (2 * saturation * (0.5 + contrast))[1].squeeze()
+    assert torch.allclose(other[0] - other[2], (images[1, 0] - images[1, 2]) * factor, atol=1e-5)
+
+
 def test_two_sided_smoothing_changes_both_targets() -> None:
     from harness.objectives import Targets
 

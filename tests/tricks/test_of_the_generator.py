@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from harness.data.base import Labelled
 from harness.testing import BATCH, build, train
 from harness.tricks._layers import Normalised, WithReference
 from harness.tricks.mode_seeking import ModeSeeking, SeekingSettings, likeness
@@ -28,14 +30,33 @@ def test_a_collapsed_generator_is_charged_most() -> None:
 
 def test_labels_behind_the_latents_are_no_distance_between_them() -> None:
     # One dimension of z and a label's two behind it: the latents lie 3 apart, whatever the labels' columns hold.
-    drawn, other = (
-        SimpleNamespace(images=torch.tensor([[image]]), latents=torch.tensor([[z, label, 1 - label]]))
-        for image, z, label in ((1.0, 2.0, 1.0), (0.0, -1.0, 0.0))
+    drawn = SimpleNamespace(images=torch.tensor([[1.0]]), latents=torch.tensor([[2.0, 1.0, 0.0]]))
+    game = SimpleNamespace(
+        settings=SimpleNamespace(latent=1),
+        rng=None,
+        noise=lambda n, columns, rng: torch.tensor([[-1.0]]),
+        drawn_from=lambda latents: SimpleNamespace(images=torch.tensor([[0.0]]), latents=latents),
     )
-    game = SimpleNamespace(settings=SimpleNamespace(latent=1), draw=lambda labels: other)
     trick = ModeSeeking(SeekingSettings(weight=2.0))
-    term = trick.generator_loss(game, None, SimpleNamespace(drawn=drawn, labels=None))  # type: ignore[arg-type]
+    term = trick.generator_loss(game, None, SimpleNamespace(drawn=drawn))  # type: ignore[arg-type]
     assert float(term) == pytest.approx(2 / (1 / 3 + 1e-5))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"name": "cgan", "architecture": {"width": 16}}, {"name": "infogan", "latent": 62}],
+    ids=lambda m: m["name"],
+)
+def test_the_second_image_has_another_z_and_the_same_labels_and_codes(model: dict[str, Any]) -> None:
+    game = build(model, tricks=["mode_seeking"])
+    z, given = game.settings.latent, []
+    game.generator.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    drawn = game.draw(torch.tensor([3, 7, 7]))
+    game.tricks[0].generator_loss(game, None, SimpleNamespace(drawn=drawn))
+    first, second = given
+    assert torch.equal(first[:, z:], second[:, z:])
+    assert not torch.equal(first[:, :z], second[:, :z])
+    assert second.shape[1] > z
 
 
 def test_virtual_batch_norm_joins_the_reference_batch_and_the_image() -> None:
@@ -132,19 +153,24 @@ def test_an_unrolled_step_is_adam_s_own() -> None:
 
 
 def test_unrolling_looks_ahead_and_leaves_the_discriminator_where_it_was() -> None:
-    game = build({"name": "gan", "architecture": {"name": "mlp", "width": 16}}, tricks=["unrolling"])
+    game = build("dcgan", tricks=["unrolling"])
     train(game, 2)
     weights = {name: p.detach().clone() for name, p in game.discriminator.named_parameters()}
-    from harness.data.base import Labelled
-
+    buffers = {name: b.clone() for name, b in game.discriminator.named_buffers()}
     batch = Labelled(torch.rand(BATCH, 1, 28, 28), torch.zeros(BATCH).long())
     ahead = game.tricks[0].opponent(game, batch, game.draw(batch.labels))
+    scores = game.see(batch.images, batch.labels, weights=ahead).scores
     assert all(torch.equal(weights[name], p) for name, p in game.discriminator.named_parameters())
+    assert any("running_mean" in name for name in buffers)
+    assert all(torch.equal(buffers[name], b) for name, b in game.discriminator.named_buffers())
+    # They move ahead with the weights.
+    assert not any(torch.equal(buffers[name], ahead[name]) for name in buffers)
+    assert scores.logits.grad_fn is not None
     rate = game.discriminator_optimiser.param_groups[0]["lr"]
     moved = max(float((ahead[name] - weights[name]).abs().max()) for name in weights)
     assert rate < moved < 50 * rate
     # The loss through these weights reaches the generator along the discriminator's reaction too.
-    assert all(tensor.grad_fn is not None for tensor in ahead.values())
+    assert all(ahead[name].grad_fn is not None for name in weights)
 
 
 @pytest.mark.parametrize("objective", ["minimax", "non_saturating"])
