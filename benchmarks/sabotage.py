@@ -206,7 +206,8 @@ def told(done: subprocess.CompletedProcess[str], summary: Path) -> str:
         return "green"
     if done.returncode == 1 and summary.is_file():
         lines = [line.split(" | ") for line in summary.read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
-        worse = [f"{cells[1]} of {cells[0].removeprefix('| ')}" for cells in lines if cells[-1].startswith(("worse", "missing"))]
+        red = [cells for cells in lines if cells[-1].startswith(("worse", "missing"))]
+        worse = [f"{column} of {arm.removeprefix('| ')}" for arm, column, *_ in red]
         return f"red: {len(worse)} worse ({', '.join(worse[:3])}{', …' if len(worse) > 3 else ''})"
     return f"exit {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
 

@@ -144,7 +144,8 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
         path = _named(str(suite), Path("suites"))
     found = driver.load(make_plan(read_suite(path, sets)), Path(results))
     if not found.records:
-        raise HarnessError(f"the store in {Path(results).absolute()} has no trial of {path}: `harness run {path}` first")
+        where = Path(results).absolute()
+        raise HarnessError(f"the store in {where} has no trial of {path}: `harness run {path}` first")
     return Loaded(found)
 
 

@@ -124,9 +124,7 @@ def test_the_beginning_of_several_runs_is_refused(trained: Workspace) -> None:
     assert "write more of it" in trained.run("compare", several, rows[0]["mlflow_run_id"], code=2)
 
 
-def test_notebooks_load_a_suite_in_a_line(
-    trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_notebooks_load_a_suite_in_a_line(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = harness.load(trained.folder / "tiny.yaml", trained.results)
     assert len(loaded.trials) == 6
     assert set(loaded.arms["arm"]) == {"gan", "gan + ema"}
