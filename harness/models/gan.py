@@ -23,6 +23,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from harness import objectives, registry
 from harness.data.base import Labelled, Shape
+from harness.models._paths import ROWS, paths, tiles
 from harness.models.base import Model
 from harness.networks.base import evaluating
 from harness.registry import Choice, Preset, chooser
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from harness.networks._modules import Discriminator
     from harness.networks.base import Architecture, Scores
     from harness.objectives import Objective
-
-ROWS = 8
-"""Rows and columns of the pictures."""
 
 
 class GANSettings(registry.Settings):
@@ -455,20 +453,11 @@ class GAN(Model):
             return self.discriminate(images, labels).logits.sigmoid()
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """``interpolation``: straight lines between two latents, one a row; ``latent_walk``: circles through two.
-
-        Where z is uniform, what of a circle lies outside of z's cube is brought to its faces.
-        """
-        ends = self.latents(2 * ROWS, rng).reshape(2, ROWS, 1, -1)
-        z, others = self.settings.latent, ends[0, ..., self.settings.latent :]  # labels and codes stay as they are
-        one, other = ends[0, ..., :z], ends[1, ..., :z]
-        share = torch.linspace(0, 1, ROWS, device=ends.device).view(1, ROWS, 1)
-        angle = share * (2 * torch.pi * (ROWS - 1) / ROWS)  # the step after the last column leads back to the first
-        walk = angle.cos() * one + angle.sin() * other
-        if self.settings.latent_distribution == "uniform":
-            walk = walk.clamp(-1, 1)
-        paths = {"interpolation": (1 - share) * one + share * other, "latent_walk": walk}
-        return {name: self.tiles(self._with(path, others)) for name, path in paths.items()}
+        """``interpolation`` and ``latent_walk``; labels and codes stay as they are along a row."""
+        ends, z = self.latents(2 * ROWS, rng).reshape(2, ROWS, 1, -1), self.settings.latent
+        cube = (-1.0, 1.0) if self.settings.latent_distribution == "uniform" else None
+        found = paths(ends[0, ..., :z], ends[1, ..., :z], cube)
+        return {name: self.tiles(self._with(path, ends[0, ..., z:])) for name, path in found.items()}
 
     @staticmethod
     def _with(path: Tensor, others: Tensor) -> Tensor:
@@ -477,8 +466,7 @@ class GAN(Model):
 
     def tiles(self, latents: Tensor) -> Tensor:
         """Samples from latents (rows, columns, d), as rows and columns of images."""
-        images = self.images_from(latents.flatten(0, 1))
-        return images.reshape(*latents.shape[:2], *images.shape[1:])
+        return tiles(self.images_from, latents)
 
     # --- state -----------------------------------------------------------------------------------------------
 

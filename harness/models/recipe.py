@@ -39,6 +39,7 @@ from harness import registry
 from harness.classifiers.base import Classifier, Round
 from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
+from harness.models._paths import ROWS, pictures
 from harness.models.base import Model
 from harness.models.gan import seeded
 from harness.networks.base import evaluating
@@ -176,6 +177,9 @@ class Recipe(Model):
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         return self._generate(self._latents(n, rng))
+
+    def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        return pictures(self._latents(2 * ROWS, rng), self._generate)
 
     def weights(self) -> dict[str, Tensor]:
         return dict(self.generator.state_dict())

@@ -21,6 +21,7 @@ from pydantic import Field
 from harness import registry
 from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
+from harness.models._paths import ROWS, pictures
 from harness.models.base import Model
 from harness.models.gan import seeded
 from harness.networks.base import evaluating
@@ -180,9 +181,15 @@ class SemiSupervised(Model):
             return torch.cat([self.average(part)[0] for part in torch.split(images, 1000)])
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        return self._drawn(self._latents(n, rng))
+
+    def _drawn(self, latents: Tensor) -> Tensor:
         with torch.no_grad(), evaluating(self.generator):
-            images: Tensor = self.generator(self._latents(n, rng))
+            images: Tensor = self.generator(latents)
         return images
+
+    def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        return pictures(self._latents(2 * ROWS, rng), self._drawn, cube=(0.0, 1.0))
 
     def weights(self) -> dict[str, Tensor]:
         named = {"generator": self.generator, "classifier": self.average}
