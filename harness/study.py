@@ -148,7 +148,7 @@ class MatrixQueue(Queue):
         for frozen in _trials(self.study):
             key = frozen.user_attrs.get("key", "")
             if frozen.state == TrialState.RUNNING:  # its driver is gone
-                self._settle(frozen, known.get(key))
+                self._settle(optuna.Trial(self.study, frozen._trial_id), known.get(key))
                 if key not in self._todo:
                     complete.add(key)
             elif frozen.state == TrialState.WAITING:
@@ -164,14 +164,17 @@ class MatrixQueue(Queue):
                 self._add(trial, known[key].values.get(self.metric, math.nan))  # of another suite, or lost in a crash
         return waiting
 
-    def _settle(self, frozen: FrozenTrial, known: Known | None) -> None:
-        if known is not None and known.state == "done" and self.metric in known.values:
-            self.study.tell(frozen.number, known.values[self.metric])
-        else:
-            trial = optuna.Trial(self.study, frozen._trial_id)
-            trial.set_user_attr("state", known.state if known else "interrupted")
-            trial.set_user_attr("reason", known.reason if known else "")
-            self.study.tell(trial, state=TrialState.FAIL)
+    def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
+        value = known.values.get(self.metric, math.nan) if known and known.state == "done" else math.nan
+        if math.isfinite(value):
+            self.study.tell(asked, value)
+            return
+        reason = known.reason if known else ""
+        if known and known.state == "done":  # of a model that this metric says nothing of
+            reason = f"it has no value of {self.metric}"
+        asked.set_user_attr("state", known.state if known else "interrupted")
+        asked.set_user_attr("reason", reason)
+        self.study.tell(asked, state=TrialState.FAIL)
 
     def _add(self, trial: Trial, value: float) -> None:
         if not math.isfinite(value):  # Optuna takes none such
@@ -196,13 +199,7 @@ class MatrixQueue(Queue):
         return None
 
     def tell(self, key: str, outcome: Outcome) -> None:
-        asked = self._asked.pop(key)
-        if outcome.state == "done":
-            self.study.tell(asked, outcome.values[self.metric])
-        else:
-            asked.set_user_attr("state", outcome.state)
-            asked.set_user_attr("reason", outcome.reason)
-            self.study.tell(asked, state=TrialState.FAIL)
+        self._settle(self._asked.pop(key), Known(outcome.state, outcome.values, outcome.reason))
         self._todo.discard(key)
 
 

@@ -61,6 +61,18 @@ def test_a_matrix_is_run_whole_and_once_whatever_fails(tmp_path: Path) -> None:
     assert queue.remaining == 0
 
 
+def test_an_arm_without_the_metric_holds_up_nobody(tmp_path: Path) -> None:
+    made = plan(tmp_path, seeds=1)
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    assert len(list(drain(queue, Outcome("done", "", {"covered_classes": 10.0})))) == 2
+    assert queue.remaining == 0
+    failed = study(tmp_path).trials
+    assert [trial.state.name for trial in failed] == ["FAIL", "FAIL"]
+    assert failed[0].user_attrs["reason"] == "it has no value of fid"
+    known = {trial.key: Known("done", {}) for trial in made.trials}
+    assert MatrixQueue(made, storage(tmp_path), known).next() is None
+
+
 def test_the_next_run_tries_again_only_what_failed_to_run(tmp_path: Path) -> None:
     made = plan(tmp_path)
     states = ["done", "failed", "diverged", "done"]
