@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -453,11 +454,12 @@ def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | No
     models: dict[str, list[float]] = {}
     store = Store(results)
     for run in store.runs() if store.exists else ():
-        if tracking.state(run) == "done":
-            config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
+        config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
+        steps = config["train.steps"] or ""
+        if tracking.state(run) == "done" and re.fullmatch(r"[1-9]\d{0,8}", steps):  # no seal covers the parameters
             seconds = sum(run.data.metrics.get(name, 0.0) for name in tracking.SECONDS)
             arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
-            models.setdefault(run.data.tags["model"], []).append(seconds / int(config["train.steps"] or 1))
+            models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))
 
     def guess(trial: Trial) -> float | None:
         arm = trial.arm
