@@ -319,6 +319,7 @@ class Driver:
             self.engine.device,
             work.intermediate,
         )
+        self.delivery.closed.pop(trial.key, None)  # how it ended before
         Records(task.folder).begin(self.plan.suite.name, trial)
         self._running[trial.key] = _Running(work, queue, crowded=False)
         for running in self._running.values() if len(self._running) > 1 else ():
@@ -363,20 +364,25 @@ class Driver:
         self.delivery.wake()
         self.listener.ended(running.work.trial, outcome)
 
+    def _came_to(self, running: _Running) -> Outcome | None:
+        """What the worker has recorded as a trial's end; None if it has not come to that."""
+        key = running.work.trial.key
+        return Records(Folders(self.results).work / key).outcome or self.delivery.closed.get(key)
+
     def _end(self, running: _Running, outcome: Outcome, keep: bool = False) -> None:
         """Record an outcome in place of the worker. With ``keep`` the next run goes on from the checkpoint."""
         try:
-            recorded = Records(Folders(self.results).work / running.work.trial.key)
-            if recorded.outcome is None:  # else the worker came to it before it was killed
-                recorded.end(outcome, keep)
-            outcome = recorded.outcome or outcome
+            came_to = self._came_to(running)
+            if came_to is None:
+                Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
+            outcome = came_to or outcome
         except OSError as error:  # a full disk: the next run tries this trial again
             self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
         self._ended(running, outcome)
 
     def _died(self, running: _Running, death: Died) -> None:
         key = running.work.trial.key
-        outcome = Records(Folders(self.results).work / key).outcome
+        outcome = self._came_to(running)
         if outcome is not None:  # it died after its last word
             self._ended(running, outcome)
         elif self._stopping:

@@ -393,6 +393,8 @@ class Delivery:
         self.store = store
         self.work = work
         self.note = note
+        self.closed: dict[str, Outcome] = {}
+        """The trials, by key, whose records are delivered and gone: how they ended."""
         self._places: dict[Path, _Place] = {}
         self._suites: dict[str, tuple[str, str]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -509,17 +511,18 @@ class Delivery:
                 place.offset = offset
             behind = offset
             if entry["kind"] == "end":
-                self._close(path, entry["keep"])
+                self._close(path, entry)
                 return
         if metrics:
             self._log(place.run_id, metrics=metrics)
         place.offset = behind
 
-    def _close(self, path: Path, keep: bool) -> None:
+    def _close(self, path: Path, end: Entry) -> None:
         """All that there will ever be is delivered."""
         del self._places[path]
+        self.closed[path.parent.name] = Outcome(**end["outcome"])
         path.unlink()
-        if not keep:
+        if not end["keep"]:
             shutil.rmtree(path.parent, ignore_errors=True)
 
     def _tell(self, entry: Entry, place: _Place, folder: Path) -> None:
