@@ -91,30 +91,40 @@ class Folders:
 
 @contextlib.contextmanager
 def exclusive(results: Path, command: str) -> Iterator[None]:
-    """Hold the store of a results folder; the system lets go of it when the process ends, however it ends.
+    """Hold a results folder, and its store, which others may share; until the process ends, however it ends.
 
     Raises:
         HarnessError: another driver has it; the message names its command, process, machine and start.
     """
+    file = Store(results).file
     try:
         results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HarnessError(
             f"the results folder {results} cannot be made ({error}): choose another --results"
         ) from error
-    path = Folders(results).lock
-    holder = path.with_suffix(".holder")
+    with contextlib.ExitStack() as held:
+        advice = "wait until it ends, or use another"
+        held.enter_context(_held(Folders(results).lock, results, f"{advice} --results", command))
+        if file is not None:
+            lock = file.with_name(f".{file.name}.lock")
+            held.enter_context(_held(lock, file, f"{advice} MLFLOW_TRACKING_URI", command))
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
+    """Hold a lock, and say beside it who does."""
+    holder = path.with_name(f"{path.name}.holder")
     lock = filelock.FileLock(path, blocking=False)
     try:
         lock.acquire()
     except PermissionError as error:
-        raise HarnessError(f"the results folder {results} cannot be written to ({error})") from error
+        raise HarnessError(f"{path.parent} cannot be written to ({error})") from error
     except filelock.Timeout:
-        raise HarnessError(
-            f"the store in {results} is in use by {_first(holder)}: wait until it ends, or use another --results"
-        ) from None
+        raise HarnessError(f"the store in {what} is in use by {_first(holder)}: {advice}") from None
     except OSError as error:
-        raise refusal(error) or HarnessError(f"the results folder {results} cannot be used ({error})") from error
+        raise refusal(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
     try:
         holder.unlink(missing_ok=True)  # of one that was killed
         since = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from harness_cli import Workspace
 
 from harness import driver, tracking
 from harness.engines.base import Died, Engine, Event
+from harness.errors import HarnessError
 from harness.plan import Trial, make_plan
 from harness.records import NAME, Records
 from harness.suite import read_suite
@@ -97,3 +99,20 @@ def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
     assert engine.trained == [trial.key for trial in plan.trials]
     runs = [(run.data.tags["key"], tracking.state(run)) for run in tracking.Store(tmp_path).runs()]
     assert sorted(runs) == sorted((key, "done") for key in engine.trained)
+
+
+@pytest.mark.parametrize("shared", ["shared.db", "one/mlflow.db"])
+def test_folders_that_share_a_file_share_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str) -> None:
+    with driver.exclusive(tmp_path / "one", "the first"), driver.exclusive(tmp_path / "other", "the second"):
+        pass
+    with contextlib.ExitStack() as first:
+        if shared == "one/mlflow.db":  # where the first keeps its own
+            first.enter_context(driver.exclusive(tmp_path / "one", "the first"))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / shared}")
+        if shared == "shared.db":
+            first.enter_context(driver.exclusive(tmp_path / "one", "the first"))
+        refused = rf"the store in .*{shared} is in use by `the first` \(process \d+ on"
+        with pytest.raises(HarnessError, match=refused), driver.exclusive(tmp_path / "other", "the second"):
+            pass
+    with driver.exclusive(tmp_path / "other", "the second"):
+        pass
