@@ -2,8 +2,8 @@
 
     python benchmarks/chaos.py [--minutes 30] [--seed 0] [--processes 2] [--folder results/chaos] [PYTEST-ARGUMENT ...]
 
-Prints, and writes to summary.md in the folder, what was tried, how often, and what went wrong. Exit code 1 where
-something did. `nox -s chaos` calls it. One round alone: `pytest -m chaos --chaos-seed N`.
+Prints, and writes to summary.md in the folder, what was tried, how often, what was skipped, and what went wrong. Exit
+code 1 where something did, or nothing passed. `nox -s chaos` calls it. One round: `pytest -m chaos --chaos-seed N`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,21 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NONE_COLLECTED = 5
+TIME_IS_OVER = "the time is over"
+"""Why `tests/conftest.py` begins no more tests."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What came of a test: passed, failed, or skipped with a reason."""
+
+    test: str
+    outcome: str
+    reason: str = ""
 
 
 def main() -> int:
@@ -36,47 +47,61 @@ def main() -> int:
     record.unlink(missing_ok=True)
     started, until = time.monotonic(), time.time() + 60 * options.minutes
     files = [str(path) for path in (ROOT / "tests").rglob("test_*.py") if "mark.chaos" in path.read_text("utf-8")]
-    seed, passed, failures = options.seed, 0, list[str]()
+    seed, cases, failures = options.seed, list[Case](), list[str]()
     while time.time() < until:
         xml = folder / "round.xml"
         xml.unlink(missing_ok=True)
         command = [sys.executable, "-m", "pytest", "-m", "chaos", "-n", str(options.processes), "--dist", "load"]
         command += [f"--chaos-seed={seed}", f"--chaos-record={record}", f"--chaos-until={until}", f"--junitxml={xml}"]
         code = subprocess.run([*command, *files, *pytest_arguments], cwd=ROOT, check=False).returncode
-        if code == NONE_COLLECTED or not xml.is_file():
-            failures.append(f"seed {seed}: pytest ended with exit code {code} and ran no test")
-            break
-        outcomes = list(results(xml))
-        passed += sum(outcome == "passed" for _, outcome in outcomes)
-        failures += [f"seed {seed}: {test}" for test, outcome in outcomes if outcome == "failed"]
+        found = list(read(xml)) if xml.is_file() else []
+        cases += found
+        failures += [f"seed {seed}: {problem}" for problem in problems(code, found)]
         seed += 1
-    text = summary(record, options.seed, seed - 1, time.monotonic() - started, passed, failures)
+        if code not in (0, 1):
+            break
+    if not failures and not any(case.outcome == "passed" for case in cases):
+        failures.append("no test passed")
+    text = summary(record, options.seed, seed - 1, time.monotonic() - started, cases, failures)
     (folder / "summary.md").write_text(text, encoding="utf-8")
     print(f"\n{text}\n(written to {folder / 'summary.md'})")
     return 1 if failures else 0
 
 
-def results(xml: Path) -> Iterator[tuple[str, str]]:
-    """(test, passed/failed/skipped) of a round."""
+def read(xml: Path) -> Iterator[Case]:
+    """What came of each test of a round."""
     for case in ElementTree.parse(xml).iter("testcase"):
-        kinds = {child.tag for child in case}
-        outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
-        yield f"{case.get('classname')}.{case.get('name')}", outcome
+        kinds = {child.tag: child.get("message", "") for child in case}
+        outcome = "failed" if kinds.keys() & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        yield Case(f"{case.get('classname')}.{case.get('name')}", outcome, kinds.get("skipped", ""))
 
 
-def summary(record: Path, first: int, last: int, seconds: float, passed: int, failures: list[str]) -> str:
-    """What was tried, by kind and detail, and what was lost, as Markdown."""
+def problems(code: int, cases: list[Case]) -> list[str]:
+    """What went wrong in a round: pytest's exit code is that of all tests passed (0) or of some failed (1)."""
+    failed = [case.test for case in cases if case.outcome == "failed"]
+    if code not in (0, 1) or (code == 1 and not failed):
+        failed.append(f"pytest ended with exit code {code}")
+    if not any(case.outcome == "passed" or case.reason == TIME_IS_OVER for case in cases):
+        failed.append("no test passed")
+    return failed
+
+
+def summary(record: Path, first: int, last: int, seconds: float, cases: list[Case], failures: list[str]) -> str:
+    """What was tried, by kind and detail, what was skipped, and what was lost, as Markdown."""
     lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
     counts: dict[str, Counter[str]] = {}
     for entry in map(json.loads, lines):
         counts.setdefault(entry["what"], Counter())[entry["detail"]] += entry["n"]
-    text = (
-        f"# Chaos: {seconds / 60:.0f} min, seeds {first} to {last}, {passed} tests passed, {len(failures)} failed\n\n"
-    )
+    outcomes = Counter(case.outcome for case in cases)
+    text = f"# Chaos: {seconds / 60:.0f} min, seeds {first} to {last}\n\n"
+    text += f"{outcomes['passed']} tests passed, {outcomes['failed']} failed, {outcomes['skipped']} skipped\n\n"
     text += "| what | tried | of which |\n|---|---|---|\n"
     for what, details in sorted(counts.items()):
         parts = ", ".join(f"{name} {n}" for name, n in sorted(details.items()) if name)
         text += f"| {what} | {details.total()} | {parts} |\n"
+    skipped = Counter(f"- {case.test}: {case.reason}" for case in cases if case.outcome == "skipped")
+    if skipped:
+        text += "\nSkipped:\n\n" + "".join(f"{line} ({n} ×)\n" for line, n in sorted(skipped.items()))
     lost = "\n".join(f"- {failure}" for failure in failures)
     return text + (f"\nWent wrong:\n\n{lost}\n" if failures else "\nLost: nothing.\n")
 

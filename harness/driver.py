@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -90,30 +91,40 @@ class Folders:
 
 @contextlib.contextmanager
 def exclusive(results: Path, command: str) -> Iterator[None]:
-    """Hold the store of a results folder; the system lets go of it when the process ends, however it ends.
+    """Hold a results folder, and its store, which others may share; until the process ends, however it ends.
 
     Raises:
         HarnessError: another driver has it; the message names its command, process, machine and start.
     """
+    file = Store(results).file
     try:
         results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HarnessError(
             f"the results folder {results} cannot be made ({error}): choose another --results"
         ) from error
-    path = Folders(results).lock
-    holder = path.with_suffix(".holder")
+    with contextlib.ExitStack() as held:
+        advice = "wait until it ends, or use another"
+        held.enter_context(_held(Folders(results).lock, results, f"{advice} --results", command))
+        if file is not None:
+            lock = file.with_name(f".{file.name}.lock")
+            held.enter_context(_held(lock, file, f"{advice} MLFLOW_TRACKING_URI", command))
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
+    """Hold a lock, and say beside it who does."""
+    holder = path.with_name(f"{path.name}.holder")
     lock = filelock.FileLock(path, blocking=False)
     try:
         lock.acquire()
     except PermissionError as error:
-        raise HarnessError(f"the results folder {results} cannot be written to ({error})") from error
+        raise HarnessError(f"{path.parent} cannot be written to ({error})") from error
     except filelock.Timeout:
-        raise HarnessError(
-            f"the store in {results} is in use by {_first(holder)}: wait until it ends, or use another --results"
-        ) from None
+        raise HarnessError(f"the store in {what} is in use by {_first(holder)}: {advice}") from None
     except OSError as error:
-        raise refusal(error) or HarnessError(f"the results folder {results} cannot be used ({error})") from error
+        raise refusal(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
     try:
         holder.unlink(missing_ok=True)  # of one that was killed
         since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -318,6 +329,7 @@ class Driver:
             self.engine.device,
             work.intermediate,
         )
+        self.delivery.closed.pop(trial.key, None)  # how it ended before
         Records(task.folder).begin(self.plan.suite.name, trial)
         self._running[trial.key] = _Running(work, queue, crowded=False)
         for running in self._running.values() if len(self._running) > 1 else ():
@@ -362,20 +374,25 @@ class Driver:
         self.delivery.wake()
         self.listener.ended(running.work.trial, outcome)
 
+    def _came_to(self, running: _Running) -> Outcome | None:
+        """What the worker has recorded as a trial's end; None if it has not come to that."""
+        key = running.work.trial.key
+        return Records(Folders(self.results).work / key).outcome or self.delivery.closed.get(key)
+
     def _end(self, running: _Running, outcome: Outcome, keep: bool = False) -> None:
         """Record an outcome in place of the worker. With ``keep`` the next run goes on from the checkpoint."""
         try:
-            recorded = Records(Folders(self.results).work / running.work.trial.key)
-            if recorded.outcome is None:  # else the worker came to it before it was killed
-                recorded.end(outcome, keep)
-            outcome = recorded.outcome or outcome
+            came_to = self._came_to(running)
+            if came_to is None:
+                Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
+            outcome = came_to or outcome
         except OSError as error:  # a full disk: the next run tries this trial again
             self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
         self._ended(running, outcome)
 
     def _died(self, running: _Running, death: Died) -> None:
         key = running.work.trial.key
-        outcome = Records(Folders(self.results).work / key).outcome
+        outcome = self._came_to(running)
         if outcome is not None:  # it died after its last word
             self._ended(running, outcome)
         elif self._stopping:
@@ -453,11 +470,12 @@ def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | No
     models: dict[str, list[float]] = {}
     store = Store(results)
     for run in store.runs() if store.exists else ():
-        if tracking.state(run) == "done":
-            config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
+        config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
+        steps = config["train.steps"] or ""
+        if tracking.state(run) == "done" and re.fullmatch(r"[1-9]\d{0,8}", steps):  # no seal covers the parameters
             seconds = sum(run.data.metrics.get(name, 0.0) for name in tracking.SECONDS)
             arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
-            models.setdefault(run.data.tags["model"], []).append(seconds / int(config["train.steps"] or 1))
+            models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))
 
     def guess(trial: Trial) -> float | None:
         arm = trial.arm

@@ -11,6 +11,7 @@ counts once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -52,10 +53,11 @@ class Records:
         for entry, end in read(self.path):
             self._note(entry)
             whole = end
-        if self.path.is_file() and self.path.stat().st_size > whole:
-            if b"\n" in self.path.read_bytes()[whole:]:  # more than a last line that a kill left short
-                note(f"{self.path} is damaged from byte {whole} on: the trial goes on from there or its checkpoint")
-            os.truncate(self.path, whole)
+        with contextlib.suppress(FileNotFoundError):  # there are none, or they have just been delivered
+            if self.path.stat().st_size > whole:
+                if b"\n" in self.path.read_bytes()[whole:]:  # more than a last line that a kill left short
+                    note(f"{self.path} is damaged from byte {whole} on: the trial goes on from there or its checkpoint")
+                os.truncate(self.path, whole)
         self.begun = whole > 0
 
     def begin(self, suite: str, trial: Trial) -> None:

@@ -183,4 +183,17 @@ def waiting(what: object) -> Iterator[None]:
 
 def seal(value: Any) -> str:
     """A digest of a value as JSON: what is read later is what was written if it has the same."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    text = json.dumps(_as_kept(value), sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _as_kept(value: Any) -> Any:
+    """A value as SQLite gives it back: without the sign of zero, which JSON would tell apart."""
+    match value:
+        case float():
+            return value + 0.0
+        case list() | tuple():
+            return [_as_kept(part) for part in value]
+        case dict():
+            return {name: _as_kept(part) for name, part in value.items()}
+    return value

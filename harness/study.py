@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from harness import plan as planning
@@ -148,7 +149,7 @@ class MatrixQueue(Queue):
         for frozen in _trials(self.study):
             key = frozen.user_attrs.get("key", "")
             if frozen.state == TrialState.RUNNING:  # its driver is gone
-                self._settle(frozen, known.get(key))
+                self._settle(optuna.Trial(self.study, frozen._trial_id), known.get(key))
                 if key not in self._todo:
                     complete.add(key)
             elif frozen.state == TrialState.WAITING:
@@ -164,14 +165,17 @@ class MatrixQueue(Queue):
                 self._add(trial, known[key].values.get(self.metric, math.nan))  # of another suite, or lost in a crash
         return waiting
 
-    def _settle(self, frozen: FrozenTrial, known: Known | None) -> None:
-        if known is not None and known.state == "done" and self.metric in known.values:
-            self.study.tell(frozen.number, known.values[self.metric])
-        else:
-            trial = optuna.Trial(self.study, frozen._trial_id)
-            trial.set_user_attr("state", known.state if known else "interrupted")
-            trial.set_user_attr("reason", known.reason if known else "")
-            self.study.tell(trial, state=TrialState.FAIL)
+    def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
+        value = known.values.get(self.metric, math.nan) if known and known.state == "done" else math.nan
+        if math.isfinite(value):
+            self.study.tell(asked, value)
+            return
+        reason = known.reason if known else ""
+        if known and known.state == "done":  # of a model that this metric says nothing of
+            reason = f"it has no value of {self.metric}"
+        asked.set_user_attr("state", known.state if known else "interrupted")
+        asked.set_user_attr("reason", reason)
+        self.study.tell(asked, state=TrialState.FAIL)
 
     def _add(self, trial: Trial, value: float) -> None:
         if not math.isfinite(value):  # Optuna takes none such
@@ -196,13 +200,7 @@ class MatrixQueue(Queue):
         return None
 
     def tell(self, key: str, outcome: Outcome) -> None:
-        asked = self._asked.pop(key)
-        if outcome.state == "done":
-            self.study.tell(asked, outcome.values[self.metric])
-        else:
-            asked.set_user_attr("state", outcome.state)
-            asked.set_user_attr("reason", outcome.reason)
-            self.study.tell(asked, state=TrialState.FAIL)
+        self._settle(self._asked.pop(key), Known(outcome.state, outcome.values, outcome.reason))
         self._todo.discard(key)
 
 
@@ -253,14 +251,12 @@ class SearchQueue(Queue):
         return Work(trial, self._intermediate(trial))
 
     def _begin(self) -> None:
-        """Take up the configuration that a crash left behind, or ask for the next."""
-        orphans = [f for f in _trials(self.study) if f.state == TrialState.RUNNING]
-        # A sampler's random state is not stored: seeded so, an interrupted search goes on as it would have.
-        number = orphans[0].number if orphans else len(self.study.trials)
-        self.study.sampler = _sampler(self.search, number)
-        self.current = optuna.Trial(self.study, orphans[0]._trial_id) if orphans else self.study.ask()
-        parameters = {path: _suggest(self.current, path, space) for path, space in self.search.space.items()}
-        self.current.set_user_attr(PARAMETERS_SEAL, sqlite.seal(parameters))
+        """Take up the configuration that a crash left behind, or the next."""
+        if not self._open():
+            self._propose()
+        [frozen] = self._open()
+        self.current = optuna.Trial(self.study, frozen._trial_id)
+        parameters = {path: frozen.params[path] for path in self.search.space}
         self._values, self._bad, self._trials = {}, None, {}
         try:
             arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
@@ -279,6 +275,35 @@ class SearchQueue(Queue):
             if found is not None and (found.state in SETTLED or (pruned and found.state == "pruned")):
                 self._note(trial.key, found)
         self._release()
+
+    def _open(self) -> list[FrozenTrial]:
+        """The configuration that is not closed, if there is one."""
+        found = [frozen for frozen in _trials(self.study) if frozen.state == TrialState.RUNNING]
+        for frozen in found:
+            if frozen.params.keys() != self.search.space.keys():  # of an older harness, killed while it drew them
+                self.study.tell(frozen.number, state=TrialState.FAIL)
+                self.finished += 1
+                return []
+        return found
+
+    def _propose(self) -> None:
+        """Draw the next configuration, and write it down in one piece: a kill leaves all of it, or nothing.
+
+        It is drawn in a copy in memory, since Optuna writes down every parameter as it comes.
+        """
+        past = _trials(self.study)
+        # A sampler's random state is not stored: seeded so, an interrupted search goes on as it would have.
+        copy = optuna.create_study(sampler=_sampler(self.search, len(past)), direction=self.target.direction)
+        copy.add_trials(past)
+        drawn = copy.ask({path: _distribution(space) for path, space in self.search.space.items()})
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params=drawn.params,
+                distributions=drawn.distributions,
+                user_attrs={PARAMETERS_SEAL: sqlite.seal(drawn.params)},
+            )
+        )
 
     def _release(self) -> None:
         """Put the seeds that may start now into the queue, or close the configuration."""
@@ -391,19 +416,30 @@ def _seal(frozen: FrozenTrial) -> str:
     return sqlite.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
 
 
-def _suggest(trial: optuna.Trial, path: str, space: FloatRange | IntRange | Categorical) -> Any:
+def _distribution(space: FloatRange | IntRange | Categorical) -> BaseDistribution:
     if space.type == "float":
-        return trial.suggest_float(path, space.low, space.high, log=space.log, step=space.step)
+        return FloatDistribution(space.low, space.high, log=space.log, step=space.step)
     if space.type == "int":
-        return trial.suggest_int(path, space.low, space.high, log=space.log, step=space.step)
-    return trial.suggest_categorical(path, space.choices)
+        return IntDistribution(space.low, space.high, log=space.log, step=space.step)
+    return CategoricalDistribution(space.choices)
+
+
+class _Sequence(optuna.samplers.QMCSampler):
+    """Optuna's own counts its points in the store: a kill behind that would skip one. The number says as much."""
+
+    def __init__(self, seed: int, number: int) -> None:
+        super().__init__(seed=seed)
+        self._number = number
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number - 1  # the first configuration is none of the sequence
 
 
 def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
     own = search.sampler.seed
     seed = int.from_bytes(hashlib.sha256(f"{own}/{number}".encode()).digest()[:4])
     if search.sampler.name == "qmc":
-        return optuna.samplers.QMCSampler(seed=own)  # keeps its place in the sequence in the store
+        return _Sequence(own, number)
     if search.sampler.name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(seed=seed)

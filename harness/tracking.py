@@ -85,21 +85,22 @@ class Store:
         self.results = results.resolve()
         told = os.environ.get("MLFLOW_TRACKING_URI")
         given = _given(told) if told else sqlite.address(self.results / "mlflow.db")
-        self._file = Path(make_url(given).database or "").resolve() if given.startswith("sqlite") else None
-        self.uri = given if self._file is None else sqlite.address(self._file)
+        self.file = Path(make_url(given).database or "").resolve() if given.startswith("sqlite") else None
+        """Where it is a file of this machine, that."""
+        self.uri = given if self.file is None else sqlite.address(self.file)
         """As a user would write it."""
-        self.address = given if self._file is None else sqlite.patient(self._file)
+        self.address = given if self.file is None else sqlite.patient(self.file)
         """As it is opened here."""
 
     @property
     def local(self) -> bool:
         """Whether it is a file of this machine, and no server."""
-        return self._file is not None
+        return self.file is not None
 
     @property
     def exists(self) -> bool:
         """Whether there is anything to read; a server is taken to be there."""
-        return self._file is None or self._file.is_file()
+        return self.file is None or self.file.is_file()
 
     @property
     def shown(self) -> str:
@@ -118,12 +119,12 @@ class Store:
         Raises:
             HarnessError: it is damaged, or of another version of MLflow.
         """
-        if self._file is not None:
-            sqlite.check(self._file, sqlite.MLFLOW)
+        if self.file is not None:
+            sqlite.check(self.file, sqlite.MLFLOW)
 
     def silent(self, error: Exception) -> HarnessError:
         """What to tell the user of a store that does not answer."""
-        known = refusal(error, self._file)
+        known = refusal(error, self.file)
         text = str(known) if known else f"the MLflow store {self.shown} does not answer ({_brief(error)})"
         if self.local and known is None:
             text = f"the MLflow store {self.shown} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
@@ -160,13 +161,13 @@ class Store:
             HarnessError: the store cannot be opened (another version of MLflow wrote it, or it is damaged).
         """
         self.results.mkdir(parents=True, exist_ok=True)
-        if self._file is not None and not self._file.exists():
+        if self.file is not None and not self.file.exists():
             # Killed meanwhile it would leave half a store.
-            made_whole(self._file, lambda new: _open(sqlite.patient(new)))
+            made_whole(self.file, lambda new: _open(sqlite.patient(new)))
         with self.answering():
             _open(self.address)
-            if self._file is not None:
-                with contextlib.closing(sqlite3.connect(self._file, sqlite.PATIENCE)) as connection:
+            if self.file is not None:
+                with contextlib.closing(sqlite3.connect(self.file, sqlite.PATIENCE)) as connection:
                     # Readers do not wait for writers, nor writers for readers. It is a property of the file.
                     connection.execute("PRAGMA journal_mode=wal")
 
@@ -212,7 +213,7 @@ class Store:
 
         What this folder still has records of is marked by their delivery; this is for what lost them.
         """
-        own = self._file is not None and self._file.parent.resolve() == self.results
+        own = self.file is not None and self.file.parent.resolve() == self.results
         for run in runs:
             if own and run.info.status == "RUNNING":
                 self.client.set_tag(run.info.run_id, "state", INTERRUPTED)
@@ -393,6 +394,8 @@ class Delivery:
         self.store = store
         self.work = work
         self.note = note
+        self.closed: dict[str, Outcome] = {}
+        """The trials, by key, whose records are delivered and gone: how they ended."""
         self._places: dict[Path, _Place] = {}
         self._suites: dict[str, tuple[str, str]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -509,17 +512,18 @@ class Delivery:
                 place.offset = offset
             behind = offset
             if entry["kind"] == "end":
-                self._close(path, entry["keep"])
+                self._close(path, entry)
                 return
         if metrics:
             self._log(place.run_id, metrics=metrics)
         place.offset = behind
 
-    def _close(self, path: Path, keep: bool) -> None:
+    def _close(self, path: Path, end: Entry) -> None:
         """All that there will ever be is delivered."""
         del self._places[path]
+        self.closed[path.parent.name] = Outcome(**end["outcome"])
         path.unlink()
-        if not keep:
+        if not end["keep"]:
             shutil.rmtree(path.parent, ignore_errors=True)
 
     def _tell(self, entry: Entry, place: _Place, folder: Path) -> None:

@@ -34,7 +34,11 @@ SEARCH: dict[str, Any] = {
     "search": {
         "sampler": "random",
         "n_trials": 3,
-        "space": {"model.generator_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
+        "space": {
+            "model.generator_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+            "model.latent": {"type": "int", "low": 8, "high": 64},
+            "model.objective": {"type": "categorical", "choices": ["minimax", "non_saturating"]},
+        },
     },
 }
 

@@ -24,7 +24,7 @@ from chaos import Chaos
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from optuna.trial import TrialState
 
-from harness import judge, records, registry, regression, sqlite, storage, study
+from harness import driver, judge, records, registry, regression, sqlite, storage, study
 from harness.data import _files, _remembered, fashion_mnist
 from harness.data._files import File
 from harness.errors import HarnessError
@@ -361,6 +361,19 @@ def test_a_run_that_no_longer_says_that_it_is_a_trial(tmp_path: Path, monkeypatc
         connection.commit()
     with pytest.raises(HarnessError, match=r"not as it was written.*mlflow runs delete"):
         victim.read()
+
+
+@pytest.mark.parametrize("steps", ["2O", "0", "-4000", "9" * 5000])
+def test_a_guess_of_the_time_passes_over_a_damaged_number_of_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: str
+) -> None:
+    victim = mlflow_file(tmp_path, monkeypatch)
+    plan = make_plan(read_suite(tmp_path / "tiny.yaml"))
+    assert driver.seconds_per_trial(plan, tmp_path)(plan.trials[0]) == 1.75
+    with contextlib.closing(sqlite3.connect(victim.path)) as connection:
+        connection.execute("UPDATE params SET value = ? WHERE key = 'train.steps'", [steps])
+        connection.commit()
+    assert driver.seconds_per_trial(plan, tmp_path)(plan.trials[0]) is None
 
 
 def test_a_number_that_a_search_learns_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ MODELS = '''
 """Models that fail on purpose."""
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -128,6 +129,24 @@ class Crashing(Counting):
         ctypes.string_at(0)
 
 
+class Lingering(Counting):
+    """After its last word its process is ended: once, before the driver hears that, and when all is delivered."""
+
+    name = "lingering"
+    summary = "the kernel ends it, once, when its end is recorded and delivered"
+
+    def wrong(self, scalars):
+        gc.disable()  # until the worker asks for it, as it lets go of a trial
+        self.itself = self
+
+    def __del__(self):
+        records = Path(os.environ["HARNESS_RESULTS"], "work")
+        if "itself" in vars(self) and self.first():
+            while list(records.glob("*/records.jsonl")):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Slow(GAN):
     name = "slow"
     summary = "it takes its time"
@@ -154,6 +173,7 @@ hungry = failing_models:Hungry
 crowded = failing_models:Crowded
 killed = failing_models:Killed
 crashing = failing_models:Crashing
+lingering = failing_models:Lingering
 slow = failing_models:Slow
 hanging = failing_models:Hanging
 broken = broken_models:Broken
@@ -269,6 +289,15 @@ def test_out_of_memory_is_tried_again_with_nothing_beside_it(
         places = [place for place, step in enumerate(steps) if step == [model, pids[1]]]
         beside = {name for name, _ in steps[places[0] : places[-1] + 1]}
         assert beside == {model}
+
+
+def test_a_worker_that_dies_after_its_last_word_is_not_missed(workspace: Workspace) -> None:
+    (workspace.folder / "steps").unlink(missing_ok=True)
+    workspace.run("run", suite_of(workspace, "lingering", ["lingering"]), "--workers", "1")
+    assert (workspace.folder / "lingering").exists()  # it did die
+    [row] = workspace.table("lingering")
+    assert_known_everywhere(workspace, "lingering", row, "done")
+    assert (workspace.folder / "steps").read_text().count("lingering") == 20
 
 
 @pytest.mark.parametrize(

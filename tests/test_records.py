@@ -144,6 +144,19 @@ def test_what_was_left_is_not_told_again_at_every_start(
     assert (run.info.status, steps(store, run)) == ("FINISHED", [1, 2, 3, 4, 5, 6])
 
 
+def test_the_sign_of_zero_is_lost_and_no_damage(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
+    store = Store(tmp_path)
+    store.create()
+    made = Records(store.results / "work" / "a")
+    made.begin("tiny", trials[0])
+    made.points([("loss", 1, -0.0), ("loss", 2, 0.0)])
+    made.end(Outcome("done", values={"fid": -0.0}))
+    Delivery(store, store.results / "work", print).deliver()
+    [run] = store.runs()
+    record = store.record(run, "arm")
+    assert (record.values, record.curves) == ({"fid": 0.0}, [("loss", 1, 0.0), ("loss", 2, 0.0)])
+
+
 def test_a_run_that_somebody_deleted_is_made_again(tmp_path: Path, store: Store, trials: tuple[Trial, ...]) -> None:
     made = written(tmp_path / "a", trials[2])
     delivery = Delivery(store, tmp_path, print)

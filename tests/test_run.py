@@ -112,6 +112,25 @@ def test_a_second_run_trains_nothing_and_more_seeds_only_the_difference(finished
     assert len(trial_runs(finished)) == 6
 
 
+def test_an_arm_without_the_compared_metric_is_in_the_table(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    suite = workspace.suite(
+        base={},
+        matrix={"model": ["vae", "gan"]},
+        seeds=1,
+        train={"steps": 3, "batch_size": 16, "precision": "float32"},
+        compare={"baseline": {"model": "vae"}, "metric": "reconstruction_mse"},
+        evaluate={"samples": 50, "metrics": ["fid", "reconstruction"]},
+        run={"snapshots": 0, "curve_points": 3},
+    )
+    workspace.run("run", suite, "--workers", "1")
+    assert {row["arm"]: (row["state"], row["reconstruction_mse"] == "") for row in workspace.table()} == {
+        "vae": ("done", False),
+        "gan": ("done", True),
+    }
+    assert "2 trials, 2 done before" in workspace.run("run", suite)
+
+
 @pytest.mark.slow
 def test_a_cell_in_two_suites_is_trained_once(finished: Workspace) -> None:
     other = finished.suite("other", matrix={"tricks": [[], ["one_sided_label_smoothing"]]})

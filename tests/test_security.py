@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import html.parser
 import io
@@ -10,6 +11,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from typing import Any
 import pytest
 import torch
 from harness_cli import Workspace
+from lives import session, waited
 
 from harness import judge, storage
 from harness.errors import HarnessError
@@ -558,3 +561,48 @@ def test_the_ui_listens_on_this_machine_alone_and_says_so(hostile: tuple[Workspa
         command = call.args[0]
         assert command[command.index("--host") + 1] == "127.0.0.1"
         assert call.kwargs["env"]["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="needs /proc")
+def test_the_real_ui_listens_on_this_machine_alone_and_ends_with_ctrl_c(hostile: tuple[Workspace, str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = hostile[0].start("ui", "--port", str(port))
+    try:
+        assert waited(lambda: answers(port), process, seconds=120)
+        assert listening(session(process.pid)) == {("127.0.0.1", port)}
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert "Traceback" not in output
+        assert waited(lambda: not session(process.pid), seconds=60)
+    finally:
+        for pid in session(process.pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def listening(pids: list[int]) -> set[tuple[str, int]]:
+    """The addresses and ports at which these processes listen, by what the kernel says."""
+    links = [link for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*")]
+    held = set()
+    for link in links:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            held.add(os.readlink(link))
+    found = set()
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        path = Path("/proc/net", table)
+        for line in path.read_text().splitlines()[1:] if path.is_file() else ():
+            columns = line.split()
+            local, state = columns[1], columns[3]
+            if state == "0A" and f"socket:[{columns[9]}]" in held:
+                address, _, number = local.partition(":")
+                words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
+                found.add((socket.inet_ntop(family, b"".join(words)), int(number, 16)))
+    return found

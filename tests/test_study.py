@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 from harness_cli import Workspace
+from sqlalchemy import Engine, event
 
 from harness.plan import Plan, make_plan
 from harness.study import Known, MatrixQueue, Queue, SearchQueue, configurations, storage
@@ -59,6 +63,18 @@ def test_a_matrix_is_run_whole_and_once_whatever_fails(tmp_path: Path) -> None:
     assert queue.next() is None
     assert keys == [trial.key for trial in made.trials]
     assert queue.remaining == 0
+
+
+def test_an_arm_without_the_metric_holds_up_nobody(tmp_path: Path) -> None:
+    made = plan(tmp_path, seeds=1)
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    assert len(list(drain(queue, Outcome("done", "", {"covered_classes": 10.0})))) == 2
+    assert queue.remaining == 0
+    failed = study(tmp_path).trials
+    assert [trial.state.name for trial in failed] == ["FAIL", "FAIL"]
+    assert failed[0].user_attrs["reason"] == "it has no value of fid"
+    known = {trial.key: Known("done", {}) for trial in made.trials}
+    assert MatrixQueue(made, storage(tmp_path), known).next() is None
 
 
 def test_the_next_run_tries_again_only_what_failed_to_run(tmp_path: Path) -> None:
@@ -157,6 +173,64 @@ def test_an_interrupted_search_proposes_what_an_uninterrupted_one_would(tmp_path
     whole, parts = ([t.params for t in study(tmp_path / part).trials] for part in ("whole", "parts"))
     assert whole == parts
     assert len({str(params) for params in whole}) > 1
+
+
+def killed(moment: int, does: Callable[[], None]) -> bool:
+    """Do it in a process that dies just before its n-th commit to a store, or parameter drawn; whether it came to that.
+
+    A process, since what is left of a transaction locks the store until its process has ended.
+    """
+    if (process := os.fork()) == 0:
+        left, suggest = iter(range(moment - 1)), optuna.Trial._suggest
+
+        def count(*_: Any) -> None:
+            if next(left, None) is None:
+                os._exit(9)
+
+        def counted(*words: Any) -> Any:
+            count()
+            return suggest(*words)
+
+        optuna.Trial._suggest = counted  # type: ignore[method-assign]
+        event.listen(Engine, "commit", count)
+        try:
+            does()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_a_search_that_is_killed_at_any_moment_proposes_the_same(tmp_path: Path, sampler: str) -> None:
+    def go_on(folder: Path, n_trials: int) -> None:
+        queue = search(folder, sampler=sampler, n_trials=n_trials)
+        while (work := queue.next()) is not None:
+            queue.tell(work.trial.key, done(float(work.trial.arm.model.settings.latent)))
+
+    go_on(tmp_path / "begun", 1)
+    shutil.copytree(tmp_path / "begun", tmp_path / "whole")
+    go_on(tmp_path / "whole", 4)
+    expected = [(trial.params, trial.value) for trial in study(tmp_path / "whole").trials]
+    assert len({str(params) for params, _ in expected}) == 4
+    moment, folder = 1, shutil.copytree(tmp_path / "begun", tmp_path / "1")
+    while killed(moment, functools.partial(go_on, folder, 3)):
+        go_on(folder, 4)
+        assert [(trial.params, trial.value) for trial in study(folder).trials] == expected, moment
+        moment += 1
+        folder = shutil.copytree(tmp_path / "begun", tmp_path / str(moment))
+    assert moment > 2 * (len(SPACE) + 3)  # two configurations: their parameters, and at least as many writes
+
+
+def test_a_configuration_that_an_older_harness_left_half_drawn_fails(tmp_path: Path) -> None:
+    queue = search(tmp_path, n_trials=2)
+    half = queue.study.ask()
+    half.suggest_int("model.latent", 8, 64)
+    assert len(list(drain(search(tmp_path, n_trials=2), done(1.0)))) == 2
+    assert [trial.state.name for trial in study(tmp_path).trials] == ["FAIL", "COMPLETE"]
 
 
 def test_a_configuration_that_was_interrupted_is_gone_on_with(tmp_path: Path) -> None:

@@ -300,6 +300,21 @@ MALFORMED = {
         "did you mean 'inception'?",
     ),
     # search
+    "choice twice": (
+        "search: {n_trials: 3, space: {train.steps: {type: categorical, choices: [8, 9, 8]}}}\n",
+        "5:73",
+        "8 is listed twice",
+    ),
+    "choice twice, as other numbers": (
+        "search: {n_trials: 3, space: {model.beta1: {type: categorical, choices: [1, 0.5, 1.0]}}}\n",
+        "5:73",
+        "1.0 is listed twice (it equals 1)",
+    ),
+    "choice twice, as a truth": (
+        "search: {n_trials: 3, space: {model.beta1: {type: categorical, choices: [true, 1]}}}\n",
+        "5:73",
+        "1 is listed twice (it equals true)",
+    ),
     "search without space": ("search: {n_trials: 3}\n", "5:9", "search.space: the key 'space' is missing"),
     "unknown sampler": (
         "search: {sampler: grid, n_trials: 3, space: {model.beta1: {type: float, low: 0, high: 0.5}}}\n",
@@ -395,7 +410,7 @@ HUGE = {
     "refused tricks": f"matrix: {{tricks: [[ema, ema]], train.steps: {list(range(1, 2001))}}}",
     "choices": f"search:\n  n_trials: 1\n  space:\n    model.latent: {{type: categorical, choices: {HUNDRED * 11}}}\n",
     "values to try": f"matrix: {{train.steps: {HUNDRED}}}\nsearch:\n  n_trials: 0\n  space:\n"
-    + "".join(f"    model.x{n}: {{type: categorical, choices: {HUNDRED * 10}}}\n" for n in range(12)),
+    + "".join(f"    model.x{n}: {{type: categorical, choices: {list(range(1000))}}}\n" for n in range(12)),
 }
 
 

@@ -234,11 +234,27 @@ class IntRange(_Range):
         return self.low, self.high
 
 
+Value = str | int | float | bool | None
+
+
+def _distinct_values(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """By Python's equality, as Optuna looks them up: 1, 1.0 and true are one value to it."""
+    first: dict[Value, Value] = {}
+    for value in values:
+        if value in first:
+            same = "" if shown(first[value]) == shown(value) else f" (it equals {shown(first[value])})"
+            raise _error(f"{shown(value)} is listed twice{same}")
+        first[value] = value
+    return values
+
+
 class Categorical(_Part):
     """One of some values."""
 
     type: Literal["categorical"]
-    choices: tuple[str | int | float | bool | None, ...] = Field(min_length=1, max_length=1000, strict=False)
+    choices: Annotated[
+        tuple[Value, ...], Field(min_length=1, max_length=1000, strict=False), AfterValidator(_distinct_values)
+    ]
 
     def ends(self) -> tuple[Any, ...]:
         """All values."""
