@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from harness.suite.declaration import Categorical, FloatRange, IntRange
     from harness.task import Outcome
 
-SEAL, PARAMETERS_SEAL = "seal", "seal_parameters"
-"""Attributes of a search's configuration: digests of what is read of it once closed, and of its parameters."""
+SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
+"""Attributes of a search's configuration: digests of what it came to, of its parameters, and of its trials' keys."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
@@ -268,6 +268,7 @@ class SearchQueue(Queue):
         self._trials = {trial.key: trial for trial in trials}
         self.current.set_user_attr("arm", arm.name)
         self.current.set_user_attr("keys", list(self._trials))
+        self.current.set_user_attr(KEYS_SEAL, sqlite.seal(list(self._trials)))
         for trial in trials:
             found = self.known.get(trial.key)
             # What another search pruned this one may let live.
@@ -397,8 +398,10 @@ def _trials(study: optuna.Study) -> list[FrozenTrial]:
         raise refusal(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
     for frozen in found:
         attributes = frozen.user_attrs
-        whole = attributes.get(SEAL) in (None, _seal(frozen)) or not frozen.state.is_finished()
-        if not whole or attributes.get(PARAMETERS_SEAL) not in (None, sqlite.seal(frozen.params)):
+        seals = {PARAMETERS_SEAL: sqlite.seal(frozen.params)}
+        if frozen.state.is_finished():
+            seals |= {SEAL: _seal(frozen), KEYS_SEAL: sqlite.seal(attributes.get("keys"))}
+        if any(attributes.get(name) not in (None, right) for name, right in seals.items()):
             raise _damaged(study, f"trial {frozen.number} is not as it was written, its digest differs")
     return found
 
