@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from harness.task import Outcome
 
 SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
-"""Attributes of a search's configuration: digests of what it came to, of its parameters, and of its trials' keys."""
+"""Attributes of a search's configuration: digests of what it came to, its parameters, its number and its trials."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
@@ -268,7 +268,7 @@ class SearchQueue(Queue):
         self._trials = {trial.key: trial for trial in trials}
         self.current.set_user_attr("arm", arm.name)
         self.current.set_user_attr("keys", list(self._trials))
-        self.current.set_user_attr(KEYS_SEAL, sqlite.seal(list(self._trials)))
+        self.current.set_user_attr(KEYS_SEAL, sqlite.seal([self.current.number, list(self._trials)]))
         for trial in trials:
             found = self.known.get(trial.key)
             # What another search pruned this one may let live.
@@ -396,11 +396,13 @@ def _trials(study: optuna.Study) -> list[FrozenTrial]:
         found = study.get_trials(deepcopy=False)
     except Exception as error:  # whatever a damaged value makes of Optuna's reading
         raise refusal(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
+    if [frozen.number for frozen in found] != list(range(len(found))):
+        raise _damaged(study, "trials are missing between others")
     for frozen in found:
         attributes = frozen.user_attrs
         seals = {PARAMETERS_SEAL: sqlite.seal(frozen.params)}
         if frozen.state.is_finished():
-            seals |= {SEAL: _seal(frozen), KEYS_SEAL: sqlite.seal(attributes.get("keys"))}
+            seals |= {SEAL: _seal(frozen), KEYS_SEAL: sqlite.seal([frozen.number, attributes.get("keys")])}
         if any(attributes.get(name) not in (None, right) for name, right in seals.items()):
             raise _damaged(study, f"trial {frozen.number} is not as it was written, its digest differs")
     return found

@@ -215,7 +215,7 @@ def optuna_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
         value = trial.suggest_float("rate", 1e-4, 1e-1, log=True) + number
         trial.report(value, 1)
         trial.set_user_attr("keys", ["0123456789abcdef"])
-        trial.set_user_attr(study.KEYS_SEAL, sqlite.seal(["0123456789abcdef"]))
+        trial.set_user_attr(study.KEYS_SEAL, sqlite.seal([number, ["0123456789abcdef"]]))
         trial.set_user_attr(study.PARAMETERS_SEAL, sqlite.seal(trial.params))
         [frozen] = [f for f in made.get_trials() if f.number == trial.number]
         frozen.state, frozen.value = TrialState.COMPLETE, value
