@@ -43,9 +43,8 @@ class Harness(click.Group):
             _keep_the_exit_code()
             click.echo(f"interrupted; go on with: {_command_line()}", err=True)
             context.exit(INTERRUPTED)
-        except SystemExit as ending:
-            if ending.code == INTERRUPTED:
-                _keep_the_exit_code()
+        except SystemExit:
+            _keep_the_exit_code()
             raise
         except BrokenPipeError:  # `harness list models | head`
             sys.stderr.close()
@@ -188,7 +187,7 @@ def settled(state: str) -> bool:
 
 
 def _keep_the_exit_code() -> None:
-    """Python takes a while to end: one more Ctrl-C meanwhile would end it by the signal, and not with 130."""
+    """Python takes a while to end: a Ctrl-C meanwhile would end it by the signal, and not with the code that it has."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

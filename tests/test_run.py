@@ -302,3 +302,30 @@ def test_list_names_everything(tmp_path: Path) -> None:
     }.items():
         listed = [line.split()[0] for line in workspace.run("list", kind).splitlines()]
         assert set(names) <= set(listed)
+
+
+LATE = """
+import atexit, os, subprocess, sys, time
+from harness.cli import main
+
+AGAIN_AND_AGAIN = "import os, sys, time\\nfor _ in range(2000): os.kill(int(sys.argv[1]), 2); time.sleep(.002)"
+
+def press():
+    none = subprocess.DEVNULL
+    subprocess.Popen([sys.executable, "-c", AGAIN_AND_AGAIN, str(os.getpid())], stdout=none, stderr=none)
+    time.sleep(0.5)
+
+if __name__ == "__main__":
+    atexit.register(press)
+    main()
+"""
+
+
+def test_ctrl_c_while_python_ends_does_not_take_away_the_exit_code(tmp_path: Path) -> None:
+    # Python gives the signal back to the system some time before the process is gone.
+    script, workspace = tmp_path / "late.py", Workspace(tmp_path)
+    script.write_text(LATE)
+    suite = workspace.suite("tiny", train={"steps": 2, "batch_size": 16}, seeds=1, matrix={"tricks": [[]]})
+    words = ["run", suite, "--device", "cpu", "--results", workspace.results]
+    done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
