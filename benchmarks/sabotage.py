@@ -5,9 +5,8 @@
 A sabotage is an exact replacement of text; one that no longer finds its text stops everything (it would prove nothing).
 First comes `harness check` on suites/regression.yaml, then, where quality alone cannot tell, the tests that name the
 fault, which must pass in a clean copy first. Clean copies with seeds of their own must stay green. `nox -s sabotage`
-calls it. Rows that are done are kept
-beside the Markdown file and not run again; all copies share one store, so that arms which a fault cannot touch are not
-trained for it: their keys hold the code that they run.
+calls it. Rows that are done are kept beside the Markdown file and not run again; all copies share one store, so that
+arms which a fault cannot touch are not trained for it: their keys hold the code that they run.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import __version__
+from harness import __version__, interrupts
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Command = Callable[..., Any]
 
-FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
+FAILED, MISTAKE = 1, 2
 
 
 class Harness(click.Group):
@@ -41,8 +41,8 @@ class Harness(click.Group):
             context.exit(MISTAKE)
         except KeyboardInterrupt:
             _keep_the_exit_code()
-            click.echo(f"interrupted; go on with: {_command_line()}", err=True)
-            context.exit(INTERRUPTED)
+            click.echo(interrupts.farewell(), err=True)
+            context.exit(interrupts.EXIT_CODE)
         except SystemExit:
             _keep_the_exit_code()
             raise
@@ -97,6 +97,7 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
 @device_option
 @click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
+@interrupts.ending_at_once()
 def run(
     suites: tuple[Path, ...],
     sets: tuple[str, ...],
@@ -121,7 +122,7 @@ def run(
     codes = [0]
     for plan in plans:
         codes.append(_run_plan(plan, store, workers, device))
-        if codes[-1] == INTERRUPTED:
+        if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
 
@@ -133,9 +134,9 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
 
     console = Console()
     _bring_all(plan)
-    with driver.exclusive(results, _command_line()):
+    with driver.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
-            return INTERRUPTED
+            return interrupts.EXIT_CODE
         outcome = driver.load(plan, results)
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
@@ -154,7 +155,7 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()
     except driver.Interrupted:
-        console.print(f"interrupted; go on with: {_command_line()}", markup=False, soft_wrap=True)
+        console.print(interrupts.farewell(), markup=False, soft_wrap=True)
         return False
     finally:
         engine.close()
@@ -191,12 +192,6 @@ def _keep_the_exit_code() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _command_line() -> str:
-    import shlex
-
-    return shlex.join(["harness", *sys.argv[1:]])
-
-
 @main.command()
 @suite_argument
 @click.option(
@@ -220,6 +215,7 @@ def _command_line() -> str:
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
 @device_option
+@interrupts.ending_at_once()
 def check(
     suite: Path,
     baseline_path: Path,
@@ -250,9 +246,9 @@ def check(
         regression.refuse_other(baseline, plan)
     console = Console()
     _bring_all(plan)
-    with driver.exclusive(results, _command_line()):
+    with driver.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
-            sys.exit(INTERRUPTED)
+            sys.exit(interrupts.EXIT_CODE)
         found = driver.load(plan, results)
     if update:
         regression.update(regression.measured(found), baseline_path, console)

@@ -16,20 +16,20 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import filelock
 
-from harness import records, sqlite, tracking
+from harness import interrupts, records, sqlite, tracking
 from harness.data._files import cache_folder
 from harness.engines.base import Died, Ended, Engine, Measured, Noted, Stepped
 from harness.errors import HarnessError
-from harness.notes import told_to
+from harness.notes import note, told_to
 from harness.records import Records
-from harness.results import Results
+from harness.results import Record, Results
 from harness.storage import refusal, sweep, write_bytes
 from harness.study import Known, Queue, Work, configurations, queues, storage
 from harness.task import OUTCOMES, SETTLED, Outcome, Task
@@ -188,14 +188,11 @@ class Driver:
         """Run until nothing is left to do. The store must be held (``exclusive``).
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second one does not wait for that).
+            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second one ends the process at once).
             HarnessError: a disk or a store is at fault; the next run goes on where this one was.
         """
         with self._signals(), told_to(self.listener.note):
-            try:
-                self._run()
-            except KeyboardInterrupt:
-                raise Interrupted from None
+            self._run()
             if self._stopping:
                 raise Interrupted
 
@@ -273,7 +270,7 @@ class Driver:
 
         def heed(number: int, frame: object) -> None:
             if self._stopping:
-                raise KeyboardInterrupt
+                interrupts.end_at_once()
             self._stopping = True
 
         if threading.current_thread() is not threading.main_thread():
@@ -460,8 +457,21 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
         for trial in trials
         if trial.key in runs and tracking.state(runs[trial.key]) != tracking.INTERRUPTED
     )
+    _tell_of_lost_files(found, store)
     missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
     return Results(plan, found, len(missing), store.shown, plan.suite.name)
+
+
+def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
+    """Say so where trials' files are not where the store says; a server's may lie out of sight."""
+    at_hand = [record for record in found if record.files and (record.artifacts or store.file)]
+    lost = [record.artifacts for record in at_hand if not (record.artifacts and record.artifacts.is_dir())]
+    if lost:
+        note(
+            f"the files of {len(lost)} of {len(at_hand)} trials are not where {store.shown} says (the first: "
+            f"{lost[0] or 'another machine'}): they were deleted or moved, or the store is damaged. Their pictures are "
+            "left out, and how they were measured is not known."
+        )
 
 
 def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:

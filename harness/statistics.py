@@ -236,10 +236,10 @@ def _verdict(
         kind = "no difference larger than δ"
     elif different.p <= alpha:
         kind = "better" if (effect < 0) == (better == "lower") else "worse"
-    # Of trials that all finished, both tests have said what they can: there is nothing else to stand against it.
+    # What the finished pairs alone would have settled, and is not settled, is held up by failed trials.
     settled = _p_difference(differences) <= different.level or _p_equivalence(differences, delta) <= equal.level
     failed, baseline_failed = (len(side) - len(_finite(list(side.values()))) for side in (arm, baseline))
-    held = kind == "inconclusive" and settled and failed + baseline_failed > 0
+    held = kind == "inconclusive" and settled
     return Verdict(
         kind,
         effect,

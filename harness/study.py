@@ -252,9 +252,7 @@ class SearchQueue(Queue):
 
     def _begin(self) -> None:
         """Take up the configuration that a crash left behind, or the next."""
-        if not self._open():
-            self._propose()
-        [frozen] = self._open()
+        [frozen] = self._open() or self._propose()
         self.current = optuna.Trial(self.study, frozen._trial_id)
         parameters = {path: frozen.params[path] for path in self.search.space}
         self._values, self._bad, self._trials = {}, None, {}
@@ -287,7 +285,7 @@ class SearchQueue(Queue):
                 return []
         return found
 
-    def _propose(self) -> None:
+    def _propose(self) -> list[FrozenTrial]:
         """Draw the next configuration, and write it down in one piece: a kill leaves all of it, or nothing.
 
         It is drawn in a copy in memory, since Optuna writes down every parameter as it comes.
@@ -305,6 +303,7 @@ class SearchQueue(Queue):
                 user_attrs={PARAMETERS_SEAL: sqlite.seal(drawn.params)},
             )
         )
+        return self._open()
 
     def _release(self) -> None:
         """Put the seeds that may start now into the queue, or close the configuration."""

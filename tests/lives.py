@@ -154,7 +154,8 @@ class Life:
         """What was trained so far."""
         size = self.journal.stat().st_size if self.journal.exists() else 0
         if size > self._journal[0]:
-            parts = [line.split() for line in self.journal.read_text().splitlines()] if size else []
+            text = self.journal.read_text() if size else ""
+            parts = [line.split() for line in text.split("\n")[:-1]]  # what has no end is just being written
             self._journal = size, [Line(int(pid), trial, kind, int(count)) for pid, trial, kind, count in parts]
         return self._journal[1]
 
@@ -191,7 +192,7 @@ class Life:
             if driver.poll() is not None:
                 return None
             # Until it holds the store the harness does nothing that could be lost.
-            hit = self.phase() if (self.results / ".lock.holder").exists() else "starting"
+            hit = self.phase() if self.holds() else "starting"
             victims = workers(driver.pid) if victim != "driver" else []
             for pid in [*victims, *([driver.pid] if victim != "worker" else [])]:
                 with contextlib.suppress(ProcessLookupError):
@@ -213,7 +214,7 @@ class Life:
         """
         driver = self.start()
         # Before that there is nothing to save, and perhaps no harness yet but only Python.
-        if not waited(lambda: (self.results / ".lock.holder").exists(), driver) or not self.come_to(aim, rng):
+        if not waited(self.holds, driver) or not self.come_to(aim, rng):
             return None
         hit = self.phase()
         os.killpg(driver.pid, signal.SIGINT)
@@ -231,6 +232,14 @@ class Life:
         assert "go on with: harness run" in output
         self.interrupted()
         return hit
+
+    def holds(self) -> bool:
+        """Whether the harness has come to hold the store; who was killed may have left a note of holding it."""
+        assert self.driver is not None
+        with contextlib.suppress(FileNotFoundError):
+            holder = (self.results / ".lock.holder").read_text(encoding="utf-8")
+            return f"(process {self.driver.pid} " in holder
+        return False
 
     def come_to(self, aim: str | None, rng: random.Random) -> bool:
         """Wait for a phase and some time more; False where the run ended before it came to that."""

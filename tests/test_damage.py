@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import sqlite3
 import struct
@@ -254,7 +255,7 @@ def recorded(folder: Path) -> tuple[Path, str]:
 
 
 def mlflow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
-    _, key = recorded(tmp_path)
+    recorded(tmp_path)
     store = Store(tmp_path)
     store.create()
     Delivery(store, tmp_path / "work", print).deliver()
@@ -262,15 +263,33 @@ def mlflow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     path = tmp_path / "mlflow.db"
     _closed(store, path)
 
-    def read() -> Record:
+    def read() -> Record | None:
         # Like a process of its own, which has nothing open and nothing remembered.
-        again = Store(tmp_path)
         try:
-            return again.record(again.latest([key])[key], "gan")
+            [record] = driver.load(make_plan(read_suite(tmp_path / "tiny.yaml")), tmp_path).records
         finally:
-            _closed(again, path)
+            _closed(Store(tmp_path), path)
+        return record if record.artifacts is not None and record.artifacts.is_dir() else None
 
     return Victim(path, read)
+
+
+@pytest.mark.parametrize("lost", ["deleted", "scheme", "place"])
+def test_files_that_are_not_where_the_store_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lost: str
+) -> None:
+    victim = mlflow_file(tmp_path, monkeypatch)
+    victim.read()
+    assert not caplog.messages
+    if lost == "deleted":
+        shutil.rmtree(tmp_path / "artifacts")
+    else:
+        change = "'s3://' || artifact_uri" if lost == "scheme" else "replace(artifact_uri, '/tiny/', '/ti~y/')"
+        with contextlib.closing(sqlite3.connect(victim.path)) as connection, connection:
+            connection.execute(f"update runs set artifact_uri = {change}")
+    victim.read()
+    [said] = caplog.messages
+    assert re.search(r"the files of 1 of 1 trials are not where sqlite:///.*mlflow\.db says \(the first: .+\)", said)
 
 
 def _closed(store: Store, path: Path) -> None:

@@ -141,6 +141,16 @@ def tampered(path: Path, change: Any) -> None:
     path.write_text(json.dumps(value | {"digest": hashlib.sha256(text.encode()).hexdigest()}))
 
 
+def test_a_check_that_is_refused_leaves_nothing_green_behind(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    older = [tmp_path / "j.xml", tmp_path / "m.md"]
+    for path in older:
+        path.write_text("green")
+    words = ("--baseline", tmp_path / "none.json", "--junit", older[0], "--markdown", older[1])
+    assert "does not exist" in workspace.run("check", workspace.suite(), *words, code=2)
+    assert not any(path.exists() for path in older)
+
+
 @pytest.mark.slow
 def test_from_the_first_baseline_to_red(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, {"COLUMNS": "250"})

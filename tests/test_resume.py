@@ -183,6 +183,33 @@ def test_ctrl_c_again_and_again_takes_nothing_away(whole: Life, life: Life) -> N
     life.check_against(whole)
 
 
+PRESSED = """
+import os, signal, sys
+
+class Destroyed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def hook(event, arguments):
+    if event == "open" and "report.html" in str(arguments[0]):
+        Destroyed()
+
+sys.addaudithook(hook)
+"""
+"""Ctrl-C in a destructor while the report is written."""
+
+
+@linux
+def test_ctrl_c_while_the_report_is_written_ends_at_once(whole: Life, life: Life) -> None:
+    life.finish()
+    custom = life.folder / "site" / "sitecustomize.py"
+    custom.write_text(PRESSED)
+    stopped_well(life, life.start())
+    custom.unlink()
+    life.finish()
+    life.check_against(whole)
+
+
 @linux
 @pytest.mark.chaos
 @pytest.mark.parametrize("victim", ["driver", "worker", "both"])

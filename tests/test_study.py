@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from harness_cli import Workspace
 from sqlalchemy import Engine, event
 
+from harness.errors import HarnessError
 from harness.plan import Plan, make_plan
 from harness.study import Known, MatrixQueue, Queue, SearchQueue, configurations, storage
 from harness.suite import read_suite
@@ -231,6 +234,14 @@ def test_a_configuration_that_an_older_harness_left_half_drawn_fails(tmp_path: P
     half.suggest_int("model.latent", 8, 64)
     assert len(list(drain(search(tmp_path, n_trials=2), done(1.0)))) == 2
     assert [trial.state.name for trial in study(tmp_path).trials] == ["FAIL", "COMPLETE"]
+
+
+def test_a_configuration_that_is_missing_between_others_is_noticed(tmp_path: Path) -> None:
+    list(drain(search(tmp_path, n_trials=3), done(1.0)))
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection, connection:
+        connection.execute("delete from trials where number = 1")
+    with pytest.raises(HarnessError, match="trials are missing between others"):
+        search(tmp_path, n_trials=3)
 
 
 def test_a_configuration_that_was_interrupted_is_gone_on_with(tmp_path: Path) -> None:

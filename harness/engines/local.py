@@ -70,9 +70,8 @@ class LocalEngine(Engine):
                 slot.send(STOP)
 
     def close(self) -> None:
-        with contextlib.ExitStack() as closing:  # all of them, also where Ctrl-C comes in between
-            for slot in self._slots:
-                closing.callback(slot.close)
+        for slot in self._slots:
+            slot.close()
 
     def _having(self, key: str) -> list[_Slot]:
         """The slot that has this trial, if it still has it."""

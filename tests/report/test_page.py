@@ -503,6 +503,19 @@ def test_files_of_figures_have_safe_and_different_names() -> None:
     assert len(found["a" * 300]) == 80
 
 
+def test_long_names_take_three_lines_and_lose_their_middle() -> None:
+    from harness.report.plots import wrapped
+
+    assert wrapped("gan + packing (size=2)") == "gan + packing (size=2)"
+    assert wrapped(" ".join(["word"] * 12), 29) == "\n".join(["word word word word word word"] * 2)
+    name = " ".join(f"word{number:02}" for number in range(40))
+    first, second, third = wrapped(name).split("\n")
+    assert name.startswith(f"{first} {second}")
+    assert third.startswith("… ")
+    assert name.endswith(third[2:])
+    assert max(map(len, (first, second, third))) <= 38
+
+
 def test_a_damaged_picture_is_left_out_and_named(
     make_results: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

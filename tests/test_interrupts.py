@@ -1,0 +1,35 @@
+"""Ctrl-C where it ends a process at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PRESSED = """
+import os, signal
+from harness import interrupts
+
+with interrupts.ending_at_once():
+    print("before", flush=False)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("after")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+@pytest.mark.parametrize("terminal", [True, False])
+def test_it_says_how_to_go_on_and_gives_the_terminal_its_cursor_back(terminal: bool) -> None:
+    ours, theirs = os.openpty() if terminal else os.pipe()
+    words = [sys.executable, "-c", PRESSED]
+    done = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 1000)
+    os.close(ours)
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; go on with: harness\n"
+    assert shown.startswith(b"before")
+    assert b"after" not in shown
+    assert (b"\x1b[?25h" in shown) == terminal
