@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -620,8 +621,27 @@ def serve(store: Store, port: int) -> None:
     environment |= {"MLFLOW_BACKEND_STORE_URI": store.address}  # not among the words: every user can see those
     address = f"http://127.0.0.1:{port}/#/experiments"
     print(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        subprocess.run(command, env=environment, check=False)
+    # In a group of its own: MLflow hands Ctrl-C on to a child that had it from the terminal already, and at the second
+    # one that child prints a traceback.
+    with subprocess.Popen(command, env=environment, process_group=0) as server, _ending(server.pid):
+        server.wait()
+
+
+@contextlib.contextmanager
+def _ending(group: int) -> Iterator[None]:
+    """What is to end this process ends that group of processes meanwhile; the second time, without asking."""
+    orders = iter([signal.SIGTERM])
+
+    def end(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, next(orders, signal.SIGKILL))
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def discreet(text: str) -> str:

@@ -550,14 +550,15 @@ def test_the_ui_listens_on_this_machine_alone_and_says_so(hostile: tuple[Workspa
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with mock.patch.object(tracking.subprocess, "run") as run:
+    with mock.patch.object(tracking.subprocess, "Popen") as started:
         words = ["ui", "--results", str(hostile[0].results), "--port", str(port)]
         plain = CliRunner().invoke(main, words)
         more = CliRunner().invoke(main, [*words, "--host", "0.0.0.0"])
     assert (plain.exit_code, more.exit_code) == (0, 0), plain.output + more.output
     assert "warning" not in plain.output
     assert "--host 0.0.0.0 is not taken" in more.output
-    for call in run.call_args_list:
+    assert started.call_count == 2
+    for call in started.call_args_list:
         command = call.args[0]
         assert command[command.index("--host") + 1] == "127.0.0.1"
         assert call.kwargs["env"]["MLFLOW_DISABLE_TELEMETRY"] == "true"
@@ -565,7 +566,8 @@ def test_the_ui_listens_on_this_machine_alone_and_says_so(hostile: tuple[Workspa
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="needs /proc")
-def test_the_real_ui_listens_on_this_machine_alone_and_ends_with_ctrl_c(hostile: tuple[Workspace, str]) -> None:
+@pytest.mark.parametrize("end", ["ctrl-c", "sigterm", "ctrl-c twice, stuck"])
+def test_the_real_ui_listens_on_this_machine_alone_and_ends(hostile: tuple[Workspace, str], end: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -573,8 +575,18 @@ def test_the_real_ui_listens_on_this_machine_alone_and_ends_with_ctrl_c(hostile:
     try:
         assert waited(lambda: answers(port), process, seconds=120)
         assert listening(session(process.pid)) == {("127.0.0.1", port)}
-        os.killpg(process.pid, signal.SIGINT)
+        if end.endswith("stuck"):
+            for pid in set(session(process.pid)) - {process.pid}:
+                os.kill(pid, signal.SIGSTOP)
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(1)
+            assert process.poll() is None
+        if end == "sigterm":
+            process.terminate()
+        else:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all that it has in the foreground
         output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
         assert "Traceback" not in output
         assert waited(lambda: not session(process.pid), seconds=60)
     finally:
