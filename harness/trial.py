@@ -259,18 +259,19 @@ def precision(arm: Arm, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         quick = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        quick = "avx512_bf16" in cpu_flags()
+        quick = "avx512_bf16" in cpu_facts().get("flags", "").split()
     return torch.bfloat16 if quick else torch.float32
 
 
 @functools.cache
-def cpu_flags() -> frozenset[str]:
-    """What the processor can do, by the names that Linux gives it; empty elsewhere."""
+def cpu_facts() -> dict[str, str]:
+    """What Linux says of the first processor (``model name``, ``flags``, …); empty elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        return frozenset()
-    return next((frozenset(line.split()) for line in lines if line.startswith("flags")), frozenset())
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def derived(seed: int, role: str) -> int:
@@ -319,9 +320,8 @@ def release() -> None:
 def environment(arm: Arm, device: str) -> dict[str, str]:
     """What a run's numbers may depend on besides its key: device, versions, commit, precision."""
     where = torch.device(device)
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
     return {
-        "device": f"{where.type}: {name}",
+        "device": f"{where.type}: {torch.cuda.get_device_name(where) if where.type == 'cuda' else processor()}",
         "precision": str(precision(arm, where)).removeprefix("torch."),
         "threads": str(arm.train.threads),
         "git_commit": commit(),
@@ -331,6 +331,12 @@ def environment(arm: Arm, device: str) -> dict[str, str]:
         **{name.replace("-", "_"): version(name) for name in ("torch-fidelity", "optuna", "mlflow")},
         "platform": platform.platform(),
     }
+
+
+def processor() -> str:
+    """The processor, and the instructions that torch makes use of there: another one rounds in another order."""
+    name = cpu_facts().get("model name") or platform.processor() or platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 @functools.cache

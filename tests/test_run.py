@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from harness_cli import SEARCH, Workspace, numbers
 from mlflow import MlflowClient
 
@@ -65,6 +66,10 @@ def test_mlflow_holds_the_same_numbers_as_the_table(finished: Workspace) -> None
         for tag in ("key", "arm", "model", "tricks", "seed", "data"):
             assert run.data.tags[tag] == row[tag]
         assert {"suite", "git_commit", "device", "environment", "mlflow.parentRunId"} <= run.data.tags.keys()
+        # Numbers depend on both. Some processors have a comma in their name.
+        device, _, instructions = run.data.tags["device"].rpartition(", ")
+        assert device.startswith("cpu: ")
+        assert instructions == torch.backends.cpu.get_cpu_capability()
         assert run.data.params["train.steps"] == "20"
 
 
