@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -47,8 +47,8 @@ STARTING, GRACE = 600.0, 10.0
 class Listener(Protocol):
     """Who wants to know how a run goes."""
 
-    def planned(self, total: int, done: int) -> None:
-        """So many trials, of which so many are done already."""
+    def planned(self, total: int, done: int, trials: Sequence[Trial]) -> None:
+        """So many trials, of which so many are done already, and which the others are (a search does not know yet)."""
 
     def began(self, trial: Trial) -> None:
         """A worker has a trial."""
@@ -208,8 +208,9 @@ class Driver:
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
-        self.listener.planned(remaining + settled, settled)
         self._states = {trial.key: known[trial.key].state for trial in self.plan.trials if trial.key in known}
+        todo = [trial for trial in self.plan.trials if self._states.get(trial.key) not in SETTLED]
+        self.listener.planned(remaining + settled, settled, todo)
         self.delivery.start()
         self._loop()
         records.interrupt(work)  # what was to be tried again

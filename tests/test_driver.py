@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -64,7 +64,7 @@ class Told:
     def __init__(self) -> None:
         self.states: list[str] = []
 
-    def planned(self, total: int, done: int) -> None: ...
+    def planned(self, total: int, done: int, trials: Sequence[Trial]) -> None: ...
 
     def began(self, trial: Trial) -> None: ...
 
