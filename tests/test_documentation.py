@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -24,7 +25,7 @@ def shown() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("suite", "options"), shown())
 def test_the_suite_of_a_command_can_be_read_with_its_settings(suite: str, options: str) -> None:
     words = shlex.split(options.partition("&&")[0])
-    sets = [value for option, value in zip(words, words[1:], strict=False) if option == "--set"]
+    sets = [value for option, value in itertools.pairwise(words) if option == "--set"]
     assert read_suite(ROOT / suite, sets).combinations
 
 
