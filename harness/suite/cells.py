@@ -194,7 +194,9 @@ class Cells:
             wanted = normal(value, axis)
             meant[axis] = {index for index, known in enumerate(self.normal[axis]) if known == wanted}
             if not meant[axis]:
-                self.report((*path, axis), f"{shown(value)} is no value of the axis {axis!r}")
+                values = ", ".join([shown(known) for known in self.axes[axis][:3]] + ["…"] * (len(self.axes[axis]) > 3))
+                which = f"{shown(value)} is no value of the axis {axis!r}"
+                self.report((*path, axis), f"{which} ({values}): add it there, or take out what is said of it")
                 return None
         return meant
 
