@@ -20,6 +20,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -200,7 +201,12 @@ class Store:
     def describe(self, parent: str, suite: Suite) -> None:
         """Say in the parent run what the suite asks, and how it is written."""
         self.client.set_tag(parent, "mlflow.note.content", suite.question)
-        self.client.log_text(parent, suite.text, "suite.yaml")
+        # MLflow's log_text would leave a file in the system's temporary folder where it is killed; here the next run
+        # removes it.
+        with tempfile.TemporaryDirectory(".tmp", ".suite.", self.results, ignore_cleanup_errors=True) as folder:
+            file = Path(folder) / "suite.yaml"
+            file.write_text(suite.text, encoding="utf-8")
+            self.client.log_artifact(parent, str(file))
 
     def finish_parent(self, run_id: str, summary: dict[str, float]) -> None:
         """Close the parent run with the suite's counts."""

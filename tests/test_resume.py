@@ -210,6 +210,32 @@ def test_ctrl_c_while_the_report_is_written_ends_at_once(whole: Life, life: Life
     life.check_against(whole)
 
 
+KILLED = """
+import os, signal, sys
+
+def hook(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("suite.yaml") and "w" in (arguments[1] or ""):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(hook)
+"""
+"""SIGKILL while the suite's text is laid down for MLflow."""
+
+
+@linux
+def test_killed_while_the_store_is_told_of_the_suite(whole: Life, life: Life) -> None:
+    custom = life.folder / "site" / "sitecustomize.py"
+    custom.write_text(KILLED)
+    driver = life.start()
+    driver.communicate(timeout=300)
+    assert driver.returncode == -signal.SIGKILL
+    life.driver = None
+    life.interrupted()
+    custom.unlink()
+    life.finish()
+    life.check_against(whole)
+
+
 @linux
 @pytest.mark.chaos
 @pytest.mark.parametrize("victim", ["driver", "worker", "both"])
