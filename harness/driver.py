@@ -277,12 +277,8 @@ class Driver:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with interrupts.handled(heed, signal.SIGINT, signal.SIGTERM):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _loop(self) -> None:
         told = False

@@ -1,4 +1,4 @@
-"""Ctrl-C, where it ends a run at once.
+"""Signals that end a process: who handles them meanwhile, and Ctrl-C where it ends a run at once.
 
 Python would raise KeyboardInterrupt wherever it is: in a destructor that is printed and forgotten, in a write to a
 store it is half done. A run is built to survive SIGKILL, so it ends itself in that way, with a word and an exit code.
@@ -11,7 +11,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import NoReturn
 
 EXIT_CODE = 130
@@ -41,10 +42,18 @@ def end_at_once(*_: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process at once meanwhile."""
-    before = signal.signal(signal.SIGINT, end_at_once)
+def handled(handler: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> Iterator[None]:
+    """Meanwhile these signals call a handler; afterwards what they called before."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process at once meanwhile."""
+    with handled(end_at_once, signal.SIGINT):
+        yield

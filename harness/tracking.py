@@ -42,7 +42,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from harness import records, sqlite
+from harness import interrupts, records, sqlite
 from harness.errors import HarnessError
 from harness.records import Entry, Records
 from harness.registry import shown
@@ -629,25 +629,15 @@ def serve(store: Store, port: int) -> None:
     print(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
     # In a group of its own: MLflow hands Ctrl-C on to a child that had it from the terminal already, and at the second
     # one that child prints a traceback.
-    with subprocess.Popen(command, env=environment, process_group=0) as server, _ending(server.pid):
-        server.wait()
-
-
-@contextlib.contextmanager
-def _ending(group: int) -> Iterator[None]:
-    """What is to end this process ends that group of processes meanwhile; the second time, without asking."""
     orders = iter([signal.SIGTERM])
+    with subprocess.Popen(command, env=environment, process_group=0) as server:
 
-    def end(*_: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, next(orders, signal.SIGKILL))
+        def end(*_: object) -> None:  # the second time, without asking
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, next(orders, signal.SIGKILL))
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        with interrupts.handled(end, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            server.wait()
 
 
 def discreet(text: str) -> str:

@@ -67,6 +67,9 @@ def test_what_is_left_goes_by_the_times_of_each_arm(tmp_path: Path) -> None:
     sweep.end(0, 60)
     assert sweep.remaining.text() == "about 3 min left"  # three more of 60 s: the other arm is not known yet
     sweep.begin(1)
+    sweep.now += 60
+    sweep.remaining.stepped(sweep.trials[1], sweep.trials[1].arm.train.steps // 10)
+    assert sweep.remaining.text() == "about 3 min left"  # slow as it begins: those that ended count
     sweep.end(1, 60)
     sweep.begin(2)
     sweep.now += 60
@@ -81,9 +84,8 @@ def test_what_is_left_is_shared_by_those_who_work_side_by_side(tmp_path: Path) -
     sweep.begin(0)
     sweep.begin(1)
     sweep.end(0, 600)
-    assert (
-        sweep.remaining.text() == "about 15 min left"
-    )  # one at its beginning and two, 10 minutes each, on two workers
+    # One at its beginning and two, 10 minutes each, on two workers.
+    assert sweep.remaining.text() == "about 15 min left"
     sweep.begin(1)  # its worker died: tried again
     assert sweep.remaining.text() == "about 15 min left"
 

@@ -127,7 +127,7 @@ MALFORMED = {
     "exclude an unknown value": (
         "matrix: {tricks: [[], [ema]]}\nexclude: [{where: {tricks: [emma]}, reason: x}]\n",
         "6:28",
-        "is no value of the axis 'tricks'",
+        "is no value of the axis 'tricks' ([], ['ema']): add it there, or take out what is said of it",
     ),
     "exclude without reason": (
         "matrix: {tricks: [[], [ema]]}\nexclude:\n  - where: {tricks: []}\n",
