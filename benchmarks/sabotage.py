@@ -48,35 +48,35 @@ class Sabotage:
 SABOTAGES = (
     Sabotage(
         "feature matching compares single samples",
-        "harness/tricks/feature_matching.py",
+        "harness/zoo/tricks/feature_matching.py",
         "(real.float().mean(0) - fake.float().mean(0)).square().sum()",
         "(real.float() - fake.float()).square().sum(1).mean()",
         ("tests/tricks",),
     ),
     Sabotage(
         "the averaged generator lags fifty times as far behind",
-        "harness/tricks/ema.py",
+        "harness/zoo/tricks/ema.py",
         "decay = min(self.settings.decay, self.steps / (self.steps + 9))",
         "decay = 1 - (1 - self.settings.decay) / 50",
         ("tests/tricks",),
     ),
     Sabotage(
         "labels are smoothed on both sides",
-        "harness/tricks/one_sided_label_smoothing.py",
+        "harness/zoo/tricks/one_sided_label_smoothing.py",
         "targets._replace(real=self.settings.target)",
         "targets._replace(real=self.settings.target, fake=1 - self.settings.target)",
         ("tests/tricks",),
     ),
     Sabotage(
         "learning rates ten times too high",
-        "harness/models/gan.py",
+        "harness/zoo/models/gan.py",
         'group["lr"] = rate * factor',
         'group["lr"] = 10 * rate * factor',
         ("tests/models",),
     ),
     Sabotage(
         "the generator ignores half of its latent",
-        "harness/models/gan.py",
+        "harness/zoo/models/gan.py",
         "        return torch.randn(n, columns, device=self.compute.device, generator=rng)\n",
         "        noise = torch.randn(n, columns, device=self.compute.device, generator=rng)\n"
         "        noise[:, : columns // 2] = 0\n"
@@ -85,7 +85,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "batch normalisation in training mode when sampling",
-        "harness/models/gan.py",
+        "harness/zoo/models/gan.py",
         "        with torch.no_grad(), evaluating(network):\n            images: Tensor = network(latents)",
         "        with torch.no_grad():\n            images: Tensor = network(latents)",
     ),
@@ -105,14 +105,14 @@ SABOTAGES = (
     ),
     Sabotage(
         "data without shuffling",
-        "harness/training.py",
+        "harness/trial/loop.py",
         "epoch = torch.randperm(len(self.data.images), generator=self._rng)",
         "epoch = self.data.labels.cpu().argsort(stable=True)",
         ("tests/test_training.py",),
     ),
     Sabotage(
         "every second discriminator step skipped",
-        "harness/models/gan.py",
+        "harness/zoo/models/gan.py",
         "        self._descend(self.discriminator_optimiser, loss)\n",
         "        if self.taken % 2 == 0:\n            self._descend(self.discriminator_optimiser, loss)\n",
         ("tests/models",),

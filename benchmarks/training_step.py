@@ -12,10 +12,10 @@ import time
 
 import torch
 
-from harness import registry
-from harness.data.base import Labelled, Shape
 from harness.metrics.images import from_uint8
-from harness.models.base import Compute, Model
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.base import Compute, Model
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 BATCH, ROUNDS, STEPS = 64, 9, 8

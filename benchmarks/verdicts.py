@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import bootstrap
 
-from harness.statistics import interval, seeds_needed, verdict, verdicts
+from harness.analysis.statistics import interval, seeds_needed, verdict, verdicts
 
 RUNS = 2000
 

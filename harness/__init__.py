@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.comparison import Loaded
+    from harness.analysis.comparison import Loaded
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,6 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
         results: the results folder.
         sets: overrides, as in ``--set``.
     """
-    from harness.comparison import load  # heavy: pandas, MLflow
+    from harness.analysis.comparison import load  # heavy: pandas, MLflow
 
     return load(suite, results, sets)

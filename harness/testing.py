@@ -22,14 +22,14 @@ import numpy as np
 import pytest
 import torch
 
-from harness import registry
-from harness.data.base import Labelled, Shape
 from harness.metrics.images import Images, Reference, as_floats
-from harness.models.base import Compute, Model
-from harness.tricks.base import Trick, refusals, with_own
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.base import Compute, Model
+from harness.zoo.tricks.base import Trick, refusals, with_own
 
 if TYPE_CHECKING:
-    from harness.registry import Choice
+    from harness.zoo.registry import Choice
 
 SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3), Shape(2, 1, 1, 8))
 """Data shapes that models are tried on, those that they do not refuse; the last are points of the plane."""
@@ -422,7 +422,7 @@ class ClassifierContract(Contract):
         return points
 
     def _fresh(self, name: str) -> Any:
-        from harness.classifiers.base import Round
+        from harness.zoo.classifiers.base import Round
 
         networks = registry.choose("networks", {"name": "mlp", "width": 32, "slope": 0})
         architecture = networks.plugin(networks.settings, SHAPES[-1])

@@ -54,8 +54,10 @@ def commands(wanted: dict[str, Command]) -> dict[str, Came]:
 
 def _warm() -> None:
     """Import what reading a suite needs, and find the plug-ins."""
-    from harness import cli, plan  # noqa: F401
-    from harness.suite import read_suite
+    from harness.suite import (
+        plan,  # noqa: F401
+        read_suite,
+    )
 
     with tempfile.TemporaryDirectory() as folder:
         suite = Path(folder) / "s.yaml"
@@ -76,7 +78,7 @@ def _one(command: Command, said: Path) -> Came:
 
 
 def _child(command: Command, said: Path) -> None:
-    from harness.cli import main
+    from harness.cli.commands import main
 
     code: Any = 70
     try:

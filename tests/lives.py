@@ -25,9 +25,9 @@ from harness_cli import SEARCH, Workspace, numbers
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from harness import records
-from harness.storage import load_state
-from harness.tracking import SEAL
+from harness.base.files import load_state
+from harness.store.journal import NAME, read
+from harness.store.runs import SEAL
 
 STEPS = 120
 PHASES = ("queueing", "training", "checkpointing", "evaluation", "recording", "reporting")
@@ -280,8 +280,8 @@ class Life:
         """The trials that are recorded as finished, in MLflow or on the way to it."""
         found = {trial for trial, status in self._runs() if status == "FINISHED"}
         for trial, key in self.keys.items():
-            path = self.results / "work" / key / records.NAME
-            if any(entry["kind"] == "end" and not entry["keep"] for entry, _ in records.read(path)):
+            path = self.results / "work" / key / NAME
+            if any(entry["kind"] == "end" and not entry["keep"] for entry, _ in read(path)):
                 found.add(trial)
         return found
 

@@ -14,9 +14,9 @@ import pytest
 from forked_cli import Came, Command, commands
 from harness_cli import SUITE, Workspace
 
-from harness import registry
-from harness.data import _files, folder
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
+from harness.zoo import registry
+from harness.zoo.data import downloads, folder
 
 
 def wrong(came: Came, words: str) -> str:
@@ -131,7 +131,7 @@ def test_the_environment(tmp_path: Path, suite: Path, words: list[str], environm
     ],
 )
 def test_addresses_of_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    from harness.tracking import Store
+    from harness.store.runs import Store
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(HarnessError, match=r"MLFLOW_TRACKING_URI is .* which is no store: expected") as raised:
@@ -171,7 +171,7 @@ BASELINES: dict[str, bytes] = {
 
 
 def test_baselines(tmp_path: Path) -> None:
-    from harness import regression
+    from harness.analysis import regression
 
     for content in BASELINES.values():
         (tmp_path / "b.json").write_bytes(content)
@@ -216,20 +216,20 @@ def idx(*sizes: int, magic: bytes = b"\0\0\x08", values: int | None = None) -> b
 )
 def test_idx_files(content: bytes) -> None:
     with pytest.raises(HarnessError, match="IDX"):
-        _files.read_idx(content, 3)
+        downloads.read_idx(content, 3)
 
 
 def test_a_file_that_decompresses_without_end_is_refused(tmp_path: Path) -> None:
-    file = _files.File("images", "0" * 64)
+    file = downloads.File("images", "0" * 64)
     with gzip.open(tmp_path / "images.gz", "wb", compresslevel=1) as packed:
         for _ in range(100):
             packed.write(bytes(1 << 20))
     with pytest.raises(HarnessError, match="not the file it should be"):
-        _files.content(tmp_path / "images.gz", file)
+        downloads.content(tmp_path / "images.gz", file)
     with (tmp_path / "images").open("wb") as sparse:
         sparse.truncate(1 << 40)
     with pytest.raises(HarnessError, match="not the file it should be"):
-        _files.content(tmp_path / "images", file)
+        downloads.content(tmp_path / "images", file)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -280,7 +280,7 @@ def test_an_image_of_the_size_that_is_said_is_read_up_to_the_limit(monkeypatch: 
 
 
 def test_inception_s_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.metrics import inception
+    from harness.judge import inception
 
     (tmp_path / "wrong.pth").write_bytes(b"wrong")
     cases: dict[Any, str] = {
@@ -303,7 +303,7 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
 
 
 def test_a_quota_that_is_used_up_is_named() -> None:
-    from harness.storage import refusal  # quotas need a disk that has them: here it is what the system would say
+    from harness.base.files import refusal  # quotas need a disk that has them: here it is what the system would say
 
     error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
     assert "results/mlflow.db: the quota of the disk is used up; make room" in str(refusal(error))

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from test_suite import MALFORMED
 
-from harness import registry
-from harness.errors import HarnessError
-from harness.plan import make_plan
+from harness.base.errors import HarnessError
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
+from harness.suite.plan import make_plan
+from harness.zoo import registry
 
 SECONDS, KILOBYTES = 2, 500_000
 EXAMPLES = 1000

@@ -13,11 +13,11 @@ import pytest
 from harness_cli import Workspace
 
 import harness
-from harness import comparison, regression, statistics
-from harness.errors import HarnessError
-from harness.protocol import ProtocolMismatch
+from harness.analysis import comparison, regression, statistics
+from harness.analysis.protocol import ProtocolMismatch
+from harness.analysis.results import Record, Results
+from harness.base.errors import HarnessError
 from harness.report import tables, words
-from harness.results import Record, Results
 
 QUICK = {"train": {"steps": 2, "batch_size": 16, "precision": "float32"}, "seeds": 3}
 
@@ -145,8 +145,8 @@ def test_notebooks_load_a_suite_in_a_line(trained: Workspace, tmp_path: Path, mo
 
 def _results(tmp_path: Path, values: Callable[[str, int], float | None]) -> Results:
     """Two arms at five seeds with these FIDs; None for a trial that diverged."""
-    from harness.plan import make_plan
     from harness.suite import read_suite
+    from harness.suite.plan import make_plan
 
     order = {"order": [{"tricks": []}, {"tricks": ["ema"]}], "metric": "fid", "source": "made up"}
     plan = make_plan(read_suite(Workspace(tmp_path).suite("made_up", seeds=5, expect=[order])))

@@ -25,17 +25,22 @@ from chaos import Chaos
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from optuna.trial import TrialState
 
-from harness import driver, judge, records, registry, regression, sqlite, storage, study
-from harness.data import _files, _remembered, fashion_mnist
-from harness.data._files import File
-from harness.errors import HarnessError
-from harness.plan import make_plan
-from harness.records import Records
-from harness.regression import ArmBaseline, Baseline, Distribution
-from harness.results import Record
+from harness import judge
+from harness.analysis import regression
+from harness.analysis.regression import ArmBaseline, Baseline, Distribution
+from harness.analysis.results import Record
+from harness.base.errors import HarnessError
+from harness.base.files import COMPUTED_ANEW, cached_tensors, load_state, read_sealed, save_state, write_sealed
+from harness.execution import driver, study
+from harness.store import journal, sqlite
+from harness.store.journal import Records
+from harness.store.runs import Delivery, Store
 from harness.suite import read_suite
-from harness.task import Outcome
-from harness.tracking import Delivery, Store
+from harness.suite.plan import make_plan
+from harness.trial.task import Outcome
+from harness.zoo import registry
+from harness.zoo.data import digests, downloads, fashion_mnist
+from harness.zoo.data.downloads import File
 
 NOTED = "made anew, and named"
 REFUSED = "refused"
@@ -93,10 +98,10 @@ def cut(content: bytes, rng: random.Random) -> bytes:
 
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     path = tmp_path / "checkpoint.pt"
-    storage.save_state(path, {"weights": torch.arange(50.0), "step": 7, "curves": [("loss", 1, 0.5)]})
+    save_state(path, {"weights": torch.arange(50.0), "step": 7, "curves": [("loss", 1, 0.5)]})
 
     def read() -> str | None:
-        state = storage.load_state(path, "the training begins anew")
+        state = load_state(path, "the training begins anew")
         return None if state is None else repr(state)
 
     return Victim(path, read)
@@ -109,7 +114,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     key: Any = ("features", "f" * 64, Pictures())
 
     def read() -> list[float]:
-        return storage.cached_tensors(tmp_path, key, lambda: {"features": torch.arange(20.0)})["features"].tolist()
+        return cached_tensors(tmp_path, key, lambda: {"features": torch.arange(20.0)})["features"].tolist()
 
     read()
     [path] = tmp_path.glob("*.pt")
@@ -118,8 +123,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
 
 def floors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     path = tmp_path / "floors.sealed"
-    storage.write_sealed(path, json.dumps({"fid": 0.0712}).encode())
-    return Victim(path, lambda: storage.read_sealed(path, storage.COMPUTED_ANEW))
+    write_sealed(path, json.dumps({"fid": 0.0712}).encode())
+    return Victim(path, lambda: read_sealed(path, COMPUTED_ANEW))
 
 
 def weights(role: str) -> Callable[[Path, pytest.MonkeyPatch], Victim]:
@@ -161,8 +166,8 @@ def idx(zipped: bool) -> Callable[[Path, pytest.MonkeyPatch], Victim]:
         path.write_bytes(gzip.compress(IDX, mtime=0) if zipped else IDX)
 
         def read() -> list[int]:
-            _files._content.cache_clear()
-            numbers: list[int] = _files.read_idx(_files.content(path, file), 1).tolist()
+            downloads._content.cache_clear()
+            numbers: list[int] = downloads.read_idx(downloads.content(path, file), 1).tolist()
             return numbers
 
         return Victim(path, read)
@@ -188,7 +193,7 @@ def published_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
 
     def read() -> list[Any]:
         os.utime(path, ns=(stamp, stamp))  # what rots on a disk does not tell
-        for known in (fashion_mnist._digest, _remembered._known):
+        for known in (fashion_mnist._digest, digests._known):
             getattr(known, "cache_clear", getattr(known, "clear", None))()
         data = choice.plugin(choice.settings)
         return [data.digest(), data.load("train").images.tolist()]
@@ -200,8 +205,8 @@ def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
 
     def read() -> str:
-        _remembered._known.clear()
-        return _remembered.remembered("things", ["a", 1], lambda: "5" * 64)
+        digests._known.clear()
+        return digests.remembered("things", ["a", 1], lambda: "5" * 64)
 
     read()
     [path] = tmp_path.glob("things/*.json")
@@ -336,7 +341,7 @@ FEW = {"optuna.db": 6, "mlflow.db": 4}
 def victim(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Victim]:
     yield KINDS[kind](tmp_path, monkeypatch)
     judge.digest.cache_clear()
-    _remembered._known.clear()
+    digests._known.clear()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -412,10 +417,10 @@ def test_a_number_that_a_search_learns_from(tmp_path: Path, monkeypatch: pytest.
 def test_damaged_records_end_where_the_damage_begins(tmp_path: Path) -> None:
     path, _ = recorded(tmp_path)
     content, rng = path.read_bytes(), random.Random(0)
-    right = [entry for entry, _ in records.read(path)]
+    right = [entry for entry, _ in journal.read(path)]
     for spoil in (flipped, cut) * 50:
         path.write_bytes(spoil(content, rng))
-        found = [entry for entry, _ in records.read(path)]
+        found = [entry for entry, _ in journal.read(path)]
         assert found == right[: len(found)]
         assert len(found) < len(right)
 

@@ -23,7 +23,7 @@ from harness_cli import Workspace, package
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from harness import records
+from harness.store import journal
 
 PYTHONPATH = os.environ.get("PYTHONPATH", "")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")]
@@ -176,8 +176,8 @@ def assert_arrived_once(server: Server, seed: int, undisturbed: Workspace, folde
     assert "seconds_train" in ours.data.metrics
 
 
-def recorded(workspace: Workspace) -> list[records.Records]:
-    return [records.Records(path.parent) for path in records.files(workspace.results / "work")]
+def recorded(workspace: Workspace) -> list[journal.Records]:
+    return [journal.Records(path.parent) for path in journal.files(workspace.results / "work")]
 
 
 def trained(workspace: Workspace) -> bool:

@@ -10,9 +10,9 @@ import torch
 from chaos import Chaos
 from harness_cli import Workspace, numbers
 
-from harness.plan import Arm, make_plan
 from harness.suite import read_suite
-from harness.trial import computing, explain
+from harness.suite.plan import Arm, make_plan
+from harness.trial.run import computing, explain
 
 MODELS = ["gan", "dcgan", "wgan_gp", "lsgan", "hinge", "r3gan", "cgan", "infogan", "vae", "vae_gan", "semi_supervised"]
 

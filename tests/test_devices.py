@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from harness import devices
+from harness.execution import devices
 
 
 def test_gpus_are_those_that_torch_finds() -> None:

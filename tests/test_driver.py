@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from harness_cli import Workspace
 
-from harness import driver, tracking
-from harness.engines.base import Died, Engine, Event
-from harness.errors import HarnessError
-from harness.plan import Trial, make_plan
-from harness.records import NAME, Records
+from harness.base.errors import HarnessError
+from harness.execution import driver
+from harness.execution.engine import Died, Engine, Event
+from harness.store import runs as runs_module
+from harness.store.journal import NAME, Records
 from harness.suite import read_suite
-from harness.task import Outcome, Task
+from harness.suite.plan import Trial, make_plan
+from harness.trial.task import Outcome, Task
 
 
 class Lingering(Engine):
@@ -88,7 +89,7 @@ def is_silent(key: str) -> list[Event]:
 def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
     tmp_path: Path, then: Callable[[str], list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(runs_module, "FLUSH_SECONDS", 0.1)
     monkeypatch.setattr(driver, "STARTING", 1.0)
     monkeypatch.setattr(driver, "ATTEMPTS", 1)
     plan = make_plan(read_suite(Workspace(tmp_path).suite(seeds=1, run={"time_limit": 1})))
@@ -97,7 +98,7 @@ def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
         driver.Driver(plan, tmp_path, engine, told).run()
     assert told.states == ["done"] * 2
     assert engine.trained == [trial.key for trial in plan.trials]
-    runs = [(run.data.tags["key"], tracking.state(run)) for run in tracking.Store(tmp_path).runs()]
+    runs = [(run.data.tags["key"], runs_module.state(run)) for run in runs_module.Store(tmp_path).runs()]
     assert sorted(runs) == sorted((key, "done") for key in engine.trained)
 
 

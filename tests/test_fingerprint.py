@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.fingerprint import CANNOT_CHANGE_NUMBERS, fingerprint
+from harness.suite.fingerprint import CANNOT_CHANGE_NUMBERS, fingerprint
 
 PACKAGE = {
     "__init__": "raise RuntimeError('imported')",
@@ -44,7 +44,7 @@ def of(folder: Path, **changes: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
     code = "import sys; sys.path.insert(0, sys.argv[1])\n"
-    code += "from harness.fingerprint import fingerprint; print(fingerprint(['toy.model']))"
+    code += "from harness.suite.fingerprint import fingerprint; print(fingerprint(['toy.model']))"
     run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     return run.stdout
 
@@ -95,24 +95,26 @@ def test_what_can_change_numbers_changes_the_fingerprint(tmp_path: Path, change:
 
 
 def test_a_module_that_does_not_exist_adds_nothing() -> None:
-    assert fingerprint(["harness.objectives"]) == fingerprint(["harness.objectives", "harness.nothing", "nowhere"])
+    assert fingerprint(["harness.zoo.objectives"]) == fingerprint(
+        ["harness.zoo.objectives", "harness.nothing", "nowhere"]
+    )
 
 
 def test_what_is_skipped_adds_nothing() -> None:
-    assert fingerprint(["harness.objectives", *CANNOT_CHANGE_NUMBERS]) == fingerprint(["harness.objectives"])
+    assert fingerprint(["harness.zoo.objectives", *CANNOT_CHANGE_NUMBERS]) == fingerprint(["harness.zoo.objectives"])
 
 
 def test_what_is_skipped_does_not_reach_the_others() -> None:
-    from harness.fingerprint import _examined, _file
+    from harness.suite.fingerprint import _examined, _file
 
-    source = _file("harness.trial")
+    source = _file("harness.trial.run")
     assert source is not None
-    assert "harness.training" in _examined("harness.trial", source)[1]
-    assert not any(name.startswith("harness.plan") for name in _examined("harness.trial", source)[1])
+    assert "harness.trial.loop" in _examined("harness.trial.run", source)[1]
+    assert not any(name.startswith("harness.suite.plan") for name in _examined("harness.trial.run", source)[1])
 
 
 def test_it_is_quick_once_the_files_have_been_read() -> None:
-    modules = ["harness.trial", "harness.models.gan", "harness.networks.dcgan"]
+    modules = ["harness.trial.run", "harness.zoo.models.gan", "harness.zoo.networks.dcgan"]
     fingerprint(modules)
     start = time.perf_counter()
     fingerprint(reversed(modules))
@@ -121,9 +123,9 @@ def test_it_is_quick_once_the_files_have_been_read() -> None:
 
 def test_a_plug_in_that_inherits_from_the_harness_is_known_by_what_it_inherits(tmp_path: Path) -> None:
     """Else a change of the game would leave the results of its subclasses in place."""
-    from harness.fingerprint import _examined
+    from harness.suite.fingerprint import _examined
 
     source = tmp_path / "mine.py"
-    source.write_text("from harness.models.gan import GAN\nimport numpy\n\nclass Mine(GAN): ...\n")
-    assert {"harness.models.gan", "harness.models.gan.GAN"} <= _examined("mine", source)[1]
+    source.write_text("from harness.zoo.models.gan import GAN\nimport numpy\n\nclass Mine(GAN): ...\n")
+    assert {"harness.zoo.models.gan", "harness.zoo.models.gan.GAN"} <= _examined("mine", source)[1]
     assert "numpy" not in _examined("mine", source)[1]

@@ -9,14 +9,14 @@ import pytest
 import torch
 from harness_cli import Workspace, numbers
 
-from harness import registry
-from harness.metrics.evaluation import Evaluator
-from harness.models.base import Model
-from harness.plan import make_plan
 from harness.suite import read_suite
+from harness.suite.plan import make_plan
 from harness.testing import equal
-from harness.training import Hooks, Stopped, Trainer
-from harness.trial import build, on_device, precision
+from harness.trial.evaluation import Evaluator
+from harness.trial.loop import Hooks, Stopped, Trainer
+from harness.trial.run import build, on_device, precision
+from harness.zoo import registry
+from harness.zoo.models.base import Model
 
 pytestmark = pytest.mark.gpu
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from harness import objectives
-from harness.objectives import OBJECTIVES, Targets, cross_entropy, minimax, non_saturating
+from harness.zoo import objectives
+from harness.zoo.objectives import OBJECTIVES, Targets, cross_entropy, minimax, non_saturating
 
 # Logits whose sigmoids are 3/4 and 1/4.
 HIGH, LOW = math.log(3), -math.log(3)

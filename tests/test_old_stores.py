@@ -18,9 +18,11 @@ import optuna
 import pytest
 from harness_cli import Workspace
 
-from harness import sqlite, storage, study
-from harness.errors import HarnessError
-from harness.tracking import Store
+from harness.base import files
+from harness.base.errors import HarnessError
+from harness.execution import study
+from harness.store import sqlite
+from harness.store.runs import Store
 
 STORES = Path(__file__).parent / "stores"
 
@@ -103,11 +105,11 @@ def test_the_command_line_refuses_before_anything_is_trained(tmp_path: Path) -> 
 
 def stamped(change: Callable[[dict[str, object]], None], folder: Path) -> None:
     path = folder / sqlite.STAMP
-    content = storage.read_sealed(path, "")
+    content = files.read_sealed(path, "")
     assert content
     value = json.loads(content)
     change(value)
-    storage.write_sealed(path, json.dumps(value).encode())
+    files.write_sealed(path, json.dumps(value).encode())
 
 
 def test_what_the_harness_itself_wrote(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import penalties
+from harness.zoo import penalties
 
 IMAGES = torch.tensor([[1.0, 2.0], [3.0, -1.0]], dtype=torch.float64).view(2, 2, 1, 1)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.errors import HarnessError
-from harness.plan import Plan, make_plan, smoke_plan, trial, with_parameters
+from harness.base.errors import HarnessError
 from harness.suite import read_suite
-from harness.trial import precision
+from harness.suite.plan import Plan, make_plan, smoke_plan, trial, with_parameters
+from harness.trial.run import precision
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -165,27 +165,27 @@ def test_more_seeds_and_more_cells_leave_the_others_alone(tmp_path: Path) -> Non
 def test_a_key_covers_the_data_and_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(tmp_path, GOOD)
     with monkeypatch.context() as patch:
-        patch.setattr("harness.data.digits.Digits.digest", lambda _: "other")
+        patch.setattr("harness.zoo.data.digits.Digits.digest", lambda _: "other")
         assert not keys(tmp_path, GOOD) & before
     with monkeypatch.context() as patch:
-        patch.setattr("harness.plan.fingerprint", lambda _: "other")
+        patch.setattr("harness.suite.plan.fingerprint", lambda _: "other")
         assert not keys(tmp_path, GOOD) & before
     assert keys(tmp_path, GOOD) == before
 
 
 def test_the_code_of_a_trial_is_that_of_its_own_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[set[str]] = []
-    monkeypatch.setattr("harness.plan.fingerprint", lambda modules: str(asked.append(set(modules))))
+    monkeypatch.setattr("harness.suite.plan.fingerprint", lambda modules: str(asked.append(set(modules))))
     plan(tmp_path, GOOD + "matrix: {tricks: [[ema]]}\n")
     assert asked[0] == {
         *(
-            "harness.trial",
-            "harness.training",
-            "harness.models.gan",
-            "harness.networks.dcgan",
-            "harness.tricks.ema",
+            "harness.trial.run",
+            "harness.trial.loop",
+            "harness.zoo.models.gan",
+            "harness.zoo.networks.dcgan",
+            "harness.zoo.tricks.ema",
         ),
-        *("harness.data.digits", "harness.metrics.fidelity"),
+        *("harness.zoo.data.digits", "harness.metrics.fidelity"),
     }
 
 
@@ -310,7 +310,7 @@ def test_plans_can_be_sent_to_other_processes(tmp_path: Path) -> None:
 def test_planning_the_shipped_suites_needs_no_torch() -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from harness.plan import make_plan; from harness.suite import read_suite\n"
+        "from harness.suite.plan import make_plan; from harness.suite import read_suite\n"
         "for path in sys.argv[1:]: make_plan(read_suite(Path(path)))\n"
         "heavy = {'torch', 'mlflow', 'optuna', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy"

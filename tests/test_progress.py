@@ -9,10 +9,10 @@ import pytest
 from harness_cli import Workspace
 from rich.console import Console
 
-from harness.plan import make_plan
-from harness.progress import Bars, Lines, Remaining, display, duration
+from harness.cli.progress import Bars, Lines, Remaining, display, duration
 from harness.suite import read_suite
-from harness.task import Outcome
+from harness.suite.plan import make_plan
+from harness.trial.task import Outcome
 
 
 @pytest.mark.parametrize(("terminal", "kind"), [(True, Bars), (False, Lines)])

@@ -10,12 +10,12 @@ from harness_cli import Workspace
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from harness import records
-from harness.plan import Trial, make_plan
-from harness.records import Records
+from harness.store import journal
+from harness.store.journal import Records
+from harness.store.runs import Delivery, Store
 from harness.suite import read_suite
-from harness.task import Outcome
-from harness.tracking import Delivery, Store
+from harness.suite.plan import Trial, make_plan
+from harness.trial.task import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def written(folder: Path, trial: Trial) -> Records:
 
 
 def kinds(folder: Path) -> list[str]:
-    return [entry["kind"] for entry, _ in records.read(folder / records.NAME)]
+    return [entry["kind"] for entry, _ in journal.read(folder / journal.NAME)]
 
 
 def test_points_are_recorded_once(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
@@ -40,7 +40,7 @@ def test_points_are_recorded_once(tmp_path: Path, trials: tuple[Trial, ...]) -> 
     again = Records(tmp_path)
     again.begin("tiny", trials[0])
     again.points([("loss", step, step / 3) for step in range(1, 8)])
-    read = [entry for entry, _ in records.read(tmp_path / records.NAME)]
+    read = [entry for entry, _ in journal.read(tmp_path / journal.NAME)]
     points = [tuple(point) for entry in read if entry["kind"] == "points" for point in entry["points"]]
     assert points == [("loss", step, step / 3) for step in range(1, 8)]
 
@@ -48,19 +48,19 @@ def test_points_are_recorded_once(tmp_path: Path, trials: tuple[Trial, ...]) -> 
 def test_what_is_left_is_gone_on_with(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
     written(tmp_path, trials[0])
     for _ in range(2):
-        records.interrupt(tmp_path.parent)
+        journal.interrupt(tmp_path.parent)
     Records(tmp_path).begin("tiny", trials[0])
     Records(tmp_path).end(Outcome("done", values={"fid": 1.0}))
-    records.interrupt(tmp_path.parent)
+    journal.interrupt(tmp_path.parent)
     assert kinds(tmp_path) == ["begin", *["points"] * 5, "interrupt", "resume", "end"]
     assert Records(tmp_path).outcome == Outcome("done", values={"fid": 1.0})
 
 
 def test_a_damaged_line_ends_the_records(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
     written(tmp_path, trials[0]).end(Outcome("done"))
-    path = tmp_path / records.NAME
+    path = tmp_path / journal.NAME
     whole = path.read_bytes()
-    starts = [0, *(end for _, end in records.read(path))]
+    starts = [0, *(end for _, end in journal.read(path))]
     rng = random.Random(0)
     for _ in range(200):
         content = bytearray(whole)

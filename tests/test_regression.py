@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from harness_cli import Workspace
 
-from harness import regression, statistics
-from harness.errors import HarnessError
-from harness.regression import ArmBaseline, Baseline, Cell, Distribution, compared
+from harness.analysis import regression, statistics
+from harness.analysis.regression import ArmBaseline, Baseline, Cell, Distribution, compared
+from harness.base.errors import HarnessError
 
 BETTER: dict[str, statistics.Better] = {"fid": "lower", "score": "higher"}
 

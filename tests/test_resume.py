@@ -157,18 +157,18 @@ def test_a_damaged_checkpoint_is_named_and_its_trial_begins_anew(whole: Life, li
 def test_a_damaged_checkpoint_is_noticed_and_not_used(tmp_path: Path) -> None:
     import torch
 
-    from harness import storage
+    from harness.base import files
 
     path = tmp_path / "checkpoint.pt"
     state = {"weights": torch.arange(100.0), "step": 7}
-    storage.save_state(path, state)
-    loaded = storage.load_state(path, "it begins anew")
+    files.save_state(path, state)
+    loaded = files.load_state(path, "it begins anew")
     assert loaded is not None
     assert torch.equal(loaded["weights"], state["weights"])
     content = path.read_bytes()
     for damaged in (content[:-10], content[:100], b"", content[:200] + b"\x00" + content[201:]):
         path.write_bytes(damaged)
-        assert storage.load_state(path, "it begins anew") is None
+        assert files.load_state(path, "it begins anew") is None
 
 
 @linux

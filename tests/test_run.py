@@ -213,7 +213,7 @@ def test_a_search_with_a_pruner_ends_well_and_is_done(tmp_path: Path) -> None:
 
 def test_planning_with_a_store_needs_no_torch_either(finished: Workspace) -> None:
     code = (
-        "import sys; from click.testing import CliRunner; from harness.cli import main; "
+        "import sys; from click.testing import CliRunner; from harness.cli.commands import main; "
         "result = CliRunner().invoke(main, ['plan', 'tiny.yaml', '--results', 'results']); "
         "assert result.exit_code == 0, result.output; assert 'done' in result.output; "
         "assert 'torch' not in sys.modules"
@@ -289,7 +289,7 @@ def test_a_user_s_mistake_gets_one_message_and_exit_code_2(tmp_path: Path, words
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from click.testing import CliRunner; from harness.cli import main; "
+        "import sys; from click.testing import CliRunner; from harness.cli.commands import main; "
         "assert CliRunner().invoke(main, ['--help']).exit_code == 0; "
         "heavy = {'torch', 'mlflow', 'optuna', 'pandas', 'numpy', 'pydantic'} & set(sys.modules); "
         "assert not heavy, heavy"

@@ -26,8 +26,9 @@ import torch
 from harness_cli import Workspace
 from lives import session, waited
 
-from harness import judge, storage
-from harness.errors import HarnessError
+from harness import judge
+from harness.base.errors import HarnessError
+from harness.base.files import cached_tensors, load_state
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [*(ROOT / "harness").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py"), ROOT / "noxfile.py"]
@@ -201,15 +202,15 @@ def test_a_checkpoint_runs_nothing(tmp_path: Path, reached: Path, write: Callabl
         {"weights": torch.ones(1), "x": Malicious(reached)},
     ):
         path.write_bytes(sealed(write(payload)))
-        assert storage.load_state(path, "it is not used") is None
+        assert load_state(path, "it is not used") is None
 
 
 def test_a_cache_runs_nothing_and_is_made_anew(tmp_path: Path, reached: Path) -> None:
     key: Any = ("reference", "0" * 64, types.SimpleNamespace(digest="1" * 64))
-    made = storage.cached_tensors(tmp_path, key, lambda: {"x": torch.ones(3)})
+    made = cached_tensors(tmp_path, key, lambda: {"x": torch.ones(3)})
     [kept] = tmp_path.glob("*.pt")
     kept.write_bytes(sealed(by_torch(Malicious(reached))))
-    again = storage.cached_tensors(tmp_path, key, lambda: {"x": torch.ones(3)})
+    again = cached_tensors(tmp_path, key, lambda: {"x": torch.ones(3)})
     assert torch.equal(made["x"], again["x"])
 
 
@@ -229,7 +230,7 @@ def test_a_judge_runs_nothing(
 
 
 def test_inception_s_weights_run_nothing(tmp_path: Path, reached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.metrics import inception
+    from harness.judge import inception
 
     path = tmp_path / inception.FILE
     path.write_bytes(by_torch({"fc.weight": Malicious(reached)}))
@@ -242,7 +243,7 @@ def test_inception_s_weights_run_nothing(tmp_path: Path, reached: Path, monkeypa
 
 
 def test_a_folder_of_images_runs_nothing(tmp_path: Path, reached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import registry
+    from harness.zoo import registry
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     for name in "abcde":
@@ -270,7 +271,7 @@ def test_no_column_of_the_stores_holds_pickles() -> None:
 
 @pytest.mark.parametrize("url", ["http://example.org/x.gz", "ftp://example.org/x.gz", "gopher://example.org/", "x"])
 def test_only_https_is_downloaded(tmp_path: Path, url: str) -> None:
-    from harness.data._files import bring
+    from harness.zoo.data.downloads import bring
 
     with pytest.raises(OSError, match="only HTTPS is taken"):
         bring(url, tmp_path / "x.gz", lambda part: None)
@@ -281,7 +282,7 @@ def test_a_redirect_to_plain_http_is_refused_and_a_wrong_file_is_not_kept(tmp_pa
     import http.server
     import threading
 
-    from harness.data._files import bring
+    from harness.zoo.data.downloads import bring
 
     class Mirror(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -318,7 +319,7 @@ def test_an_archive_writes_nowhere(tmp_path: Path) -> None:
     """The one archive that is read, CIFAR-10's, is read in memory: names that lead elsewhere lead nowhere."""
     import tarfile
 
-    from harness.data import cifar10
+    from harness.zoo.data import cifar10
 
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
@@ -544,13 +545,13 @@ def test_the_ui_listens_on_this_machine_alone_and_says_so(hostile: tuple[Workspa
 
     from click.testing import CliRunner
 
-    from harness import tracking
-    from harness.cli import main
+    from harness.cli.commands import main
+    from harness.store import runs
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with mock.patch.object(tracking.subprocess, "Popen") as started:
+    with mock.patch.object(runs.subprocess, "Popen") as started:
         words = ["ui", "--results", str(hostile[0].results), "--port", str(port)]
         plain = CliRunner().invoke(main, words)
         more = CliRunner().invoke(main, [*words, "--host", "0.0.0.0"])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.statistics import (
+from harness.analysis.statistics import (
     failure_rate,
     holm,
     interquartile_mean,

@@ -16,11 +16,11 @@ import pytest
 from harness_cli import Workspace
 from sqlalchemy import Engine, event
 
-from harness.errors import HarnessError
-from harness.plan import Plan, make_plan
-from harness.study import Known, MatrixQueue, Queue, SearchQueue, configurations, storage
+from harness.base.errors import HarnessError
+from harness.execution.study import Known, MatrixQueue, Queue, SearchQueue, configurations, storage
 from harness.suite import read_suite
-from harness.task import Outcome
+from harness.suite.plan import Plan, make_plan
+from harness.trial.task import Outcome
 
 SPACE = {
     "model.generator_rate": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True},
@@ -298,8 +298,8 @@ def test_with_a_pruner_the_first_seed_is_the_scout(tmp_path: Path) -> None:
 def test_values_that_do_not_fit_together_fail_their_configuration_only(tmp_path: Path) -> None:
     # Refused only as they come up: the suite reader cannot try every value of a range.
     queue = search(tmp_path, n_trials=3)
-    import harness.study as module
-    from harness.errors import HarnessError
+    import harness.execution.study as module
+    from harness.base.errors import HarnessError
 
     original, calls = module.planning.with_parameters, iter(range(10))
 
@@ -356,7 +356,7 @@ def test_the_stores_lie_where_the_path_says_whatever_is_in_it(tmp_path: Path, na
     folder.mkdir()
     MatrixQueue(plan(tmp_path), storage(folder), {})
     assert (folder / "optuna.db").is_file()
-    from harness.tracking import Store
+    from harness.store.runs import Store
 
     store = Store(folder)
     store.create()

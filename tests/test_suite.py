@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
 
 SUITES = Path(__file__).parents[1] / "suites"

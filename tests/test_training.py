@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.data.base import Labelled
 from harness.suite.declaration import Run, Train
 from harness.testing import build, equal
-from harness.training import Diverged, Hooks, Progress, Shuffled, Stopped, TimedOut, Trainer
+from harness.trial.loop import Diverged, Hooks, Progress, Shuffled, Stopped, TimedOut, Trainer
+from harness.zoo.data.base import Labelled
 
 DATA = Labelled(
     torch.randint(0, 256, (50, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8),

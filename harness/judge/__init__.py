@@ -18,17 +18,17 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import storage
-from harness.data.base import DataSet, DataSettings
-from harness.errors import HarnessError
-from harness.registry import nearest
+from harness.base.errors import HarnessError
+from harness.base.files import write_bytes
+from harness.zoo.data.base import DataSet, DataSettings
+from harness.zoo.registry import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.judge.judge import Judge
     from harness.judge.stacked import StackedJudge
-    from harness.registry import Choice
+    from harness.zoo.registry import Choice
 
 SHIPPED = Path(__file__).parent / "weights"
 ROLES = ("features", "coverage")
@@ -36,7 +36,7 @@ ROLES = ("features", "coverage")
 
 def trained_folder() -> Path:
     """Where the judges are that were trained here."""
-    from harness.data._files import cache_folder
+    from harness.zoo.data.downloads import cache_folder
 
     return cache_folder() / "judges"
 
@@ -109,7 +109,7 @@ def write_sums(folder: Path, name: str) -> None:
     """State the sums of a judge's files, which are whole now."""
     paths = [_path(folder, name, role) for role in ROLES]
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
-    storage.write_bytes(folder / f"{name}.sha256", "".join(lines).encode())
+    write_bytes(folder / f"{name}.sha256", "".join(lines).encode())
     digest.cache_clear()
 
 

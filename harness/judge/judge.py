@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
 from harness.judge import remedy
 from harness.judge.networks import FEATURES, CoverageNetwork, FeatureNetwork, Size
 

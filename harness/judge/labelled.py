@@ -20,13 +20,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from harness import judge as judges
-from harness import registry, storage
-from harness.data.base import DataSet, Labelled
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
+from harness.base.files import write_bytes
 from harness.judge.families import NEVER_SHOWN, NOWHERE_NEAR, SHOWN, AnySource
 from harness.judge.judge import Judge
 from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
 from harness.judge.training import DISTORTED, Report, accepted, calibrate, fit, many, tell, whole_greys
+from harness.zoo import registry
+from harness.zoo.data.base import DataSet, Labelled
 
 SMALLEST = 8
 """Pixels of the shorter side of images that can be judged."""
@@ -185,6 +186,6 @@ def _tried(name: str, weights: Mapping[str, Any], data: DataSet, device: str) ->
 def _write(folder: Path, name: str, weights: Mapping[str, Any], further: Mapping[str, str]) -> dict[str, Path]:
     files = {role: folder / f"{name}-{role}.safetensors" for role in weights}
     for role, (tensors, said) in weights.items():
-        storage.write_bytes(files[role], save(tensors, metadata={**said, **further}))
+        write_bytes(files[role], save(tensors, metadata={**said, **further}))
     judges.write_sums(folder, name)
     return files

@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from harness import storage
-from harness.data.base import Labelled
+from harness.base import files
 from harness.judge import ROLES, load, write_sums
 from harness.judge.networks import CoverageNetwork, FeatureNetwork
 from harness.judge.outliers import FAR, HELD_OUT, TRAINED, Family, Source
+from harness.zoo.data.base import Labelled
 
 NAME = "mnist"
 CLASSES = 10
@@ -81,7 +81,7 @@ def train(
         header = {"role": role, "seed": str(seed), "recipe": json.dumps(vars(recipe))}
         header |= calibrate(network, role, validation)
         tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
-        storage.write_bytes(out / f"{NAME}-{role}.safetensors", save(tensors, metadata=header))
+        files.write_bytes(out / f"{NAME}-{role}.safetensors", save(tensors, metadata=header))
     write_sums(out, NAME)
     report(f"weights written to {out}")
 
@@ -203,7 +203,7 @@ def _digits() -> tuple[Labelled, Labelled]:
 
 
 def _load(name: str, split: Any) -> Labelled:
-    from harness import registry
+    from harness.zoo import registry
 
     choice = registry.choose("data", name)
     data: Labelled = choice.plugin(choice.settings).load(split)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.registry import Plugin
+from harness.zoo.registry import Plugin
 
 if TYPE_CHECKING:
-    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
+    from harness.zoo.data.base import DataSet
 
 
 @dataclass(frozen=True)

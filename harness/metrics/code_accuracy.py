@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.images import Images, Reference
-    from harness.models.base import Model
+    from harness.zoo.models.base import Model
 
 BATCH = 500
 

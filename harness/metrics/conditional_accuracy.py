@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.metrics.images import Reference
-    from harness.models.base import Model
+    from harness.zoo.models.base import Model
 
 SEED = 2014
 BATCH = 500

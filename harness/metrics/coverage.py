@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from harness import registry
 from harness.metrics.base import Metric, Value
+from harness.zoo import registry
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from harness import registry
-from harness.metrics._neighbours import distances, radii
 from harness.metrics.base import Value
 from harness.metrics.fidelity import OfFeatures
+from harness.metrics.neighbours import distances, radii
+from harness.zoo import registry
 
 if TYPE_CHECKING:
     from harness.metrics.images import Images, Reference

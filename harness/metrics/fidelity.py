@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from harness import registry
 from harness.metrics.base import Metric, Value
+from harness.zoo import registry
 
 if TYPE_CHECKING:
-    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
+    from harness.zoo.data.base import DataSet
 
 # torch-fidelity's default: the permutation before the Inception score's splits, and KID's random subsets.
 SEED = 2020

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from harness import storage
+from harness.base import files
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.data.base import DataSet, Labelled
     from harness.judge.judge import Judge
-    from harness.models.base import Model
+    from harness.zoo.data.base import DataSet, Labelled
+    from harness.zoo.models.base import Model
 
 
 class Extractor(Protocol):
@@ -91,7 +91,7 @@ class Images:
             features, logits = self.extractor.features(self.pixels)
             return {"features": features.cpu(), "logits": logits.cpu()}
 
-        return storage.cached_tensors(self._cache, ("features", self.extractor.digest, self), compute)
+        return files.cached_tensors(self._cache, ("features", self.extractor.digest, self), compute)
 
     @cached_property
     def _assessed(self) -> dict[str, Tensor]:
@@ -102,7 +102,7 @@ class Images:
             probabilities, confidence = judge.assess(self.pixels)
             return {"probabilities": probabilities.cpu(), "confidence": confidence.cpu()}
 
-        return storage.cached_tensors(self._cache, ("assessed", judge.digest, self), compute)
+        return files.cached_tensors(self._cache, ("assessed", judge.digest, self), compute)
 
 
 class Reference(Images):

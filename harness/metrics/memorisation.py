@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from pydantic import Field
 
-from harness import registry
-from harness.metrics._neighbours import distances, nearest
 from harness.metrics.base import Metric, Value
 from harness.metrics.images import Images
+from harness.metrics.neighbours import distances, nearest
+from harness.zoo import registry
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,8 +17,8 @@ from harness.metrics.coverage import divergence
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
+    from harness.zoo.data.base import DataSet
 
 WITHIN = 3.0
 """Standard deviations."""

@@ -17,8 +17,8 @@ from harness.metrics.base import Metric, Value
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
+    from harness.zoo.data.base import DataSet
 
 WIDTHS = (0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.12)
 """Kernel widths that are tried, in the data's units ([-1, 1])."""

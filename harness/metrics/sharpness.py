@@ -24,8 +24,8 @@ from harness.metrics.base import Metric, Value
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
+    from harness.zoo.data.base import DataSet
 
 BATCH = 2000
 

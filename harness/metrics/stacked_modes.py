@@ -19,8 +19,8 @@ from harness.metrics.coverage import divergence
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.data.base import DataSet
     from harness.metrics.images import Images, Reference
+    from harness.zoo.data.base import DataSet
 
 DIGITS = 10
 MODES = DIGITS**3

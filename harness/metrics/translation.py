@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from harness import registry
 from harness.metrics.base import Metric, Value
 from harness.metrics.images import Images, to_uint8
+from harness.zoo import registry
 
 if TYPE_CHECKING:
     from harness.metrics.images import Reference
-    from harness.models.base import Translation
+    from harness.zoo.models.base import Translation
 
 SEED = 2017
 """Chooses the images that are translated."""

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.notes import note
+from harness.base.messages import note
 
 if TYPE_CHECKING:
-    from harness.results import Record
+    from harness.analysis.results import Record
 
 
 @dataclass(frozen=True)

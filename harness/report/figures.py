@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import storage
+from harness.base.files import write_bytes
 from harness.report import plots, tables, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harness.results import Record, Results
+    from harness.analysis.results import Record, Results
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path]
         files[f"{drawing.stem}.svg"] = plots.on_white(drawing.svg, drawing.description).encode()
         files[f"{drawing.stem}.png"] = plots.png(drawing.figure)
     for name, content in files.items():
-        storage.write_bytes(folder / name, content)
+        write_bytes(folder / name, content)
     for old in [*folder.glob("*.svg"), *folder.glob("*.png")]:
         if old.name not in files:
             old.unlink()

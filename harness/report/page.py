@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import protocol, statistics, storage
+from harness.analysis import protocol, statistics
+from harness.base.files import write_bytes
 from harness.report import artifacts, figures, plots, sources, tables, words
 
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
+    from harness.analysis.results import Finding, Record, Results
     from harness.metrics.base import Value
-    from harness.results import Finding, Record, Results
 
 IMAGE_BYTES = 2_400_000
 """What the sample grids of a page may take together, before base64 makes them a third larger."""
@@ -52,10 +53,10 @@ def write(results: Results, folder: Path) -> Path:
         files["expectations.csv"] = tables.csv(results.expectations_table())
         files["expectations.md"] = _expectations_markdown(results)
     for name, text in files.items():
-        storage.write_bytes(folder / name, text.encode())
+        write_bytes(folder / name, text.encode())
     figures.save(folder / "figures", drawings, _picture_files(shown, cards))
     page = folder / "report.html"
-    storage.write_bytes(page, html(results, command(results, folder.parent), drawings, cards).encode())
+    write_bytes(page, html(results, command(results, folder.parent), drawings, cards).encode())
     return page
 
 
@@ -381,8 +382,8 @@ def _shown_width(picture: artifacts.Picture) -> int:
 
 def _points(record: Record) -> bool:
     """Whether the trial's data are points in the plane."""
-    from harness import registry
-    from harness.errors import HarnessError
+    from harness.base.errors import HarnessError
+    from harness.zoo import registry
 
     try:
         plugin = registry.find("data", record.data).plugin

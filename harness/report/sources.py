@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from harness.report import words
 
 if TYPE_CHECKING:
-    from harness.registry import Entry
-    from harness.results import Results
+    from harness.analysis.results import Results
+    from harness.zoo.registry import Entry
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def _used(results: Results) -> list[tuple[str, str]]:
 
 def _entry(kind: str, name: str) -> Entry | None:
     """A plug-in, or None: a trial may be older than the plug-ins that are installed now."""
-    from harness import registry
-    from harness.errors import HarnessError
+    from harness.base.errors import HarnessError
+    from harness.zoo import registry
 
     try:
         return registry.find(kind, name)

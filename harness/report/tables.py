@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from harness import statistics
+from harness.analysis import statistics
 from harness.report import words
 
 if TYPE_CHECKING:
-    from harness.results import Results
+    from harness.analysis.results import Results
 
 SHOWN = 30
 """Arms that the page and the console show; the CSV file has all."""

@@ -17,8 +17,8 @@ from harness.report.tables import SHOWN, bare_p, markdown
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
 
-    from harness.comparison import Comparison, Row
-    from harness.results import Results
+    from harness.analysis.comparison import Comparison, Row
+    from harness.analysis.results import Results
 
 NEEDED = 75
 """Characters that the leaderboard takes without further values."""

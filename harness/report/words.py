@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from harness import protocol, statistics
+from harness.analysis import protocol, statistics
 
 if TYPE_CHECKING:
-    from harness.comparison import Comparison
+    from harness.analysis.comparison import Comparison
+    from harness.analysis.protocol import Difference
+    from harness.analysis.results import ArmVerdict, Finding, Measured, Results, Step
+    from harness.analysis.statistics import Verdict
     from harness.metrics.base import Value
-    from harness.protocol import Difference
-    from harness.results import ArmVerdict, Finding, Measured, Results, Step
-    from harness.statistics import Verdict
 
 NOTHING = "–"
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}

@@ -15,10 +15,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from harness import registry
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
 from harness.metrics.base import Value
-from harness.registry import Choice, nearest, shown
 from harness.suite.cells import ROOTS, Cells, Combination, Places, matches
 from harness.suite.declaration import (
     MAX_EXPECTATIONS,
@@ -45,6 +43,8 @@ from harness.suite.document import (
     shortened,
 )
 from harness.suite.naming import cell_names
+from harness.zoo import registry
+from harness.zoo.registry import Choice, nearest, shown
 
 __all__ = ["Evaluate", "Expectation", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
 

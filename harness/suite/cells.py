@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from harness import registry
-from harness.data.base import DataSet
-from harness.errors import HarnessError
-from harness.registry import Choice, ChoiceError, choose, nearest, shown
+from harness.base.errors import HarnessError
 from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
 from harness.suite.document import MAX_DEPTH, NoSuchPath, Path, put
-from harness.tricks.base import offered, refusals, with_own
+from harness.zoo import registry
+from harness.zoo.data.base import DataSet
+from harness.zoo.registry import Choice, ChoiceError, choose, nearest, shown
+from harness.zoo.tricks.base import offered, refusals, with_own
 
 ROOTS = ("model", "tricks", "data", "train")
 """What an arm consists of; an axis of the matrix leads into one of these."""

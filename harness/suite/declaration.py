@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from harness import registry
-from harness.registry import Choice, Settings, chooser, shown
+from harness.zoo import registry
+from harness.zoo.registry import Choice, Settings, chooser, shown
 
 RESERVED = {
     "artifacts",

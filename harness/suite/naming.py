@@ -6,9 +6,9 @@ import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.registry import Choice, choose
 from harness.suite.cells import Combination, Parts, Places
 from harness.suite.declaration import Train
+from harness.zoo.registry import Choice, choose
 
 
 def cell_names(combinations: Sequence[Combination], given: Mapping[str, Mapping[str, Any]]) -> list[str]:

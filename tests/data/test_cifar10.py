@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import registry
-from harness.data import _remembered, cifar10
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
+from harness.zoo import registry
+from harness.zoo.data import cifar10, digests
 
 N = 20
 """Images a batch of the miniature."""
@@ -166,7 +166,7 @@ def test_the_binary_version_is_preferred(own: Path) -> None:
 def test_the_digest_is_remembered_between_processes(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(own, "binary")
     expected = data().digest()
-    monkeypatch.setattr(_remembered, "_known", {})
+    monkeypatch.setattr(digests, "_known", {})
     monkeypatch.setattr(cifar10, "_arrays", None)  # reading the files would fail now
     assert data().digest() == expected
 

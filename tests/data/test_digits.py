@@ -9,10 +9,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from harness import registry
-from harness.data import digits
-from harness.data.base import DataSet
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
+from harness.zoo import registry
+from harness.zoo.data import digits
+from harness.zoo.data.base import DataSet
 
 
 @pytest.fixture

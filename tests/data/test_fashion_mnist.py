@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import registry
-from harness.data import _files, _remembered, fashion_mnist
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
+from harness.zoo import registry
+from harness.zoo.data import digests, downloads, fashion_mnist
 
 TRAIN, TEST = 20, 10
 
@@ -104,7 +104,7 @@ def test_other_raw_content_has_another_digest(folder: Path) -> None:
 def test_the_digest_is_remembered_between_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(folder)
     expected = data().digest()
-    monkeypatch.setattr(_remembered, "_known", {})
+    monkeypatch.setattr(digests, "_known", {})
     monkeypatch.setattr(fashion_mnist, "_arrays", None)  # reading the files would fail now
     assert data().digest() == expected
 
@@ -112,12 +112,12 @@ def test_the_digest_is_remembered_between_processes(folder: Path, monkeypatch: p
 def test_a_damaged_note_is_made_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(folder)
     expected = data().digest()
-    (note,) = (_files.cache_folder() / "fashion_mnist").glob("digest-*.json")
+    (note,) = (downloads.cache_folder() / "fashion_mnist").glob("digest-*.json")
     whole = note.read_bytes()
     changed = [whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :] for k in range(len(whole))]
     for damaged in (b"", b"[]", whole[:-9], *changed):
         note.write_bytes(damaged)
-        monkeypatch.setattr(_remembered, "_known", {})
+        monkeypatch.setattr(digests, "_known", {})
         assert data().digest() == expected
 
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from harness import registry
-from harness.data import _remembered, folder
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
+from harness.zoo import registry
+from harness.zoo.data import digests as digests_module
+from harness.zoo.data import folder
 
 
 def data(**settings: object) -> folder.Folder:
@@ -33,7 +34,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what the process knows."""
-    monkeypatch.setattr(_remembered, "_known", {})
+    monkeypatch.setattr(digests_module, "_known", {})
     folder._looked_through.cache_clear()
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry
-from harness.data import _files, mnist
-from harness.data._files import File
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
+from harness.zoo import registry
+from harness.zoo.data import downloads, mnist
+from harness.zoo.data.downloads import File
 
 
 def data() -> mnist.Mnist:
@@ -173,7 +173,7 @@ def test_a_wrong_file_is_named(
 )
 def test_idx_files_with_a_wrong_header_are_refused(content: bytes) -> None:
     with pytest.raises(HarnessError, match="IDX"):
-        _files.read_idx(content, 2)
+        downloads.read_idx(content, 2)
 
 
 @pytest.mark.mnist

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness import registry
+from harness.zoo import registry
 
 
 def made(name: str, **settings: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness import registry
-from harness.data.base import Labelled
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from harness.data._strokes import redrawn
+from harness.zoo.data.strokes import redrawn
 
 
 def image(rows: str) -> torch.Tensor:

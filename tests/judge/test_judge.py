@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness import judge, registry
-from harness.data.base import Labelled
-from harness.errors import HarnessError
+from harness import judge
+from harness.base.errors import HarnessError
 from harness.judge import training
 from harness.judge.outliers import HELD_OUT, TRAINED, Source
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
 
 ARBITER = judge.load("mnist", "cpu")
 

@@ -14,18 +14,19 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from harness import judge, registry
-from harness.cli import main
-from harness.data.base import DataSet, DataSettings, Labelled, Shape, Split
-from harness.data.digits import Digits
-from harness.errors import HarnessError
+from harness import judge
+from harness.base.errors import HarnessError
+from harness.cli.commands import main
 from harness.judge import labelled
 from harness.judge.families import NEVER_SHOWN, SHOWN, AnySource
 from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
-from harness.metrics.evaluation import Evaluator
-from harness.plan import Plan, make_plan
 from harness.suite import SuiteError, read_suite
 from harness.suite.declaration import Evaluate
+from harness.suite.plan import Plan, make_plan
+from harness.trial.evaluation import Evaluator
+from harness.zoo import registry
+from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
+from harness.zoo.data.digits import Digits
 
 SIZES: dict[Split, int] = {"train": 300, "test": 120}
 

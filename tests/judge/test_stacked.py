@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import judge, registry
-from harness.data.base import DataSet, Labelled, Shape
-from harness.data.digits import Digits
+from harness import judge
 from harness.judge.stacked import StackedJudge
-from harness.metrics.evaluation import Evaluator
 from harness.suite.declaration import Evaluate
+from harness.trial.evaluation import Evaluator
+from harness.zoo import registry
+from harness.zoo.data.base import DataSet, Labelled, Shape
+from harness.zoo.data.digits import Digits
 
 SINGLE = judge.load("mnist", "cpu")
 STACKED = StackedJudge(SINGLE)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from harness import judge, registry
-from harness.data.base import Labelled
+from harness import judge
 from harness.metrics.code_accuracy import matched
 from harness.metrics.conditional_accuracy import in_turn
 from harness.metrics.images import Images, Reference, as_floats
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
 
 ARBITER = judge.load("mnist", "cpu")
 

@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from harness import judge, registry
-from harness.data.base import Labelled
+from harness import judge
 from harness.metrics.coverage import divergence, training_shares
 from harness.metrics.images import Images, Reference
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
 
 ARBITER = judge.load("mnist", "cpu")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import registry
-from harness.metrics import _neighbours
+from harness.metrics import neighbours as neighbours_module
+from harness.zoo import registry
 
 
 class Known:
@@ -59,14 +59,14 @@ def test_an_outlier_among_the_real_does_not_make_samples_good() -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = torch.Generator().manual_seed(0)
     one, other = torch.randn(70, 3, generator=rng), torch.randn(90, 3, generator=rng)
-    whole, near = measure(one, other), _neighbours.nearest(one, other)
+    whole, near = measure(one, other), neighbours_module.nearest(one, other)
     assert torch.allclose(near, torch.cdist(one.double(), other.double()).amin(1))
-    monkeypatch.setattr(_neighbours, "HELD", 90 * 8)
-    assert [len(block) for block in _neighbours.distances(one, other)] == [8] * 8 + [6]
+    monkeypatch.setattr(neighbours_module, "HELD", 90 * 8)
+    assert [len(block) for block in neighbours_module.distances(one, other)] == [8] * 8 + [6]
     assert measure(one, other) == pytest.approx(whole)
-    assert torch.allclose(_neighbours.nearest(one, other), near)
+    assert torch.allclose(neighbours_module.nearest(one, other), near)
 
 
 def test_a_copy_is_at_distance_nought() -> None:
     features = 30 + torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
-    assert _neighbours.nearest(features[:50], features).tolist() == [0] * 50
+    assert neighbours_module.nearest(features[:50], features).tolist() == [0] * 50

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch_fidelity import FeatureExtractorBase, calculate_metrics, register_feature_extractor
 
-from harness import judge, registry
+from harness import judge
+from harness.judge.points import Points
 from harness.metrics.images import Images, Reference, from_uint8, to_uint8
-from harness.metrics.points import Points
+from harness.zoo import registry
 
 ARBITER = judge.load("mnist", "cpu")
 

@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from harness import judge, registry
-from harness.data.base import Labelled
+from harness import judge
 from harness.metrics.images import Images, Reference
 from harness.metrics.memorisation import Memorisation, comparison, mann_whitney
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
 
 ARBITER = judge.load("mnist", "cpu")
 

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from harness import judge, registry
+from harness import judge
 from harness.metrics.images import Images, Reference
 from harness.metrics.mode_score import score
+from harness.zoo import registry
 
 EVEN = torch.full((4,), 0.25, dtype=torch.float64)
 

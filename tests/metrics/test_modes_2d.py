@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness import registry
+from harness.judge.points import Points
 from harness.metrics.images import Images
 from harness.metrics.modes_2d import high_quality
-from harness.metrics.points import Points
+from harness.zoo import registry
 
 ANGLES = torch.arange(8) * torch.pi / 4
 CENTRES = torch.stack([ANGLES.cos(), ANGLES.sin()], 1)

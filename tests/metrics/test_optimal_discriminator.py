@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness import registry
+from harness.judge.points import Points
 from harness.metrics.images import Images, Reference
 from harness.metrics.optimal_discriminator import log_density, optimal, width
-from harness.metrics.points import Points
+from harness.zoo import registry
 
 
 def test_the_optimal_discriminator() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from harness import judge, registry
-from harness.data.base import Labelled
+from harness import judge
 from harness.metrics import reconstruction
 from harness.metrics.images import Images, Reference, as_floats
 from harness.metrics.reconstruction import squared_error
 from harness.testing import build
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
 
 ARBITER = judge.load("mnist", "cpu")
 

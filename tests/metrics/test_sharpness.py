@@ -8,9 +8,10 @@ import pytest
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
-from harness import judge, registry
+from harness import judge
 from harness.metrics.images import Images, Reference
 from harness.metrics.sharpness import response
+from harness.zoo import registry
 
 
 @pytest.fixture(scope="module", params=["digits", pytest.param("mnist", marks=pytest.mark.mnist)])

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from harness import judge, registry
-from harness.data.base import Shape
+from harness import judge
 from harness.metrics.images import Images
 from harness.metrics.stacked_modes import modes, scores
+from harness.zoo import registry
+from harness.zoo.data.base import Shape
 
 STACKED = SimpleNamespace(points=False, shape=Shape(3, 28, 28, 1000))
 

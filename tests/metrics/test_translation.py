@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness import judge, registry
-from harness.data.base import Labelled
+from harness import judge
 from harness.metrics.images import Images, as_floats
-from harness.models.base import Compute, Translation
-from harness.models.cyclegan import CycleGAN
 from harness.testing import build, equal
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
+from harness.zoo.models.base import Compute, Translation
+from harness.zoo.models.cyclegan import CycleGAN
 
 ARBITER = judge.load("mnist", "cpu")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness import registry
 from harness.metrics.two_sample import halves, p_value
+from harness.zoo import registry
 
 
 class Known:

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from harness import registry
-from harness.data.base import Labelled, Shape
-from harness.errors import HarnessError
+from harness.base.errors import HarnessError
 from harness.metrics.images import as_floats
-from harness.models import autoencoder
-from harness.models._encoding import before_tanh, encoder
-from harness.models.autoencoder import normal, squared_error
 from harness.testing import SHAPES, build, equal, random_batch, train
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models import autoencoder
+from harness.zoo.models.autoencoder import normal, squared_error
+from harness.zoo.models.encoding import before_tanh, encoder
 
 POINTS = SHAPES[-1]
 

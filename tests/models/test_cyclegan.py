@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import registry
-from harness.data.base import Labelled, Shape, Split
 from harness.metrics.images import as_floats
-from harness.models.cyclegan import Pool, falling
 from harness.testing import SHAPES, build, equal, train
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled, Shape, Split
+from harness.zoo.models.cyclegan import Pool, falling
 
 SMALL = {"name": "cyclegan", "width": 4, "blocks": 1, "discriminator_width": 4}
 X, Y = 0.4, -0.6

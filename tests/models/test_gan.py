@@ -6,10 +6,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness import registry
-from harness.data.base import Labelled
 from harness.metrics.images import from_uint8
 from harness.testing import SHAPES, build, equal, train
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
 
 SMALL = {"name": "gan", "architecture": {"width": 32}}
 

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from harness import registry
-from harness.data.base import Labelled
 from harness.metrics.images import as_floats
-from harness.models.infogan import InfoGANSettings, information
 from harness.testing import build, train
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
+from harness.zoo.models.infogan import InfoGANSettings, information
 
 SMALL = {"name": "infogan", "architecture": {"width": 8, "hidden": 32}}
 
@@ -94,7 +94,7 @@ def test_a_column_of_the_category_picture_shows_one_category_and_a_row_one_z() -
 
 def test_packing_is_refused_beside_codes() -> None:
     from harness.testing import SHAPES
-    from harness.tricks.base import refusals
+    from harness.zoo.tricks.base import refusals
 
     assert refusals(registry.choose("models", "infogan"), (registry.choose("tricks", "packing"),), SHAPES[0])
 

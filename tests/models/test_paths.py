@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.models._paths import ROWS, paths, pictures
+from harness.zoo.models.paths import ROWS, paths, pictures
 
 
 def test_lines_go_from_one_to_the_other_and_circles_lead_back() -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import registry
-from harness.data.base import Labelled
-from harness.models._feedback import improved
-from harness.models.recipe import Recipe, examine, no_better_than_chance
 from harness.testing import SHAPES, build, equal
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled
+from harness.zoo.models.feedback import improved
+from harness.zoo.models.recipe import Recipe, examine, no_better_than_chance
 
 SMALL: dict[str, Any] = {"name": "recipe", "architecture": {"name": "mlp", "width": 64, "slope": 0}, "latent": 2}
 CLASSIFIERS = registry.names("classifiers")
@@ -86,7 +86,7 @@ def test_fed_back_are_the_held_out_synthetic_samples_that_are_labelled_so(monkey
     model.generator = nn.Sequential(nn.Tanh(), nn.Unflatten(1, (2, 1, 1)))
     monkeypatch.setattr(model, "_classifier", lambda size: toy)
     monkeypatch.setattr(model, "_improve", lambda *args: fed.append(args))
-    monkeypatch.setattr("harness.models.recipe.no_better_than_chance", lambda *_: False)
+    monkeypatch.setattr("harness.zoo.models.recipe.no_better_than_chance", lambda *_: False)
     scalars = model.step(NOTHING)
     (real, synthetic), (tried_real, tried) = toy.fitted, toy.asked
     assert [len(part) for part in (real, synthetic, tried_real, tried)] == [70, 70, 30, 30]
@@ -104,7 +104,9 @@ def test_fed_back_are_the_held_out_synthetic_samples_that_are_labelled_so(monkey
 
 def test_nothing_is_fed_back_where_no_synthetic_sample_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     model = on_ring(images=100)
-    monkeypatch.setattr("harness.models.recipe.examine", lambda c, r, s: (0.9, torch.zeros(len(s), dtype=torch.bool)))
+    monkeypatch.setattr(
+        "harness.zoo.models.recipe.examine", lambda c, r, s: (0.9, torch.zeros(len(s), dtype=torch.bool))
+    )
     monkeypatch.setattr(model, "_improve", lambda *_: pytest.fail("fed back"))
     scalars = model.step(NOTHING)
     assert (float(scalars["fed_back"]), float(scalars["stopped"])) == (0, 0)
@@ -237,7 +239,7 @@ def test_improved_samples_climb_a_score_without_a_gradient(monkeypatch: pytest.M
             distance = (images.flatten(1) - 0.5).norm(dim=1)
             return 1 - (distance * 8).floor() / 24
 
-    monkeypatch.setattr("harness.models._feedback.CHUNK", 5000)  # the samples come in several parts
+    monkeypatch.setattr("harness.zoo.models.feedback.CHUNK", 5000)  # the samples come in several parts
     real, samples = ring("train")[:500], torch.rand(100, 2, 1, 1, generator=torch.Generator().manual_seed(1)) - 1
     moved = improved(Stair(), samples, real, 1.0, 64, 5.0, torch.Generator().manual_seed(0))
     before, after = ((part.flatten(1) - 0.5).norm(dim=1) for part in (samples, moved))

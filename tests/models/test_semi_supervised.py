@@ -8,13 +8,13 @@ import math
 import pytest
 import torch
 
-from harness import registry
-from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
-from harness.models._semi_supervised import Classifier, HalfTanh, Shifted, WeightNormalised
-from harness.models.base import Compute
-from harness.models.semi_supervised import SemiSupervised, unlabelled_loss
 from harness.testing import build
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.base import Compute
+from harness.zoo.models.semi_supervised import SemiSupervised, unlabelled_loss
+from harness.zoo.models.semi_supervised_networks import Classifier, HalfTanh, Shifted, WeightNormalised
 
 
 def test_the_unlabelled_loss() -> None:

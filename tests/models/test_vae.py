@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from harness import registry
-from harness.data.base import Labelled, Shape
 from harness.metrics.images import as_floats
-from harness.models._encoding import kl_to_prior
-from harness.models.vae import LEAST_VARIANCE, bernoulli, gaussian
 from harness.testing import SHAPES, build, train
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.encoding import kl_to_prior
+from harness.zoo.models.vae import LEAST_VARIANCE, bernoulli, gaussian
 
 POINTS = SHAPES[-1]
 TINY = Shape(1, 1, 2, 10)

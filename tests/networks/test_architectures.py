@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness import registry
-from harness.data.base import Shape
-from harness.networks._modules import Residual
+from harness.zoo import registry
+from harness.zoo.data.base import Shape
+from harness.zoo.networks.modules import Residual
 
 SHAPES = [Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(1, 21, 21, 2)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from made_up import maker
 
-from harness.results import Results
+from harness.analysis.results import Results
 
 
 @pytest.fixture

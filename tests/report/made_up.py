@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness.plan import Plan, make_plan
-from harness.results import Record, Results
+from harness.analysis.results import Record, Results
 from harness.suite import read_suite
+from harness.suite.plan import Plan, make_plan
 
 SUITE = """\
 suite: made_up

@@ -20,7 +20,7 @@ from made_up import maker
 from rich.console import Console
 
 from harness import report
-from harness.results import Results
+from harness.analysis.results import Results
 
 Make = Callable[..., Results]
 
@@ -235,7 +235,7 @@ def test_an_order_goes_by_what_is_better_on_the_metric(make_results: Make) -> No
 def test_steps_of_an_order_are_corrected_for_their_number(make_results: Make) -> None:
     from made_up import EXPECT, SUITE
 
-    from harness.statistics import holm, verdict
+    from harness.analysis.statistics import holm, verdict
 
     results = make_results(text=SUITE + EXPECT)
     steps = results.expectations()[-1].steps
@@ -346,7 +346,7 @@ def test_points_are_shown_as_they_were_drawn(
     make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = make_results(arms={"dcgan": (14.0, 0.0)})
-    monkeypatch.setattr("harness.data.digits.Digits.points", True)
+    monkeypatch.setattr("harness.zoo.data.digits.Digits.points", True)
     page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
     assert any("points" in (attributes.get("class") or "").split() for tag, attributes in page.tags if tag == "ul")
     assert any((attributes.get("alt") or "").startswith("Scatter plot") for _, attributes in page.tags)
@@ -358,8 +358,8 @@ def test_points_are_shown_as_they_were_drawn(
 def test_every_model_and_trick_is_explained_by_the_head_of_its_own_file(
     written: tuple[Results, Path, Page],
 ) -> None:
-    from harness.models import gan
-    from harness.tricks import ema, feature_matching, one_sided_label_smoothing
+    from harness.zoo.models import gan
+    from harness.zoo.tricks import ema, feature_matching, one_sided_label_smoothing
 
     text = written[2].text
     for module in (gan, ema, feature_matching, one_sided_label_smoothing):
@@ -371,8 +371,8 @@ def test_every_model_and_trick_is_explained_by_the_head_of_its_own_file(
 
 
 def test_every_trick_s_head_has_its_equation_and_paper() -> None:
-    from harness import registry
     from harness.report.sources import blocks
+    from harness.zoo import registry
 
     for entry in registry.entries("tricks"):
         head = inspect.cleandoc(sys.modules[entry.plugin.__module__].__doc__ or "")
@@ -397,7 +397,7 @@ def test_a_head_comes_apart_into_prose_equations_and_lists() -> None:
 
 def test_a_head_is_text_and_not_markup(make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "<script>alert(1)</script>"
-    monkeypatch.setattr("harness.tricks.ema.__doc__", f"Evil ``{evil}``.\n\n    {evil} = 1\n\n- {evil}\n")
+    monkeypatch.setattr("harness.zoo.tricks.ema.__doc__", f"Evil ``{evil}``.\n\n    {evil} = 1\n\n- {evil}\n")
     page = report.write(make_results(), tmp_path / "out").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page
     assert page.count("&lt;script&gt;alert(1)") == 3
@@ -413,7 +413,7 @@ def test_a_name_that_is_known_no_longer_gives_a_page(make_results: Make, tmp_pat
 
 
 def test_values_of_different_protocols_are_marked_on_top(make_results: Make, tmp_path: Path) -> None:
-    from harness import protocol
+    from harness.analysis import protocol
 
     results = make_results(arms={"dcgan": (14.0, 0.0), "dcgan + ema": (12.0, 0.0)})
     same = Page(report.write(results, tmp_path / "same").read_text(encoding="utf-8"))
@@ -436,7 +436,7 @@ def test_values_of_different_protocols_are_marked_on_top(make_results: Make, tmp
 
 
 def test_the_comparison_says_of_every_arm_what_statistics_says(written: tuple[Results, Path, Page]) -> None:
-    from harness.statistics import failure_rate, interquartile_mean, probability_of_improvement
+    from harness.analysis.statistics import failure_rate, interquartile_mean, probability_of_improvement
 
     results, path, page = written
     table = pd.read_csv(path.parent / "verdicts.csv").set_index("arm")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.testing import build, train
-from harness.tricks.feature_matching import FeatureMatching, FeatureMatchingSettings, feature_distance
+from harness.zoo.tricks.feature_matching import FeatureMatching, FeatureMatchingSettings, feature_distance
 
 
 def test_distance_of_the_means() -> None:
@@ -61,7 +61,7 @@ def test_real_images_have_a_gradient_in_an_unrolled_game_alone(
 ) -> None:
     game, seen = build({"name": "gan", "architecture": {"name": "mlp", "width": 16}}, tricks=tricks), []
     monkeypatch.setattr(
-        "harness.tricks.feature_matching.feature_distance",
+        "harness.zoo.tricks.feature_matching.feature_distance",
         lambda real, fake: seen.append(real) or feature_distance(real, fake),
     )
     train(game, 1)

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from harness.networks._modules import Discriminator
 from harness.testing import SHAPES, build, train
-from harness.tricks import diff_augment
-from harness.tricks._layers import Nearness, StandardDeviation
-from harness.tricks.packing import packed
+from harness.zoo.networks.modules import Discriminator
+from harness.zoo.tricks import diff_augment
+from harness.zoo.tricks.layers import Nearness, StandardDeviation
+from harness.zoo.tricks.packing import packed
 
 NO_NORM = {"name": "dcgan", "architecture": {"discriminator_norm": False}}
 
@@ -168,7 +168,7 @@ def test_every_image_has_its_own_colours() -> None:
 
 
 def test_two_sided_smoothing_changes_both_targets() -> None:
-    from harness.objectives import Targets
+    from harness.zoo.objectives import Targets
 
     trick = build("gan", tricks=["two_sided_label_smoothing"]).tricks[0]
     assert trick.targets(Targets()) == Targets(0.9, 0.1)
@@ -202,7 +202,7 @@ def test_r1_looks_at_real_images_and_r2_at_generated_ones(name: str, of: str) ->
 
 
 def test_the_gradient_penalty_holds_the_slope_near_one() -> None:
-    from harness import penalties
+    from harness.zoo import penalties
 
     slopes = {}
     for tricks in ([], ["gradient_penalty"]):

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from harness.data.base import Labelled
 from harness.testing import BATCH, build, train
-from harness.tricks._layers import Normalised, WithReference
-from harness.tricks.mode_seeking import ModeSeeking, SeekingSettings, likeness
-from harness.tricks.unrolling import Moments, adam
+from harness.zoo.data.base import Labelled
+from harness.zoo.tricks.layers import Normalised, WithReference
+from harness.zoo.tricks.mode_seeking import ModeSeeking, SeekingSettings, likeness
+from harness.zoo.tricks.unrolling import Moments, adam
 
 
 def test_mode_seeking_is_the_inverse_ratio_of_distances() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import registry
-from harness.objectives import Targets
 from harness.testing import build, train
+from harness.zoo import registry
+from harness.zoo.objectives import Targets
 
 
 def test_only_the_real_target_moves() -> None:

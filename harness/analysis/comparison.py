@@ -1,0 +1,436 @@
+"""Two arms, two runs or two suites side by side, and what a notebook wants of a suite, from one results folder.
+
+Arms and suites are compared on paired seeds (``statistics.answers``), with Holm's correction over all that is tested
+in one go. Single runs are set side by side without a verdict. Values of different protocols are refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis import protocol, statistics
+from harness.analysis.results import Record, Results, negligible
+from harness.analysis.statistics import Question, Verdict
+from harness.base.errors import HarnessError
+from harness.execution import driver
+from harness.store.runs import Store, flat
+from harness.suite import read_suite
+from harness.suite.plan import make_plan
+from harness.zoo import registry
+from harness.zoo.registry import nearest
+
+if TYPE_CHECKING:
+    from harness.metrics.base import Value
+
+SHORT = 8
+"""Characters of a run's id that are shown."""
+LISTED = 5
+"""Names that an error lists."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison.
+
+    Attributes:
+        name: the value's column, or the arm.
+        meaning: how to read the numbers; None for a column that no metric is known to give.
+        one: the first's value: a mean over the trials that finished, or a run's own; NaN where there is none.
+        other: the second's.
+        verdict: what the paired seeds say of the first against the second; None where nothing is tested.
+        note: why there is no verdict.
+    """
+
+    name: str
+    meaning: Value | None
+    one: float
+    other: float
+    verdict: Verdict | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two things side by side.
+
+    Attributes:
+        of: what the rows are: values or arms.
+        one: the name of the first.
+        other: the name of the second, with which the first is compared.
+        rows: a line a value, or a line an arm.
+        settings: (path, the first's, the second's) of the settings that differ; None for one that a side lacks.
+        remarks: what else must be known.
+    """
+
+    of: str
+    one: str
+    other: str
+    rows: tuple[Row, ...]
+    settings: tuple[tuple[str, str | None, str | None], ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def tested(self) -> list[tuple[Row, Verdict]]:
+        """The rows that have a verdict."""
+        return [(row, row.verdict) for row in self.rows if row.verdict is not None]
+
+    def table(self) -> pd.DataFrame:
+        """One row a line, with full precision: effect is the first − the second, p and interval are corrected."""
+        fields = ("kind", "effect", "low", "high", "confidence", "n", "p", "improvement", "delta", "further")
+        rows = []
+        for row in self.rows:
+            told = {name: getattr(row.verdict, name, None) for name in fields}
+            if row.verdict is None:
+                told["effect"] = row.one - row.other
+            rows.append({self.of: row.name, "one": row.one, "other": row.other} | told | {"note": row.note})
+        return pd.DataFrame(rows, columns=[self.of, "one", "other", *fields, "note"])
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A suite's results for notebooks.
+
+    Attributes:
+        results: all that the store has of the suite.
+    """
+
+    results: Results
+
+    @functools.cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial; see ``Results.trials``."""
+        return self.results.trials()
+
+    @functools.cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row a point of a training curve; see ``Results.curves``."""
+        return self.results.curves()
+
+    @functools.cached_property
+    def arms(self) -> pd.DataFrame:
+        """One row an arm, best first; see ``Results.leaderboard``."""
+        return self.results.leaderboard()
+
+    @functools.cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """One row an arm against the baseline; see ``ArmVerdict``."""
+        columns = ["arm", "metric", *Verdict.__dataclass_fields__]
+        return pd.DataFrame([vars(verdict) for verdict in self.results.verdicts()], columns=columns)
+
+    def compare(self, one: str, other: str, metric: str | None = None) -> pd.DataFrame:
+        """Two arms, one row a value; see ``Comparison.table``."""
+        return arms(self.results, one, other, metric).table()
+
+
+def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str] = ()) -> Loaded:
+    """What the store of a results folder has of a suite.
+
+    Args:
+        suite: a suite file, or the name of one in the folder ``suites``.
+        results: the results folder.
+        sets: overrides, as in ``--set``.
+
+    Raises:
+        HarnessError: there is no such suite, or it is wrong, or the store has none of its trials.
+    """
+    path = Path(suite)
+    if not path.is_file() and path.parent == Path() and not path.suffix:
+        path = _named(str(suite), Path("suites"))
+    found = driver.load(make_plan(read_suite(path, sets)), Path(results))
+    if not found.records:
+        where = Path(results).absolute()
+        raise HarnessError(f"the store in {where} has no trial of {path}: `harness run {path}` first")
+    return Loaded(found)
+
+
+def _named(name: str, folder: Path) -> Path:
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise HarnessError(f"there is no suite {name!r} in {folder}/{nearest(name, known)}: name it, or a suite file")
+    return folder / f"{name}.yaml"
+
+
+def compare(
+    one: str, other: str, suite: Path | None, sets: Sequence[str], results: Path, metric: str | None
+) -> Comparison:
+    """What the command compares: arms where a suite is given, suites where both are files, runs otherwise."""
+    if suite is not None:
+        plan = make_plan(read_suite(suite, sets))
+        return arms(driver.load(plan, results, with_curves=False), one, other, metric)
+    if all(_is_suite(name) for name in (one, other)):
+        first, second = (make_plan(read_suite(Path(name), sets)) for name in (one, other))
+        load = functools.partial(driver.load, results=results, with_curves=False)
+        return suites(load(first), load(second), metric)
+    if sets:
+        raise HarnessError("--set changes a suite, and runs have none: leave it out, or name the arms' --suite")
+    return runs(Store(results), one, other, metric)
+
+
+def _is_suite(name: str) -> bool:
+    return Path(name).suffix in (".yaml", ".yml") or Path(name).is_file()
+
+
+# --- arms ------------------------------------------------------------------------------------------------
+
+
+def arms(results: Results, one: str, other: str, metric: str | None = None) -> Comparison:
+    """Two arms of a suite, on one value or on all.
+
+    Raises:
+        ProtocolMismatch: their values cannot be compared.
+        HarnessError: an arm or a value is unknown, or an arm has no outcome yet.
+    """
+    _arm(results, one)
+    _arm(results, other)
+    if one == other:
+        raise HarnessError(f"{one} was named twice: name two arms")
+    if metric is not None:
+        _column(metric, results.values)
+    owner = results.metric_of(metric) if metric else None
+    protocol.refuse(results.differing(one, other, owner), f"{one} and {other}")
+    columns = [metric] if metric else list(results.values)
+    questions, notes = {}, {}
+    for column in columns:
+        lacking = [arm for arm in (one, other) if not results.offers(arm, column)]
+        if lacking:
+            notes[column] = f"{' and '.join(lacking)} cannot have it"
+        else:
+            questions[column] = _question((results, one), (results, other), column)
+    settings = _differences(_config(results, one), _config(results, other))
+    rows = _rows(columns, questions, notes, lambda name: results.values[name])
+    return Comparison("value", one, other, rows, settings, tuple(_unchecked([*results.of(one), *results.of(other)])))
+
+
+def _arm(results: Results, name: str) -> None:
+    """Refuse a name that is no arm of the suite, or one of an arm without any outcome."""
+    if name in results.arms:
+        return
+    known = list(dict.fromkeys([*(c.name for c in results.plan.cells if c.excluded is None), *results.arms]))
+    where = results.plan.suite.path
+    if name in known:
+        raise HarnessError(f"no trial of {name} has an outcome yet: `harness run {where}` first")
+    raise HarnessError(f"{where} has no arm {name!r}{nearest(name, known)} ({_known(known)})")
+
+
+def _column(name: str, values: Iterable[str]) -> None:
+    known = list(values)
+    if name not in known:
+        raise HarnessError(f"there is no value {name!r}{nearest(name, known)} ({_known(known, len(known))})")
+
+
+def _known(names: Sequence[str], most: int = LISTED) -> str:
+    rest = len(names) - most
+    return "known: " + ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _question(one: tuple[Results, str], other: tuple[Results, str], column: str) -> Question:
+    """One arm against another; δ is what the second's suite states for its compare metric, else a share of its mean."""
+    values, against = (results.by_seed(arm, column) for results, arm in (one, other))
+    suite = other[0].plan.suite
+    stated = suite.compare.delta if column == suite.metric else None
+    better = other[0].values[column].better
+    fill = statistics.worst([*values.values(), *against.values()], better)
+    return Question(values, against, better, negligible(against) if stated is None else stated, fill)
+
+
+def _rows(
+    names: Iterable[str], questions: Mapping[str, Question], notes: Mapping[str, str], meaning: Callable[[str], Value]
+) -> tuple[Row, ...]:
+    verdicts = statistics.answers(questions)
+    rows = []
+    for name in names:
+        question = questions.get(name)
+        means = (_mean(question.arm), _mean(question.baseline)) if question else (np.nan, np.nan)
+        rows.append(Row(name, meaning(name), *means, verdict=verdicts.get(name), note=notes.get(name, "")))
+    return tuple(rows)
+
+
+def _mean(values: Mapping[int, float]) -> float:
+    return statistics.interval(list(values.values())).mean
+
+
+# --- suites ----------------------------------------------------------------------------------------------
+
+
+def suites(one: Results, other: Results, metric: str | None = None) -> Comparison:
+    """The arms that two suites have in common, by name, on one value.
+
+    Raises:
+        ProtocolMismatch: the values of some arm cannot be compared.
+        HarnessError: the suites have no arm or no metric in common.
+    """
+    column = _common_metric(one, other, metric)
+    names = _titles(one, other)
+    common = [arm for arm in one.arms if arm in other.arms]
+    if not common:
+        raise HarnessError(
+            f"{names[0]} and {names[1]} have no arm in common that has an outcome in both: "
+            f"{names[0]} has {_known(one.arms) if one.arms else 'none'}; "
+            f"{names[1]} has {_known(other.arms) if other.arms else 'none'}"
+        )
+    owner = other.metric_of(column)
+    found = {arm: protocol.among([*one.of(arm), *other.of(arm)], owner) for arm in common}
+    mismatched = [arm for arm in common if found[arm]]
+    what = f"{names[0]} and {names[1]} ({', '.join(mismatched)})"
+    protocol.refuse([difference for arm in mismatched for difference in found[arm]], what)
+    questions, notes = {}, {}
+    for arm in common:
+        if {record.key for record in one.of(arm)} == {record.key for record in other.of(arm)}:
+            notes[arm] = "the very same trials"
+        elif not (one.offers(arm, column) and other.offers(arm, column)):
+            notes[arm] = "its model cannot have this value"
+        else:
+            questions[arm] = _question((one, arm), (other, arm), column)
+    settings = dict.fromkeys(d for arm in common for d in _differences(_config(one, arm), _config(other, arm)))
+    rows = _rows(common, questions, notes, lambda _: other.values[column])
+    unchecked = _unchecked(record for arm in common for record in (*one.of(arm), *other.of(arm)))
+    return Comparison("arm", *names, rows, tuple(settings), (*_alone(one, other, names), *unchecked))
+
+
+def _common_metric(one: Results, other: Results, metric: str | None) -> str:
+    if metric is None and one.metric != other.metric:
+        raise HarnessError(
+            f"the suites compare by different values, {one.metric} and {other.metric}: choose one with --metric"
+        )
+    column = metric or one.metric
+    _column(column, [name for name in one.values if name in other.values])
+    return column
+
+
+def _titles(one: Results, other: Results) -> tuple[str, str]:
+    """The suites' names, or their paths where these are the same."""
+    names = one.plan.suite.name, other.plan.suite.name
+    return names if names[0] != names[1] else (str(one.plan.suite.path), str(other.plan.suite.path))
+
+
+def _alone(one: Results, other: Results, names: tuple[str, str]) -> Iterator[str]:
+    for results, against, name in ((one, other, names[0]), (other, one, names[1])):
+        alone = [arm for arm in results.arms if arm not in against.arms]
+        if alone:
+            yield f"Only in {name}: {', '.join(alone)}."
+
+
+# --- runs ------------------------------------------------------------------------------------------------
+
+
+def runs(store: Store, one: str, other: str, metric: str | None = None) -> Comparison:
+    """Two runs of a store, named by the beginning of their MLflow id or of their trial's key.
+
+    Raises:
+        ProtocolMismatch: their values cannot be compared.
+        HarnessError: a run is unknown, or the beginning is that of several.
+    """
+    first, second = _find(store, one), _find(store, other)
+    if first.info.run_id == second.info.run_id:
+        raise HarnessError(f"{one} and {other} are the same run: name two")
+    record, against = (store.record(run, run.data.tags["arm"], with_curves=False) for run in (first, second))
+    meanings = _meanings()
+    recorded = {**record.values, **against.values}
+    columns = [name for name in meanings if name in recorded] + sorted(recorded.keys() - meanings.keys())
+    if metric is not None:
+        _column(metric, columns)
+        columns = [metric]
+    owner = meanings[metric][0] if metric in meanings else None
+    name, other_name = _title(record), _title(against)
+    protocol.refuse(protocol.among([record, against], owner), f"{name} and {other_name}")
+    rows = []
+    for column in columns:
+        values = record.values.get(column, np.nan), against.values.get(column, np.nan)
+        rows.append(Row(column, meanings[column][1] if column in meanings else None, *values))
+    settings = _differences(dict(_settings(first.data.params)), dict(_settings(second.data.params)))
+    remarks = (*_remarks(record), *_remarks(against))
+    return Comparison("value", name, other_name, tuple(rows), settings, remarks)
+
+
+def _title(record: Record) -> str:
+    return f"{record.arm}, seed {record.seed} ({record.run_id[:SHORT]})"
+
+
+def _find(store: Store, text: str) -> Any:
+    """The run (MLflow's) whose id begins so, or that speaks for the trial whose key does."""
+    every = list(store.runs()) if store.exists else []
+    if not every:
+        raise HarnessError(
+            f"the store in {store.results} holds no run: `harness run SUITE` makes some; arms need --suite SUITE"
+        )
+    ids = [run for run in every if text and run.info.run_id.startswith(text)]
+    keys = {run.data.tags["key"] for run in every if text and run.data.tags["key"].startswith(text)}
+    found = {run.info.run_id: run for run in [*ids, *store.latest(keys).values()]}
+    if not found:
+        known = [run.info.run_id for run in every] + [run.data.tags["key"] for run in every]
+        raise HarnessError(
+            f"no run or trial of the store in {store.results} begins with {text!r}{nearest(text, known)}: "
+            "trials.csv and `harness plan SUITE --json` list them; arms need --suite SUITE, and suites are files"
+        )
+    if len(found) > 1:
+        raise HarnessError(f"{text!r} begins the names of {len(found)} runs ({_known(list(found))}): write more of it")
+    return next(iter(found.values()))
+
+
+def _meanings() -> dict[str, tuple[str, Value]]:
+    """Column -> the metric that gives it, and its meaning, for all metrics that are known."""
+    plugins = [(entry.name, entry.plugin) for entry in registry.entries("metrics") if entry.plugin is not None]
+    return {column: (name, meaning) for name, plugin in plugins for column, meaning in plugin.values.items()}
+
+
+def _remarks(record: Record) -> Iterator[str]:
+    name = _title(record)
+    if not record.done:
+        yield f"{name} has no values: {record.state}{': ' * bool(record.reason)}{record.reason}."
+    yield from _unchecked([record])
+
+
+def _unchecked(records: Iterable[Record]) -> Iterator[str]:
+    unknown = protocol.unknown(records)
+    if unknown:
+        rest = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        yield (
+            f"The protocol of {_title(unknown[0])}{rest} is not at hand (files that are missing, or not on this "
+            "machine): it was not checked."
+        )
+
+
+# --- settings --------------------------------------------------------------------------------------------
+
+
+def _config(results: Results, arm: str) -> dict[str, str]:
+    """An arm's settings; nothing for one that a search made, whose name says what it is."""
+    cells = [cell for cell in results.plan.cells if cell.name == arm and cell.excluded is None]
+    return dict(_settings(dict(flat(cells[0].arm.config())))) if cells else {}
+
+
+def _settings(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Dotted path -> value as text; plug-ins in lists (tricks, metrics) by their names."""
+    for path, value in params.items():
+        items = _listed(value)
+        if items is None:
+            yield path, str(value)
+            continue
+        for item in items:
+            here = f"{path}.{item['name']}"
+            yield here, "yes"
+            yield from _settings(dict(flat({key: own for key, own in item.items() if key != "name"}, f"{here}.")))
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """A list of plug-ins that was written as JSON."""
+    if not (isinstance(value, str) and value.startswith("[")):
+        return None
+    try:
+        items = json.loads(value)
+    except ValueError:
+        return None
+    return items if all(isinstance(item, dict) and "name" in item for item in items) else None
+
+
+def _differences(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[tuple[str, str | None, str | None], ...]:
+    paths = dict.fromkeys([*one, *other])
+    return tuple((path, one.get(path), other.get(path)) for path in paths if one.get(path) != other.get(path))

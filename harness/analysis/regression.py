@@ -1,0 +1,479 @@
+"""Whether a suite has become worse than its baseline: a committed distribution, and a test against it.
+
+A baseline file keeps, for every arm and column of values, what each seed came to when it was measured, with the
+protocol and the versions. Later trials of the same suite are held against it.
+
+Trials of changed code are not paired by seed. Pairing takes the same initialisation, data order and latents on both
+sides; a change of code moves the random numbers, and even where it does not, rounding makes the trainings drift apart
+within some hundred steps. The two samples of seeds count as independent, and the test is Welch's t. If seeds do share
+something, the true error of the difference is smaller than the one that is assumed, and the check errs towards green.
+
+Every column of every arm is one one-sided test of "worse than the baseline", every arm's failures are one by Fisher's
+exact test, and Holm's procedure bounds the chance that any of them turns red without a cause: ``ALPHA`` by default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from harness.analysis import protocol, statistics
+from harness.base.errors import HarnessError
+from harness.base.files import write_bytes
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.analysis.results import Record, Results
+    from harness.suite.plan import Plan
+
+FORMAT: Literal[1] = 1
+ALPHA = 0.01
+"""The chance that a check turns red though nothing has become worse, over all its tests together."""
+RELEVANT = 0.5
+"""A loss of this share of the baseline's mean should be found; where noise hides it, the check says so."""
+FAILURES = "failures"
+"""Stands in the place of a column for the failed trials of an arm."""
+ENVIRONMENT = ("device", "precision", "threads", "git_commit", "harness", "python", "torch", "torch_fidelity")
+
+State = Literal["worse", "equal or better", "too noisy to tell", "missing"]
+RED: frozenset[State] = frozenset({"worse", "missing"})
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Distribution(_Strict):
+    """What the seeds of an arm came to in a column."""
+
+    n: int = Field(ge=1)
+    mean: FiniteFloat
+    sd: FiniteFloat | None = Field(ge=0)
+    values: dict[str, FiniteFloat]
+
+    @classmethod
+    def of(cls, values: Mapping[int, float]) -> Distribution:
+        """The distribution of values by seed; at least one."""
+        x = np.array([values[seed] for seed in sorted(values)])
+        sd = float(x.std(ddof=1)) if len(x) > 1 else None
+        return cls(n=len(x), mean=float(x.mean()), sd=sd, values={str(seed): values[seed] for seed in sorted(values)})
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Distribution:
+        x = np.array(list(self.values.values()))
+        if self.n != len(x) or (self.sd is None) != (len(x) < 2) or not np.isclose(self.mean, x.mean()):
+            raise ValueError("n, mean and sd are not those of the values")
+        if self.sd is not None and not np.isclose(self.sd, x.std(ddof=1)):
+            raise ValueError("sd is not that of the values")
+        return self
+
+
+class ArmBaseline(_Strict):
+    """An arm: how it is declared, how its values were measured, and what they were."""
+
+    declared: dict[str, Any]
+    trials: int = Field(ge=1)
+    failures: dict[str, str]
+    protocol: dict[str, dict[str, Any]]
+    columns: dict[str, Distribution]
+
+
+class Baseline(_Strict):
+    """A baseline file."""
+
+    format: Literal[1]
+    suite: str
+    environment: dict[str, str]
+    arms: dict[str, ArmBaseline]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the check found in a column of an arm, or of its failures.
+
+    Attributes:
+        arm: the arm.
+        column: the column, or ``FAILURES``.
+        state: the outcome.
+        before: the baseline's mean (of failures: their number).
+        now: the mean now; NaN where there is none.
+        p: the p-value of "not worse", corrected by Holm's procedure; NaN where there was no test.
+        detectable: the smallest loss that would have been found with a chance of 80 %.
+        note: what else there is to say.
+    """
+
+    arm: str
+    column: str
+    state: State
+    before: float
+    now: float
+    p: float
+    detectable: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of a check."""
+
+    suite: str
+    alpha: float
+    cells: tuple[Cell, ...]
+
+    @property
+    def red(self) -> tuple[Cell, ...]:
+        """What fails it."""
+        return tuple(cell for cell in self.cells if cell.state in RED)
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in a sentence."""
+        noisy = sum(cell.state == "too noisy to tell" for cell in self.cells)
+        more = f"; {noisy} too noisy to tell a loss of {RELEVANT:.0%}" if noisy else ""
+        word = "red" if self.red else "green"
+        return f"{self.suite} is {word}: {len(self.red)} of {len(self.cells)} tests failed{more}"
+
+
+# --- the file --------------------------------------------------------------------------------------------
+
+
+def measured(results: Results) -> Baseline:
+    """What a suite came to, as a baseline.
+
+    Raises:
+        HarnessError: trials have no outcome, or those of an arm were measured in different ways, or nobody knows how.
+    """
+    declared = {cell.name: cell.combination.raw for cell in results.plan.cells if cell.excluded is None}
+    if results.missing:
+        raise HarnessError(f"{results.missing} trials have no outcome yet: the same command goes on with them")
+    arms = {}
+    for arm, raw in declared.items():
+        records = results.of(arm)
+        protocol.refuse(protocol.among(records), f"the trials of {arm}")
+        _refuse_unknown(arm, records)
+        columns = {}
+        for column in results.values:
+            values = {r.seed: float(r.values[column]) for r in records if np.isfinite(r.values.get(column, np.nan))}
+            if values:
+                columns[column] = Distribution.of(values)
+        arms[arm] = ArmBaseline(
+            declared=json.loads(json.dumps(raw)),
+            trials=len(records),
+            failures={str(r.seed): f"{r.state}: {r.reason}" for r in records if not r.done},
+            protocol=json.loads(json.dumps(next((protocol.of(r) for r in records if r.done), {}))),
+            columns=columns,
+        )
+    return Baseline(format=FORMAT, suite=results.plan.suite.name, environment=_environment(results.records), arms=arms)
+
+
+def _refuse_unknown(arm: str, records: Iterable[Record]) -> None:
+    for record in protocol.unknown(records):
+        raise HarnessError(
+            f"how {arm}, seed {record.seed}, was measured is not known: its protocol.json is not at hand (in "
+            f"{record.artifacts or 'a store whose files are not on this machine'}). Restore it, check in a results "
+            f"folder of this machine, or have the trial trained anew: `mlflow runs delete --run-id {record.run_id}`"
+        )
+
+
+def _environment(records: Iterable[Record]) -> dict[str, str]:
+    found: dict[str, dict[str, None]] = {name: {} for name in ENVIRONMENT}
+    for record in records:
+        for name in ENVIRONMENT:
+            found[name][record.environment.get(name, "unknown")] = None
+    return {name: ", ".join(values) for name, values in found.items()}
+
+
+def write(baseline: Baseline, path: Path) -> None:
+    """Write a baseline file, with its digest."""
+    value = baseline.model_dump()
+    try:
+        text = json.dumps({**value, "digest": _digest(value)}, indent=1, sort_keys=True, ensure_ascii=False)
+        write_bytes(path, f"{text}\n".encode())
+    except OSError as error:
+        raise HarnessError(f"the baseline {path} cannot be written ({error})") from error
+
+
+def read(path: Path) -> Baseline:
+    """Read a baseline file.
+
+    Raises:
+        HarnessError: it is missing, damaged, edited by hand, or of a newer harness.
+    """
+    again = "`--update` writes a new one"
+    if not path.is_file():
+        raise HarnessError(f"the baseline {path} does not exist: {again}")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise HarnessError(f"the baseline {path} is damaged (not JSON: {error}): restore it, or {again}") from error
+    if not isinstance(value, dict):
+        raise HarnessError(f"the baseline {path} is damaged (not a mapping): restore it, or {again}")
+    version = value.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise HarnessError(
+            f"the baseline {path} has format {version}, and this harness reads {FORMAT}: update the harness, or {again}"
+        )
+    digest = value.pop("digest", None)
+    try:
+        baseline = Baseline.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise HarnessError(
+            f"the baseline {path} is damaged ({where}: {first['msg']}): restore it, or {again}"
+        ) from error
+    if digest != _digest(value):
+        raise HarnessError(f"the baseline {path} is not as it was written (its digest differs): restore it, or {again}")
+    return baseline
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# --- the comparison --------------------------------------------------------------------------------------
+
+
+def refuse_other(baseline: Baseline, plan: Plan) -> None:
+    """Refuse a plan that asks for something else than the baseline holds, before anything is trained.
+
+    Raises:
+        HarnessError: the suite, its arms, or how they are declared differ.
+    """
+    update = "`--update` writes a baseline of the suite as it is"
+    if plan.suite.search is not None:
+        raise HarnessError(f"{plan.suite.path} searches: only suites without a search can be checked")
+    if plan.suite.name != baseline.suite:
+        raise HarnessError(f"the baseline is of the suite {baseline.suite}, not of {plan.suite.name}: {update}")
+    declared = {cell.name: cell.combination.raw for cell in plan.cells if cell.excluded is None}
+    _refuse_names("the baseline lacks", declared.keys() - baseline.arms.keys(), update)
+    _refuse_names("the suite no longer has", baseline.arms.keys() - declared.keys(), update)
+    changed = {arm for arm, raw in declared.items() if json.loads(json.dumps(raw)) != baseline.arms[arm].declared}
+    _refuse_names("the suite declares differently than for the baseline", changed, update)
+
+
+def _refuse_names(what: str, names: Iterable[str], update: str) -> None:
+    listed = "; ".join(sorted(names))
+    if listed:
+        raise HarnessError(f"{what} {listed}: {update}")
+
+
+def check(results: Results, baseline: Baseline, alpha: float = ALPHA) -> Check:
+    """Hold the results of a suite against its baseline.
+
+    Raises:
+        HarnessError: they cannot be compared.
+    """
+    refuse_other(baseline, results.plan)
+    now = measured(results)
+    for name, arm in now.arms.items():
+        before = baseline.arms[name]
+        if arm.protocol and before.protocol:  # an arm that only failed has none
+            protocol.refuse(protocol.differences(before.protocol, arm.protocol), f"the baseline and now of {name}")
+            new = arm.columns.keys() - before.columns.keys()
+            _refuse_names(f"the baseline of {name} lacks", new, "`--update` writes a new baseline")
+    better: dict[str, statistics.Better] = {name: value.better for name, value in results.values.items()}
+    return Check(baseline.suite, alpha, tuple(compared(now, baseline, better, alpha)))
+
+
+def compared(
+    now: Baseline, baseline: Baseline, better: Mapping[str, statistics.Better], alpha: float = ALPHA
+) -> list[Cell]:
+    """Every column of every arm, and its failures, against the baseline."""
+    pairs = [(arm, column) for arm, before in baseline.arms.items() for column in [*before.columns, FAILURES]]
+    raw = [_p(now.arms[arm], baseline.arms[arm], column, better) for arm, column in pairs]
+    return [
+        _failures(arm, now.arms[arm], baseline.arms[arm], p, alpha)
+        if column == FAILURES
+        else _cell(arm, column, now.arms[arm], baseline.arms[arm], p, alpha, alpha / len(pairs))
+        for (arm, column), p in zip(pairs, statistics.holm(raw), strict=True)
+    ]
+
+
+def _p(now: ArmBaseline, before: ArmBaseline, column: str, better: Mapping[str, statistics.Better]) -> float:
+    if column == FAILURES:
+        return statistics.more_failures(len(now.failures), now.trials, len(before.failures), before.trials)
+    if column not in now.columns or now.columns[column].values == before.columns[column].values:
+        return 1.0
+    return statistics.welch_worse(_values(now, column), _values(before, column), better[column])
+
+
+def _values(arm: ArmBaseline, column: str) -> list[float]:
+    return list(arm.columns[column].values.values())
+
+
+def _cell(arm: str, column: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float, level: float) -> Cell:
+    """The outcome in a column. ``level`` is the one at which Holm's procedure tests the smallest p-value."""
+    was = before.columns[column]
+    if column not in now.columns:
+        return Cell(arm, column, "missing", was.mean, np.nan, np.nan, np.nan, "no trial gave a value")
+    found = now.columns[column]
+    if found.values == was.values:
+        return Cell(arm, column, "equal or better", was.mean, found.mean, 1.0, 0.0, "the same to the bit")
+    detectable = statistics.welch_detectable(_values(now, column), _values(before, column), level)
+    state: State = "equal or better"
+    if p <= alpha:
+        state = "worse"
+    elif detectable > RELEVANT * abs(was.mean):
+        state = "too noisy to tell"
+    return Cell(arm, column, state, was.mean, found.mean, p, detectable)
+
+
+def _failures(arm: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float) -> Cell:
+    """The outcome of an arm's failures: red by the test, or where none failed and now most do."""
+    new = [f"seed {seed} {why}" for seed, why in now.failures.items() if seed not in before.failures]
+    most = not before.failures and 2 * len(now.failures) > now.trials
+    state: State = "worse" if most or p <= alpha else "equal or better"
+    return Cell(arm, FAILURES, state, len(before.failures), len(now.failures), p, np.nan, "; ".join(new))
+
+
+# --- what is shown ---------------------------------------------------------------------------------------
+
+
+def differences(old: Baseline, new: Baseline) -> list[tuple[str, str, str, str]]:
+    """Arm, column, old and new "mean ± sd" of all that two baselines differ in; "–" for what one lacks."""
+    found = []
+    for arm in dict.fromkeys([*old.arms, *new.arms]):
+        one, other = ({} if arm not in b.arms else b.arms[arm].columns for b in (old, new))
+        for column in dict.fromkeys([*one, *other]):
+            was, now = one.get(column), other.get(column)
+            if was != now:
+                found.append((arm, column, _told(was), _told(now)))
+        failed = [str(len(b.arms[arm].failures)) if arm in b.arms else "–" for b in (old, new)]
+        if failed[0] != failed[1]:
+            found.append((arm, FAILURES, failed[0], failed[1]))
+    return found
+
+
+def _told(found: Distribution | None) -> str:
+    if found is None:
+        return "–"
+    return f"{found.mean:.4g}" + (f" ± {found.sd:.2g}" if found.sd is not None else "") + f" (n={found.n})"
+
+
+HEADER = ("arm", "column", "baseline", "now", "p (Holm)", "smallest loss found", "outcome")
+
+
+def rows(found: Check) -> list[tuple[str, ...]]:
+    """A check as the rows of a table, under ``HEADER``."""
+    return [
+        (
+            cell.arm,
+            cell.column,
+            f"{cell.before:.4g}",
+            _number(cell.now, ".4g"),
+            _number(cell.p, ".2g"),
+            _number(cell.detectable, ".2g"),
+            cell.state + (f" ({cell.note})" if cell.note else ""),
+        )
+        for cell in found.cells
+    ]
+
+
+def _number(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)
+
+
+def markdown(found: Check) -> str:
+    """A check as a Markdown page."""
+    lines = [f"# {found.sentence}", "", _method(found.alpha), ""]
+    lines += [_line(HEADER), _line(["---"] * len(HEADER))]
+    return "\n".join([*lines, *map(_line, rows(found))]) + "\n"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+
+
+def _method(alpha: float) -> str:
+    return (
+        f"One-sided Welch t tests and Fisher's exact test, Holm-corrected: at most {alpha:.2g} of checks turn red "
+        f"without a cause. Too noisy to tell: a loss found in 80 % of cases would exceed {RELEVANT:.0%} of the "
+        "baseline's mean."
+    )
+
+
+def junit(found: Check) -> bytes:
+    """A check as JUnit XML: a test case per arm and column."""
+    root = ElementTree.Element("testsuite", name=_plain(found.suite), tests=str(len(found.cells)))
+    root.attrib |= {"failures": str(len(found.red)), "errors": "0"}
+    root.set("skipped", str(sum(cell.state == "too noisy to tell" for cell in found.cells)))
+    for cell, row in zip(found.cells, rows(found), strict=True):
+        case = ElementTree.SubElement(root, "testcase", classname=_plain(f"{found.suite}.{cell.arm}"), name=cell.column)
+        told = _plain("; ".join(f"{name} {value}" for name, value in zip(HEADER[2:], row[2:], strict=True)))
+        if cell.state in RED:
+            ElementTree.SubElement(case, "failure", message=told)
+        elif cell.state == "too noisy to tell":
+            ElementTree.SubElement(case, "skipped", message=told)
+        elif cell.note:
+            ElementTree.SubElement(case, "system-out").text = told
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _plain(text: str) -> str:
+    """Without the characters that XML cannot hold."""
+    return "".join(c if c >= " " and c not in "\ufffe\uffff" else " " for c in text)
+
+
+def show(found: Check, console: Console) -> None:
+    """Tell a user how a check came out."""
+    _table(console, HEADER, rows(found))
+    console.print(f"{_method(found.alpha)}\n{found.sentence}", markup=False, soft_wrap=True)
+
+
+def forget(*files: Path | None) -> None:
+    """Remove what an earlier check wrote: where this one is refused, nothing green may be left to be read for it."""
+    for path in filter(None, files):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise HarnessError(f"{path} cannot be written ({error})") from error
+
+
+def save(found: Check, junit_path: Path | None, markdown_path: Path | None) -> None:
+    """Write the files that were asked for."""
+    for path, content in ((junit_path, junit(found)), (markdown_path, markdown(found).encode())):
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise HarnessError(f"{path} cannot be written ({error})") from error
+
+
+def update(new: Baseline, path: Path, console: Console) -> None:
+    """Write a new baseline, and show what it changes."""
+    old = None
+    try:
+        old = read(path)
+    except HarnessError as error:
+        if path.exists():
+            console.print(f"nothing to compare with: {error}", markup=False, soft_wrap=True)
+    write(new, path)
+    if old is not None:
+        _table(console, ("arm", "column", "old", "new"), differences(old, new))
+    for name, arm in new.arms.items():
+        for seed, why in arm.failures.items():
+            console.print(f"in the baseline as failed: {name}, seed {seed}: {why}", markup=False, soft_wrap=True)
+    console.print(f"baseline of {len(new.arms)} arms written to {path}", markup=False, soft_wrap=True)
+
+
+def _table(console: Console, header: Iterable[str], lines: Iterable[Iterable[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    console.print(table)

@@ -1,0 +1,480 @@
+"""What a suite came to, as plain values and pandas tables: one record a trial, then leaderboard and verdicts.
+
+``tracking.py`` fills ``Results`` from the store; the report, the console and notebooks read it. Needs neither
+torch nor MLflow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis import protocol, statistics
+from harness.analysis.protocol import Difference
+from harness.analysis.statistics import Verdict
+from harness.base.errors import HarnessError
+from harness.suite.cells import matches
+
+if TYPE_CHECKING:
+    from harness.metrics.base import Value
+    from harness.suite import Expectation
+    from harness.suite.plan import Plan
+
+Outcome = Literal["met", "missed", "open"]
+Support = Literal["supported", "contradicted", "undecided"]
+
+NEGLIGIBLE = 0.05
+"""The δ of verdicts where a suite states none: this share of the baseline's mean."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial that reached an outcome.
+
+    Attributes:
+        key: the trial's key.
+        arm: the arm's name.
+        model: the model's name.
+        tricks: the tricks' names, "a + b", or "" for none.
+        data: the data set's name.
+        seed: the seed.
+        state: done, diverged, pruned, out-of-memory, timed-out or failed.
+        reason: why it is not done; "" when it is.
+        seconds_train: wall-clock seconds of training.
+        seconds_evaluate: wall-clock seconds of evaluation.
+        values: what the metrics gave, by column; empty unless done. Columns are absent whose metric asks for what
+            the model does not offer.
+        run_id: the MLflow run.
+        curves: (name, step, value) of everything that was recorded over training.
+        artifacts: the folder with sample grids, pictures, histograms.json, protocol.json, floors.json and config.json,
+            or None where nothing was kept.
+        environment: git commit, device, precision, threads, versions, …
+        files: the SHA-256 of each of its artifacts, by path, as far as they are known.
+    """
+
+    key: str
+    arm: str
+    model: str
+    tricks: str
+    data: str
+    seed: int
+    state: str
+    reason: str
+    seconds_train: float
+    seconds_evaluate: float
+    values: dict[str, float]
+    run_id: str
+    curves: list[tuple[str, int, float]]
+    artifacts: Path | None
+    environment: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the trial; empty where it is missing or no mapping.
+
+        Raises:
+            HarnessError: it is not as it was written.
+        """
+        if self.artifacts is None:
+            return {}
+        try:
+            content = (self.artifacts / name).read_bytes()
+        except OSError:
+            return {}
+        if self.files.get(name) not in (None, hashlib.sha256(content).hexdigest()):
+            raise HarnessError(
+                f"{self.artifacts / name} is not as it was written (its SHA-256 differs): restore a copy of it, or "
+                f"delete it to do without, or have the trial trained anew: `mlflow runs delete --run-id {self.run_id}`"
+            )
+        try:
+            value = json.loads(content)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def done(self) -> bool:
+        """Whether it has values."""
+        return self.state == "done"
+
+
+@dataclass(frozen=True)
+class ArmVerdict(Verdict):
+    """The verdict on one arm, on one metric."""
+
+    arm: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an arm came to on a metric: the mean over n values and its 95 % interval, NaN where there is none."""
+
+    arm: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    failed: int
+    """Trials that gave no value."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Whether an arm is better than another, as an order says.
+
+    Attributes:
+        arm: the arm that is said to be better.
+        other: the arm that it is said to be better than.
+        outcome: whether its mean is.
+        effect: mean over the paired seeds of arm − other (NaN without a pair).
+        low: lower bound of the effect's 95 % interval (NaN with fewer than two pairs).
+        high: upper bound.
+        n: pairs.
+        p: p-value of no difference, corrected for the number of steps (Holm).
+        support: whether that test finds the difference that is claimed, the opposite one, or none.
+    """
+
+    arm: str
+    other: str
+    outcome: Outcome
+    effect: float
+    low: float
+    high: float
+    n: int
+    p: float
+    support: Support
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An expectation held against the measurement.
+
+    Attributes:
+        number: its place in the suite, from 1.
+        expectation: what the literature has.
+        places: the arms that it is about: one alone, or those at each place of an order, the best first.
+        measured: what each of these arms came to.
+        steps: of an order, every arm at a place against every arm at the next.
+        outcome: met; missed; or open, as long as it cannot be told, for want of values or of one protocol. An arm
+            all of whose trials failed misses every value, and is worse than any other.
+    """
+
+    number: int
+    expectation: Expectation
+    places: tuple[tuple[str, ...], ...]
+    measured: tuple[Measured, ...]
+    steps: tuple[Step, ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Results:
+    """All outcomes of a suite so far.
+
+    Attributes:
+        plan: the cells and trials that the suite asks for.
+        records: the trials that reached an outcome.
+        missing: trials of the plan that have none yet.
+        store: the MLflow tracking URI.
+        experiment: the MLflow experiment.
+    """
+
+    plan: Plan
+    records: tuple[Record, ...]
+    missing: int
+    store: str
+    experiment: str
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What each value column means, in the order of the suite's metrics."""
+        return self.plan.suite.columns
+
+    @property
+    def metric(self) -> str:
+        """The value column that arms are compared on."""
+        return self.plan.suite.metric
+
+    @property
+    def baseline(self) -> str:
+        """The name of the arm that the others are compared with."""
+        return self.plan.baseline.name
+
+    @cached_property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that have an outcome: those of the matrix in its order, then those that a search added."""
+        recorded = {record.arm: None for record in self.records}
+        planned = {cell.name: None for cell in self.plan.cells if cell.name in recorded}
+        return tuple(planned | recorded)
+
+    @cached_property
+    def _by_arm(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = {}
+        for record in sorted(self.records, key=lambda r: r.seed):
+            found.setdefault(record.arm, []).append(record)
+        return found
+
+    def of(self, arm: str) -> list[Record]:
+        """The records of an arm, by seed."""
+        return list(self._by_arm.get(arm, ()))
+
+    def offers(self, arm: str, column: str) -> bool:
+        """Whether the arm can have a value in this column: a trial that is done lacks what its model cannot give."""
+        return all(column in record.values for record in self.of(arm) if record.done)
+
+    def by_seed(self, arm: str, column: str) -> dict[int, float]:
+        """An arm's values by seed: NaN for a trial that failed, and nothing at all if its model can give none."""
+        if not self.offers(arm, column):
+            return {}
+        return {record.seed: record.values.get(column, np.nan) for record in self.of(arm)}
+
+    def comparable(self, arm: str, column: str) -> dict[int, float]:
+        """An arm's values by seed; nothing at all where they are of another protocol than the baseline's."""
+        return {} if self._odd(arm, column) else self.by_seed(arm, column)
+
+    def differing(self, arm: str, other: str, metric: str | None = None) -> list[Difference]:
+        """The fields in which protocols of the trials of both arms differ, each once; of one metric, or of all."""
+        return protocol.among([*self.of(arm), *self.of(other)], metric)
+
+    @cached_property
+    def mismatched(self) -> dict[str, list[Difference]]:
+        """The arms that cannot be compared with the baseline on the compare metric, as they were measured by another
+        protocol; the baseline itself is among them where its own trials differ."""
+        return {arm: found for arm in self.arms if (found := self._odd(arm, self.metric))}
+
+    def _odd(self, arm: str, column: str) -> list[Difference]:
+        """Where an arm's protocol of this column differs from the baseline's, or among its own trials."""
+        metric = self.metric_of(column)
+        return [difference for difference in self._from_baseline[arm] if difference.metric == metric]
+
+    @cached_property
+    def _from_baseline(self) -> dict[str, list[Difference]]:
+        # A search has arms that it made itself, and its baseline may not be among them.
+        reference = self.baseline if self.baseline in self.arms else next(iter(self.arms), "")
+        return {arm: self.differing(arm, reference) for arm in self.arms}
+
+    @cached_property
+    def unchecked(self) -> list[Record]:
+        """The trials whose protocol is not at hand, so that nobody can say whether it is that of the others."""
+        return protocol.unknown(self.records)
+
+    def metric_of(self, column: str) -> str:
+        """The name of the metric that gives this column."""
+        metrics = self.plan.suite.evaluate.metrics
+        return next(str(choice.name) for choice in metrics if column in choice.plugin.values)
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, as in trials.csv: ordered by arm, then seed."""
+        rows = [
+            {
+                "key": record.key,
+                "arm": record.arm,
+                "model": record.model,
+                "tricks": record.tricks,
+                "data": record.data,
+                "seed": record.seed,
+                "state": record.state,
+                "reason": record.reason,
+                "seconds_train": record.seconds_train,
+                "seconds_evaluate": record.seconds_evaluate,
+                **{column: record.values.get(column, np.nan) for column in self.values},
+                "mlflow_run_id": record.run_id,
+            }
+            for arm in self.arms
+            for record in self.of(arm)
+        ]
+        outcome = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason"]
+        seconds = ["seconds_train", "seconds_evaluate"]
+        return pd.DataFrame(rows, columns=[*outcome, *seconds, *self.values, "mlflow_run_id"])
+
+    def curves(self) -> pd.DataFrame:
+        """One row a point of a training curve: key, arm, seed, name, step, value."""
+        rows = [
+            (record.key, arm, record.seed, *point)
+            for arm in self.arms
+            for record in self.of(arm)
+            for point in record.curves
+        ]
+        return pd.DataFrame(rows, columns=["key", "arm", "seed", "name", "step", "value"])
+
+    def leaderboard(self) -> pd.DataFrame:
+        """One row an arm, best first: arm, n, failed, then mean, low and high of each value column.
+
+        n is the number of trials that are done, failed that of all others. The bounds are those of a 95 % t
+        interval over the seeds (NaN for a single one). All three are NaN where the arm was measured by another
+        protocol than the baseline's, or by several (its trials have their values in ``trials``). The ranking goes by
+        the mean of the compare metric, in which a failed trial counts as the worst value that any trial of the suite
+        finished with; an arm none of whose trials finished, or that was measured by another protocol, comes last.
+        """
+        rows = []
+        for arm in self.arms:
+            records = self.of(arm)
+            done = sum(record.done for record in records)
+            row: dict[str, object] = {"arm": arm, "n": done, "failed": len(records) - done}
+            for column in self.values:
+                found = statistics.interval(list(self.comparable(arm, column).values()))
+                row |= {f"{column}_{name}": value for name, value in found._asdict().items()}
+            rows.append(row)
+        bounds = [f"{column}_{name}" for column in self.values for name in ("mean", "low", "high")]
+        table = pd.DataFrame(rows, columns=["arm", "n", "failed", *bounds])
+        return table.iloc[self._ranking()].reset_index(drop=True)
+
+    def verdicts(self) -> list[ArmVerdict]:
+        """Each arm against the baseline on the compare metric, in the order of the leaderboard.
+
+        Empty where the baseline has no outcome or there is no other arm. Arms whose models cannot give a value
+        are left out, and those that were measured by another protocol (``mismatched``).
+        """
+        others = [
+            arm
+            for arm in self.leaderboard()["arm"]
+            if arm != self.baseline and arm not in self.mismatched and self.offers(arm, self.metric)
+        ]
+        if self.baseline not in self.arms or not self.offers(self.baseline, self.metric):
+            return []
+        found = statistics.verdicts(
+            {arm: self.by_seed(arm, self.metric) for arm in others},
+            self.by_seed(self.baseline, self.metric),
+            self.values[self.metric].better,
+            self.delta(),
+        )
+        return [ArmVerdict(**vars(verdict), arm=arm, metric=self.metric) for arm, verdict in found.items()]
+
+    def delta(self) -> float:
+        """The difference on the compare metric below which two arms count as equal.
+
+        What the suite states as ``compare.delta``, else ``NEGLIGIBLE`` times the baseline's mean.
+        """
+        if (stated := self.plan.suite.compare.delta) is not None:
+            return stated
+        return negligible(self.by_seed(self.baseline, self.metric))
+
+    def expectations(self) -> list[Finding]:
+        """What the suite expects, held against the measurement: a finding for every arm that a value is expected
+        of, and one for every order."""
+        found = []
+        for number, expectation in enumerate(self.plan.suite.expect, start=1):
+            places = tuple(self._meant(where) for where in expectation.groups)
+            if expectation.order is not None:
+                found.append(self._order(number, expectation, places))
+            else:
+                found += [self._value(number, expectation, arm) for arm in places[0]]
+        return found
+
+    def expectations_table(self) -> pd.DataFrame:
+        """One row a value that is expected of an arm, or a step of an order, as in expectations.csv."""
+        rows = []
+        for finding in self.expectations():
+            expected = finding.expectation
+            fields = ("metric", "value", "tolerance", "at_least", "at_most")
+            common = {"expectation": finding.number} | {name: getattr(expected, name) for name in fields}
+            of = {measured.arm: vars(measured) for measured in finding.measured}
+            origin = {"source": expected.source, "note": expected.note}
+            if not finding.steps:
+                rows += [common | measured | {"outcome": finding.outcome} | origin for measured in of.values()]
+            for step in finding.steps:
+                other = {f"other_{name}": value for name, value in of[step.other].items() if name != "arm"}
+                effect = {"difference": step.effect, "difference_low": step.low, "difference_high": step.high}
+                tested = {"outcome": step.outcome, "other": step.other, "pairs": step.n, "p": step.p}
+                rows.append(common | of[step.arm] | other | effect | tested | {"support": step.support} | origin)
+        return pd.DataFrame(rows, columns=EXPECTATION_COLUMNS)
+
+    def _meant(self, where: Mapping[str, object]) -> tuple[str, ...]:
+        """The names of the arms that are trained and have these values on these axes."""
+        return tuple(cell.name for cell in self.plan.cells if not cell.excluded and matches(cell.combination, where))
+
+    def _measured(self, arm: str, column: str) -> Measured:
+        alike = not protocol.among(self.of(arm), self.metric_of(column))
+        values = np.asarray(list(self.by_seed(arm, column).values()) if alike else [], dtype=float)
+        n = int(np.isfinite(values).sum())
+        return Measured(arm, *statistics.interval(values), n=n, failed=len(values) - n)
+
+    def _hopeless(self, measured: Measured) -> bool:
+        """Whether every trial that the suite asks for failed."""
+        return measured.n == 0 and measured.failed >= len(self.plan.suite.seeds)
+
+    def _value(self, number: int, expectation: Expectation, arm: str) -> Finding:
+        """A value, or bounds of one, that is expected of an arm."""
+        measured = self._measured(arm, expectation.metric)
+        low, high = expectation.bounds
+        outcome: Outcome = "missed" if self._hopeless(measured) else "open"
+        if measured.n:
+            rounding = 1e-9 * abs(measured.mean)  # .93 + .07 is not quite 1
+            outcome = "met" if low - rounding <= measured.mean <= high + rounding else "missed"
+        return Finding(number, expectation, ((arm,),), (measured,), (), outcome)
+
+    def _order(self, number: int, expectation: Expectation, places: tuple[tuple[str, ...], ...]) -> Finding:
+        """An order that is expected of arms: every arm at a place is better than every arm at the next.
+
+        It stays open between arms that were measured by different protocols.
+        """
+        column = expectation.metric
+        measured = {arm: self._measured(arm, column) for place in places for arm in place}
+        pairs = [pair for place, after in itertools.pairwise(places) for pair in itertools.product(place, after)]
+        better = self.values[column].better
+        comparable = [not self.differing(*pair, self.metric_of(column)) for pair in pairs]
+        values = [
+            [self.by_seed(arm, column) if alike else {} for arm in pair]
+            for pair, alike in zip(pairs, comparable, strict=True)
+        ]
+        tests = [statistics.verdict(of_arm, of_other, better, 0.0) for of_arm, of_other in values]
+        corrected = statistics.holm([test.p for test in tests])
+        steps = []
+        for (arm, other), alike, test, p in zip(pairs, comparable, tests, corrected, strict=True):
+            support: Support = "undecided"
+            if p <= statistics.ALPHA:
+                support = "supported" if (test.effect < 0) == (better == "lower") else "contradicted"
+            outcome = self._better(measured[arm], measured[other], column) if alike else "open"
+            steps.append(Step(arm, other, outcome, test.effect, test.low, test.high, test.n, p, support))
+        return Finding(number, expectation, places, tuple(measured.values()), tuple(steps), _together(steps))
+
+    def _better(self, one: Measured, other: Measured, column: str) -> Outcome:
+        """Whether the mean of one is better than that of the other."""
+        sign = 1 if self.values[column].better == "lower" else -1
+        cost, against = (np.inf if self._hopeless(found) else sign * found.mean for found in (one, other))
+        if np.isnan(cost) or np.isnan(against):
+            return "open"
+        return "met" if cost < against else "missed"
+
+    def _ranking(self) -> list[int]:
+        """Positions in ``arms``, best first; arms that tie stay in their order."""
+        better = self.values[self.metric].better
+        of_arms: list[Mapping[int, float]] = [self.comparable(arm, self.metric) for arm in self.arms]
+        fill = statistics.worst([value for arm in of_arms for value in arm.values()], better)
+        scores = []
+        for arm in of_arms:
+            values = np.asarray(list(arm.values()), dtype=float)
+            finished = np.isfinite(values)
+            score = float(np.where(finished, values, fill).mean()) if finished.any() else np.inf
+            scores.append(score if better == "lower" or not finished.any() else -score)
+        return [int(position) for position in np.argsort(scores, kind="stable")]
+
+
+def negligible(baseline: Mapping[int, float]) -> float:
+    """δ where none is stated: a share of the mean that is compared with."""
+    return NEGLIGIBLE * abs(statistics.interval(list(baseline.values())).mean)
+
+
+EXPECTATION_COLUMNS = [
+    *("expectation", "metric", "arm", "other", "value", "tolerance", "at_least", "at_most"),
+    *("mean", "low", "high", "n", "failed"),
+    *("other_mean", "other_low", "other_high", "other_n", "other_failed"),
+    *("difference", "difference_low", "difference_high", "pairs", "p", "support"),
+    *("outcome", "source", "note"),
+]
+
+
+def _together(steps: Sequence[Step]) -> Outcome:
+    """The outcome of an order: missed with its first step that is, else open as long as one is."""
+    outcomes = {step.outcome for step in steps}
+    return "missed" if "missed" in outcomes else "open" if "open" in outcomes else "met"

@@ -1,0 +1,174 @@
+"""Files that are either whole or not there: atomic writes, digests, a cache by content, and what ails a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.base.errors import HarnessError
+from harness.base.messages import note
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.metrics.images import Images
+
+
+COMPUTED_ANEW = "it is computed anew"
+ABANDONED = 600.0
+"""Seconds without a write after which nobody goes on with a temporary file; a silent mirror is given up after 30."""
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name in its folder, flush it to the disk, and rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it readable by its owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def made_whole(path: Path, make: Callable[[Path], None]) -> None:
+    """Have a file made that takes several writes: under its own name in a temporary folder, then put into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(".tmp", f".{path.name}.", path.parent, ignore_cleanup_errors=True) as folder:
+        made = Path(folder) / path.name
+        make(made)
+        write_bytes(path, made.read_bytes())
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove the half-written files of killed processes from a folder that others may be writing to now."""
+    with contextlib.suppress(OSError):  # it may go at any moment, and what stays does no harm
+        for path in folder.glob(pattern):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, atomically."""
+    write_bytes(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).encode())
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write a file headed by the SHA-256 of its content, atomically."""
+    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def read_sealed(path: Path, instead: str) -> bytes | None:
+    """What ``write_sealed`` wrote; None where there is no file, or its bytes do not have the digest in its head.
+
+    That is said, and what happens ``instead``.
+    """
+    try:
+        head, _, content = path.read_bytes().partition(b"\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if hashlib.sha256(content).hexdigest().encode() != head:
+        note(f"{path} is damaged (its SHA-256 is not the one in its head): {instead}")
+        return None
+    return content
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a nest of tensors and plain values, sealed."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_sealed(path, buffer.getvalue())
+
+
+def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] | None:
+    """What ``save_state`` wrote, or None as ``read_sealed``.
+
+    Tensors and plain values only: reading a file runs no code.
+    """
+    from pickle import UnpicklingError  # what torch raises
+
+    import torch
+
+    content = read_sealed(path, instead)
+    if content is None:
+        return None
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except UnpicklingError:
+        note(f"{path} holds more than tensors and plain values, and none of it was run: {instead}")
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def cached_tensors(
+    folder: Path | None, key: tuple[str, str, Images], compute: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Tensors kept in a folder under (kind, digest of the extractor, digest of the images), else computed."""
+    if folder is None:
+        return compute()
+    kind, extractor, images = key
+    path = folder / f"{kind}-{extractor[:16]}-{images.digest[:24]}.pt"
+    found = load_state(path, COMPUTED_ANEW)
+    if found is None:
+        found = compute()
+        save_state(path, found)
+    return found
+
+
+FULL = "no space is left on the disk; make room"
+READ_ONLY = "it cannot be written to; make it writable, or use another --results"
+AILMENTS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: "the quota of the disk is used up; make room",
+    errno.EFBIG: "a file has grown to the limit that is set for files (`ulimit -f`); raise it",
+    errno.EROFS: READ_ONLY,
+    errno.EACCES: "access is denied; change its permissions, or choose another place",
+    errno.EPERM: "access is denied; change its permissions, or choose another place",
+}
+SQLITE_AILMENTS = {
+    "disk is full": FULL,
+    "disk I/O error": "the disk fails, or a file has grown to the limit that is set for files (`ulimit -f`)",
+    "readonly database": READ_ONLY,
+    "unable to open database": "the store cannot be opened; make its folder writable, or use another --results",
+    "is locked": "another program keeps the store locked; end it",
+}
+
+
+def refusal(error: BaseException, where: object = None) -> HarnessError | None:
+    """What to tell the user, if a disk or a store is at fault: the exception says so, or one that it came from."""
+    for cause in _causes(error):
+        why, place = None, where
+        if isinstance(cause, OSError):
+            why, place = AILMENTS.get(cause.errno or 0), cause.filename or where
+        elif isinstance(cause, sqlite3.Error):
+            why = next((text for sign, text in SQLITE_AILMENTS.items() if sign in str(cause)), None)
+            place = getattr(cause, "filename", None) or where  # of a store's engine, see harness/store/sqlite.py
+        if why is not None:
+            named = f"{place}: " if place else ""
+            return HarnessError(f"{named}{why} ({cause}). What was done is kept, and the same command goes on with it")
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, and those that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,1 +1,0 @@
-"""Binary classifiers of real against synthetic images, a file each: what the model ``recipe`` trains each round."""

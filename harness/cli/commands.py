@@ -1,0 +1,512 @@
+"""The command line: one thin command per verb. What is heavy to import is imported by the verb that needs it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness import __version__
+from harness.base import interrupts
+from harness.base.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from harness.suite.plan import Plan, Trial
+    from harness.zoo.registry import Choice
+
+    Command = Callable[..., Any]
+
+FAILED, MISTAKE = 1, 2
+
+
+class Harness(click.Group):
+    """The group of commands; a user's mistake ends any of them with one message and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # what a terminal of another locale cannot show becomes "?"
+                stream.reconfigure(errors="replace")
+        try:
+            return super().invoke(context)
+        except HarnessError as error:
+            click.echo(f"error: {error}" if "\n" not in str(error) else str(error), err=True)
+            context.exit(MISTAKE)
+        except KeyboardInterrupt:
+            _keep_the_exit_code()
+            click.echo(interrupts.farewell(), err=True)
+            context.exit(interrupts.EXIT_CODE)
+        except SystemExit:
+            _keep_the_exit_code()
+            raise
+        except BrokenPipeError:  # `harness list models | head`
+            sys.stderr.close()
+            context.exit(0)
+        except Exception as error:
+            from harness.base.files import refusal
+
+            if (told := refusal(error)) is None:  # a mistake of the program's is to be seen whole
+                raise
+            click.echo(f"error: {told}", err=True)
+            context.exit(MISTAKE)
+
+
+results_option = click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="HARNESS_RESULTS",
+    default=Path("results"),
+    show_default=True,
+    show_envvar=True,
+    help="Folder of the stores, tables and reports.",
+)
+set_option = click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the suite, for example train.steps=100 (repeatable).",
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:i", help="Where to compute."
+)
+
+
+def suite_argument(command: Command) -> Command:
+    """The suite file, which need not exist for click: reading it says more than click would."""
+    return click.argument("suite", type=click.Path(path_type=Path))(command)
+
+
+@click.group(cls=Harness, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+def main() -> None:
+    """Benchmark GAN variants and training tricks: from a suite file to a verdict."""
+
+
+@main.command()
+@click.argument("suites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SUITE...")
+@set_option
+@results_option
+@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@device_option
+@click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
+@interrupts.ending_at_once()
+def run(
+    suites: tuple[Path, ...],
+    sets: tuple[str, ...],
+    results: Path,
+    workers: int | None,
+    device: str,
+    smoke: bool,
+) -> None:
+    """Run what is not done yet, then say what came out.
+
+    Exit code 0 when every trial reached an outcome, 1 when some failed, 2 on a mistake in the suite or the
+    environment, 130 when interrupted.
+    """
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan, smoke_plan
+
+    plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
+    # With --smoke it takes a store of its own: its numbers mean nothing, and must not stand among those that do.
+    store = results / "smoke" if smoke else results
+    if smoke:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    codes = [0]
+    for plan in plans:
+        codes.append(_run_plan(plan, store, workers, device))
+        if codes[-1] == interrupts.EXIT_CODE:
+            break
+    sys.exit(max(codes))
+
+
+def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> int:
+    from rich.console import Console
+
+    from harness import report
+    from harness.execution import driver
+
+    console = Console()
+    _bring_all(plan)
+    with driver.exclusive(results, interrupts.command_line()):
+        if not _trained(plan, results, workers, device, console):
+            return interrupts.EXIT_CODE
+        outcome = driver.load(plan, results)
+        page = report.write(outcome, results / plan.suite.name)
+    report.console(outcome, page, console)
+    return FAILED if outcome.missing or any(not settled(r.state) for r in outcome.records) else 0
+
+
+def _trained(plan: Plan, results: Path, workers: int | None, device: str, console: Console) -> bool:
+    """Run what a plan lacks in a store that is held; whether it came to its end, and was not interrupted."""
+    from harness.cli.progress import display
+    from harness.execution import driver
+    from harness.execution.devices import slots
+    from harness.execution.local import LocalEngine
+
+    engine = LocalEngine(slots(device, workers, plan), driver.Folders(results).work)
+    try:
+        with display(console) as listener:
+            driver.Driver(plan, results, engine, listener).run()
+    except driver.Interrupted:
+        console.print(interrupts.farewell(), markup=False, soft_wrap=True)
+        return False
+    finally:
+        engine.close()
+    return True
+
+
+def _bring_all(plan: Plan) -> None:
+    """Download what is missing before anything starts: once, and not in several workers at the same time."""
+    from harness.suite.plan import nested
+    from harness.zoo.data.base import DataSet
+
+    arms = [cell.arm for cell in plan.cells if cell.excluded is None]
+    choices = {choice for arm in arms for choice in (arm.data, *nested(arm.model)) if choice.kind == "data"}
+    for choice in sorted(choices, key=lambda choice: choice.name):
+        data: DataSet = choice.plugin(choice.settings)
+        if not data.present():
+            click.echo(f"{choice.name} is not on this machine: fetching it")
+            click.echo(data.fetch())
+    if any(arm.evaluate.features == "inception" for arm in arms):
+        from harness.judge.inception import weights_file
+
+        weights_file()  # brought, and found to be right, before the first trial is trained
+
+
+def settled(state: str) -> bool:
+    """Whether a state is an outcome of the trial itself rather than a failure to run it."""
+    from harness.trial.task import OUTCOMES
+
+    return state in OUTCOMES
+
+
+def _keep_the_exit_code() -> None:
+    """Python takes a while to end: a Ctrl-C meanwhile would end it by the signal, and not with the code that it has."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@main.command()
+@suite_argument
+@click.option(
+    "--baseline",
+    "baseline_path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The committed baseline (JSON).",
+)
+@click.option("--update", is_flag=True, help="Write a new baseline, and show what it changes.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="The chance that the check turns red without a cause, over all its tests.",
+)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
+@set_option
+@results_option
+@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@device_option
+@interrupts.ending_at_once()
+def check(
+    suite: Path,
+    baseline_path: Path,
+    update: bool,
+    alpha: float,
+    junit: Path | None,
+    markdown: Path | None,
+    sets: tuple[str, ...],
+    results: Path,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Train a suite, and fail where it came out worse than its baseline.
+
+    Exit code 0 when nothing is worse beyond noise, 1 when something is, 2 on a mistake or where the baseline cannot
+    be compared with, 130 when interrupted.
+    """
+    from rich.console import Console
+
+    from harness.analysis import regression
+    from harness.execution import driver
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan
+
+    regression.forget(junit, markdown)
+    plan = make_plan(read_suite(suite, sets))
+    if not update:
+        baseline = regression.read(baseline_path)
+        regression.refuse_other(baseline, plan)
+    console = Console()
+    _bring_all(plan)
+    with driver.exclusive(results, interrupts.command_line()):
+        if not _trained(plan, results, workers, device, console):
+            sys.exit(interrupts.EXIT_CODE)
+        found = driver.load(plan, results)
+    if update:
+        regression.update(regression.measured(found), baseline_path, console)
+        return
+    outcome = regression.check(found, baseline, alpha)
+    regression.show(outcome, console)
+    regression.save(outcome, junit, markdown)
+    sys.exit(FAILED if outcome.red else 0)
+
+
+@main.command()
+@suite_argument
+@set_option
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> None:
+    """Show every cell and trial with its key and state; train nothing."""
+    from harness.cli import overview
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan
+
+    made = make_plan(read_suite(suite, sets))
+    states, guess = _stored(made, results)
+    if as_json:
+        click.echo(overview.as_json(made, states, guess))
+    else:
+        overview.show(made, states, guess)
+
+
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, str], Callable[[Trial], float | None]]:
+    """What the store knows of the plan; without a store nothing heavy is imported."""
+    if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
+        return {}, lambda trial: None
+    from harness.execution import driver
+
+    return driver.states(plan, results), driver.seconds_per_trial(plan, results)
+
+
+@main.command()
+@suite_argument
+@set_option
+@results_option
+def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
+    """Rebuild the tables and the page of a suite from the store."""
+    from rich.console import Console
+
+    from harness import report as reporting
+    from harness.execution import driver
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan
+
+    outcome = driver.load(make_plan(read_suite(suite, sets)), results)
+    if not outcome.records:
+        raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
+    page = reporting.write(outcome, results / outcome.plan.suite.name)
+    reporting.console(outcome, page, Console())
+
+
+@main.command()
+@click.argument("one")
+@click.argument("other")
+@click.option("--suite", type=click.Path(path_type=Path), help="The suite whose arms ONE and OTHER are.")
+@set_option
+@results_option
+@click.option("--metric", metavar="COLUMN", help="The value to compare on [default: all; of suites: compare.metric].")
+@click.option("--markdown", is_flag=True, help="Print Markdown tables.")
+def compare(
+    one: str,
+    other: str,
+    suite: Path | None,
+    sets: tuple[str, ...],
+    results: Path,
+    metric: str | None,
+    markdown: bool,
+) -> None:
+    """Compare two arms of a suite, two runs, or two suites.
+
+    With --suite, ONE and OTHER are arms. Two suite files are compared arm by arm. Otherwise they are runs: the
+    beginning of an MLflow run id or of a trial's key. The difference is ONE − OTHER. Exit code 2 where the
+    values were measured by different protocols.
+    """
+    from rich.console import Console
+
+    from harness.analysis import comparison
+    from harness.report import terminal
+
+    found = comparison.compare(one, other, suite, sets, results, metric)
+    if markdown:
+        click.echo(terminal.compared_markdown(found), nl=False)
+    else:
+        terminal.compared(found, Console())
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(["models", "networks", "tricks", "classifiers", "metrics", "data", "suites"]))
+def list_(kind: str) -> None:
+    """List what suites can name, one line each, with the paper."""
+    from harness.cli import overview
+
+    for line in overview.suites(Path("suites")) if kind == "suites" else overview.plugins(kind):
+        click.echo(line)
+
+
+@main.command()
+@results_option
+def doctor(results: Path) -> None:
+    """Say what is there, what is missing, and the one thing to do about it."""
+    from harness.cli import doctor as examination
+
+    if not examination.examine(results):
+        sys.exit(FAILED)
+
+
+@main.command()
+@results_option
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Nothing else is taken: see the warning.")
+def ui(results: Path, port: int, host: str) -> None:
+    """Start the MLflow UI on this store, on 127.0.0.1."""
+    from harness.store.runs import Store, serve
+
+    store = Store(results)
+    if not store.exists:
+        raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` makes one")
+    if host not in ("127.0.0.1", "localhost"):
+        click.echo(
+            f"warning: --host {host} is not taken, and the UI stays on 127.0.0.1: it asks nobody for a password, and "
+            "whoever reached it could read, change and delete all runs. From another machine: "
+            f"ssh -L {port}:127.0.0.1:{port} and this machine's name",
+            err=True,
+        )
+    serve(store, port)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of suite files, for editors."""
+    import json
+
+    from harness.suite import suite_schema
+
+    click.echo(json.dumps(suite_schema(), indent=2))
+
+
+@main.group()
+def judge() -> None:
+    """The pretrained classifiers that judge samples."""
+
+
+@judge.command("train")
+@click.option("--data", default="mnist", show_default=True, help="The data set, as suites name it: NAME or {name: …}.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
+@click.option("--steps", type=click.IntRange(min=1), help="Mini-batches for each of the two networks [default: 2000].")
+@click.option("--factor", type=click.IntRange(1, 16), help="How many times as wide the networks are [default: 1].")
+@click.option("--mirror", is_flag=True, help="A mirrored image shows the same class as before (photographs).")
+@device_option
+@click.option("--seed", type=int, default=0, show_default=True)
+def judge_train(
+    data: str,
+    sets: tuple[str, ...],
+    out: Path | None,
+    steps: int | None,
+    factor: int | None,
+    mirror: bool,
+    device: str,
+    seed: int,
+) -> None:
+    """Train a judge for a labelled data set, and measure it.
+
+    It is kept in the cache folder, and known from then on by all that needs a judge of this data. The judge of
+    mnist comes with the harness: with --out alone, it is built anew by its own recipe.
+    """
+    from harness.execution.devices import resolve
+    from harness.judge import labelled, training
+
+    choice = _chosen_data(data, sets)
+    own: dict[str, Any] = {"steps": steps, "factor": factor, "mirror": mirror or None}
+    own = {key: value for key, value in own.items() if value is not None}
+    if choice == _chosen_data("mnist", ()) and not own:
+        if out is None:
+            raise HarnessError("the judge of mnist comes with the harness; --out FOLDER builds it anew, to look at")
+        training.train(out, device=resolve(device), seed=seed, report=click.echo)
+        return
+    made = choice.plugin(choice.settings)
+    if not made.present():
+        click.echo(made.fetch())
+    recipe = labelled.Recipe(**own)
+    labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, click.echo)
+    if made.judge:
+        click.echo(f"note: metrics take the judge {made.judge} for this data, which comes with the harness")
+
+
+def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice:
+    """The data set that ``--data`` and ``--set`` name, written as in a suite."""
+    from harness.suite.document import NoSuchPath, put
+    from harness.zoo import registry
+
+    given = _value(f"--data {text}", text)
+    given = {"name": given} if isinstance(given, str) else given
+    for assignment in sets:
+        key, _, value = (part.strip() for part in assignment.partition("="))
+        if not (key and value):
+            raise HarnessError(f"--set {assignment}: expected KEY=VALUE, for example classes=[0, 1]")
+        try:
+            given, _ = put(given, key.split("."), _value(f"--set {assignment}", value))
+        except NoSuchPath as error:
+            raise HarnessError(f"--set {assignment}: {error}") from error
+    try:
+        return registry.choose("data", given)
+    except registry.ChoiceError as error:
+        problems = [(".".join(map(str, ("data", *path))), message) for path, message, _ in error.problems]
+        raise HarnessError("\n".join(f"{path}: {message}" for path, message in problems)) from error
+
+
+def _value(source: str, text: str) -> Any:
+    from harness.suite.document import NotYaml, read
+
+    try:
+        document = read(text.encode("utf-8", "surrogatepass"))
+    except NotYaml as error:
+        raise HarnessError(f"{source}: {error.message}") from error
+    if document.problems:
+        raise HarnessError(f"{source}: {document.problems[0].message}")
+    return document.value
+
+
+@judge.command("evaluate")
+@click.argument("name", default="mnist")
+@device_option
+def judge_evaluate(name: str, device: str) -> None:
+    """Measure a judge: accuracy, acceptance of real images, rejection of what belongs to no class."""
+    from harness.execution.devices import resolve
+    from harness.judge import labelled, training
+
+    if name == training.NAME:
+        rows = training.evaluate(resolve(device))
+    else:
+        rows = [(what, value, "") for what, value in labelled.evaluate(name, resolve(device)).items()]
+    for what, value, target in rows:
+        click.echo(f"{what:<60} {value:8.4f}   {target}".rstrip())
+
+
+@main.group()
+def data() -> None:
+    """Data sets."""
+
+
+@data.command("fetch")
+@click.argument("name")
+def data_fetch(name: str) -> None:
+    """Download and verify a data set."""
+    from harness.zoo import registry
+
+    entry = registry.find("data", name)
+    assert entry.plugin is not None
+    choice = registry.choose("data", name)
+    click.echo(entry.plugin(choice.settings).fetch())

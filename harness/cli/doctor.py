@@ -1,0 +1,118 @@
+"""`harness doctor`: what is there, what is missing, and the one thing to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness import __version__
+from harness.base.errors import HarnessError
+from harness.execution.devices import cores
+from harness.zoo import registry
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. ``needed``: without it nothing runs."""
+
+    what: str
+    found: str
+    missing: str = ""
+    needed: bool = False
+
+
+def examine(results: Path) -> bool:
+    """Look at everything and print it; whether nothing that is needed is missing."""
+    findings = [*_device(), *_versions(), *_plugins(), *_judges(), *_data(), *_store(results)]
+    table = Table("", "what", "found")
+    for finding in findings:
+        mark = "ok" if not finding.missing else "missing" if finding.needed else "note"
+        table.add_row(mark, finding.what, Text(finding.missing or finding.found))
+    Console().print(table)
+    return not any(finding.missing and finding.needed for finding in findings)
+
+
+def _device() -> Iterator[Finding]:
+    yield Finding("processor", f"{cores()} cores, {platform.machine()}")
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding("torch", "", f"cannot be imported ({error}): `pip install torch torchvision`", needed=True)
+        return
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(i)
+            yield Finding(f"cuda:{i}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+    else:
+        yield Finding("GPU", "none that torch can use: everything runs on the CPU")
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("harness", f"{__version__}, Python {platform.python_version()}")
+    for name in ("torch", "torchvision", "torch-fidelity", "optuna", "mlflow", "pandas"):
+        try:
+            yield Finding(name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding(name, "", f"not installed: `pip install {name}`", needed=True)
+
+
+def _plugins() -> Iterator[Finding]:
+    for kind in registry.KINDS:
+        broken = [entry for entry in registry.entries(kind) if entry.broken]
+        yield Finding(kind, f"{len(registry.names(kind))} known")
+        for entry in broken:
+            yield Finding(f"{kind}: {entry.name}", "", f"cannot be imported: {entry.broken}")
+
+
+def _judges() -> Iterator[Finding]:
+    from harness import judge
+
+    for name in judge.names():
+        try:
+            judge.load(name, "cpu")
+            yield Finding(f"judge {name}", f"weights {judge.digest(name)[:16]}")
+        except HarnessError as error:
+            yield Finding(f"judge {name}", "", str(error), needed=True)
+
+
+def _data() -> Iterator[Finding]:
+    yield Finding("HARNESS_DATA", os.environ.get("HARNESS_DATA", "not set"))
+    for name in registry.names("data"):
+        choice = registry.choose("data", name)
+        data = choice.plugin(choice.settings)
+        if data.present():
+            try:
+                yield Finding(f"data {name}", f"content {data.digest()[:16]}")
+            except HarnessError as error:  # files that are there, and are not what they should be
+                yield Finding(f"data {name}", "", str(error))
+        else:
+            yield Finding(f"data {name}", "", f"not on this machine: `harness data fetch {name}`, or set HARNESS_DATA")
+
+
+def _store(results: Path) -> Iterator[Finding]:
+    from harness.store import sqlite
+    from harness.store.runs import Store, discreet, state
+
+    store = Store(results)
+    if not store.exists:
+        yield Finding("store", f"none in {results} yet; the first `harness run` makes it")
+        return
+    try:
+        runs = list(store.runs())
+    except Exception as error:  # whatever ails a database, the doctor names it and lives
+        yield Finding("store", "", f"{store.shown} cannot be read: {discreet(str(error))}", needed=True)
+        return
+    if (queue := results.resolve() / "optuna.db").is_file():
+        try:
+            sqlite.check(queue, sqlite.OPTUNA)
+        except HarnessError as error:
+            yield Finding("queue", "", str(error), needed=True)
+    done = sum(state(run) == "done" for run in runs)
+    yield Finding("store", f"{store.shown}: {len(runs)} trials, {done} done")

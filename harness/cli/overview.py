@@ -1,0 +1,112 @@
+"""What can be said without training anything: the plan of a suite, and what suites can name. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.base.errors import HarnessError
+from harness.cli.progress import duration
+from harness.execution.devices import cores
+from harness.trial.task import SETTLED
+from harness.zoo import registry
+
+if TYPE_CHECKING:
+    from harness.suite.plan import Plan, Trial
+
+TO_DO = "to do"
+Guess = Callable[["Trial"], float | None]
+
+
+def as_json(plan: Plan, states: dict[str, str], guess: Guess) -> str:
+    """The plan for programs."""
+    value = {
+        "suite": plan.suite.name,
+        "cells": [
+            {"arm": cell.name, "key": cell.key, "axes": dict(cell.axes), "excluded": cell.excluded}
+            for cell in plan.cells
+        ],
+        "trials": [
+            {
+                "key": trial.key,
+                "arm": trial.arm.name,
+                "seed": trial.seed,
+                "state": states.get(trial.key, TO_DO),
+                "seconds": guess(trial),
+            }
+            for trial in plan.trials
+        ],
+        "search": plan.suite.search.model_dump(mode="json") if plan.suite.search else None,
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def show(plan: Plan, states: dict[str, str], guess: Guess) -> None:
+    """The plan on the console."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table("arm", "seed", "key", "state", title=Text(plan.suite.name), title_justify="left")
+    for trial in plan.trials:
+        table.add_row(Text(trial.arm.name), str(trial.seed), trial.key, states.get(trial.key, TO_DO))
+    for cell in plan.cells:
+        if cell.excluded is not None:
+            table.add_row(Text(cell.name), "", "", Text(f"excluded: {cell.excluded}"))
+    console.print(table)
+    for line in summary(plan, states, guess):
+        console.print(line, markup=False, highlight=False)
+
+
+def summary(plan: Plan, states: dict[str, str], guess: Guess) -> list[str]:
+    """How much there is to do, and how long that may take."""
+    search = plan.suite.search
+    if search is not None:
+        cells = sum(cell.excluded is None for cell in plan.cells)
+        each = search.n_trials * len(plan.suite.seeds)
+        return [f"a search in {cells} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} "
+                f"seeds = {each} trials each"]  # fmt: skip
+    counts = Counter(states.get(trial.key, TO_DO) for trial in plan.trials)
+    lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
+    todo = [trial for trial in plan.trials if states.get(trial.key, TO_DO) not in SETTLED]
+    known = [seconds for trial in todo if (seconds := guess(trial)) is not None]
+    if todo and known:
+        total = sum(known) / len(known) * len(todo)
+        workers = max(1, cores() // plan.trials[0].arm.train.threads)
+        lines.append(
+            f"about {duration(total / min(workers, len(todo)))} with {workers} worker(s), "
+            "going by what was measured in this store"
+        )
+    elif todo:
+        lines.append("no trial of these models was measured in this store yet: no estimate of time")
+    return lines
+
+
+def plugins(kind: str) -> list[str]:
+    """One line for every plug-in of a kind, broken ones with the reason."""
+    lines = []
+    for entry in registry.entries(kind):
+        paper = f"  [{entry.paper}]" if entry.paper else ""
+        text = f"broken: {entry.broken}" if entry.broken else f"{entry.summary}{paper}"
+        lines.append(f"{entry.name:<26} {text}")
+    return lines
+
+
+def suites(folder: Path) -> list[str]:
+    """One line for every suite file in a folder."""
+    from harness.suite import read_suite
+
+    if not folder.is_dir():
+        raise HarnessError(f"there is no folder {folder}/ here: start in a checkout of the harness, or name files")
+    lines = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            text = read_suite(path).question
+        except HarnessError as error:
+            text = f"broken: {str(error).splitlines()[0]}"
+        lines.append(f"{path!s:<34} {text}")
+    return lines

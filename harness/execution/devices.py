@@ -1,0 +1,70 @@
+"""Which devices there are, and how trials share them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from harness.base.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.suite.plan import Plan
+
+PER_GPU = 2
+"""Trials side by side on one GPU unless told otherwise: networks this small leave it idle between steps."""
+
+
+DRIVERS = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
+"""Device files of the drivers that torch reaches GPUs by on Linux: NVIDIA's, its Tegra's, WSL's, AMD's."""
+
+
+def resolve(device: str) -> str:
+    """The device that a user's word means: ``auto`` is the first GPU, or the CPU where there is none.
+
+    Raises:
+        HarnessError: no such device here.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise HarnessError(f"--device {device}: expected auto, cpu, cuda or cuda:i")
+    if device == "cpu":
+        return device
+    count = gpus()
+    if device == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        have = f"only {count} GPU(s) are there" if count else "torch finds no GPU here"
+        raise HarnessError(f"--device {device}: {have}; use --device cpu, or see `harness doctor`")
+    return f"cuda:{index}"
+
+
+def gpus() -> int:
+    """How many CUDA devices torch can use."""
+    # To ask torch means to import it, a second or two that a driver can do without.
+    if sys.platform == "linux" and not any(glob.glob(f"/dev/{name}") for name in DRIVERS):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def slots(device: str, workers: int | None, plan: Plan) -> list[str]:
+    """The device of every slot.
+
+    On the CPU as many as the cores allow, each with the threads that the suite's trials use. ``auto`` and ``cuda``
+    spread over all GPUs.
+    """
+    first = resolve(device)
+    if first == "cpu":
+        threads = max((cell.arm.train.threads for cell in plan.cells if cell.excluded is None), default=1)
+        return ["cpu"] * (workers or max(1, cores() // threads))
+    several = [f"cuda:{i}" for i in range(gpus())] if device in ("auto", "cuda") else [first]
+    return [several[i % len(several)] for i in range(workers or PER_GPU * len(several))]
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

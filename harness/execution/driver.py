@@ -1,0 +1,503 @@
+"""The driver: the one process that owns the stores. It takes work from the queues and gives it to the engine.
+
+What it was doing when it was killed, the next one picks up: records that MLflow has not heard of, interrupted trials
+from their checkpoints, the queue from Optuna and MLflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import filelock
+
+from harness.analysis.results import Record, Results
+from harness.base import interrupts
+from harness.base.errors import HarnessError
+from harness.base.files import refusal, sweep, write_bytes
+from harness.base.messages import note, told_to
+from harness.execution.engine import Died, Ended, Engine, Measured, Noted, Stepped
+from harness.execution.study import Known, Queue, Work, configurations, queues, storage
+from harness.store import journal, sqlite
+from harness.store import runs as runs_module
+from harness.store.journal import Records
+from harness.store.runs import Delivery, Store
+from harness.trial.task import OUTCOMES, SETTLED, Outcome, Task
+from harness.zoo.data.downloads import cache_folder
+
+if TYPE_CHECKING:
+    from harness.suite.plan import Plan, Trial
+
+ATTEMPTS = 3
+"""How often a trial is tried in one run of the harness when its worker dies."""
+STARTING, GRACE = 600.0, 10.0
+"""Seconds by which a worker may be silent for longer than the time limit: while it starts, and later."""
+
+
+class Listener(Protocol):
+    """Who wants to know how a run goes."""
+
+    def planned(self, total: int, done: int, trials: Sequence[Trial]) -> None:
+        """So many trials, of which so many are done already, and which the others are (a search does not know yet)."""
+
+    def began(self, trial: Trial) -> None:
+        """A worker has a trial."""
+
+    def stepped(self, trial: Trial, step: int, point: dict[str, float]) -> None:
+        """A trial has come to a step."""
+
+    def ended(self, trial: Trial, outcome: Outcome) -> None:
+        """A trial has reached an outcome (or was stopped)."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Interrupted(Exception):
+    """The user stopped the run; everything is saved."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where things lie below the results folder."""
+
+    results: Path
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints and files of unfinished trials, a folder each."""
+        return self.results / "work"
+
+    @property
+    def cache(self) -> Path:
+        """Reference features and real-against-real figures, by content."""
+        return self.results / "cache"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the driver."""
+        return self.results / ".lock"
+
+
+@contextlib.contextmanager
+def exclusive(results: Path, command: str) -> Iterator[None]:
+    """Hold a results folder, and its store, which others may share; until the process ends, however it ends.
+
+    Raises:
+        HarnessError: another driver has it; the message names its command, process, machine and start.
+    """
+    file = Store(results).file
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(
+            f"the results folder {results} cannot be made ({error}): choose another --results"
+        ) from error
+    with contextlib.ExitStack() as held:
+        advice = "wait until it ends, or use another"
+        held.enter_context(_held(Folders(results).lock, results, f"{advice} --results", command))
+        if file is not None:
+            lock = file.with_name(f".{file.name}.lock")
+            held.enter_context(_held(lock, file, f"{advice} MLFLOW_TRACKING_URI", command))
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
+    """Hold a lock, and say beside it who does."""
+    holder = path.with_name(f"{path.name}.holder")
+    lock = filelock.FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except PermissionError as error:
+        raise HarnessError(f"{path.parent} cannot be written to ({error})") from error
+    except filelock.Timeout:
+        raise HarnessError(f"the store in {what} is in use by {_first(holder)}: {advice}") from None
+    except OSError as error:
+        raise refusal(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
+    try:
+        holder.unlink(missing_ok=True)  # of one that was killed
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        text = f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})"
+        write_bytes(holder, text.encode("utf-8", "backslashreplace"))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _first(holder: Path) -> str:
+    """Who holds a store: it says so just after it has come to hold it."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            return holder.read_text(encoding="utf-8")
+        time.sleep(0.1)
+    return "another program"
+
+
+@dataclass
+class _Running:
+    """A trial that a worker has."""
+
+    work: Work
+    queue: Queue
+    crowded: bool
+    """Whether others have run beside it."""
+    step: int | None = None
+    """The last one that it told of; None before its training begins."""
+    heard: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Driver:
+    """Runs what a plan still lacks.
+
+    Args:
+        plan: the suite's plan.
+        results: the results folder.
+        engine: where trials run; the driver does not close it.
+        listener: who is told.
+    """
+
+    plan: Plan
+    results: Path
+    engine: Engine
+    listener: Listener
+    _running: dict[str, _Running] = field(default_factory=dict)
+    _attempts: Counter[str] = field(default_factory=Counter)
+    _again: list[tuple[Work, Queue]] = field(default_factory=list)
+    _alone: list[tuple[Work, Queue]] = field(default_factory=list)
+    """To be tried again with nothing beside them."""
+    _lonely: set[str] = field(default_factory=set)
+    _twins: list[tuple[Work, Queue]] = field(default_factory=list)
+    _states: dict[str, str] = field(default_factory=dict)
+    _stopping: bool = False
+    _refused: HarnessError | None = None
+
+    def run(self) -> None:
+        """Run until nothing is left to do. The store must be held (``exclusive``).
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second one ends the process at once).
+            HarnessError: a disk or a store is at fault; the next run goes on where this one was.
+        """
+        with self._signals(), told_to(self.listener.note):
+            self._run()
+            if self._stopping:
+                raise Interrupted
+
+    def _run(self) -> None:
+        work = Folders(self.results).work
+        self.store = Store(self.results)
+        self.store.create()
+        self.delivery = Delivery(self.store, work, self.listener.note)
+        known, parent = self._caught_up(work)
+        self._tidy(known)
+        with sqlite.reading(self.results.resolve() / "optuna.db", sqlite.OPTUNA):
+            self.queues = queues(self.plan, storage(self.results), known)
+        sqlite.stamp(self.results)
+        remaining = sum(queue.remaining for queue in self.queues)
+        settled = len(self.plan.trials) - remaining if self.plan.trials else 0
+        self._states = {trial.key: known[trial.key].state for trial in self.plan.trials if trial.key in known}
+        todo = [trial for trial in self.plan.trials if self._states.get(trial.key) not in SETTLED]
+        self.listener.planned(remaining + settled, settled, todo)
+        self.delivery.start()
+        self._loop()
+        journal.interrupt(work)  # what was to be tried again
+        self._deliver_the_rest(parent)
+
+    def _caught_up(self, work: Path) -> tuple[dict[str, Known], str]:
+        """What the store knows once it has heard all that was recorded before; the id of the suite's parent run."""
+        journal.interrupt(work)  # nobody else holds the store, so what has not ended was left
+        with self.store.answering():
+            self.delivery.deliver()
+            self.delivery.remember()
+            _, parent = self.delivery.suite(self.plan.suite.name)
+            self.store.describe(parent, self.plan.suite)
+            return self._known(), parent
+
+    def _deliver_the_rest(self, parent: str) -> None:
+        try:
+            self.delivery.finish()
+            counts = Counter(self._states.values())
+            self.store.finish_parent(parent, {f"trials_{state}": n for state, n in counts.items()})
+        except HarnessError as error:
+            if not self._stopping:
+                raise
+            self.listener.note(str(error))
+
+    def _known(self) -> dict[str, Known]:
+        """Every trial in the store that reached an outcome."""
+        known: dict[str, Known] = {}
+        runs = list(self.store.runs())
+        for run in runs:
+            key, state = run.data.tags["key"], runs_module.state(run)
+            if state in OUTCOMES and not (key in known and known[key].state == "done"):
+                record = self.store.record(run, "", with_curves=False)
+                known[key] = Known(state, record.values, record.reason)
+        self.store.end_ghosts(runs)
+        return known
+
+    def _tidy(self, known: dict[str, Known]) -> None:
+        """Remove what a killed driver or worker left: files of trials that are settled, half-written files."""
+        folders = Folders(self.results)
+        for folder in folders.work.glob("*/"):
+            if folder.name in known and known[folder.name].state in SETTLED:
+                shutil.rmtree(folder, ignore_errors=True)
+        written = (folders.work, folders.cache, self.results / self.plan.suite.name)
+        for temporary in [*self.results.glob(".*.tmp"), *(t for folder in written for t in folder.glob("**/.*.tmp"))]:
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
+        sweep(cache_folder(), "*/.*.tmp")
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM is noted, and heeded between events; a second one ends it at once.
+
+        An exception in the middle of an event could lose it, or break a write to the stores.
+        """
+
+        def heed(number: int, frame: object) -> None:
+            if self._stopping:
+                interrupts.end_at_once()
+            self._stopping = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        with interrupts.handled(heed, signal.SIGINT, signal.SIGTERM):
+            yield
+
+    def _loop(self) -> None:
+        told = False
+        while True:
+            while not self._stopping and self.engine.free and (item := self._next()) is not None:
+                self._submit(*item)
+            if not self._running:
+                if self._refused is not None:
+                    raise self._refused
+                return
+            if self._stopping and not told:
+                told = True
+                self.listener.note("stopping: saving the trials that run (Ctrl-C again stops at once)")
+                self.engine.stop()
+            for event in self.engine.wait(1.0):
+                with sqlite.waiting("the stores"):
+                    self._handle(event)
+            self._end_silent()
+
+    def _next(self) -> tuple[Work, Queue] | None:
+        if self._lonely & self._running.keys():
+            return None
+        if self._again:
+            return self._again.pop()
+        for queue in self.queues:
+            while (work := queue.next()) is not None:
+                if work.trial.key not in self._running:
+                    return work, queue
+                self._twins.append((work, queue))  # another cell trains the very same: its outcome serves both
+        if self._alone and not self._running:
+            self._lonely.add(self._alone[-1][0].trial.key)
+            return self._alone.pop()
+        return None
+
+    def _submit(self, work: Work, queue: Queue) -> None:
+        folders, trial = Folders(self.results), work.trial
+        task = Task(
+            trial,
+            self.plan.suite.run,
+            folders.work / trial.key,
+            folders.cache,
+            self.engine.device,
+            work.intermediate,
+        )
+        self.delivery.closed.pop(trial.key, None)  # how it ended before
+        Records(task.folder).begin(self.plan.suite.name, trial)
+        self._running[trial.key] = _Running(work, queue, crowded=False)
+        for running in self._running.values() if len(self._running) > 1 else ():
+            running.crowded = True
+        self._attempts[trial.key] += 1
+        self.engine.submit(task)
+        self.listener.began(trial)
+
+    def _handle(self, event: Stepped | Measured | Noted | Ended | Died) -> None:
+        running = self._running[event.key]
+        running.heard = time.monotonic()
+        match event:
+            case Stepped(_, step, point):
+                running.step = step
+                if point:
+                    self.listener.stepped(running.work.trial, step, point)
+            case Measured(key, step, value):
+                self.engine.answer(key, running.queue.measured(key, step, value))
+            case Noted(_, text):
+                self.listener.note(f"{_label(running)}: {text}")
+            case Ended(key, outcome):
+                del self._running[key]
+                if outcome.state == "out-of-memory":
+                    self._starved(running, outcome)
+                else:
+                    self._ended(running, outcome)
+            case Died(key) as death:
+                del self._running[key]
+                if death.refusal is not None:  # whatever runs beside it will come to the same
+                    self._refused, self._stopping = HarnessError(death.refusal), True
+                self._died(running, death)
+
+    def _ended(self, running: _Running, outcome: Outcome) -> None:
+        """A trial has come to an outcome, which is recorded."""
+        key = running.work.trial.key
+        if outcome.state != "stopped":
+            self._states[key] = outcome.state
+            running.queue.tell(key, outcome)
+            for twin, other in [item for item in self._twins if item[0].trial.key == key]:
+                self._twins.remove((twin, other))
+                other.tell(key, outcome)
+        self.delivery.wake()
+        self.listener.ended(running.work.trial, outcome)
+
+    def _came_to(self, running: _Running) -> Outcome | None:
+        """What the worker has recorded as a trial's end; None if it has not come to that."""
+        key = running.work.trial.key
+        return Records(Folders(self.results).work / key).outcome or self.delivery.closed.get(key)
+
+    def _end(self, running: _Running, outcome: Outcome, keep: bool = False) -> None:
+        """Record an outcome in place of the worker. With ``keep`` the next run goes on from the checkpoint."""
+        try:
+            came_to = self._came_to(running)
+            if came_to is None:
+                Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
+            outcome = came_to or outcome
+        except OSError as error:  # a full disk: the next run tries this trial again
+            self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
+        self._ended(running, outcome)
+
+    def _died(self, running: _Running, death: Died) -> None:
+        key = running.work.trial.key
+        outcome = self._came_to(running)
+        if outcome is not None:  # it died after its last word
+            self._ended(running, outcome)
+        elif self._stopping:
+            self._ended(running, Outcome("stopped"))
+        elif self._attempts[key] < ATTEMPTS:
+            self.listener.note(f"{_label(running)}: {death.reason}; trying again")
+            # Who was killed may have been the largest of several that were too large together.
+            waiting = self._alone if death.killed and running.crowded else self._again
+            waiting.append((running.work, running.queue))
+        else:
+            self._end(running, Outcome("failed", f"{death.reason} ({ATTEMPTS} times), {_after(running)}"), keep=True)
+
+    def _starved(self, running: _Running, outcome: Outcome) -> None:
+        """A trial ran out of memory: once more with nothing beside it, if there was; never with another batch."""
+        if running.crowded and not self._stopping:
+            self.listener.note(f"{_label(running)}: out of memory; trying again alone, when the others have ended")
+            self._alone.append((running.work, running.queue))
+        else:
+            self._end(running, outcome)
+
+    def _end_silent(self) -> None:
+        """Stop the workers that have given no sign of life for longer than a trial may take."""
+        limit = self.plan.suite.run.time_limit
+        if limit is None:
+            return
+        for key, running in list(self._running.items()):
+            silent = time.monotonic() - running.heard
+            if silent > limit + (STARTING if running.step is None else GRACE):
+                self.engine.kill(key)
+                del self._running[key]
+                reason = f"no sign of life for {silent:.0f} s, {_after(running)}: its worker was stopped"
+                self._end(running, Outcome("timed-out", reason))
+
+
+def _label(running: _Running) -> str:
+    """How a trial is called in front of people."""
+    return f"{running.work.trial.arm.name}, seed {running.work.trial.seed}"
+
+
+def _after(running: _Running) -> str:
+    """Where a trial was when it was last heard of."""
+    return "before step 1" if running.step is None else f"after step {running.step}"
+
+
+def states(plan: Plan, results: Path) -> dict[str, str]:
+    """The state of every trial of a plan that the store knows; the others are to do."""
+    return {key: runs_module.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
+
+
+def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
+    """The results of a suite so far, read from the store."""
+    store = Store(results)
+    trials, never = list(plan.trials), set[str]()
+    if plan.suite.search is not None and (results / "optuna.db").is_file():
+        studies = storage(results)
+        cells = [cell for cell in plan.cells if cell.excluded is None]
+        with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
+            tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
+        trials = list({trial.key: trial for one in tried for trial in one.trials}.values())
+        # The other seeds of a configuration that was given up are not missing: they will not be run.
+        never = {trial.key for one in tried if one.closed for trial in one.trials}
+    runs = store.latest(trial.key for trial in trials)
+    found = tuple(
+        store.record(runs[trial.key], trial.arm.name, with_curves)
+        for trial in trials
+        if trial.key in runs and runs_module.state(runs[trial.key]) != runs_module.INTERRUPTED
+    )
+    _tell_of_lost_files(found, store)
+    missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
+    return Results(plan, found, len(missing), store.shown, plan.suite.name)
+
+
+def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
+    """Say so where trials' files are not where the store says; a server's may lie out of sight."""
+    at_hand = [record for record in found if record.files and (record.artifacts or store.file)]
+    lost = [record.artifacts for record in at_hand if not (record.artifacts and record.artifacts.is_dir())]
+    if lost:
+        note(
+            f"the files of {len(lost)} of {len(at_hand)} trials are not where {store.shown} says (the first: "
+            f"{lost[0] or 'another machine'}): they were deleted or moved, or the store is damaged. Their pictures are "
+            "left out, and how they were measured is not known."
+        )
+
+
+def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:
+    """A guess of a trial's time from what was measured: of its arm, else of its model by step; None without any."""
+    arms: dict[str, list[float]] = {}
+    models: dict[str, list[float]] = {}
+    store = Store(results)
+    for run in store.runs() if store.exists else ():
+        config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
+        steps = config["train.steps"] or ""
+        if runs_module.state(run) == "done" and re.fullmatch(r"[1-9]\d{0,8}", steps):  # no seal covers the parameters
+            seconds = sum(run.data.metrics.get(name, 0.0) for name in runs_module.SECONDS)
+            arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
+            models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))
+
+    def guess(trial: Trial) -> float | None:
+        arm = trial.arm
+        tags = {"arm": arm.name, "data": arm.data.name}
+        config = {"train.steps": str(arm.train.steps), "train.threads": str(arm.train.threads)}
+        if own := arms.get(_signature(tags, config)):
+            return sum(own) / len(own)
+        if like := models.get(arm.model.name):
+            return sum(like) / len(like) * arm.train.steps
+        return None
+
+    return guess
+
+
+def _signature(tags: Mapping[str, str], config: Mapping[str, str | None]) -> str:
+    return json.dumps([tags["arm"], tags["data"], config], sort_keys=True)

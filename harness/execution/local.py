@@ -1,0 +1,295 @@
+"""Trials on this machine: one spawned worker process per slot, reused between trials, replaced when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from harness.base.files import refusal
+from harness.base.messages import told_to
+from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Stepped
+from harness.store.journal import Records
+from harness.trial.task import Outcome, RecordingError, Task
+
+STOP = "stop"
+QUIT = "quit"
+
+
+class LocalEngine(Engine):
+    """Worker processes on this machine.
+
+    Args:
+        devices: the device of each slot; a device may have several slots.
+        logs: the folder where what workers print goes.
+    """
+
+    def __init__(self, devices: list[str], logs: Path) -> None:
+        self._slots = [_Slot(device, logs / f"worker-{number}.log") for number, device in enumerate(devices)]
+
+    @property
+    def free(self) -> int:
+        return sum(slot.task is None for slot in self._slots)
+
+    @property
+    def device(self) -> str:
+        return self._free_slot().device
+
+    def submit(self, task: Task) -> None:
+        self._free_slot().start(task)
+
+    def wait(self, seconds: float) -> list[Event]:
+        busy = [slot for slot in self._slots if slot.task is not None]
+        handles = [handle for slot in busy for handle in (slot.pipe, slot.process.sentinel)]
+        ready = set(wait(handles, seconds))
+        events = [slot.events() for slot in busy if slot.pipe in ready or slot.process.sentinel in ready]
+        return [event for several in events for event in several]
+
+    def answer(self, key: str, prune: bool) -> None:
+        for slot in self._having(key):
+            slot.send(prune)
+
+    def kill(self, key: str) -> None:
+        for slot in self._having(key):
+            slot.close(kill=True)
+            slot.task = None
+
+    def stop(self) -> None:
+        for slot in self._slots:
+            if slot.task is not None:
+                slot.send(STOP)
+
+    def close(self) -> None:
+        for slot in self._slots:
+            slot.close()
+
+    def _having(self, key: str) -> list[_Slot]:
+        """The slot that has this trial, if it still has it."""
+        return [slot for slot in self._slots if slot.task is not None and slot.task.key == key]
+
+    def _free_slot(self) -> _Slot:
+        # A worker that is already up is preferred: a new one costs seconds of imports.
+        return min((slot for slot in self._slots if slot.task is None), key=lambda slot: not slot.alive)
+
+
+class _Slot:
+    """A worker process, the pipe to it, and the trial that it has."""
+
+    pipe: Connection
+    process: SpawnProcess
+
+    def __init__(self, device: str, log: Path) -> None:
+        self.device = device
+        self.log = log
+        self.task: Task | None = None
+        self._up = False
+
+    @property
+    def alive(self) -> bool:
+        return self._up and self.process.is_alive()
+
+    def start(self, task: Task) -> None:
+        if not self.alive:
+            context = multiprocessing.get_context("spawn")
+            self.pipe, theirs = context.Pipe()
+            self.process = context.Process(target=work, args=(theirs, self.log), daemon=True)
+            with _signals_blocked():  # until the worker, which inherits that, has said that it ignores them
+                self.process.start()
+            theirs.close()
+            self._up = True
+        self.task = task
+        self.send(task)
+
+    def send(self, message: Any) -> None:
+        # A worker that has just died is noticed by its sentinel; there is nothing to tell it.
+        with contextlib.suppress(OSError):
+            self.pipe.send(message)
+
+    def events(self) -> list[Event]:
+        """What the worker has said, and that it died if it did."""
+        found: list[Event] = []
+        assert self.task is not None
+        key = self.task.key
+        try:
+            while self.pipe.poll():
+                event = self.pipe.recv()
+                if isinstance(event, Ended | Died):
+                    self.task = None
+                    # After an error of the device every later trial of this process would fail too.
+                    if isinstance(event, Died) or event.outcome.state in ("failed", "out-of-memory"):
+                        self.close(kill=True)
+                        return [*found, event]
+                found.append(event)
+        except (EOFError, OSError):
+            pass
+        if self.task is not None and not self.process.is_alive():
+            self.process.join()
+            exitcode = self.process.exitcode
+            found.append(Died(key, _explain(exitcode), killed=exitcode == -signal.SIGKILL))
+            self.task = None
+        return found
+
+    def close(self, kill: bool = False) -> None:
+        if not self._up:
+            return
+        try:
+            if self.task is None and not kill:
+                self.send(QUIT)
+                self.process.join(5)
+        finally:
+            self.process.kill()
+            self.process.join()
+            self.pipe.close()
+            self._up = False
+
+
+def _explain(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-exitcode).name
+            hint = "; perhaps the machine had run out of memory" if name == "SIGKILL" else ""
+            return f"the worker was ended by {name}{hint}"
+    return f"the worker ended with exit code {exitcode}"
+
+
+def work(pipe: Connection, log: Path) -> None:
+    """A worker's life: take a trial, run it, record it, until told to quit or left alone."""
+    # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM; the driver tells what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # What torch asks for where train.deterministic is set; cuBLAS reads it once, before the first trial.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    _end_with_parent()
+    _print_to(log)
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:
+            return
+        if task == QUIT:
+            return
+        if task != STOP:  # one that came too late for the trial it meant
+            with told_to(functools.partial(_tell, task.key, pipe)):
+                event = _perform(task, pipe)
+            _send(pipe, event)
+
+
+def _perform(task: Task, pipe: Connection) -> Event:
+    from harness.suite import plan
+    from harness.trial import run
+
+    try:
+        records = Records(task.folder)
+        if records.outcome is not None:  # the worker before this one died after its last word
+            return Ended(task.key, records.outcome)
+        if plan.trial(task.trial.arm, task.trial.seed).key != task.key:
+            outcome = Outcome("failed", "the code changed while the suite ran: run it again")
+        else:
+            records.environment(run.environment(task.trial.arm, task.device))
+            outcome = run.run(task, _Recorder(task.key, pipe, records))
+        if outcome.state == "stopped":
+            records.interrupt()
+        elif outcome.state != "out-of-memory":
+            records.end(outcome)
+        return Ended(task.key, outcome)
+    except Exception as error:  # recording itself failed: the driver must know, and tries again
+        refused = refusal(error)
+        return Died(task.key, f"{type(error).__name__}: {error}", str(refused) if refused else None)
+    finally:
+        run.release()
+
+
+class _Recorder:
+    """Passes a trial's news to the driver and its records to the disk."""
+
+    def __init__(self, key: str, pipe: Connection, records: Records) -> None:
+        self.key = key
+        self.pipe = pipe
+        self.records = records
+        self._stop = False
+
+    def points(self, points: list[tuple[str, int, float]]) -> None:
+        with _recording():
+            self.records.points(points)
+
+    def file(self, path: Path, folder: str = "") -> None:
+        with _recording():
+            self.records.file(path, folder)
+
+    def progress(self, step: int, point: dict[str, float]) -> None:
+        _send(self.pipe, Stepped(self.key, step, point))
+
+    def should_stop(self) -> bool:
+        while not self._stop and self.pipe.poll():
+            self._stop = self.pipe.recv() == STOP
+        return self._stop
+
+    def should_prune(self, step: int, value: float) -> bool:
+        _send(self.pipe, Measured(self.key, step, value))
+        while True:
+            message = self.pipe.recv()
+            if message == STOP:
+                self._stop = True
+            else:
+                return bool(message)
+
+
+def _tell(key: str, pipe: Connection, text: str) -> None:
+    _send(pipe, Noted(key, text))
+
+
+def _send(pipe: Connection, event: Event) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pipe.send(event)
+
+
+@contextlib.contextmanager
+def _recording() -> Iterator[None]:
+    """Whatever goes wrong in writing down is not the trial's fault."""
+    try:
+        yield
+    except Exception as error:
+        raise RecordingError(f"{type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # The first process that is started starts Python's resource tracker before itself, which ends by unblocking both.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """End at once when the driver is gone, however it went: an orphan would train on beside its successor."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _print_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())

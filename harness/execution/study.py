@@ -1,0 +1,458 @@
+"""Optuna, and nothing else imports it: what is still to do, in which order, and what a search tries next.
+
+The driver is the only process that talks to Optuna, which makes its SQLite store safe. The matrix of a suite is one
+study, a queue of trials with their keys; every cell of a search is a study of its own. On start the queue is
+reconciled with MLflow: a trial is done when both say so, whichever a crash left behind.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+import math
+import statistics
+import warnings
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.base.errors import HarnessError
+from harness.base.files import made_whole, refusal
+from harness.store import sqlite
+from harness.suite import plan as planning
+from harness.trial.task import SETTLED, Intermediate
+
+if TYPE_CHECKING:
+    from harness.suite import Search, Suite
+    from harness.suite.declaration import Categorical, FloatRange, IntRange
+    from harness.suite.plan import Cell, Plan, Trial
+    from harness.trial.task import Outcome
+
+SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
+"""Attributes of a search's configuration: digests of what it came to, its parameters, its number and its trials."""
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial to run now."""
+
+    trial: Trial
+    intermediate: Intermediate | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the store says of a key: its state, its values where it is done, and the reason where it is not."""
+
+    state: str
+    values: Mapping[str, float]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A configuration that a search has tried: its trials, and whether it is closed (some may never be run)."""
+
+    trials: tuple[Trial, ...]
+    closed: bool
+
+
+class Queue(abc.ABC):
+    """What a study still wants to be run."""
+
+    @abc.abstractmethod
+    def next(self) -> Work | None:
+        """The next trial to run; None if there is none now (for a search: until trials that run have ended)."""
+
+    @abc.abstractmethod
+    def tell(self, key: str, outcome: Outcome) -> None:
+        """A trial has reached an outcome."""
+
+    def measured(self, key: str, step: int, value: float) -> bool:
+        """An intermediate value; whether the trial is to be pruned."""
+        return False
+
+    @property
+    @abc.abstractmethod
+    def remaining(self) -> int:
+        """How many trials have no outcome yet, as far as can be said."""
+
+
+def storage(results: Path) -> optuna.storages.BaseStorage:
+    """The Optuna store of a results folder.
+
+    Raises:
+        HarnessError: it is damaged, or of another version of Optuna.
+    """
+    path = results.resolve() / "optuna.db"
+    if not path.exists():
+        made_whole(path, lambda new: _opened(new).engine.dispose())  # killed meanwhile it would leave half a store
+    sqlite.check(path, sqlite.OPTUNA)
+    with sqlite.reading(path, sqlite.OPTUNA):
+        return _opened(path)
+
+
+def _opened(path: Path) -> optuna.storages.RDBStorage:
+    return optuna.storages.RDBStorage(sqlite.patient(path))
+
+
+def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> list[Queue]:
+    """The queues of a plan: one for its matrix, or one for every cell of a search.
+
+    What they come to know they add to ``known``, which they share.
+    """
+    if plan.suite.search is None:
+        return [MatrixQueue(plan, store, known)]
+    return [SearchQueue(plan.suite, cell, store, known) for cell in plan.cells if cell.excluded is None]
+
+
+class MatrixQueue(Queue):
+    """The exact product of a matrix and its seeds.
+
+    Not Optuna's grid sampler: there a failed cell counts as visited, and the sweep would end short.
+    """
+
+    def __init__(self, plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
+        self.metric = plan.suite.metric
+        better = plan.suite.columns[self.metric].better
+        self.study = optuna.create_study(
+            storage=store,
+            study_name=f"{plan.suite.name}/{self.metric}",
+            direction="minimize" if better == "lower" else "maximize",
+            load_if_exists=True,
+        )
+        self._trials = {trial.key: trial for trial in plan.trials}
+        self._asked: dict[str, optuna.Trial] = {}
+        self._todo = {key for key in self._trials if key not in known or known[key].state not in SETTLED}
+        self._waiting = self._reconcile(known)
+
+    @property
+    def remaining(self) -> int:
+        return len(self._todo)
+
+    def _reconcile(self, known: Mapping[str, Known]) -> int:
+        """Bring the study in line with the store; how many trials wait in it."""
+        queued: set[str] = set()
+        complete: set[str] = set()
+        waiting = 0
+        for frozen in _trials(self.study):
+            key = frozen.user_attrs.get("key", "")
+            if frozen.state == TrialState.RUNNING:  # its driver is gone
+                self._settle(optuna.Trial(self.study, frozen._trial_id), known.get(key))
+                if key not in self._todo:
+                    complete.add(key)
+            elif frozen.state == TrialState.WAITING:
+                waiting += 1
+                queued.add(key)
+            elif frozen.state == TrialState.COMPLETE:
+                complete.add(key)
+        for key, trial in self._trials.items():
+            if key in self._todo and key not in queued:
+                self.study.enqueue_trial({}, user_attrs=self._attributes(trial))
+                waiting += 1
+            elif key not in self._todo and key not in complete and known[key].state == "done":
+                self._add(trial, known[key].values.get(self.metric, math.nan))  # of another suite, or lost in a crash
+        return waiting
+
+    def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
+        value = known.values.get(self.metric, math.nan) if known and known.state == "done" else math.nan
+        if math.isfinite(value):
+            self.study.tell(asked, value)
+            return
+        reason = known.reason if known else ""
+        if known and known.state == "done":  # of a model that this metric says nothing of
+            reason = f"it has no value of {self.metric}"
+        asked.set_user_attr("state", known.state if known else "interrupted")
+        asked.set_user_attr("reason", reason)
+        self.study.tell(asked, state=TrialState.FAIL)
+
+    def _add(self, trial: Trial, value: float) -> None:
+        if not math.isfinite(value):  # Optuna takes none such
+            return
+        attributes = self._attributes(trial)
+        self.study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
+
+    @staticmethod
+    def _attributes(trial: Trial) -> dict[str, Any]:
+        return {"key": trial.key, "arm": trial.arm.name, "seed": trial.seed}
+
+    def next(self) -> Work | None:
+        # ask() on an empty queue would invent a trial.
+        while self._waiting > 0:
+            asked = self.study.ask()
+            self._waiting -= 1
+            key = asked.user_attrs.get("key", "")
+            if key in self._todo and key not in self._asked:
+                self._asked[key] = asked
+                return Work(self._trials[key])
+            self.study.tell(asked, state=TrialState.FAIL)  # the suite no longer has it, or had it twice
+        return None
+
+    def tell(self, key: str, outcome: Outcome) -> None:
+        self._settle(self._asked.pop(key), Known(outcome.state, outcome.values, outcome.reason))
+        self._todo.discard(key)
+
+
+class SearchQueue(Queue):
+    """A search in one cell: one configuration at a time, trained on all seeds, its value their mean.
+
+    With a pruner the first seed goes ahead as the scout: its intermediate values decide whether the configuration
+    is given up; the other seeds follow only if it is not. One configuration at a time makes what the sampler knows
+    at every ask independent of how many workers there are; parallel work comes from seeds and from other cells.
+    """
+
+    def __init__(self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> None:
+        assert suite.search is not None
+        self.suite = suite
+        self.cell = cell
+        self.search: Search = suite.search
+        self.target = suite.target
+        self.known = known
+        self.study = optuna.create_study(
+            storage=store,
+            study_name=_name(suite, cell),
+            direction=self.target.direction,
+            load_if_exists=True,
+            pruner=_pruner(self.search),
+        )
+        self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
+        self.current: optuna.Trial | None = None
+        self._values: dict[str, float] = {}
+        self._bad: str | None = None
+        self._reason = ""
+        self._trials: dict[str, Trial] = {}
+        self._ready: deque[Trial] = deque()
+        self._running: set[str] = set()
+
+    @property
+    def remaining(self) -> int:
+        left = self.search.n_trials - self.finished
+        ended = len(self._values) if self.current is not None else 0
+        return max(0, left * len(self.suite.seeds) - ended)
+
+    def next(self) -> Work | None:
+        while not self._ready:
+            if self.current is not None or self.finished >= self.search.n_trials:
+                return None
+            self._begin()
+        trial = self._ready.popleft()
+        self._running.add(trial.key)
+        return Work(trial, self._intermediate(trial))
+
+    def _begin(self) -> None:
+        """Take up the configuration that a crash left behind, or the next."""
+        [frozen] = self._open() or self._propose()
+        self.current = optuna.Trial(self.study, frozen._trial_id)
+        parameters = {path: frozen.params[path] for path in self.search.space}
+        self._values, self._bad, self._trials = {}, None, {}
+        try:
+            arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
+        except HarnessError as error:  # these values do not fit together: the configuration fails, the search goes on
+            self._bad, self._reason = "refused", str(error)
+            self._close()
+            return
+        trials = [planning.trial(arm, seed) for seed in self.suite.seeds]
+        self._trials = {trial.key: trial for trial in trials}
+        self.current.set_user_attr("arm", arm.name)
+        self.current.set_user_attr("keys", list(self._trials))
+        self.current.set_user_attr(KEYS_SEAL, sqlite.seal([self.current.number, list(self._trials)]))
+        for trial in trials:
+            found = self.known.get(trial.key)
+            # What another search pruned this one may let live.
+            pruned = self.search.pruner is not None and trial is trials[0]
+            if found is not None and (found.state in SETTLED or (pruned and found.state == "pruned")):
+                self._note(trial.key, found)
+        self._release()
+
+    def _open(self) -> list[FrozenTrial]:
+        """The configuration that is not closed, if there is one."""
+        found = [frozen for frozen in _trials(self.study) if frozen.state == TrialState.RUNNING]
+        for frozen in found:
+            if frozen.params.keys() != self.search.space.keys():  # of an older harness, killed while it drew them
+                self.study.tell(frozen.number, state=TrialState.FAIL)
+                self.finished += 1
+                return []
+        return found
+
+    def _propose(self) -> list[FrozenTrial]:
+        """Draw the next configuration, and write it down in one piece: a kill leaves all of it, or nothing.
+
+        It is drawn in a copy in memory, since Optuna writes down every parameter as it comes.
+        """
+        past = _trials(self.study)
+        # A sampler's random state is not stored: seeded so, an interrupted search goes on as it would have.
+        copy = optuna.create_study(sampler=_sampler(self.search, len(past)), direction=self.target.direction)
+        copy.add_trials(past)
+        drawn = copy.ask({path: _distribution(space) for path, space in self.search.space.items()})
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params=drawn.params,
+                distributions=drawn.distributions,
+                user_attrs={PARAMETERS_SEAL: sqlite.seal(drawn.params)},
+            )
+        )
+        return self._open()
+
+    def _release(self) -> None:
+        """Put the seeds that may start now into the queue, or close the configuration."""
+        open_trials = [t for key, t in self._trials.items() if key not in self._values and key not in self._running]
+        if self._bad is not None and not self._running:
+            self._close()
+        elif self._bad is None and open_trials:
+            scouting = self.search.pruner is not None and next(iter(self._trials)) not in self._values
+            wanted = open_trials[:1] if scouting else open_trials
+            self._ready = deque(wanted if not (scouting and self._running) else [])
+        elif not self._running:
+            self._close()
+
+    def _close(self) -> None:
+        assert self.current is not None
+        [frozen] = [f for f in self.study.get_trials() if f.number == self.current.number]
+        if self._bad is None:
+            frozen.state, frozen.value = TrialState.COMPLETE, statistics.fmean(self._values.values())
+        else:
+            frozen.state = TrialState.PRUNED if self._bad == "pruned" else TrialState.FAIL
+            self.current.set_user_attr("state", self._bad)
+            self.current.set_user_attr("reason", self._reason)
+        self.current.set_user_attr(SEAL, _seal(frozen))
+        self.study.tell(self.current, frozen.value, frozen.state)
+        self.current = None
+        self.finished += 1
+
+    def tell(self, key: str, outcome: Outcome) -> None:
+        self._running.discard(key)
+        self.known[key] = Known(outcome.state, outcome.values, outcome.reason)
+        self._note(key, self.known[key])
+        if self._bad is not None:
+            self._ready.clear()
+        if not self._ready:
+            self._release()
+
+    def _note(self, key: str, known: Known) -> None:
+        if known.state == "done":
+            self._values[key] = known.values[self.target.metric]
+        else:
+            self._bad, self._reason = known.state, known.reason
+
+    def measured(self, key: str, step: int, value: float) -> bool:
+        assert self.current is not None
+        self.current.report(value, step)
+        return self.current.should_prune()
+
+    def _intermediate(self, trial: Trial) -> Intermediate | None:
+        pruner = self.search.pruner
+        if pruner is None or trial.key != next(iter(self._trials)):
+            return None
+        return Intermediate(pruner.every, pruner.samples, self.target.metric)
+
+
+def _name(suite: Suite, cell: Cell) -> str:
+    """The name of a search's study: another space, objective, sampler or set of seeds is another study.
+
+    Only the number of configurations is not part of it: a search can be gone on with. And what was trained before
+    is known by its key, whichever study asked for it.
+    """
+    assert suite.search is not None
+    search = suite.search.model_dump(mode="json", exclude={"n_trials"})
+    digest = hashlib.sha256(json.dumps([search, suite.seeds, suite.target], sort_keys=True).encode()).hexdigest()
+    return f"{suite.name}/{suite.target.metric}/{cell.key}/{digest[:8]}"
+
+
+def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[Configuration]:
+    """The configurations that a cell's search has tried so far."""
+    name = _name(suite, cell)
+    if name not in optuna.get_all_study_names(store):
+        return []
+    study = optuna.load_study(study_name=name, storage=store)
+    found = []
+    for frozen in _trials(study):
+        if "keys" in frozen.user_attrs:  # those whose values did not fit together came to no arm
+            arm = planning.with_parameters(suite, cell, frozen.params, frozen.number)
+            trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
+            found.append(Configuration(trials, frozen.state.is_finished()))
+    return found
+
+
+def _trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials of a study, as they were written.
+
+    Raises:
+        HarnessError: the store is damaged.
+    """
+    try:
+        found = study.get_trials(deepcopy=False)
+    except Exception as error:  # whatever a damaged value makes of Optuna's reading
+        raise refusal(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
+    if [frozen.number for frozen in found] != list(range(len(found))):
+        raise _damaged(study, "trials are missing between others")
+    for frozen in found:
+        attributes = frozen.user_attrs
+        seals = {PARAMETERS_SEAL: sqlite.seal(frozen.params)}
+        if frozen.state.is_finished():
+            seals |= {SEAL: _seal(frozen), KEYS_SEAL: sqlite.seal([frozen.number, attributes.get("keys")])}
+        if any(attributes.get(name) not in (None, right) for name, right in seals.items()):
+            raise _damaged(study, f"trial {frozen.number} is not as it was written, its digest differs")
+    return found
+
+
+def _damaged(study: optuna.Study, why: str) -> HarnessError:
+    return HarnessError(
+        f"optuna.db is damaged: the study {study.study_name} cannot be used ({why}). Restore a copy of it, or "
+        f"{sqlite.OPTUNA.without}"
+    )
+
+
+def _seal(frozen: FrozenTrial) -> str:
+    """The digest of what the sampler and the pruner learn from a configuration that is closed."""
+    value = frozen.value if frozen.state == TrialState.COMPLETE else None
+    return sqlite.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
+
+
+def _distribution(space: FloatRange | IntRange | Categorical) -> BaseDistribution:
+    if space.type == "float":
+        return FloatDistribution(space.low, space.high, log=space.log, step=space.step)
+    if space.type == "int":
+        return IntDistribution(space.low, space.high, log=space.log, step=space.step)
+    return CategoricalDistribution(space.choices)
+
+
+class _Sequence(optuna.samplers.QMCSampler):
+    """Optuna's own counts its points in the store: a kill behind that would skip one. The number says as much."""
+
+    def __init__(self, seed: int, number: int) -> None:
+        super().__init__(seed=seed)
+        self._number = number
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number - 1  # the first configuration is none of the sequence
+
+
+def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
+    own = search.sampler.seed
+    seed = int.from_bytes(hashlib.sha256(f"{own}/{number}".encode()).digest()[:4])
+    if search.sampler.name == "qmc":
+        return _Sequence(own, number)
+    if search.sampler.name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def _pruner(search: Search) -> optuna.pruners.BasePruner:
+    if search.pruner is None:
+        return optuna.pruners.NopPruner()
+    if search.pruner.name == "median":
+        return optuna.pruners.MedianPruner(n_warmup_steps=search.pruner.warmup_steps)
+    rung = max(search.pruner.every, search.pruner.warmup_steps)
+    return optuna.pruners.SuccessiveHalvingPruner(min_resource=rung)

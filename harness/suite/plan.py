@@ -1,0 +1,233 @@
+"""The plan that follows from a suite: arms, cells and trials, each with the key that it is known by.
+
+An arm is one combination of model, tricks, data and parameters; a cell is its place in the suite's matrix; a
+trial is an arm trained with one seed. A trial's key is a hash of all that can change its numbers: the arm's
+settings with defaults filled in, the seed, the content of the data, the judge's weights, and the code. So the
+same trial has the same key in every suite, however it is written there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness import judge
+from harness.base.errors import HarnessError
+from harness.suite import Suite
+from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
+from harness.suite.declaration import Evaluate, Train
+from harness.suite.document import NoSuchPath, put
+from harness.suite.fingerprint import fingerprint
+from harness.suite.naming import cell_names, values
+from harness.zoo.registry import Choice
+
+KEY_LENGTH = 16
+SMOKE = {"steps": 2, "batch_size": 16, "samples": 64}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of model, tricks, data and parameters. ``name`` is unique in the suite."""
+
+    name: str
+    model: Choice
+    tricks: tuple[Choice, ...]
+    data: Choice
+    train: Train
+    evaluate: Evaluate
+
+    def config(self) -> dict[str, Any]:
+        """All its settings in plain values: equal for arms that are the same, however they were written."""
+        metrics = sorted((metric.canonical() for metric in self.evaluate.metrics), key=_json)
+        return {
+            "model": self.model.canonical(),
+            "tricks": sorted((trick.canonical() for trick in self.tricks), key=_json),
+            "data": self.data.canonical(),
+            "train": self.train.model_dump(),
+            "evaluate": {**self.evaluate.model_dump(exclude={"metrics"}), "metrics": metrics},
+        }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the matrix.
+
+    Attributes:
+        name: its arm's name; where it is excluded and comes to no arm, the values of its axes.
+        combination: what the suite declares there.
+        key: hash of all that a trial's key covers but the seed; empty where there is no arm.
+        built: its arm, or None.
+    """
+
+    name: str
+    combination: Combination
+    key: str = ""
+    built: Arm | None = None
+
+    @property
+    def arm(self) -> Arm:
+        """Its arm. Every cell that is not excluded has one."""
+        if self.built is None:
+            raise HarnessError(f"the cell {self.name} is excluded, and comes to no arm")
+        return self.built
+
+    @property
+    def axes(self) -> Mapping[str, Any]:
+        """Axis → value, as written."""
+        return self.combination.axes
+
+    @property
+    def excluded(self) -> str | None:
+        """Why it is left out, or None."""
+        return self.combination.excluded
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An arm to be trained with one seed."""
+
+    key: str
+    arm: Arm
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite, and the trials of its matrix (none where it searches: those come as it goes)."""
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+    trials: tuple[Trial, ...]
+    baseline: Cell
+
+
+def make_plan(suite: Suite) -> Plan:
+    """What is to be trained for this suite.
+
+    Raises:
+        HarnessError: the digest of some data cannot be had.
+    """
+    names = cell_names(suite.combinations, suite.names)
+    cells = tuple(_cell(suite, *each) for each in zip(suite.combinations, names, strict=True))
+    trained = [cell for cell in cells if cell.excluded is None]
+    baseline = next(cell for cell in trained if matches(cell.combination, suite.compare.baseline or {}))
+    trials = [] if suite.search else [trial(cell.arm, seed) for cell in trained for seed in suite.seeds]
+    return Plan(suite, cells, tuple(trials), baseline)
+
+
+def smoke_plan(suite: Suite) -> Plan:
+    """Two steps of every distinct arm with one seed and a tiny evaluation: does all of it run at all?"""
+    train = {key: SMOKE[key] for key in ("steps", "batch_size")}
+    small = suite.model_copy(
+        update={
+            "train": suite.train.model_copy(update=train),
+            "evaluate": suite.evaluate.model_copy(update={"samples": SMOKE["samples"]}),
+            "seeds": suite.seeds[:1],
+            "search": None,
+            "expect": (),
+            "combinations": tuple(_smaller(combination, train) for combination in suite.combinations),
+        }
+    )
+    plan = make_plan(small)
+    # Arms that differ only in how they are trained have become one.
+    distinct = {trial.key: trial for trial in plan.trials}
+    return dataclasses.replace(plan, trials=tuple(distinct.values()))
+
+
+def _smaller(combination: Combination, train: Mapping[str, int]) -> Combination:
+    parts = combination.parts
+    return dataclasses.replace(
+        combination,
+        raw={**combination.raw, "train": {**combination.raw["train"], **train}},
+        parts=parts and parts._replace(train=parts.train.model_copy(update=train)),
+    )
+
+
+def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number: int) -> Arm:
+    """The arm of a search's configuration: the cell's, with these parameters (path → value) laid over it.
+
+    Raises:
+        HarnessError: the parameters do not fit together.
+    """
+    raw: Any = cell.combination.raw
+    try:
+        for path, value in sorted(params.items(), key=lambda item: item[0].count(".")):
+            raw, _ = put(raw, path.split("."), value)
+    except NoSuchPath as error:
+        raise HarnessError(str(error)) from error
+    parts, problems = resolved(raw)
+    reasons = [message for _, message, _ in problems] + [message for _, message in disagreements(parts)]
+    if reasons or parts is None:
+        raise HarnessError(f"{cell.name} #{number}: " + "; ".join(reasons))
+    return _arm(suite, parts, f"{cell.name} #{number} ({values(params)})")
+
+
+def trial(arm: Arm, seed: int) -> Trial:
+    """The arm with a seed, and the key of that."""
+    return Trial(_hash([_identity(arm), seed]), arm, seed)
+
+
+def _cell(suite: Suite, combination: Combination, name: str) -> Cell:
+    if combination.parts is None:
+        return Cell(name, combination)
+    arm = _arm(suite, combination.parts, name)
+    return Cell(name, combination, _hash(_identity(arm)), arm)
+
+
+def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
+    features = suite.evaluate.features
+    if features == "auto":
+        data = parts.data.plugin(parts.data.settings)
+        features = "points" if data.points else judge.of(data) or "inception"
+    evaluate = suite.evaluate.model_copy(update={"features": features})
+    return Arm(name, parts.model, parts.tricks, parts.data, parts.train, evaluate)
+
+
+# --- keys ------------------------------------------------------------------------------------------------
+
+
+def _identity(arm: Arm) -> list[str]:
+    """All that can change the numbers of the arm's trials, but the seed."""
+    data = arm.data.plugin(arm.data.settings)
+    # Metrics of coverage ask the data's own judge, wherever the features come from.
+    judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
+    # A model may have data of its own, for example the domain that it translates from.
+    own = [c.plugin(c.settings).digest() for c in nested(arm.model) if c.kind == "data"]
+    return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges), _code(arm)]
+
+
+def _code(arm: Arm) -> str:
+    choices = [arm.model, *arm.tricks, arm.data, *arm.evaluate.metrics]
+    plugins = {chosen.plugin.__module__ for choice in choices for chosen in nested(choice)}
+    return fingerprint({"harness.trial.run", "harness.trial.loop", *plugins})
+
+
+def nested(choice: Choice) -> Iterator[Choice]:
+    """The choice, and those among its settings."""
+    yield choice
+    yield from _choices_in(dict(choice.settings))
+
+
+def _choices_in(value: Any) -> Iterator[Choice]:
+    if isinstance(value, Choice):
+        yield from nested(value)
+    elif isinstance(value, BaseModel):
+        yield from _choices_in(dict(value))
+    elif isinstance(value, Mapping):
+        yield from (found for inner in value.values() for found in _choices_in(inner))
+    elif isinstance(value, list | tuple):
+        yield from (found for inner in value for found in _choices_in(inner))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(_json(value).encode()).hexdigest()[:KEY_LENGTH]

@@ -1,0 +1,207 @@
+"""One evaluation: one generation pass, one feature pass, all metrics, each value with its protocol and its floor."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.base import files
+from harness.metrics.images import Extractor, Images, Reference, to_uint8
+from harness.suite.fingerprint import fingerprint
+from harness.zoo.tricks.base import offered
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.metrics.base import Metric
+    from harness.suite import Evaluate
+    from harness.zoo.data.base import DataSet, Labelled
+    from harness.zoo.models.base import Model
+
+GENERATION_BATCH = 500
+"""Images drawn from the model at a time. Not a setting: it would change which latents make which image."""
+
+
+class NotFinite(Exception):
+    """The model's samples are not all finite numbers."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the metrics say of a model."""
+
+    values: dict[str, float]
+    floors: dict[str, float]
+    """The same metrics for real images that are not in the reference, at the same number."""
+    histograms: dict[str, dict[str, list[Any]]]
+    protocol: dict[str, dict[str, Any]]
+
+
+class Evaluator:
+    """Measures models against one data set under one protocol.
+
+    Args:
+        config: what to measure and on how many samples.
+        data: the data set.
+        training: its training split.
+        device: where images are judged.
+        cache: a folder for reference features and floors, kept by content.
+    """
+
+    def __init__(
+        self, config: Evaluate, data: DataSet, training: Labelled, device: torch.device, cache: Path | None
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.training = training
+        self.device = device
+        # Below a folder for the code: what other code computed from the same images is another thing.
+        self.cache = cache / _code(config) if cache else None
+        self.metrics: list[Metric] = [choice.plugin(choice.settings) for choice in config.metrics]
+
+    @cached_property
+    def judge(self) -> Any:
+        """The judge of the data's classes, or None."""
+        from harness import judge
+
+        return judge.load_for(self.data, self.device)
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """Where features come from."""
+        from harness import judge
+        from harness.judge.inception import Inception
+        from harness.judge.points import Points
+
+        extractor: Extractor
+        if self.config.features == "points":
+            extractor = Points()
+        elif self.config.features == "inception":
+            extractor = Inception(self.device)
+        elif self.judge is not None and self.config.features == self.judge.name:
+            extractor = self.judge
+        else:
+            assert self.config.features is not None, "the plan fills it in"
+            extractor = judge.load(self.config.features, self.device)
+        return extractor
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The real images that samples are held against: the whole of the split that the protocol names."""
+        split = self.training if self.config.split == "train" else self.data.load(self.config.split)
+        pixels = split.images.to(self.device)
+        labels = split.labels.to(self.device)
+        return Reference(pixels, self.extractor, self.judge, labels, self.training, self.data, self.cache)
+
+    @cached_property
+    def floors(self) -> dict[str, float]:
+        """Every metric for real images of the other split, as many as there are samples (or as many as it has)."""
+        other = self.data.load("test") if self.config.split == "train" else self.training
+        chosen = torch.randperm(len(other.images), generator=torch.Generator().manual_seed(0))[: self.config.samples]
+        pixels = other.images[chosen.to(other.images.device)].to(self.device)
+        real = Images(pixels, self.extractor, self.judge, self.cache)
+        name = {
+            "metrics": [choice.canonical() for choice in self.config.metrics],
+            "images": [real.digest, self.reference.digest],
+            "training_labels": self.training.labels.bincount().tolist(),
+            "features": self.extractor.digest,
+            "judge": self.judge.digest if self.judge else None,
+        }
+        digest = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()
+        path = self.cache / f"floors-{digest[:24]}.sealed" if self.cache else None
+        kept = files.read_sealed(path, files.COMPUTED_ANEW) if path else None
+        if kept is not None:
+            found: dict[str, float] = json.loads(kept)
+            return found
+        floors = self._compute(real)
+        if path is not None:
+            files.write_sealed(path, json.dumps(floors).encode())
+        return floors
+
+    def evaluate(self, model: Model, seed: int) -> Evaluation:
+        """Draw the samples and measure them. Every random state of torch is left as it was found."""
+        with untouched_randomness(self.device):
+            samples = Images(self.draw(model, seed), self.extractor, self.judge, model=model)
+            values = self._compute(samples)
+            if bad := [name for name, value in values.items() if not math.isfinite(value)]:
+                raise ValueError(f"{', '.join(bad)} came out as no finite number")
+            histograms: dict[str, dict[str, list[Any]]] = {}
+            for metric in self._answered(samples):
+                histograms |= metric.histograms(samples, self.reference)
+            return Evaluation(values, self.floors, histograms, self.protocol(samples))
+
+    def shortened(self, samples: int) -> Evaluator:
+        """The same protocol with another number of samples, sharing judge and reference with this one."""
+        shorter = copy.copy(self)
+        for name in ("judge", "extractor", "reference"):  # computed now, once, and copied
+            setattr(shorter, name, getattr(self, name))
+        shorter.config = self.config.model_copy(update={"samples": samples})
+        shorter.__dict__.pop("floors", None)
+        return shorter
+
+    def draw(self, model: Model, seed: int) -> Tensor:
+        """Samples, stored as the data is, from latents that depend on the seed alone.
+
+        Raises:
+            NotFinite: a sample holds NaN or infinity.
+        """
+        rng = torch.Generator(self.device).manual_seed(seed)
+        parts, missing = [], self.config.samples
+        while missing > 0:
+            n = min(missing, GENERATION_BATCH)
+            images = model.sample(n, rng)
+            if not bool(images.isfinite().all()):
+                raise NotFinite("the samples hold NaN or infinity")
+            parts.append((images.float().clamp(-1, 1) if self.data.points else to_uint8(images)).contiguous())
+            missing -= n
+        return torch.cat(parts)
+
+    def protocol(self, samples: Images) -> dict[str, dict[str, Any]]:
+        """What each metric's values depend on; only values with equal protocols may be compared."""
+        common = {
+            "data": self.data.name,
+            "data_hash": self.data.digest()[:16],
+            "samples": len(samples),
+            "reference": len(self.reference),
+            "split": self.config.split,
+            "features": self.extractor.name,
+            "features_hash": self.extractor.digest[:16],
+            "precision": "float32",
+        }
+        return {metric.name: common | metric.protocol(samples, self.reference) for metric in self._answered(samples)}
+
+    def _answered(self, samples: Images) -> list[Metric]:
+        """The metrics that can be had of these: all, but for those that ask the model what it does not offer."""
+        model = samples.model
+        can = offered(model, model.settings, model.tricks) if model is not None else frozenset()
+        return [metric for metric in self.metrics if metric.requires <= can]
+
+    def _compute(self, samples: Images) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for metric in self._answered(samples):
+            values |= metric.compute(samples, self.reference)
+        return values
+
+
+@contextlib.contextmanager
+def untouched_randomness(device: torch.device) -> Iterator[None]:
+    """Torch's global random states, on the CPU and on the device, are put back at the end."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def _code(config: Evaluate) -> str:
+    """A fingerprint of the metrics and of what extracts features."""
+    modules = {choice.plugin.__module__ for choice in config.metrics}
+    return fingerprint(modules | {"harness.judge.stacked", "harness.judge.inception", __name__})[:16]

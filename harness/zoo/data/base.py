@@ -1,0 +1,150 @@
+"""What a data set is to the harness: labelled images in two fixed splits, known by the digest of their content."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field, field_validator
+
+from harness.base.errors import HarnessError
+from harness.zoo import registry
+from harness.zoo.registry import Plugin
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+Split = Literal["train", "test"]
+
+
+class Shape(NamedTuple):
+    """The shape of one image, and how many classes its labels name."""
+
+    channels: int
+    height: int
+    width: int
+    classes: int
+
+
+class Labelled(NamedTuple):
+    """Images (n, channels, height, width) and labels (n,), int64.
+
+    A stored image is uint8; a stored point (see ``DataSet.points``) is float32 in [-1, 1], shape (n, 2, 1, 1). What
+    a model's step gets is always floats in [-1, 1].
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+class DataSettings(registry.Settings):
+    """What every data set can be asked for: a part of it."""
+
+    classes: tuple[int, ...] | None = Field(
+        None, min_length=1, description="numbers of the classes to keep, which keep their numbers; null: all"
+    )
+    limit: int | None = Field(
+        None, ge=1, description="most training images, as many of each class as can be; the test split stays whole"
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if classes is not None and len(set(classes)) < len(classes):
+            raise ValueError("a class is listed twice")
+        return None if classes is None else tuple(sorted(classes))
+
+
+class DataSet(Plugin, abc.ABC):
+    """A data set. It is made from its settings; making it reads nothing and needs no torch.
+
+    The model trains on ``train``; metrics compare with ``test`` (or with ``train`` where a suite says so). A subclass
+    gives the ``whole`` of a split; which part of it is asked for is seen to here.
+    """
+
+    Settings: ClassVar[type[registry.Settings]] = DataSettings
+    judge: ClassVar[str | None] = None
+    """The name of the judges that come with the harness and know this data, or None where there are none."""
+    points: ClassVar[bool] = False
+    """Whether these are points of the plane, kept as floats, and no images."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> Shape:
+        """The shape of the images, with the number of all classes, kept or not."""
+
+    @abc.abstractmethod
+    def whole_digest(self) -> str:
+        """SHA-256 (hex) of what all settings at their defaults give."""
+
+    @abc.abstractmethod
+    def whole(self, split: Split) -> Labelled:
+        """All images and labels of a split, on the CPU, in a fixed order.
+
+        Raises:
+            HarnessError: the files are missing or do not have the digest that they should have.
+        """
+
+    def refusal(self) -> str | None:
+        """What is wrong with the settings for this data, or None."""
+        unknown = [label for label in self.settings.classes or () if not 0 <= label < self.shape.classes]
+        if unknown:
+            return f"it has the classes 0 to {self.shape.classes - 1}, not {unknown[0]}"
+        return None
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what the data is: equal digests, equal tensors. Part of every trial's key."""
+        changed = self.settings.model_dump(mode="json", exclude_defaults=True)
+        if not changed:
+            return self.whole_digest()
+        return hashlib.sha256(json.dumps([self.whole_digest(), changed], sort_keys=True).encode()).hexdigest()
+
+    def load(self, split: Split) -> Labelled:
+        """The images and labels of a split that the settings ask for, on the CPU, in a fixed order.
+
+        Raises:
+            HarnessError: the files are missing, or do not have the digest that they should have, or nothing is left.
+        """
+        whole = self.whole(split)
+        classes, limit = self.settings.classes, self.settings.limit if split == "train" else None
+        if classes is None and limit is None:
+            return whole
+        chosen = _part(whole.labels.numpy(), classes, limit)
+        if not len(chosen):
+            raise HarnessError(f"{self.name}: no image of the {split} split is of the classes {list(classes or ())}")
+        return Labelled(whole.images[chosen], whole.labels[chosen])
+
+    def present(self) -> bool:
+        """Whether it can be loaded without a network."""
+        return True
+
+    def fetch(self) -> str:
+        """Bring the data to this machine if it is not there yet, and verify it; say in a sentence where it lies.
+
+        Raises:
+            HarnessError: it can be had neither here nor from the network; the message says what to do.
+        """
+        self.load("train")
+        return f"{self.name}: comes with the harness, nothing to fetch"
+
+
+def _part(labels: NDArray[np.int64], classes: tuple[int, ...] | None, limit: int | None) -> NDArray[np.int64]:
+    """Positions, in order, of the images of these classes; of a random ``limit`` of them, spread over the classes."""
+    import numpy as np
+
+    kept = np.arange(len(labels)) if classes is None else np.flatnonzero(np.isin(labels, classes))
+    if limit is None or limit >= len(kept):
+        return kept
+    order = np.random.Generator(np.random.PCG64(0)).permutation(kept)
+    turn = np.zeros(len(order), dtype=np.int64)  # how many of its class come before an image in this order
+    for label in np.unique(labels[kept]):
+        own = labels[order] == label
+        turn[own] = np.arange(own.sum())
+    return np.sort(order[np.argsort(turn, kind="stable")[:limit]])

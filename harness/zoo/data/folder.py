@@ -1,0 +1,377 @@
+"""A folder of one's own images, a class a sub-folder.
+
+Two layouts: ``path/train/<class>/*`` with ``path/test/<class>/*`` (what else lies beside these two is not looked at),
+or ``path/<class>/*``, of which every fifth image of each class, by name, is held out for the test split. The classes
+are the sub-folders' names, sorted; the images come class by class, each sorted by name.
+
+An image is turned as its EXIF data say, laid onto black where it is transparent, cut to the square in its middle, and
+resized with Lanczos' filter. Values of 16 bits become 8 by division by 257, rounded.
+
+All images are read once, decoded and kept in the cache folder under the digest of their names and contents. As long
+as no name, size or time of change differs, neither the digest nor the images are worked out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+
+from harness.base.errors import HarnessError
+from harness.base.files import COMPUTED_ANEW, write_bytes
+from harness.base.messages import note
+from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
+from harness.zoo.data.digests import remembered
+from harness.zoo.data.downloads import cache_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+RECIPE = 1
+"""Another number for every change of what becomes of an image."""
+HELD_OUT = 5
+"""Where there is no test folder, every so manyth image is held out."""
+NAMED = 10
+"""How many unreadable files a message names."""
+MAX_PIXELS = 100_000_000
+"""A small file can hold an image that fills the memory."""
+SPLITS: tuple[Split, ...] = ("train", "test")
+NO_IMAGES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+"""What systems leave in folders, besides names that begin with a dot."""
+
+
+class FolderSettings(DataSettings):
+    """Where the images lie, and what they become."""
+
+    path: str = Field(
+        "images",
+        min_length=1,
+        max_length=4096,
+        description="the folder: absolute, from ~, or inside the folder that HARNESS_DATA names",
+    )
+    size: int = Field(32, ge=1, le=1024, description="height and width in pixels to which the images are brought")
+    channels: Literal[1, 3] = Field(3, description="1: grey, 3: colour")
+
+
+class Folder(DataSet):
+    """The images in a folder of the user's, decoded once."""
+
+    name = "folder"
+    summary = "your own images, a class a sub-folder, brought to one size"
+    Settings = FolderSettings
+    settings: FolderSettings
+
+    @property
+    def shape(self) -> Shape:
+        size = self.settings.size
+        return Shape(self.settings.channels, size, size, len(self._listing().classes))
+
+    def whole_digest(self) -> str:
+        listing, form = self._listing(), self._form
+        return remembered(self.name, [RECIPE, *form, listing.key], lambda: _prepare(listing, *form))
+
+    def whole(self, split: Split) -> Labelled:
+        digest = self.whole_digest()
+        images = _stored(digest, split)
+        if images is None:
+            listing = self._listing()
+            now, arrays = _decoded(listing, *self._form)
+            if now != digest:
+                raise HarnessError(f"the images in {listing.root} have changed since they were first read; start again")
+            _store(digest, arrays)
+            images = arrays[split]
+        return Labelled(torch.tensor(images), torch.tensor(self._listing().labels(split)))
+
+    def present(self) -> bool:
+        try:
+            self._listing()
+        except HarnessError:
+            return False
+        return True
+
+    def fetch(self) -> str:
+        listing = self._listing()
+        self.whole_digest()
+        counts = " + ".join(str(len(listing.labels(split))) for split in SPLITS)
+        return f"{self.name}: {counts} images of {len(listing.classes)} classes in {listing.root}"
+
+    @property
+    def _form(self) -> tuple[int, int]:
+        return self.settings.size, self.settings.channels
+
+    def _listing(self) -> Listing:
+        return _listed(_root(self.settings.path))
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in the folder of a class: its name from the root on, and what tells whether it has changed."""
+
+    name: str
+    split: Split
+    label: int
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder: the files in the order of split, class and name."""
+
+    root: Path
+    classes: tuple[str, ...]
+    files: tuple[File, ...]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """A hash of the folder's place and of every file's name, size and time of change."""
+        files = [(file.name, file.bytes, file.mtime_ns) for file in self.files]
+        return hashlib.sha256(json.dumps([str(self.root), files]).encode()).hexdigest()
+
+    def of(self, split: Split) -> list[File]:
+        """The files of a split."""
+        return [file for file in self.files if file.split == split]
+
+    def labels(self, split: Split) -> list[int]:
+        """The numbers of the classes of its images."""
+        return [file.label for file in self.of(split)]
+
+
+def _root(path: str) -> Path:
+    """The folder that the setting means."""
+    wanted = Path(os.path.expanduser(path))
+    data = os.environ.get("HARNESS_DATA")
+    if not wanted.is_absolute() and not data:
+        raise HarnessError(
+            f"the folder of images {path!r} lies inside the one that HARNESS_DATA names, which is not set; "
+            "set it, or give an absolute path (`data: {name: folder, path: …}`)"
+        )
+    root = Path(data or "", wanted).absolute()
+    if not os.path.isdir(root):  # Path's own raises for names that are too long
+        raise HarnessError(
+            f"there is no folder {root}; put images there, a class a sub-folder, "
+            "or name the folder that has them (`data: {name: folder, path: …}`)"
+        )
+    return root
+
+
+def _listed(root: Path) -> Listing:
+    """What lies in the folder. It is looked through once per process, again when a file has come or gone."""
+    apart = [root / name for name in SPLITS if (root / name).is_dir()]
+    split = len(apart) == 2 or any(_folders(folder) for folder in apart)
+    parts = [root / name for name in SPLITS] if split else [root]
+    for part in parts:
+        if not part.is_dir():
+            raise HarnessError(
+                f"{root} has only one of the folders train and test; "
+                "make both, each with a sub-folder a class, or neither"
+            )
+    watched = [root, *parts, *(folder for part in parts for folder in _folders(part))]
+    return _looked_through(root, split, tuple((folder, folder.stat().st_mtime_ns) for folder in watched))
+
+
+@functools.lru_cache(maxsize=8)
+def _looked_through(root: Path, split: bool, _unchanged: tuple[tuple[Path, int], ...]) -> Listing:
+    parts = {name: _folders(root / name) for name in SPLITS} if split else {"": _folders(root)}
+    for name, folders in parts.items():
+        if not folders:
+            where = root / name
+            raise HarnessError(f"{where} has no sub-folders; put the images of each class into one of its own there")
+    classes = [tuple(folder.name for folder in folders) for folders in parts.values()]
+    if differing := sorted(set(classes[0]) ^ set(classes[-1])):
+        raise HarnessError(
+            f"train and test in {root} have different classes: only one of them has {', '.join(differing[:NAMED])}; "
+            "make the same sub-folders in both"
+        )
+    read = _files_split if split else _files_held_out
+    files = [file for label, name in enumerate(classes[0]) for file in read(root, name, label)]
+    return Listing(root, classes[0], tuple(sorted(files, key=lambda file: (SPLITS.index(file.split), file.label))))
+
+
+def _files_split(root: Path, name: str, label: int) -> Iterator[File]:
+    """The files of a class where train and test have folders of their own."""
+    for split in SPLITS:
+        entries = _entries(root / split / name)
+        if not entries:
+            raise HarnessError(f"{root / split / name} holds no images; put some there, or take the class away")
+        for entry in entries:
+            yield _file(root, entry, split, label)
+
+
+def _files_held_out(root: Path, name: str, label: int) -> Iterator[File]:
+    """The files of a class, every fifth for the test split."""
+    entries = _entries(root / name)
+    if not entries:
+        raise HarnessError(f"{root / name} holds no images; put some there, or take the class away")
+    if len(entries) < HELD_OUT:
+        raise HarnessError(
+            f"{root / name} holds {len(entries)} images; every {HELD_OUT}th is held out, so that a class needs "
+            f"{HELD_OUT}. Put more there, or sort them into {root / 'train' / name} and {root / 'test' / name}"
+        )
+    for position, entry in enumerate(entries, 1):
+        yield _file(root, entry, "train" if position % HELD_OUT else "test", label)
+
+
+def _file(root: Path, entry: os.DirEntry[str], split: Split, label: int) -> File:
+    try:
+        stat = entry.stat()
+    except OSError:  # a link that leads nowhere: named among the unreadable files
+        stat = entry.stat(follow_symlinks=False)
+    return File(Path(entry.path).relative_to(root).as_posix(), split, label, stat.st_size, stat.st_mtime_ns)
+
+
+def _folders(where: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _entries(where) if entry.is_dir()]
+
+
+def _entries(where: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name, without what is hidden."""
+    try:
+        with os.scandir(where) as found:
+            shown = [e for e in found if not e.name.startswith(".") and e.name.lower() not in NO_IMAGES]
+    except OSError as error:
+        raise HarnessError(f"{where} cannot be read: {error}") from error
+    return sorted(shown, key=lambda entry: entry.name)
+
+
+Arrays = dict[str, "NDArray[np.uint8]"]
+"""The images (n, channels, size, size) of each split."""
+
+
+def _prepare(listing: Listing, size: int, channels: int) -> str:
+    """Decode and keep all images; their digest."""
+    digest, arrays = _decoded(listing, size, channels)
+    _store(digest, arrays)
+    return digest
+
+
+def _decoded(listing: Listing, size: int, channels: int) -> tuple[str, Arrays]:
+    """The digest of names, contents and form, and the images.
+
+    Raises:
+        HarnessError: there are files that are no images; the message names the first of them.
+    """
+    import numpy as np
+
+    arrays: Arrays = {split: np.empty((len(listing.of(split)), channels, size, size), np.uint8) for split in SPLITS}
+    places = [image for split in SPLITS for image in arrays[split]]
+
+    def decode(file: File, place: NDArray[np.uint8]) -> tuple[str, str]:
+        """The SHA-256 of a file, and what is wrong with it."""
+        try:
+            content = (listing.root / file.name).read_bytes()
+            place[...] = _pixels(content, size, channels)
+        except Exception as error:  # Pillow's readers fail in any way
+            return "", _reason(error)
+        return hashlib.sha256(content).hexdigest(), ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        found = list(threads.map(decode, listing.files, places))
+    _refuse(listing.root, [(file.name, why) for file, (_, why) in zip(listing.files, found, strict=True) if why])
+    names = [[file.name, digest] for file, (digest, _) in zip(listing.files, found, strict=True)]
+    return hashlib.sha256(json.dumps([RECIPE, size, channels, sorted(names)]).encode()).hexdigest(), arrays
+
+
+def _refuse(root: Path, unreadable: Sequence[tuple[str, str]]) -> None:
+    if unreadable:
+        lines = [f"  {name}: {reason}" for name, reason in unreadable[:NAMED]]
+        lines += [f"  and {len(unreadable) - NAMED} more"] * (len(unreadable) > NAMED)
+        count = "1 file is" if len(unreadable) == 1 else f"{len(unreadable)} files are"
+        raise HarnessError(f"{count} no image that can be read in {root}; repair or remove:\n" + "\n".join(lines))
+
+
+def _reason(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "no kind of image that Pillow knows"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _pixels(content: bytes, size: int, channels: int) -> NDArray[np.uint8]:
+    """The image in a file's bytes as (channels, size, size)."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    with Image.open(BytesIO(content)) as opened:
+        if opened.width * opened.height > MAX_PIXELS:
+            raise ValueError(f"it has {opened.width} × {opened.height} pixels, more than {MAX_PIXELS:,}")
+        opened.load()
+        image = _square(_plain(ImageOps.exif_transpose(opened)))
+    image = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS))
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The image in grey or in colour, 8 bits a value, without transparency."""
+    import numpy as np
+    from PIL import Image
+
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its values have more than 16 bits")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("its values are fractions, of which it is not known what is white")
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
+    return image.convert("L") if image.mode in ("1", "L") else image.convert("RGB")
+
+
+def _square(image: Image.Image) -> Image.Image:
+    """The square in the middle of an image."""
+    width, height = image.size
+    side = min(width, height)
+    if side < 1:
+        raise ValueError(f"it has {width} × {height} pixels")
+    left, top = (width - side) // 2, (height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def _store(digest: str, arrays: Arrays) -> None:
+    """Keep the images in the cache folder. Where that cannot be written, they are decoded again every time."""
+    from safetensors.numpy import save
+
+    sums = {split: hashlib.sha256(array.data).hexdigest() for split, array in arrays.items()}
+    with contextlib.suppress(OSError):
+        write_bytes(_stored_at(digest), save(arrays, sums))
+
+
+def _stored(digest: str, split: Split) -> NDArray[np.uint8] | None:
+    """The images of a split as they were kept; None where there are none, or they are damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(_stored_at(digest), framework="np") as kept:
+            array: NDArray[np.uint8] | None = kept.get_tensor(split)
+            sums = kept.metadata() or {}
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError):
+        array, sums = None, {}
+    if array is not None and hashlib.sha256(array.tobytes()).hexdigest() == sums.get(split):
+        return array
+    note(f"{_stored_at(digest)} is damaged (its sum differs): {COMPUTED_ANEW}")
+    return None
+
+
+def _stored_at(digest: str) -> Path:
+    return cache_folder() / "folder" / f"{digest[:32]}.safetensors"

@@ -1,0 +1,84 @@
+"""Mixtures of Gaussians in the plane: what ring and grid share. Their density is known."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from harness.zoo.data.base import DataSet, Labelled, Shape, Split
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SIZES: dict[Split, int] = {"train": 100_000, "test": 10_000}
+SEEDS: dict[Split, int] = {"train": 0, "test": 1}
+
+
+class Mixture(DataSet, abc.ABC):
+    """Equal shares of Gaussians around some centres, scaled so that all of it lies well inside [-1, 1]².
+
+    Attributes:
+        scale: what the literature's coordinates are divided by.
+        spread: standard deviation of each Gaussian, in the literature's coordinates.
+    """
+
+    points = True
+    scale: ClassVar[float]
+    spread: ClassVar[float]
+
+    @abc.abstractmethod
+    def literature_centres(self) -> NDArray[np.float64]:
+        """The centres (k, 2) in the literature's coordinates."""
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(channels=2, height=1, width=1, classes=len(self.literature_centres()))
+
+    @property
+    def centres(self) -> Tensor:
+        """The centres (k, 2) of the classes that are kept, scaled, float64."""
+        whole = torch.tensor(self.literature_centres() / self.scale)
+        kept: tuple[int, ...] | None = self.settings.classes
+        return whole if kept is None else whole[list(kept)]
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of each Gaussian, scaled."""
+        return self.spread / self.scale
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """log p(x) of scaled points (n, 2, 1, 1) or (n, 2), shape (n,), float64: of the classes that are kept.
+
+        p(x) = 1/k Σᵢ exp(−‖x − cᵢ‖² / 2σ²) / 2πσ²
+        """
+        places, centres = points.flatten(1).double(), self.centres.to(points.device)
+        squares = (places[:, None] - centres[None]).square().sum(2)
+        exponents = -squares / (2 * self.sigma**2)
+        return exponents.logsumexp(1) - math.log(len(centres) * 2 * math.pi * self.sigma**2)
+
+    def whole_digest(self) -> str:
+        content = hashlib.sha256(self.name.encode())
+        for split in SIZES:
+            points, labels = self._drawn(split)
+            content.update(points.astype("<f4").tobytes() + labels.astype("<i8").tobytes())
+        return content.hexdigest()
+
+    def whole(self, split: Split) -> Labelled:
+        points, labels = self._drawn(split)
+        return Labelled(torch.tensor(points).reshape(-1, 2, 1, 1), torch.tensor(labels))
+
+    def _drawn(self, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Points (n, 2), scaled, and the number of each one's Gaussian."""
+        import numpy as np
+
+        rng = np.random.Generator(np.random.PCG64(SEEDS[split]))
+        centres = self.literature_centres()
+        labels = rng.integers(len(centres), size=SIZES[split])
+        noise = rng.standard_normal((SIZES[split], 2)) * self.spread
+        return ((centres[labels] + noise) / self.scale).astype(np.float32), labels

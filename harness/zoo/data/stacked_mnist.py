@@ -1,0 +1,63 @@
+"""Stacked MNIST: three digits as the three channels of one image, which makes 1000 modes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
+
+SEEDS: dict[Split, int] = {"train": 0, "test": 1}
+
+
+class StackedSettings(DataSettings):
+    """Where the digits come from, and how many images are made of them."""
+
+    source: Literal["mnist", "digits"] = Field("mnist", description="the data set that digits are taken from")
+    train: int = Field(60_000, ge=1000, le=1_000_000, description="images of the training split")
+    test: int = Field(10_000, ge=1000, le=1_000_000, description="images of the test split")
+
+
+class StackedMnist(DataSet):
+    """Every channel holds a digit drawn at random from the source's split; the label is 100 r + 10 g + b."""
+
+    name = "stacked_mnist"
+    summary = "three digits as the channels of one image: 1000 modes, 3×28×28"
+    paper = "Srivastava et al. 2017, section 4.2; Metz et al. 2017, section 3.3.2"
+    Settings = StackedSettings
+    settings: StackedSettings
+    judge = "mnist"
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(channels=3, height=28, width=28, classes=1000)
+
+    @property
+    def source(self) -> DataSet:
+        """The data set that digits are taken from."""
+        choice = registry.choose("data", self.settings.source)
+        made: DataSet = choice.plugin(choice.settings)
+        return made
+
+    def whole_digest(self) -> str:
+        return hashlib.sha256(f"stacked {self.source.digest()}".encode()).hexdigest()
+
+    def whole(self, split: Split) -> Labelled:
+        import numpy as np
+
+        images, labels = self.source.load(split)
+        n = self.settings.train if split == "train" else self.settings.test
+        rng = np.random.Generator(np.random.PCG64(SEEDS[split]))
+        chosen = torch.tensor(rng.integers(len(labels), size=(n, 3)))
+        hundreds, tens, ones = labels[chosen].unbind(1)
+        return Labelled(images[chosen].squeeze(2), 100 * hundreds + 10 * tens + ones)
+
+    def present(self) -> bool:
+        return self.source.present()
+
+    def fetch(self) -> str:
+        return f"{self.name}: made of {self.source.fetch()}"

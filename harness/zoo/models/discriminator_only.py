@@ -1,0 +1,172 @@
+"""Generation without a generator: samples are found by ascending the discriminator from noise.
+
+Tu 2007, "Learning generative models via discriminative approaches": a discriminator that tells real images from
+negative ones knows the ratio of their densities, exp f(x) = p(real | x) / p(negative | x). Weighting the negatives by
+it brings them nearer to the real images,
+
+    p_{t+1}(x) = p_t(x) exp f_t(x) / Z_t,     p_0 = noise,
+
+and samples of p_{t+1} are the negatives of the next round. Lazarow, Jin and Tu 2017, "Introspective neural networks
+for generative modeling", draw them by gradient ascent on the logit f of a convolutional network that they go on
+training, from noise, clipped to the range of images. So a round here is
+
+1. x_0 ~ U(-1, 1);   x_{j+1} = clip(x_j + s ∇f(x_j) / rms ∇f(x_j)),   j = 0 … k - 1;
+2. the x_k go into a pool of negatives, in place of the oldest;
+3. the discriminator descends on −log σ(f(x)) of real images and −log σ(−f(x)) of negatives, half of them those just
+   found and half from the whole pool.
+
+A step has a fixed size, s in every pixel on average, whatever the slope; over the ascent it falls to 0 in equal steps,
+so that the last ones settle. There is no noise in it, and k is small and fixed: like the short-run sampler of Nijkamp
+et al. 2019 ("Learning non-convergent non-persistent short-run MCMC toward energy-based model") the ascent is itself
+the generator, a function of x_0. ``sample`` is step 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from pydantic import BeforeValidator, Field
+
+from harness.zoo import registry
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.base import Model
+from harness.zoo.models.gan import seeded
+from harness.zoo.networks.base import evaluating
+from harness.zoo.registry import Choice, chooser
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.zoo.networks.base import Architecture
+
+
+class DiscriminatorOnlySettings(registry.Settings):
+    """Parameters of the ascent, the pool and the discriminator."""
+
+    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+        description="the discriminator's network",
+    )
+    ascent_steps: int = Field(30, ge=1, le=10000, description="steps of the ascent from noise (k)")
+    ascent_rate: float = Field(0.1, gt=0, le=2, description="size of its first step, root mean square over pixels (s)")
+    pool: int = Field(2048, ge=1, description="negative examples that are kept")
+    discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps per round")
+    discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
+
+
+class DiscriminatorOnly(Model):
+    """A discriminator and the negatives that it has brought forth."""
+
+    name = "discriminator_only"
+    summary = "no generator: ascend the discriminator from noise, feed what is found back as negatives"
+    paper = "Tu 2007; Lazarow et al. 2017 (introspective neural networks)"
+    Settings = DiscriminatorOnlySettings
+    settings: DiscriminatorOnlySettings
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        s, device = self.settings, self.compute.device
+        architecture: Architecture = s.architecture.plugin(s.architecture.settings, self.shape)
+        with seeded(self.seed, "discriminator"):
+            self.discriminator = architecture.discriminator(self.shape.channels)
+        self.discriminator.to(device)
+        self.discriminator.to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(
+            self.discriminator.parameters(), lr=s.discriminator_rate, betas=(s.beta1, 0.999), fused=True
+        )
+        self.negatives = self._noise(s.pool, self.rng)
+        """The pool, which begins as noise (p_0)."""
+        self.oldest = 0
+        """Where in it the next ones go."""
+
+    @classmethod
+    def refusal(cls, settings: DiscriminatorOnlySettings, shape: Shape) -> str | None:
+        choice = settings.architecture
+        reason = choice.plugin.refusal(choice.settings, shape)
+        return f"architecture {choice.name!r}: {reason}" if reason else None
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.settings.discriminator_steps
+
+    def _noise(self, n: int, rng: torch.Generator) -> Tensor:
+        """x_0 (n, channels, height, width)."""
+        return torch.rand(n, *self.shape[:3], device=self.compute.device, generator=rng) * 2 - 1
+
+    def step(self, batch: Labelled) -> dict[str, Tensor]:
+        parts = batch.images.chunk(self.settings.discriminator_steps)
+        fresh = self.ascend(self._noise(len(parts[0]), self.rng))
+        self._keep(fresh)
+        scalars: dict[str, Tensor] = {}
+        for real in parts:
+            scalars = self._descend(real, self._mixed(fresh, len(real)))
+        return scalars
+
+    def ascend(self, noise: Tensor) -> Tensor:
+        """Images (n, channels, height, width) that the discriminator leads these to, as a function of them alone."""
+        s, images = self.settings, noise
+        with evaluating(self.discriminator), torch.enable_grad():
+            self.discriminator.requires_grad_(False)
+            for taken in range(s.ascent_steps):
+                images = images.detach().requires_grad_()  # the caller's noise stays as it is
+                (slope,) = torch.autograd.grad(self._logits(images).sum(), images)
+                size = slope.square().mean((1, 2, 3), keepdim=True).sqrt()
+                rate = s.ascent_rate * (1 - taken / s.ascent_steps)
+                images = (images.detach() + rate * slope / (size + 1e-12)).clamp(-1, 1)
+            self.discriminator.requires_grad_(True)
+        return images
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with self.compute.autocast():
+            logits: Tensor = self.discriminator(images).logits
+        return logits.float()
+
+    def _keep(self, fresh: Tensor) -> None:
+        """Put negatives into the pool, in place of the oldest."""
+        fresh = fresh[-self.settings.pool :]
+        places = (torch.arange(len(fresh), device=fresh.device) + self.oldest) % self.settings.pool
+        self.negatives[places] = fresh
+        self.oldest = (self.oldest + len(fresh)) % self.settings.pool
+
+    def _mixed(self, fresh: Tensor, n: int) -> Tensor:
+        """n negatives: half of those just found, the others from the whole pool."""
+        new = torch.randperm(len(fresh), device=fresh.device, generator=self.rng)[: n - n // 2]
+        old = torch.randint(self.settings.pool, (n - len(new),), device=fresh.device, generator=self.rng)
+        return torch.cat([fresh[new], self.negatives[old]])
+
+    def _descend(self, real: Tensor, negative: Tensor) -> dict[str, Tensor]:
+        from torch.nn.functional import softplus
+
+        # one batch, so that a normalisation over it does not tell the two apart
+        on_real, on_negative = torch.split(self._logits(torch.cat([real, negative])), [len(real), len(negative)])
+        loss = softplus(-on_real).mean() + softplus(on_negative).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return {
+            "discriminator_loss": loss.detach(),
+            "d_real": on_real.detach().sigmoid().mean(),
+            "d_fake": on_negative.detach().sigmoid().mean(),
+        }
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        return self.ascend(self._noise(n, rng))
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.discriminator.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "negatives": self.negatives.clone(),
+            "oldest": self.oldest,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.negatives = state["negatives"].clone()
+        self.oldest = state["oldest"]

@@ -1,0 +1,512 @@
+"""The generative adversarial network: a model that plays the two-player game.
+
+Goodfellow et al. 2014, algorithm 1: k discriminator steps, each on a fresh mini-batch of real images x and of
+generated ones G(z), then a generator step (here: n of them):
+
+    min_G max_D  E_x[log D(x)] + E_z[log(1 − D(G(z)))]
+
+Networks, objective and rates are parameters; published variants are presets of this one class, with the tricks that
+belong to them. Training tricks change the game through the hooks of ``harness.zoo.tricks.base.Trick``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import torch
+from pydantic import BeforeValidator, Field, field_validator
+
+from harness.zoo import objectives, registry
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.base import Model
+from harness.zoo.models.paths import ROWS, paths, tiles
+from harness.zoo.networks.base import evaluating
+from harness.zoo.registry import Choice, Preset, chooser
+from harness.zoo.tricks.base import Rates
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.zoo.networks.base import Architecture, Scores
+    from harness.zoo.networks.modules import Discriminator
+    from harness.zoo.objectives import Objective
+
+
+class GANSettings(registry.Settings):
+    """Parameters of the adversarial game; the defaults are those of the vanilla GAN."""
+
+    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+        description="the networks of both players",
+    )
+    objective: str = Field("non_saturating", description="what the players minimise: see harness/zoo/objectives.py")
+    latent: int = Field(100, ge=1, le=4096, description="dimensions of z")
+    latent_distribution: Literal["normal", "uniform"] = Field(
+        "normal", description="z ~ N(0, 1) or U(-1, 1) in every dimension"
+    )
+    discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps in a step (k)")
+    generator_steps: int = Field(1, ge=1, le=100, description="generator steps in a step (n), after the former")
+    optimiser: Literal["adam", "rmsprop"] = Field("adam", description="of both players")
+    generator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the generator")
+    discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the discriminator")
+    final_rate: float = Field(
+        1.0, ge=0, le=1, description="both rates at the end, as a share of those at the start; they change linearly"
+    )
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the mean of their squares")
+
+    @field_validator("objective")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = sorted(objectives.OBJECTIVES)
+        if name not in known:
+            raise ValueError(f"unknown objective {name!r}{registry.nearest(name, known)} (known: {', '.join(known)})")
+        return name
+
+
+class Drawn(NamedTuple):
+    """Generated images and the latents that they were made from."""
+
+    images: Tensor
+    latents: Tensor
+
+
+class Seen:
+    """Images as the discriminator gets them, and, once asked for, what it says of them.
+
+    Attributes:
+        images: after all tricks that change the discriminator's input.
+        labels: the classes (n,) that they show or were asked to show; n is that before the tricks.
+        drawn: of generated images, what came out of the generator, before the tricks; None for real ones.
+    """
+
+    def __init__(
+        self,
+        game: GAN,
+        images: Tensor,
+        labels: Tensor,
+        drawn: Drawn | None = None,
+        gradient: bool = True,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self._game = game
+        self._gradient = gradient
+        self._weights = weights
+        self.images = images
+        self.labels = labels
+        self.drawn = drawn
+
+    @property
+    def reacts(self) -> bool:
+        """Whether the discriminator is one that depends on the generator."""
+        return self._weights is not None
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Logits (n,) in float32 and features (n, d)."""
+        with contextlib.nullcontext() if self._gradient else torch.no_grad():
+            return self._game.discriminate(self.images, self.labels, self._weights)
+
+    def critic(self, images: Tensor) -> Tensor:
+        """The discriminator's logits for other images with the same labels: what gradient penalties differentiate."""
+        return self._game.discriminate(images, self.labels, self._weights).logits
+
+
+DCGAN = {"architecture": "dcgan"}
+# Gradient penalties and relativistic losses ask for each image's own score: no batch normalisation in D.
+WITHOUT_NORM = {"architecture": {"name": "dcgan", "discriminator_norm": False}}
+
+
+class GAN(Model):
+    """The adversarial game between ``generator`` and ``discriminator``."""
+
+    name = "gan"
+    summary = "vanilla GAN: fully connected networks; objective, k and n, rates and networks are settings"
+    paper = "Goodfellow et al. 2014"
+    Settings = GANSettings
+    settings: GANSettings
+    presets = {
+        "dcgan": Preset(
+            "deep convolutional GAN, with rates tuned for small budgets (the paper's are 2e-4 for both)",
+            "Radford et al. 2016",
+            DCGAN | {"generator_rate": 2e-3, "discriminator_rate": 5e-4, "beta2": 0.99},
+        ),
+        "wgan": Preset(
+            "Wasserstein GAN: critic with clipped weights, 5 critic steps",
+            "Arjovsky et al. 2017, algorithm 1",
+            DCGAN
+            | {
+                "objective": "wasserstein",
+                "discriminator_steps": 5,
+                "optimiser": "rmsprop",
+                "generator_rate": 5e-5,
+                "discriminator_rate": 5e-5,
+            },
+            ("weight_clipping",),
+        ),
+        "wgan_gp": Preset(
+            "Wasserstein GAN with gradient penalty, 5 critic steps",
+            "Gulrajani et al. 2017, algorithm 1",
+            WITHOUT_NORM
+            | {
+                "objective": "wasserstein",
+                "latent": 128,
+                "discriminator_steps": 5,
+                "generator_rate": 1e-4,
+                "discriminator_rate": 1e-4,
+                "beta2": 0.9,
+            },
+            ("gradient_penalty",),
+        ),
+        "lsgan": Preset(
+            "least squares GAN with targets 0 and 1",
+            "Mao et al. 2017, equation 9",
+            DCGAN | {"objective": "least_squares"},
+        ),
+        "hinge": Preset(
+            "hinge loss, spectral normalisation in D",
+            "Miyato et al. 2018, equations 16 and 17",
+            WITHOUT_NORM | {"objective": "hinge", "latent": 128, "beta1": 0.0, "beta2": 0.9},
+            ("spectral_norm",),
+        ),
+        "dragan": Preset(
+            "gradient penalty around the data",
+            "Kodali et al. 2017, section 2.3",
+            WITHOUT_NORM | {"generator_rate": 1e-4, "discriminator_rate": 1e-4, "beta2": 0.9},
+            ({"name": "gradient_penalty", "around": "data"},),
+        ),
+        "r3gan": Preset(
+            "relativistic pairing loss, R1 and R2 at every step, residual networks, averaged weights",
+            "Huang et al. 2024, equation 2 and section 4",
+            {"architecture": "residual", "objective": "relativistic", "latent": 64, "beta1": 0.0, "beta2": 0.99},
+            ({"name": "r1", "weight": 1.0, "final": 0.1}, {"name": "r2", "weight": 1.0, "final": 0.1}, "ema"),
+        ),
+    }
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        choice = self.settings.architecture
+        architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        with seeded(self.seed, "generator"):
+            self.generator = self.make_generator(architecture)
+        with seeded(self.seed, "discriminator"):
+            channels = self.shape.channels
+            for trick in self.tricks:
+                channels = trick.discriminator_channels(channels)
+            self.discriminator: Discriminator = self.make_discriminator(architecture, channels)
+        with seeded(self.seed, "tricks"):
+            for trick in self.tricks:
+                trick.change_networks(self)
+            for trick in self.tricks:
+                trick.wrap_networks(self)
+            for network in self.networks().values():
+                network.to(self.compute.device)
+                network.to(memory_format=torch.channels_last)  # convolutions are quicker so, on CPUs and GPUs alike
+            for trick in self.tricks:
+                trick.begin(self)
+        self.rates = Rates(self.settings.generator_rate, self.settings.discriminator_rate)
+        """Learning rates at the start."""
+        for trick in self.tricks:
+            self.rates = trick.rates(self.rates)
+        self.generator_optimiser = self._optimiser(self.generator_parameters(), self.rates.generator)
+        self.discriminator_optimiser = self._optimiser(self.discriminator_parameters(), self.rates.discriminator)
+        self.taken = 0
+        """Steps taken so far."""
+
+    @classmethod
+    def capabilities(cls, settings: GANSettings) -> frozenset[str]:
+        objective, choice = objectives.OBJECTIVES[settings.objective], settings.architecture
+        offered = {"generator", "discriminator", "discriminator_features", "latent"}
+        offered |= {"adam"} if settings.optimiser == "adam" else set()
+        offered |= {"targets"} if objective.uses_targets else set()
+        offered |= {"probability"} if objective.probabilistic else set()
+        return frozenset(offered | {f"{role}_batch_norm" for role in choice.plugin.batch_norm(choice.settings)})
+
+    @classmethod
+    def refusal(cls, settings: GANSettings, shape: Shape) -> str | None:
+        choice = settings.architecture
+        reason = choice.plugin.refusal(choice.settings, shape)
+        return f"architecture {choice.name!r}: {reason}" if reason else None
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.settings.discriminator_steps
+
+    @property
+    def objective(self) -> Objective:
+        """The two losses."""
+        return objectives.OBJECTIVES[self.settings.objective]
+
+    @property
+    def done(self) -> float:
+        """The share of the training that is behind, in [0, 1]."""
+        return min(1.0, self.taken / self.steps)
+
+    # --- the players: what conditional and informative variants build otherwise ------------------------------
+
+    def make_generator(self, architecture: Architecture) -> nn.Module:
+        """The network from latents (n, d) to images."""
+        return architecture.generator(self.settings.latent)
+
+    def make_discriminator(self, architecture: Architecture, channels: int) -> Discriminator:
+        """The network from images with this many channels to scores."""
+        return architecture.discriminator(channels)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """All networks that are trained."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def generator_parameters(self) -> list[nn.Parameter]:
+        """What the generator's optimiser moves."""
+        return list(self.generator.parameters())
+
+    def discriminator_parameters(self) -> list[nn.Parameter]:
+        """What the discriminator's optimiser moves."""
+        return list(self.discriminator.parameters())
+
+    @property
+    def latent_size(self) -> int:
+        """Width of the generator's input."""
+        return int(self.settings.latent)
+
+    def latents(self, n: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """The generator's input, shape (n, d): z, and after it what a variant adds."""
+        return self.noise(n, self.settings.latent, rng)
+
+    def noise(self, n: int, columns: int, rng: torch.Generator) -> Tensor:
+        """z of the settings' distribution, shape (n, columns): one draw, so that parts of a batch make the whole."""
+        if self.settings.latent_distribution == "uniform":
+            return torch.rand(n, columns, device=self.compute.device, generator=rng) * 2 - 1
+        return torch.randn(n, columns, device=self.compute.device, generator=rng)
+
+    def uniform(self, noise: Tensor) -> Tensor:
+        """Noise as numbers that are uniform in [0, 1)."""
+        if self.settings.latent_distribution == "uniform":
+            return (noise + 1) / 2
+        below: Tensor = torch.special.ndtr(noise)
+        return below.clamp(max=1 - 1e-7)
+
+    def discriminate(self, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor] | None = None) -> Scores:
+        """What the discriminator, or one with these weights, says of images; logits in float32 in any precision."""
+        with self.compute.autocast():
+            scores: Scores = (
+                self.discriminator(self.discriminator_images(images, labels))
+                if weights is None
+                else torch.func.functional_call(
+                    self.discriminator, dict(weights), (self.discriminator_images(images, labels),)
+                )
+            )
+        return scores._replace(logits=scores.logits.float())
+
+    def discriminator_images(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What the discriminator's network gets of images and their labels."""
+        return images
+
+    def own_discriminator_loss(self, real: Seen, fake: Seen) -> Tensor | None:
+        """A term that a variant of the game adds to the discriminator's loss."""
+        return None
+
+    def own_generator_loss(self, real: Seen, fake: Seen) -> Tensor | None:
+        """A term that a variant of the game adds to the generator's loss."""
+        return None
+
+    # --- the game --------------------------------------------------------------------------------------------
+
+    def draw(self, labels: Tensor) -> Drawn:
+        """An image for each label (which the unconditional game does not heed) from fresh latents."""
+        return self.drawn_from(self.latents(len(labels), self.rng, labels))
+
+    def drawn_from(self, latents: Tensor) -> Drawn:
+        """The generator's images of given latents (n, d), as it is trained on them."""
+        with self.compute.autocast():
+            return Drawn(self.generator(latents), latents)
+
+    def step(self, batch: Labelled) -> dict[str, Tensor]:
+        self._set_rates()
+        scalars: dict[str, Tensor] = {}
+        k = self.settings.discriminator_steps
+        for images, labels in zip(batch.images.chunk(k), batch.labels.chunk(k), strict=True):
+            part = Labelled(images, labels)
+            scalars = self._discriminator_step(part)
+        for _ in range(self.settings.generator_steps):
+            scalars |= self._generator_step(part)
+        for trick in self.tricks:
+            trick.after_step(self)
+        self.taken += 1
+        return scalars
+
+    def _discriminator_step(self, batch: Labelled) -> dict[str, Tensor]:
+        with torch.no_grad():
+            drawn = self.draw(batch.labels)
+        real, fake = self.see(batch.images, batch.labels), self.see(drawn.images, batch.labels, drawn)
+        loss = self.discriminator_loss(real, fake)
+        self._descend(self.discriminator_optimiser, loss)
+        for trick in self.tricks:
+            trick.after_discriminator_step(self)
+        outputs = {"d_real": real.scores.logits.detach(), "d_fake": fake.scores.logits.detach()}
+        # D as the objective has it: a probability where it is one, the raw output elsewhere
+        shown = torch.sigmoid if self.objective.probabilistic else (lambda logits: logits)
+        return {"discriminator_loss": loss.detach()} | {name: shown(c).mean() for name, c in outputs.items()}
+
+    def discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
+        """The objective's loss, and what the variant and the tricks add."""
+        targets = objectives.Targets()
+        for trick in self.tricks:
+            targets = trick.targets(targets)
+        loss = self.objective.discriminator(real.scores.logits, fake.scores.logits, targets)
+        terms = [self.own_discriminator_loss(real, fake)]
+        terms += [trick.discriminator_loss(self, real, fake) for trick in self.tricks]
+        return sum((term for term in terms if term is not None), start=loss)
+
+    def _generator_step(self, batch: Labelled) -> dict[str, Tensor]:
+        # Without this the backward pass would compute the discriminator's gradients only to throw them away.
+        self.discriminator.requires_grad_(False)
+        drawn = self.draw(batch.labels)
+        weights: dict[str, Tensor] | None = None
+        for trick in self.tricks:
+            weights = trick.opponent(self, batch, drawn) or weights
+        # Unrolled weights depend on the generator, and with them what this discriminator says of real images.
+        real = self.see(batch.images, batch.labels, gradient=weights is not None, weights=weights)
+        fake = self.see(drawn.images, batch.labels, drawn, weights=weights)
+        loss = self._generator_loss(real, fake)
+        self._descend(self.generator_optimiser, loss)
+        self.discriminator.requires_grad_(True)
+        return {"generator_loss": loss.detach()}
+
+    def _generator_loss(self, real: Seen, fake: Seen) -> Tensor:
+        terms = [(trick, trick.generator_loss(self, real, fake)) for trick in self.tricks]
+        replacing = [term for trick, term in terms if term is not None and "generator_loss" in trick.claims]
+        added = [term for trick, term in terms if term is not None and "generator_loss" not in trick.claims]
+        logits = [seen.scores.logits for seen in ((fake, real) if self.objective.relative else (fake,))]
+        loss = replacing[0] if replacing else self.objective.generator(*logits)
+        if real.reacts and not replacing and not self.objective.relative:
+            loss = loss - self._of_real_images(real.scores.logits, fake.scores.logits)
+        if (own := self.own_generator_loss(real, fake)) is not None:
+            loss = loss + own
+        return sum(added, start=loss)
+
+    def _of_real_images(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The part of the discriminator's loss that real images have, up to a constant.
+
+        Against a discriminator that reacts (unrolling) the generator raises it, as the value of the game has it.
+        """
+        return self.objective.discriminator(real, fake.detach(), objectives.Targets())
+
+    def see(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        drawn: Drawn | None = None,
+        gradient: bool = True,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> Seen:
+        """Images on their way to the discriminator (with these weights, if any), through every trick."""
+        for trick in self.tricks:
+            images = trick.discriminator_input(images, self)
+        return Seen(self, images, labels, drawn, gradient, weights)
+
+    def _set_rates(self) -> None:
+        factor = 1 + (self.settings.final_rate - 1) * self.done
+        optimisers = (self.generator_optimiser, self.discriminator_optimiser)
+        for optimiser, rate in zip(optimisers, self.rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
+
+    def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    def _optimiser(self, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+        if self.settings.optimiser == "rmsprop":
+            return torch.optim.RMSprop(parameters, lr=rate)
+        return torch.optim.Adam(parameters, lr=rate, betas=(self.settings.beta1, self.settings.beta2), fused=True)
+
+    # --- samples ---------------------------------------------------------------------------------------------
+
+    def sampler(self) -> nn.Module:
+        """The network that samples come from: the generator, or what a trick offers in its place."""
+        for trick in self.tricks:
+            if (network := trick.sampler(self)) is not None:
+                return network
+        return self.generator
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        return self.images_from(self.latents(n, rng))
+
+    def images_from(self, latents: Tensor) -> Tensor:
+        """Samples from given latents (n, d)."""
+        network = self.sampler()
+        with torch.no_grad(), evaluating(network):
+            images: Tensor = network(latents)
+        return images.clamp(-1, 1)  # for networks that do not end in a tanh
+
+    def probability(self, images: Tensor) -> Tensor:
+        """D(x) in [0, 1] for images (n, channels, height, width) in [-1, 1]."""
+        labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        with torch.no_grad(), in_float32(self), evaluating(self.discriminator):
+            return self.discriminate(images, labels).logits.sigmoid()
+
+    def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """``interpolation`` and ``latent_walk``; labels and codes stay as they are along a row."""
+        ends, z = self.latents(2 * ROWS, rng).reshape(2, ROWS, 1, -1), self.settings.latent
+        cube = (-1.0, 1.0) if self.settings.latent_distribution == "uniform" else None
+        found = paths(ends[0, ..., :z], ends[1, ..., :z], cube)
+        return {name: self.tiles(self._with(path, ends[0, ..., z:])) for name, path in found.items()}
+
+    @staticmethod
+    def _with(path: Tensor, others: Tensor) -> Tensor:
+        """Latents (rows, columns, z) with the rest of the generator's input (rows, 1, …), the same along a row."""
+        return torch.cat([path, others.expand(*path.shape[:2], -1)], 2)
+
+    def tiles(self, latents: Tensor) -> Tensor:
+        """Samples from latents (rows, columns, d), as rows and columns of images."""
+        return tiles(self.images_from, latents)
+
+    # --- state -----------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.sampler().state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: network.state_dict() for name, network in self.networks().items()} | {
+            "generator_optimiser": self.generator_optimiser.state_dict(),
+            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
+            "tricks": {trick.name: trick.state_dict() for trick in self.tricks},
+            "taken": self.taken,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, network in self.networks().items():
+            network.load_state_dict(state[name])
+        self.generator_optimiser.load_state_dict(state["generator_optimiser"])
+        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
+        for trick in self.tricks:
+            trick.load_state_dict(state["tricks"][trick.name])
+        self.taken = state["taken"]
+
+
+@contextlib.contextmanager
+def seeded(seed: int, role: str) -> Iterator[None]:
+    """Torch's global random state on the CPU, set from the seed and the role for a while, then put back."""
+    number = int.from_bytes(hashlib.sha256(f"{seed}/{role}".encode()).digest()[:8])
+    with torch.random.fork_rng(devices=[]):
+        # not torch.manual_seed, which would seed the GPUs too
+        torch.default_generator.manual_seed(number % 2**63)
+        yield
+
+
+@contextlib.contextmanager
+def in_float32(model: Model) -> Iterator[None]:
+    """The model computes in float32 for a while, as everything that is measured is."""
+    compute = model.compute
+    model.compute = dataclasses.replace(compute, dtype=torch.float32)
+    try:
+        yield
+    finally:
+        model.compute = compute

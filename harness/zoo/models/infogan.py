@@ -1,0 +1,146 @@
+"""InfoGAN: part of the generator's input is a code that must be readable from the image.
+
+Chen et al. 2016, equations 5 and 6:
+
+    min_{G,Q} max_D  V(D, G) − λ L_I(G, Q),   L_I = E_{c, x ~ G(z, c)}[log Q(c | x)] + H(c) ≤ I(c; G(z, c))
+
+c is one category (uniform over K) and continuous codes (uniform on [−1, 1]); Q shares D's layers and ends in a layer of
+128 units of its own. −log Q is the cross-entropy of the category (λ 1) and, for a Gaussian of variance 1, half the
+squared error of the continuous codes (λ .1). As in the authors' code, D's own step minimises the term too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from pydantic import BeforeValidator, Field
+
+from harness.zoo.models.gan import GAN, GANSettings, in_float32, seeded
+from harness.zoo.networks.base import evaluating
+from harness.zoo.registry import Choice, chooser
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from harness.zoo.models.gan import Seen
+    from harness.zoo.networks.base import Architecture
+
+
+class InfoGANSettings(GANSettings):
+    """Parameters of the game with codes; the paper's for MNIST."""
+
+    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
+        {"name": "dcgan", "hidden": 1024},  # type: ignore[assignment]  # the validator turns it into a Choice
+        description="the networks of both players; without the paper's hidden layer the category finds no digits",
+    )
+    latent: int = Field(62, ge=1, le=4096, description="dimensions of z, the part that means nothing")
+    categories: int = Field(10, ge=2, le=1000, description="values of the categorical code (K)")
+    continuous: int = Field(2, ge=0, le=64, description="continuous codes")
+    category_weight: float = Field(1.0, gt=0, le=1e3, description="λ of the categorical code")
+    continuous_weight: float = Field(0.1, ge=0, le=1e3, description="λ of the continuous codes")
+    generator_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the generator")
+    discriminator_rate: float = Field(
+        5e-4, gt=0, le=1, description="learning rate of the discriminator and of Q (the paper's 2e-4 is too slow here)"
+    )
+
+
+class InfoGAN(GAN):
+    """The game with codes, and Q, who reads them."""
+
+    name = "infogan"
+    summary = "a categorical and continuous codes, read back from the image by Q, which shares D's layers"
+    paper = "Chen et al. 2016, equations 5 and 6"
+    Settings = InfoGANSettings
+    settings: InfoGANSettings
+    presets = {}
+
+    recogniser: nn.Module
+
+    @classmethod
+    def capabilities(cls, settings: GANSettings) -> frozenset[str]:
+        return super().capabilities(settings) | {"codes"}
+
+    def make_generator(self, architecture: Architecture) -> nn.Module:
+        return architecture.generator(self.latent_size)
+
+    def discriminator_parameters(self) -> list[nn.Parameter]:
+        if not hasattr(self, "recogniser"):
+            self.recogniser = self._recogniser()
+        return [*self.discriminator.parameters(), *self.recogniser.parameters()]
+
+    def _recogniser(self) -> nn.Module:
+        """Q's own layers: features of D -> logits of the category and means of the continuous codes."""
+        nn = torch.nn
+        with seeded(self.seed, "recogniser"):
+            network = nn.Sequential(
+                nn.Linear(self.discriminator.features, 128),
+                nn.BatchNorm1d(128),
+                nn.LeakyReLU(0.1),
+                nn.Linear(128, self.settings.categories + self.settings.continuous),
+            )
+        return network.to(self.compute.device)
+
+    def networks(self) -> dict[str, nn.Module]:
+        own = {"recogniser": self.recogniser} if hasattr(self, "recogniser") else {}
+        return super().networks() | own
+
+    @property
+    def latent_size(self) -> int:
+        return self.settings.latent + self.settings.categories + self.settings.continuous
+
+    def latents(self, n: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """z, the category one-hot, the continuous codes in [-1, 1]."""
+        z, k = self.settings.latent, self.settings.categories
+        noise = self.noise(n, z + 1 + self.settings.continuous, rng)
+        category = (self.uniform(noise[:, z]) * k).long()
+        one_hot = torch.nn.functional.one_hot(category, k).to(noise.dtype)
+        return torch.cat([noise[:, :z], one_hot, self.uniform(noise[:, z + 1 :]) * 2 - 1], 1)
+
+    def own_discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
+        return self._information(fake)
+
+    def own_generator_loss(self, real: Seen, fake: Seen) -> Tensor:
+        return self._information(fake)
+
+    def _information(self, fake: Seen) -> Tensor:
+        """−λ log Q(c | x), the mean over generated images."""
+        assert fake.drawn is not None
+        with self.compute.autocast():
+            read = self.recogniser(fake.scores.features)
+        return information(read.float(), fake.drawn.latents[:, self.settings.latent :], self.settings)
+
+    def codes(self, images: Tensor) -> Tensor:
+        labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        with torch.no_grad(), in_float32(self), evaluating(self.discriminator), evaluating(self.recogniser):
+            features = self.discriminate(images, labels).features
+            read: Tensor = self.recogniser(features.float())
+        return read[:, : self.settings.categories].softmax(1)
+
+    def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Beside those of every GAN ``category`` (a column a category) and ``code_1``, … (each from −2 to 2)."""
+        z, k = self.settings.latent, self.settings.categories
+        rows = self.latents(k, rng)
+        by_category = rows[:, None].repeat(1, k, 1)
+        by_category[:, :, z : z + k] = torch.eye(k, device=rows.device)
+        pictures = super().pictures(images, rng) | {"category": self.tiles(by_category)}
+        rows[:, z : z + k] = torch.eye(k, device=rows.device)
+        for code in range(self.settings.continuous):
+            varied = rows[:, None].repeat(1, 10, 1)
+            varied[:, :, z + k + code] = torch.linspace(-2, 2, 10, device=rows.device)
+            pictures[f"code_{code + 1}"] = self.tiles(varied)
+        return pictures
+
+
+def information(read: Tensor, codes: Tensor, settings: InfoGANSettings) -> Tensor:
+    """λ₁ · cross-entropy of the category + λ₂ · Σ ½ (c − μ)² over the continuous codes, the mean over images.
+
+    Args:
+        read: logits of the category and means of the continuous codes, (n, K + C).
+        codes: the category one-hot and the continuous codes, (n, K + C).
+        settings: K and the two λ.
+    """
+    k = settings.categories
+    category = -(codes[:, :k] * read[:, :k].log_softmax(1)).sum(1).mean()
+    continuous = (read[:, k:] - codes[:, k:]).square().sum(1).mean() / 2
+    return settings.category_weight * category + settings.continuous_weight * continuous

@@ -1,0 +1,214 @@
+"""The recipe by which adversarial training is explained in class, taken at its word: round after round,
+
+1. collect real images;
+2. let the generator make as many synthetic ones;
+3. train a binary classifier from scratch on one part of both, and try it on the other, held-out part;
+4. if it is no better than chance there, stop: nothing is left to learn;
+5. else feed back to the generator the samples that the classifier labels synthetic and that are synthetic (its true
+   positives), and let the generator improve on them.
+
+"No better than chance": guessing, each of the n held-out answers is right with probability ½, so the share of right
+ones has the standard deviation √(1 / 4n), and the recipe goes on only if
+
+    accuracy > ½ + z √(1 / 4n)
+
+(the normal approximation of the binomial test; Lopez-Paz and Oquab 2017, section 3, judge a finished generator so).
+The algorithm of Goodfellow et al. 2014 is this one with the classifier kept and trained a step at a time instead of
+anew, all samples fed back, and no rule for stopping.
+
+Any classifier may stand in step 3 (``harness/classifiers``, or a plug-in). Through one with a gradient, a network, the
+generator improves by the gradient of −log D(G(z)) at the latents z that were fed back. Where there is no gradient, the
+samples themselves are moved uphill by a smoothed estimate of it (``harness.zoo.models.feedback.improved``), and the
+generator is drawn to the moved ones x' by regression, min ‖G(z) − x'‖². What a classifier cannot tell apart the
+generator never learns: a linear one stops as soon as no hyperplane separates the two.
+
+Fed back are samples of the held-out part only: of what a classifier was trained on it knows the answer by heart.
+
+One step is one round. Its images come from the whole training split, drawn without repetition, so that no image is in
+both parts; the mini-batch given to the step sets the size of the mini-batches of classifier and generator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from pydantic import BeforeValidator, Field
+
+from harness.metrics.images import as_floats
+from harness.zoo import registry
+from harness.zoo.classifiers.base import Classifier, Round
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.base import Model
+from harness.zoo.models.gan import seeded
+from harness.zoo.models.paths import ROWS, pictures
+from harness.zoo.networks.base import evaluating
+from harness.zoo.registry import Choice, chooser
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.zoo.networks.base import Architecture
+
+
+class RecipeSettings(registry.Settings):
+    """Parameters of a round."""
+
+    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+        description="the generator, and the classifier where that is a network",
+    )
+    classifier: Annotated[Choice, BeforeValidator(chooser("classifiers"))] = Field(
+        "network",  # type: ignore[assignment]  # as above
+        description="what tells real from synthetic",
+    )
+    latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ N(0, 1)")
+    images: int = Field(1024, ge=8, description="real images of a round, and as many synthetic ones")
+    held_out: float = Field(0.5, ge=0.1, le=0.9, description="share of both that the classifier is tried on")
+    z: float = Field(1.645, ge=0, le=10, description="standard deviations above ½ that count as better than chance")
+    generator_steps: int = Field(10, ge=1, description="generator steps on what is fed back in a round")
+    generator_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the generator")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the generator's gradients")
+    smoothing: float = Field(
+        1.0, gt=0, le=10, description="largest spread of the perturbations, in the real images' own (without gradients)"
+    )
+    directions: int = Field(16, ge=1, le=1024, description="pairs of perturbations per sample (without gradients)")
+    stride: float = Field(5.0, gt=0, le=100, description="how far the samples are moved uphill (without gradients)")
+
+
+class Recipe(Model):
+    """A generator, and a classifier that lives for a round."""
+
+    name = "recipe"
+    summary = "rounds: train a classifier from scratch, stop at chance, else feed its true positives back"
+    paper = "Goodfellow et al. 2014, as explained in class; stopping rule: Lopez-Paz and Oquab 2017, section 3"
+    Settings = RecipeSettings
+    settings: RecipeSettings
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        choice = self.settings.architecture
+        self.architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        with seeded(self.seed, "generator"):
+            self.generator = self.architecture.generator(self.settings.latent)
+        self.generator.to(self.compute.device)
+        self.optimiser = torch.optim.Adam(
+            self.generator.parameters(), lr=self.settings.generator_rate, betas=(self.settings.beta1, 0.999), fused=True
+        )
+        self.stopped = False
+        self.rounds = 0
+        """Classifiers trained so far."""
+        self.accuracy = 0.5
+        """Of the last round's classifier, on its held-out part."""
+
+    @classmethod
+    def capabilities(cls, settings: RecipeSettings) -> frozenset[str]:
+        return frozenset({"latent"})
+
+    @classmethod
+    def refusal(cls, settings: RecipeSettings, shape: Shape) -> str | None:
+        choice = settings.architecture
+        reason = choice.plugin.refusal(choice.settings, shape)
+        return f"architecture {choice.name!r}: {reason}" if reason else None
+
+    def step(self, batch: Labelled) -> dict[str, Tensor]:
+        fed_back = 0.0 if self.stopped else self._round(len(batch.images))
+        scalars = {"classifier_accuracy": self.accuracy, "fed_back": fed_back, "stopped": float(self.stopped)}
+        return {name: torch.tensor(value, device=self.compute.device) for name, value in scalars.items()}
+
+    def _round(self, size: int) -> float:
+        """One round; the share of the held-out synthetic images that it fed back."""
+        self.rounds += 1
+        real = self._collect()
+        latents = self._latents(len(real), self.rng)
+        synthetic = self._generate(latents)
+        held_out = max(1, round(len(real) * self.settings.held_out))
+        classifier = self._classifier(size)
+        classifier.fit(real[held_out:], synthetic[held_out:])
+        self.accuracy, caught = examine(classifier, real[:held_out], synthetic[:held_out])
+        self.stopped = no_better_than_chance(self.accuracy, 2 * held_out, self.settings.z)
+        if self.stopped or not caught.any():
+            return 0.0
+        self._improve(classifier, latents[:held_out][caught], synthetic[:held_out][caught], real, size)
+        return float(caught.float().mean())
+
+    def _collect(self) -> Tensor:
+        """Real images of this round, in random order, none twice; an even split needs at least two."""
+        stored = self.training.images
+        places = torch.randperm(len(stored), device=stored.device, generator=self.rng)[: self.settings.images]
+        return as_floats(stored[places])
+
+    def _latents(self, n: int, rng: torch.Generator) -> Tensor:
+        return torch.randn(n, self.settings.latent, device=self.compute.device, generator=rng)
+
+    def _generate(self, latents: Tensor) -> Tensor:
+        """Images as ``sample`` makes them: they are what is to be told from real ones."""
+        with torch.no_grad(), evaluating(self.generator):
+            images: Tensor = self.generator(latents)
+        return images.clamp(-1, 1)
+
+    def _classifier(self, size: int) -> Classifier:
+        """One that knows nothing yet."""
+        choice = self.settings.classifier
+        about = Round(self.architecture, self.shape.channels, size, self.compute, self.rng)
+        classifier: Classifier = choice.plugin(choice.settings, about)
+        return classifier
+
+    def _improve(self, classifier: Classifier, latents: Tensor, samples: Tensor, real: Tensor, size: int) -> None:
+        """Generator steps on mini-batches of what is fed back."""
+        from torch.nn.functional import mse_loss, softplus
+
+        from harness.zoo.models.feedback import improved
+
+        s, aims = self.settings, samples
+        if not classifier.differentiable:
+            aims = improved(classifier, samples, real, s.smoothing, s.directions, s.stride, self.rng)
+        for _ in range(s.generator_steps):
+            places = torch.randperm(len(latents), device=latents.device, generator=self.rng)[:size]
+            with self.compute.autocast():
+                images = self.generator(latents[places])
+            if classifier.differentiable:
+                loss = softplus(-classifier.logits(images)).mean()
+            else:
+                loss = mse_loss(images.float(), aims[places])
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        return self._generate(self._latents(n, rng))
+
+    def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        return pictures(self._latents(2 * ROWS, rng), self._generate)
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.generator.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rounds": self.rounds,
+            "stopped": self.stopped,
+            "accuracy": self.accuracy,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.load_state_dict(state["generator"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rounds, self.stopped, self.accuracy = state["rounds"], state["stopped"], state["accuracy"]
+
+
+def examine(classifier: Classifier, real: Tensor, synthetic: Tensor) -> tuple[float, Tensor]:
+    """The share of these images that the classifier labels rightly, and which synthetic ones it labels synthetic.
+
+    An image is labelled real where the classifier gives that more than ½.
+    """
+    kept = classifier.probability(real) > 0.5
+    caught = classifier.probability(synthetic) <= 0.5
+    return float((kept.sum() + caught.sum()) / (len(real) + len(synthetic))), caught
+
+
+def no_better_than_chance(accuracy: float, n: int, z: float) -> bool:
+    """Whether one who guesses would be right on so large a share of n answers as well: see the head of this file."""
+    return bool(accuracy <= 0.5 + z * (1 / (4 * n)) ** 0.5)

@@ -1,0 +1,69 @@
+"""What an architecture is: a generator and a discriminator for the data shapes that it serves; and how to ask one."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.zoo.data.base import Shape
+from harness.zoo.registry import Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.zoo.networks.modules import Discriminator
+
+
+class Scores(NamedTuple):
+    """What a discriminator says of n images."""
+
+    logits: torch.Tensor
+    """Shape (n,): above 0 it holds the image for real."""
+    features: torch.Tensor
+    """Shape (n, d): the last hidden layer, flattened, after its non-linearity."""
+
+
+class Architecture(Plugin, abc.ABC):
+    """Builds the two networks of the adversarial game. Making it builds nothing and needs no torch."""
+
+    def __init__(self, settings: Any, shape: Shape) -> None:
+        self.settings = settings
+        self.shape = shape
+
+    @classmethod
+    def refusal(cls, settings: Any, shape: Shape) -> str | None:
+        """Why it cannot serve images of this shape, or None if it can."""
+        return None
+
+    @classmethod
+    def batch_norm(cls, settings: Any) -> frozenset[str]:
+        """Which of ``generator`` and ``discriminator`` have batch normalisation with these settings."""
+        return frozenset()
+
+    @abc.abstractmethod
+    def generator(self, latent: int) -> torch.nn.Module:
+        """A network from latents (n, latent) to images (n, channels, height, width).
+
+        They are meant for [-1, 1]; what lies outside is clipped when they are sampled.
+        """
+
+    @abc.abstractmethod
+    def discriminator(self, channels: int) -> Discriminator:
+        """A network from images (n, channels, height, width) to ``Scores``.
+
+        ``channels`` is that of what the discriminator sees, which is more than the data's where images are packed.
+        """
+
+
+@contextlib.contextmanager
+def evaluating(network: torch.nn.Module) -> Iterator[None]:
+    """The network in evaluation mode for a while; every module's own mode is put back."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

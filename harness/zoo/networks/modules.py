@@ -1,0 +1,72 @@
+"""Torch modules that the architectures share. Imported when a network is built, never before: see the registry."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from harness.zoo.networks.base import Scores
+
+
+class Discriminator(nn.Module):
+    """A body that turns images into features (n, d), and a head that turns features into one logit each.
+
+    Between them tricks may put layers that add to the features (``extend``): what feature matching compares are the
+    features before these, which belong to one image each.
+    """
+
+    def __init__(self, body: nn.Module, features: int) -> None:
+        super().__init__()
+        self.body = body
+        self.features = features
+        self.tail = nn.Sequential()
+        self.head = nn.Linear(features, 1)
+
+    def extend(self, layer: nn.Module, added: int) -> None:
+        """Put a layer between features and head that turns features (n, d) into (n, d + added)."""
+        self.tail.append(layer)
+        old = self.head
+        self.head = nn.Linear(old.in_features + added, 1)
+        with torch.no_grad():  # what is there already keeps its weights, so that arms start alike as far as they can
+            self.head.weight[:, : old.in_features] = old.weight
+            self.head.bias.copy_(old.bias)
+
+    def forward(self, images: torch.Tensor) -> Scores:
+        features = self.body(images)
+        return Scores(self.head(self.tail(features)).squeeze(1), features)
+
+
+class Gain(nn.Module):
+    """Multiplies its input by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values * self.factor
+
+
+class Resize(nn.Module):
+    """Bilinear resampling to a height and width."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[-1] == self.size:
+            return images
+        return nn.functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=False)
+
+
+class Residual(nn.Module):
+    """x + layers(x)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = images + self.layers(images)
+        return result

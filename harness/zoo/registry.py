@@ -1,0 +1,394 @@
+"""Finds every plug-in by its name: data sets, architectures, models, tricks and metrics.
+
+A plug-in is a class that derives from the base class of its kind and states a ``name``. Built-in ones lie in the
+folder of their kind, one file each; adding a file there is all it takes. Another package offers its own through
+an entry point in the group ``harness.<kind>`` that names the class. A plug-in that cannot be imported stays
+listed as broken, with the reason, and does not disturb the others.
+
+Finding a plug-in does not import torch: see ``_torch_postponed``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib
+import json
+import pkgutil
+import reprlib
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from harness.base.errors import HarnessError
+
+FOLDERS = {
+    "data": "harness.zoo.data",
+    "models": "harness.zoo.models",
+    "networks": "harness.zoo.networks",
+    "tricks": "harness.zoo.tricks",
+    "classifiers": "harness.zoo.classifiers",
+    "metrics": "harness.metrics",
+}
+"""Kind of plug-in -> the package that holds the built-in ones."""
+KINDS = tuple(FOLDERS)
+
+
+class Settings(BaseModel):
+    """The parameters of a plug-in: a pydantic model whose unknown keys are errors and whose values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_lookalikes(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``true`` and ``"5"`` for a number, and 1 for ``true``: pydantic would quietly convert them."""
+        wanted = _simple_kind(cls, str(info.field_name))
+        if wanted is bool and isinstance(value, int | float | str) and not isinstance(value, bool):
+            raise PydanticCustomError("bool_type", "")
+        if wanted in (int, float) and isinstance(value, bool | str):
+            raise PydanticCustomError(f"{wanted.__name__}_type", "")
+        return value
+
+
+@functools.cache
+def _simple_kind(settings: type[BaseModel], field: str) -> type[bool] | type[int] | type[float] | None:
+    """The kind of a field that holds one number or truth value (or null), else None."""
+    wanted = settings.model_fields[field].annotation
+    return next((kind for kind in (bool, int, float) if wanted in (kind, kind | None)), None)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published choice of settings of a plug-in, under a name of its own."""
+
+    summary: str
+    paper: str
+    settings: Mapping[str, Any]
+    tricks: tuple[Any, ...] = ()
+    """Of a model's preset: the tricks that belong to it, as suites write them."""
+
+
+class Plugin:
+    """What every plug-in states of itself.
+
+    Attributes:
+        name: the name that suites use.
+        summary: one line that says what it is.
+        paper: where it comes from ("authors year, section or equation"), or "" for what has no paper.
+        Settings: its parameters; the defaults are the recommended ones.
+        presets: further names for the same class with other settings.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str] = ""
+    Settings: ClassVar[type[Settings]] = Settings
+    presets: ClassVar[Mapping[str, Preset]] = {}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of one kind: the class behind it and what the name stands for, or why it cannot be had."""
+
+    kind: str
+    name: str
+    summary: str = ""
+    paper: str = ""
+    plugin: type[Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tricks: tuple[Any, ...] = ()
+    broken: str | None = None
+
+
+def entries(kind: str) -> list[Entry]:
+    """All entries of a kind, broken ones included, sorted by name."""
+    return sorted(_scan(kind).values(), key=lambda entry: entry.name)
+
+
+def names(kind: str) -> list[str]:
+    """The names that can be used, sorted."""
+    return [entry.name for entry in entries(kind) if entry.broken is None]
+
+
+def find(kind: str, name: str) -> Entry:
+    """The usable entry of that name.
+
+    Raises:
+        HarnessError: the name is unknown (with the nearest known ones) or its plug-in is broken (with the reason).
+    """
+    entry = _scan(kind).get(name)
+    if entry is None:
+        known = names(kind)
+        raise HarnessError(f"unknown name {shown(name)} in {kind}{nearest(name, known)} (known: {', '.join(known)})")
+    if entry.broken is not None:
+        raise HarnessError(f"{name!r} in {kind} cannot be imported: {entry.broken}")
+    return entry
+
+
+class Choice(BaseModel):
+    """A plug-in chosen by name, with all its settings filled in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    name: str
+    settings: SerializeAsAny[Settings]
+
+    @property
+    def plugin(self) -> type[Any]:
+        """The chosen class."""
+        plugin = find(self.kind, self.name).plugin
+        assert plugin is not None  # find() refuses broken entries
+        return plugin
+
+    def canonical(self) -> dict[str, Any]:
+        """What the choice comes to, in plain values: equal for a preset and for its settings written out."""
+        return {"name": self.plugin.name, **_canonical(self.settings)}
+
+
+class ChoiceError(ValueError):
+    """A choice that cannot be made. ``problems`` holds (path inside the choice, message, kind of error)."""
+
+    def __init__(self, problems: list[tuple[tuple[int | str, ...], str, str]]) -> None:
+        super().__init__("; ".join(message for _, message, _ in problems))
+        self.problems = problems
+
+
+def choose(kind: str, value: Any) -> Choice:
+    """Read a choice as suites write it: ``name``, or ``{name: …, setting: value, …}``.
+
+    Settings that are mappings are laid over those of the preset key by key, so that
+    ``{name: dcgan, architecture: {width: 16}}`` keeps the preset's architecture.
+
+    Raises:
+        ChoiceError: unknown name, unknown setting, or a value out of range; all problems at once.
+    """
+    if isinstance(value, Choice):
+        return value
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        raise ChoiceError([((), "expected a name, or a mapping with the key 'name'", "choice_type")])
+    try:
+        entry = find(kind, given["name"])
+    except HarnessError as error:
+        where = () if isinstance(value, str) else ("name",)
+        raise ChoiceError([(where, str(error), "unknown_name")]) from error
+    assert entry.plugin is not None
+    own = {key: setting for key, setting in given.items() if key != "name"}
+    # Choices that are defaults, so that {name: gan, architecture: {width: 16}} need not repeat the architecture's name.
+    fields = entry.plugin.Settings.model_fields.items()
+    named = {key: field.default for key, field in fields if isinstance(field.default, str | Mapping)}
+    try:
+        settings = entry.plugin.Settings.model_validate(_overlay({**named, **entry.settings}, own))
+    except ValidationError as error:
+        raise ChoiceError(list(flatten(error, entry.plugin.Settings))) from error
+    return Choice(kind=kind, name=given["name"], settings=settings)
+
+
+def chooser(kind: str) -> Callable[[Any], Choice]:
+    """``choose`` as a pydantic validator: ``Annotated[Choice, BeforeValidator(chooser("networks"))]``.
+
+    The problems travel in the error's context; ``flatten`` lays them out again with their full paths.
+    """
+
+    def validate(value: Any) -> Choice:
+        try:
+            return choose(kind, value)
+        except ChoiceError as error:
+            raise PydanticCustomError("choice", "{text}", {"text": str(error), "problems": error.problems}) from error
+
+    return validate
+
+
+def flatten(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
+    """Every problem in a validation error as (path, message, kind of error), those inside choices included."""
+    items = error.errors(include_url=False)
+    above = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
+    for item in items:
+        path = item["loc"]
+        if item["type"] == "too_short" and path in above:
+            continue  # only entries without an error were counted
+        if item["type"] == "choice":
+            for inner, message, kind in item["ctx"]["problems"]:
+                yield (*path, *inner), message, kind
+        elif item["type"] == "extra_forbidden":
+            known = sorted(_fields_at(model, path[:-1]))
+            hint = nearest(str(path[-1]), known) or f" (known: {', '.join(known) or 'none'})"
+            yield path, f"unknown key {shown(path[-1])}{hint}", "extra_forbidden"
+        else:
+            yield path, _words(item, str(path[-1]) if path else ""), item["type"]
+
+
+_WORDS = {
+    "missing": "the key {key!r} is missing",
+    "int_type": "expected a whole number, got {got}",
+    "int_from_float": "expected a whole number, got {got}",
+    "float_type": "expected a number, got {got}",
+    "bool_type": "expected true or false, got {got}",
+    "string_type": "expected text, got {got}",
+    "tuple_type": "expected a list, got {got}",
+    "list_type": "expected a list, got {got}",
+    "dict_type": "expected a mapping, got {got}",
+    "model_type": "expected a mapping, got {got}",
+    "model_attributes_type": "expected a mapping, got {got}",
+    "finite_number": "expected a finite number, got {got}",
+    "greater_than": "must be greater than {gt}, got {got}",
+    "greater_than_equal": "must be at least {ge}, got {got}",
+    "less_than": "must be less than {lt}, got {got}",
+    "less_than_equal": "must be at most {le}, got {got}",
+    "too_short": "must have at least {min_length} entry, has {actual_length}",
+    "too_long": "must have at most {max_length} entries, has {actual_length}",
+    "string_too_short": "must not be empty",
+    "literal_error": "expected {expected}, got {got}",
+    "union_tag_invalid": "expected {expected_tags} as its {discriminator}, got {tag!r}",
+    "union_tag_not_found": "the key {discriminator} is missing",
+    "string_pattern_mismatch": "{got} does not match the pattern {pattern}",
+}
+
+
+def _words(item: ErrorDetails, key: str) -> str:
+    """An error of pydantic's in the words of people who write suites."""
+    words = _WORDS.get(item["type"])
+    if words is None:
+        message = item["msg"].removeprefix("Value error, ")
+        return message[:1].lower() + message[1:]
+    context = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
+    if context.get("actual_length", "") is None:  # pydantic counts no further than the limit
+        context["actual_length"] = "more"
+    return words.format(**context, key=key, got=shown(item["input"]))
+
+
+def shown(value: Any) -> str:
+    """A value as text for a message: short, and as suites write it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else reprlib.repr(value)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys of what lies at ``path`` inside ``model``, as far as annotations tell."""
+    models = [model]
+    for step in path:
+        fields = [inner.model_fields[str(step)] for inner in models if str(step) in inner.model_fields]
+        # A step that is no field is a position in a list, a key of a mapping, or the tag of a union.
+        models = [found for field in fields for found in _models_in(field.annotation)] if fields else models
+    return [field.alias or name for inner in models for name, field in inner.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``below``, mappings merged key by key; another ``name`` replaces the whole mapping."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, str) and isinstance(value, Mapping):
+            under = {"name": under}
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            same = value.get("name", under.get("name")) == under.get("name")
+            merged[key] = _overlay(under, value) if same else dict(value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _canonical(settings: BaseModel) -> dict[str, Any]:
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return {
+        name: value.canonical()
+        if isinstance(value, Choice)
+        else _canonical(value)
+        if isinstance(value, BaseModel)
+        else value
+        for name, value in values.items()
+    }
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The hint ``, did you mean 'x'?`` where a known word is near, else an empty string."""
+    close = difflib.get_close_matches(str(word), known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+@functools.cache
+def _scan(kind: str) -> dict[str, Entry]:
+    with _torch_postponed():
+        return _scan_now(kind)
+
+
+def _scan_now(kind: str) -> dict[str, Entry]:
+    package = importlib.import_module(FOLDERS[kind])
+    found: dict[str, Entry] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        if info.name in package.SHARED:
+            continue
+        try:
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+        except (Exception, SystemExit) as error:  # a broken file must not take the others with it
+            found[info.name] = Entry(kind, info.name, broken=f"{type(error).__name__}: {error}")
+            continue
+        for value in vars(module).values():
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                _add(found, kind, value)
+    for point in metadata.entry_points(group=f"harness.{kind}"):
+        try:
+            plugin = point.load()
+            if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
+                raise TypeError(f"{point.value} is no class of the kind that {FOLDERS[kind]}.base defines")
+            _add(found, kind, plugin)
+        except (Exception, SystemExit) as error:  # nor must a broken package
+            found.setdefault(point.name, Entry(kind, point.name, broken=f"{type(error).__name__}: {error}"))
+    return found
+
+
+def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:
+    if not issubclass(plugin, Plugin) or "name" not in vars(plugin):
+        return
+    new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin)]
+    new += [Entry(kind, name, p.summary, p.paper, plugin, p.settings, p.tricks) for name, p in plugin.presets.items()]
+    for entry in new:
+        if entry.name in found and found[entry.name].broken is None:
+            raise TypeError(f"the name {entry.name!r} is taken by {found[entry.name].plugin}")
+        found[entry.name] = entry
+
+
+class _Postponed(types.ModuleType):
+    """Stands for a module until an attribute of it is asked for, then takes on its content."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        if sys.modules.get(self.__name__) is self:  # a module uses it while it is being imported: step aside
+            del sys.modules[self.__name__]
+        module = importlib.import_module(self.__name__)
+        self.__dict__.update(vars(module))
+        return getattr(module, attribute)
+
+
+@contextlib.contextmanager
+def _torch_postponed() -> Iterator[None]:
+    """Let ``import torch`` cost nothing until torch is used.
+
+    The file of a trick or model states its settings and its mathematics in one place, and the latter needs torch,
+    whose import takes seconds. `harness plan` and `harness list` read only the former. (The standard library's
+    LazyLoader does not serve: the statement ``import torch`` itself looks at ``__spec__`` and wakes it.)
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    postponed = sys.modules["torch"] = _Postponed("torch")
+    try:
+        yield
+    finally:
+        # Other libraries look into sys.modules to learn whether torch is in use: leave no stand-in there.
+        if sys.modules.get("torch") is postponed:
+            del sys.modules["torch"]

@@ -1,0 +1,74 @@
+"""Samples from a moving average of the generator's weights.
+
+Yazıcı et al. 2019 ("The unusual effectiveness of averaging in GAN training"), equation 2, after every step:
+
+    θ̄ ← decay · θ̄ + (1 − decay) · θ
+
+Training itself is untouched: only what is sampled from changes.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN
+
+
+class AverageSettings(registry.Settings):
+    """Settings of the moving average."""
+
+    decay: float = Field(0.999, ge=0, lt=1, description="weight of the old average in each step")
+
+
+class ExponentialMovingAverage(Trick):
+    """Keeps an average of the generator and offers it to sample from."""
+
+    name = "ema"
+    summary = "samples come from an exponential moving average of the generator's weights"
+    paper = "Yazıcı et al. 2019, equation 2"
+    Settings = AverageSettings
+    settings: AverageSettings
+    requires = frozenset({"generator"})
+    claims = frozenset({"sampler"})
+    hides = frozenset({"probability"})  # the discriminator is trained against another generator than is sampled from
+
+    average: torch.nn.Module
+    steps: int
+
+    def begin(self, game: GAN) -> None:
+        self.average = copy.deepcopy(game.generator).requires_grad_(False)
+        self.steps = 0
+
+    def after_step(self, game: GAN) -> None:
+        # Early on the average would mostly hold the initial weights: a decay of t / (t + 9) at most forgets them.
+        self.steps += 1
+        decay = min(self.settings.decay, self.steps / (self.steps + 9))
+        with torch.no_grad():
+            averaged = [tensor.data for tensor in self.average.parameters()]
+            current = [tensor.data for tensor in game.generator.parameters()]
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+            # The running statistics of batch normalisation belong to the weights that they were taken under, and
+            # are averaged like them; counters are copied.
+            for mean, buffer in zip(self.average.buffers(), game.generator.buffers(), strict=True):
+                if mean.is_floating_point():
+                    mean.lerp_(buffer, 1 - decay)
+                else:
+                    mean.copy_(buffer)
+
+    def sampler(self, game: GAN) -> torch.nn.Module:
+        return self.average
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"average": self.average.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.average.load_state_dict(state["average"])
+        self.steps = state["steps"]

@@ -1,0 +1,76 @@
+"""Historical averaging: both players are held near the average of where they have been.
+
+Salimans et al. 2016, section 3.3. Each player's cost has the term
+
+    ‖ θ − (1/t) Σᵢ θ[i] ‖²
+
+with the average over past values of its parameters, kept online. The paper names no factor. With 1 the term, a sum
+over some hundred thousand parameters, holds the players where they began (docs/zoo.md has the figures): the default
+is a hundredth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN, Seen
+
+
+class HistorySettings(registry.Settings):
+    """Settings of historical averaging."""
+
+    weight: float = Field(0.01, gt=0, le=1e6, description="factor of the term")
+
+
+class HistoricalAveraging(Trick):
+    """Adds the squared distance from the average to both losses."""
+
+    name = "historical_averaging"
+    summary = "both players' parameters are held near the average of their past"
+    paper = "Salimans et al. 2016, section 3.3"
+    Settings = HistorySettings
+    settings: HistorySettings
+    requires = frozenset({"generator", "discriminator"})
+
+    averages: dict[str, list[torch.Tensor]]
+    steps: int
+
+    def begin(self, game: GAN) -> None:
+        self.averages = {name: [p.detach().clone() for p in ps] for name, ps in self._parameters(game).items()}
+        self.steps = 1  # the values that training starts from count as the first
+
+    @staticmethod
+    def _parameters(game: GAN) -> dict[str, list[torch.Tensor]]:
+        return {"generator": list(game.generator.parameters()), "discriminator": list(game.discriminator.parameters())}
+
+    def _distance(self, game: GAN, role: str) -> torch.Tensor:
+        pairs = zip(self._parameters(game)[role], self.averages[role], strict=True)
+        distances = [(parameter - average).square().sum() for parameter, average in pairs]
+        return self.settings.weight * torch.stack(distances).sum()
+
+    def discriminator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+        return self._distance(game, "discriminator")
+
+    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+        return self._distance(game, "generator")
+
+    def after_step(self, game: GAN) -> None:
+        self.steps += 1
+        for role, parameters in self._parameters(game).items():
+            torch._foreach_lerp_(self.averages[role], [p.detach() for p in parameters], 1 / self.steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"averages": self.averages, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for role, averages in state["averages"].items():
+            for mine, theirs in zip(self.averages[role], averages, strict=True):
+                mine.copy_(theirs)
+        self.steps = state["steps"]

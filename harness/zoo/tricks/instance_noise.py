@@ -1,0 +1,46 @@
+"""Instance noise: Gaussian noise on everything that the discriminator sees, fading out over the training.
+
+Sønderby et al. 2017, section 3.2 (and Arjovsky and Bottou 2017, section 3). D is shown
+
+    x + ε and G(z) + ε,   ε ~ N(0, σ²)
+
+Two distributions on thin sets that do not meet can be told apart perfectly, which leaves G no gradient; blurred by
+the same noise they overlap. σ falls linearly from ``sigma`` to 0 at ``until`` of the training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN
+
+
+class NoiseSettings(registry.Settings):
+    """How much noise, and for how long."""
+
+    sigma: float = Field(0.1, gt=0, le=10, description="standard deviation at the start, images being in [-1, 1]")
+    until: float = Field(1.0, gt=0, le=1, description="share of the training at which it has faded out")
+
+
+class InstanceNoise(Trick):
+    """Adds noise to the discriminator's input."""
+
+    name = "instance_noise"
+    summary = "Gaussian noise on real and generated images before the discriminator, fading out"
+    paper = "Sønderby et al. 2017, section 3.2"
+    Settings = NoiseSettings
+    settings: NoiseSettings
+    requires = frozenset({"discriminator"})
+    hides = frozenset({"probability"})  # of an image with noise
+
+    def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
+        sigma = self.settings.sigma * max(0.0, 1 - game.done / self.settings.until)
+        noise = torch.randn(images.shape, device=images.device, generator=game.rng)
+        return images + sigma * noise

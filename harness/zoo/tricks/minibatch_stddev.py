@@ -1,0 +1,33 @@
+"""Minibatch standard deviation: the discriminator is told how much a mini-batch varies.
+
+Karras et al. 2018, section 3. The standard deviation of each feature over the mini-batch, averaged over the d
+features:
+
+    s = (1/d) Σ_k std_i f_k(xᵢ)
+
+This one number is added to every image's features as one more. Here it joins the features before D's last layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN
+
+
+class MinibatchStandardDeviation(Trick):
+    """Adds one feature to the discriminator."""
+
+    name = "minibatch_stddev"
+    summary = "the discriminator is told the mean standard deviation of its features over the mini-batch"
+    paper = "Karras et al. 2018, section 3"
+    requires = frozenset({"discriminator_features"})
+    hides = frozenset({"probability"})  # of an image among others
+
+    def change_networks(self, game: GAN) -> None:
+        from harness.zoo.tricks.layers import StandardDeviation
+
+        game.discriminator.extend(StandardDeviation(), 1)

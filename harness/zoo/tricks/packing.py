@@ -1,0 +1,56 @@
+"""Packing (PacGAN): the discriminator sees m images of the same kind at once.
+
+Lin et al. 2018, section 2. The images of a pack, all real or all generated, are concatenated along the channels:
+
+    D(x₁, …, x_m)
+
+A generator that lacks modes draws packs that look alike, which a discriminator of packs can see and one of single
+images cannot. A mini-batch of n images becomes ⌊n / m⌋ packs; nothing else changes, not even the generator. So arms
+with and without packs see as many images a step. The authors' code keeps the number of packs instead, and draws m times
+as many images: multiply ``train.batch_size`` by m for their protocol.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN
+
+
+class PackingSettings(registry.Settings):
+    """Size of a pack."""
+
+    size: int = Field(2, ge=2, le=16, description="images that the discriminator sees at once (m)")
+
+
+class Packing(Trick):
+    """Stacks the images of a mini-batch along the channels."""
+
+    name = "packing"
+    summary = "the discriminator judges packs of 2 images of a kind, so that it can see a lack of variety"
+    paper = "Lin et al. 2018, section 2"
+    Settings = PackingSettings
+    settings: PackingSettings
+    requires = frozenset({"discriminator"})
+    hides = frozenset({"probability"})  # of a pack
+    # A pack would need its images' labels and codes side by side too.
+    conflicts = frozenset({"conditional", "codes"})
+
+    def discriminator_channels(self, channels: int) -> int:
+        return channels * self.settings.size
+
+    def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
+        return packed(images, self.settings.size)
+
+
+def packed(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Images (n, c, h, w) as packs (⌊n / size⌋, size · c, h, w); what is left over is left out."""
+    packs = len(images) // size
+    return images[: packs * size].reshape(packs, size * images.shape[1], *images.shape[2:])

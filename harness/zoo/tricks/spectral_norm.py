@@ -1,0 +1,39 @@
+"""Spectral normalisation: every weight matrix of the discriminator is divided by its largest singular value.
+
+Miyato et al. 2018, equation 8, with σ estimated by one power iteration a forward pass (algorithm 1):
+
+    W̄ = W / σ(W)
+
+A fully connected layer then lets no difference of its inputs grow. A convolution's kernel is taken as the matrix
+(outputs × rest), as in the paper, which bounds it less tightly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN
+
+
+class SpectralNorm(Trick):
+    """Normalises the linear and convolutional layers of the discriminator."""
+
+    name = "spectral_norm"
+    summary = "every layer of the discriminator is divided by its largest singular value"
+    paper = "Miyato et al. 2018, equation 8"
+    requires = frozenset({"discriminator"})
+    # Batch normalisation scales a layer's output up again by as much as it likes.
+    conflicts = frozenset({"discriminator_batch_norm"})
+
+    def wrap_networks(self, game: GAN) -> None:
+        nn = torch.nn
+        for module in list(game.discriminator.modules()):
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                if not module.weight.any():  # fix-up initialisation's zeros have no singular vector to divide by
+                    nn.init.xavier_normal_(module.weight)
+                nn.utils.parametrizations.spectral_norm(module)

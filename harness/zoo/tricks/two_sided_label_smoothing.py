@@ -1,0 +1,40 @@
+"""Two-sided label smoothing: the targets of real and of fake images are both drawn towards the middle.
+
+The control that Salimans et al. 2016, section 3.4, warn of. With targets α for real and β for fake images the optimal
+discriminator is
+
+    D(x) = (α p_data(x) + β p_model(x)) / (p_data(x) + p_model(x))
+
+Where p_data is near 0 and p_model large, β > 0 leaves it at β, and nothing moves these samples towards the data.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.objectives import Targets
+from harness.zoo.tricks.base import Trick
+
+
+class TwoSidedSettings(registry.Settings):
+    """The two targets."""
+
+    real: float = Field(0.9, gt=0.5, le=1, description="the discriminator's target for real images (α)")
+    fake: float = Field(0.1, ge=0, lt=0.5, description="the discriminator's target for generated images (β)")
+
+
+class TwoSidedLabelSmoothing(Trick):
+    """Targets α for real and β for generated images."""
+
+    name = "two_sided_label_smoothing"
+    summary = "targets .9 and .1: the control that the paper warns of"
+    paper = "Salimans et al. 2016, section 3.4"
+    Settings = TwoSidedSettings
+    settings: TwoSidedSettings
+    requires = frozenset({"targets"})
+    hides = frozenset({"probability"})  # it is drawn towards the middle
+    conflicts = frozenset({"one_sided_label_smoothing"})
+
+    def targets(self, targets: Targets) -> Targets:
+        return Targets(self.settings.real, self.settings.fake)

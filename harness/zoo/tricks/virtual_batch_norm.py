@@ -1,0 +1,54 @@
+"""Virtual batch normalisation: an image is normalised by a reference batch that never changes, and by itself.
+
+Salimans et al. 2016, section 3.5. The reference batch is chosen once, at the start. Its means and mean squares are
+computed anew at every pass, under the current weights, and joined with each image's own, m being the size of the
+reference batch:
+
+    μ = (m μ_ref + μ_x) / (m + 1),   E[h²] = (m E_ref[h²] + E_x[h²]) / (m + 1),   σ² = E[h²] − μ²
+
+so that no image depends on those beside it. It costs a second pass, and is used in the generator only, as in the
+paper; training and sampling compute the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN
+
+
+class ReferenceSettings(registry.Settings):
+    """Size of the reference batch."""
+
+    reference: int = Field(64, ge=2, le=1024, description="latents in the reference batch (m)")
+
+
+class VirtualBatchNorm(Trick):
+    """Takes the place of the generator's batch normalisation."""
+
+    name = "virtual_batch_norm"
+    summary = "the generator normalises by a reference batch fixed at the start instead of by the mini-batch"
+    paper = "Salimans et al. 2016, section 3.5"
+    Settings = ReferenceSettings
+    settings: ReferenceSettings
+    requires = frozenset({"generator_batch_norm"})
+
+    def change_networks(self, game: GAN) -> None:
+        from harness.zoo.tricks.layers import Normalised, WithReference
+
+        nn = torch.nn
+        for module in list(game.generator.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+                    setattr(module, name, Normalised(child, self.settings.reference))
+        state = game.rng.get_state()  # put back, so that the game draws the same latents with the trick and without
+        reference = game.latents(self.settings.reference, game.rng)
+        game.rng.set_state(state)
+        game.generator = WithReference(game.generator, reference)

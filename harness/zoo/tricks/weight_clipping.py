@@ -1,0 +1,46 @@
+"""Weight clipping: after each of its steps the critic's weights are clipped to [−c, c].
+
+Arjovsky et al. 2017, algorithm 1, line 7:
+
+    w ← clip(w, −c, c)
+
+It is a crude way to keep the critic Lipschitz, which the Wasserstein distance's dual form asks for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+
+from harness.zoo import registry
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.models.gan import GAN
+
+
+class ClippingSettings(registry.Settings):
+    """Settings of weight clipping."""
+
+    limit: float = Field(0.01, gt=0, le=10, description="largest absolute value of a weight (c)")
+
+
+class WeightClipping(Trick):
+    """Clips every parameter of the discriminator."""
+
+    name = "weight_clipping"
+    summary = "the discriminator's weights are clipped to [-.01, .01] after each of its steps"
+    paper = "Arjovsky et al. 2017, algorithm 1"
+    Settings = ClippingSettings
+    settings: ClippingSettings
+    requires = frozenset({"discriminator"})
+    # Clipped, the raw weights of a normalised layer would say nothing about the layer.
+    conflicts = frozenset({"spectral_norm"})
+
+    def after_discriminator_step(self, game: GAN) -> None:
+        limit = self.settings.limit
+        with torch.no_grad():
+            for parameter in game.discriminator.parameters():
+                parameter.clamp_(-limit, limit)

@@ -1,0 +1,40 @@
+"""What r1 and r2 share: a zero-centred gradient penalty on the discriminator's loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.zoo import penalties, registry
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.zoo.models.gan import GAN, Seen
+
+
+class ZeroCentredSettings(registry.Settings):
+    """How strong the penalty is over the training."""
+
+    weight: float = Field(10.0, gt=0, le=1e6, description="γ")
+    final: float | None = Field(None, ge=0, le=1e6, description="γ at the end of the training; null: as at its start")
+
+
+class ZeroCentred(Trick):
+    """γ/2 · E‖∇C‖² at real or at generated images; γ changes linearly over the training."""
+
+    Settings = ZeroCentredSettings
+    settings: ZeroCentredSettings
+    requires = frozenset({"discriminator"})
+    # With batch normalisation an image's score depends on the others, and its gradient is no longer its own.
+    conflicts = frozenset({"discriminator_batch_norm"})
+    at: ClassVar[Literal["real", "fake"]]
+
+    def discriminator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+        start = self.settings.weight
+        end = start if self.settings.final is None else self.settings.final
+        weight = start + (end - start) * game.done
+        seen = real if self.at == "real" else fake
+        return weight / 2 * penalties.zero_centred(seen.critic, seen.images)
