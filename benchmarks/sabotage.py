@@ -51,28 +51,28 @@ SABOTAGES = (
         "harness/zoo/tricks/feature_matching.py",
         "(real.float().mean(0) - fake.float().mean(0)).square().sum()",
         "(real.float() - fake.float()).square().sum(1).mean()",
-        ("tests/tricks",),
+        ("tests/zoo/tricks",),
     ),
     Sabotage(
         "the averaged generator lags fifty times as far behind",
         "harness/zoo/tricks/ema.py",
         "decay = min(self.settings.decay, self.steps / (self.steps + 9))",
         "decay = 1 - (1 - self.settings.decay) / 50",
-        ("tests/tricks",),
+        ("tests/zoo/tricks",),
     ),
     Sabotage(
         "labels are smoothed on both sides",
         "harness/zoo/tricks/one_sided_label_smoothing.py",
         "targets._replace(real=self.settings.target)",
         "targets._replace(real=self.settings.target, fake=1 - self.settings.target)",
-        ("tests/tricks",),
+        ("tests/zoo/tricks",),
     ),
     Sabotage(
         "learning rates ten times too high",
         "harness/zoo/models/gan.py",
         'group["lr"] = rate * factor',
         'group["lr"] = 10 * rate * factor',
-        ("tests/models",),
+        ("tests/zoo/models",),
     ),
     Sabotage(
         "the generator ignores half of its latent",
@@ -81,7 +81,7 @@ SABOTAGES = (
         "        noise = torch.randn(n, columns, device=self.compute.device, generator=rng)\n"
         "        noise[:, : columns // 2] = 0\n"
         "        return noise\n",
-        ("tests/models",),
+        ("tests/zoo/models",),
     ),
     Sabotage(
         "batch normalisation in training mode when sampling",
@@ -108,14 +108,14 @@ SABOTAGES = (
         "harness/trial/loop.py",
         "epoch = torch.randperm(len(self.data.images), generator=self._rng)",
         "epoch = self.data.labels.cpu().argsort(stable=True)",
-        ("tests/test_training.py",),
+        ("tests/trial/test_loop.py",),
     ),
     Sabotage(
         "every second discriminator step skipped",
         "harness/zoo/models/gan.py",
         "        self._descend(self.discriminator_optimiser, loss)\n",
         "        if self.taken % 2 == 0:\n            self._descend(self.discriminator_optimiser, loss)\n",
-        ("tests/models",),
+        ("tests/zoo/models",),
     ),
 )
 

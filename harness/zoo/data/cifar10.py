@@ -118,8 +118,9 @@ def _source() -> tuple[Version, Path]:
     if found is None:
         names = " or ".join(f"the folder {version.folder} or {version.archive}" for version in VERSIONS)
         raise HarnessError(
-            f"CIFAR-10 is not on this machine. Looked for {names} in {', '.join(map(str, downloads.folders('cifar10')))}"
-            f"{_incomplete()}. Put one of them into one of these (HARNESS_DATA names the first), "
+            f"CIFAR-10 is not on this machine. Looked for {names} in "
+            f"{', '.join(map(str, downloads.folders('cifar10')))}{_incomplete()}. "
+            "Put one of them into one of these (HARNESS_DATA names the first), "
             "or run `harness data fetch cifar10`"
         )
     return found

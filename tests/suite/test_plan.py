@@ -16,7 +16,7 @@ from harness.suite import read_suite
 from harness.suite.plan import Plan, make_plan, smoke_plan, trial, with_parameters
 from harness.trial.run import precision
 
-SUITES = Path(__file__).parents[1] / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 
 GOOD = """\
 suite: s

@@ -16,7 +16,7 @@ import pytest
 from harness.base.errors import HarnessError
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
 
-SUITES = Path(__file__).parents[1] / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 SCHEMA = SUITES / "suite.schema.json"
 
 GOOD = """\
@@ -643,7 +643,7 @@ def test_the_schema_knows_names_and_descriptions() -> None:
 
 # --- the documentation -----------------------------------------------------------------------------------
 
-DOCUMENTATION = (Path(__file__).parents[1] / "docs" / "suite-format.md").read_text(encoding="utf-8")
+DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "suite-format.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
