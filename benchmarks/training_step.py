@@ -12,10 +12,11 @@ import time
 
 import torch
 
-from harness.metrics.images import from_uint8
 from harness.zoo import registry
+from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
-from harness.zoo.models.base import Compute, Model
+from harness.zoo.data.pixels import from_uint8
+from harness.zoo.models.base import Model
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 BATCH, ROUNDS, STEPS = 64, 9, 8

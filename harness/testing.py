@@ -2,7 +2,6 @@
 
 In a test module of your own:
 
-    from harness.testing import TrickContract
 
     class TestMyTrick(TrickContract):
         names = ["my_trick"]
@@ -16,23 +15,20 @@ import copy
 import math
 import pickle
 import random
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from harness.metrics.images import Images, Reference, as_floats
+from harness.metrics.images import Images, Reference
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build, random_batch
+from harness.zoo.compatibility import refusals
+from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
-from harness.zoo.models.base import Compute, Model
-from harness.zoo.tricks.base import Trick, refusals, with_own
-
-if TYPE_CHECKING:
-    from harness.zoo.registry import Choice
-
-SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3), Shape(2, 1, 1, 8))
-"""Data shapes that models are tried on, those that they do not refuse; the last are points of the plane."""
+from harness.zoo.data.pixels import as_floats
+from harness.zoo.models.base import Model
 
 BATCH = 8
 
@@ -46,37 +42,6 @@ class Contract:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "name" in metafunc.fixturenames:
             metafunc.parametrize("name", registry.names(self.kind) if self.names is None else self.names)
-
-
-def build(
-    model: str | dict[str, Any] | Choice,
-    shape: Shape = SHAPES[0],
-    tricks: Any = (),
-    seed: int = 0,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> Model:
-    """A model before its first step."""
-    choice = registry.choose("models", model)
-    chosen = with_own(choice, tuple(registry.choose("tricks", trick) for trick in tricks))
-    made: list[Trick] = [trick.plugin(trick.settings) for trick in chosen]
-    compute = Compute(torch.device(device), dtype)
-    training = random_batch(shape, 64, torch.Generator().manual_seed(99))
-    training = Labelled(*(tensor.to(device) for tensor in training))
-    rng = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    built: Model = choice.plugin(choice.settings, shape, training, 100, made, compute, seed, rng)
-    return built
-
-
-def random_batch(shape: Shape, n: int, rng: torch.Generator) -> Labelled:
-    """Random images, as stored, and labels."""
-    channels, height, width, classes = shape
-    if (height, width) == (1, 1):  # points
-        images = torch.rand(n, channels, 1, 1, generator=rng) * 2 - 1
-    else:
-        images = torch.randint(0, 256, (n, channels, height, width), generator=rng, dtype=torch.uint8)
-    return Labelled(images, torch.randint(0, classes, (n,), generator=rng))
 
 
 def train(model: Model, steps: int, seed: int = 0) -> list[dict[str, float]]:

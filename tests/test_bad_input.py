@@ -303,7 +303,7 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
 
 
 def test_a_quota_that_is_used_up_is_named() -> None:
-    from harness.base.files import refusal  # quotas need a disk that has them: here it is what the system would say
+    from harness.base.diagnosis import refusal  # quotas need a disk that has them: here it is what the system would say
 
     error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
     assert "results/mlflow.db: the quota of the disk is used up; make room" in str(refusal(error))

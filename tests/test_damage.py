@@ -26,15 +26,18 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from optuna.trial import TrialState
 
 from harness import judge
-from harness.analysis import regression
+from harness.analysis import loading, regression
 from harness.analysis.regression import ArmBaseline, Baseline, Distribution
-from harness.analysis.results import Record
 from harness.base.errors import HarnessError
-from harness.base.files import COMPUTED_ANEW, cached_tensors, load_state, read_sealed, save_state, write_sealed
-from harness.execution import driver, study
+from harness.base.files import COMPUTED_ANEW, load_state, read_sealed, save_state, write_sealed
+from harness.execution import study
+from harness.judge import catalogue
+from harness.metrics.images import cached_tensors
 from harness.store import journal, sqlite
+from harness.store.delivery import Delivery
 from harness.store.journal import Records
-from harness.store.runs import Delivery, Store
+from harness.store.record import Record
+from harness.store.runs import Store
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
 from harness.trial.task import Outcome
@@ -130,8 +133,8 @@ def floors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
 def weights(role: str) -> Callable[[Path, pytest.MonkeyPatch], Victim]:
     def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
         folder = tmp_path / "weights"
-        shutil.copytree(judge.SHIPPED, folder)
-        monkeypatch.setattr(judge, "SHIPPED", folder)
+        shutil.copytree(catalogue.SHIPPED, folder)
+        monkeypatch.setattr(catalogue, "SHIPPED", folder)
 
         def read() -> str:
             judge.digest.cache_clear()
@@ -271,7 +274,7 @@ def mlflow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     def read() -> Record | None:
         # Like a process of its own, which has nothing open and nothing remembered.
         try:
-            [record] = driver.load(make_plan(read_suite(tmp_path / "tiny.yaml")), tmp_path).records
+            [record] = loading.load(make_plan(read_suite(tmp_path / "tiny.yaml")), tmp_path).records
         finally:
             _closed(Store(tmp_path), path)
         return record if record.artifacts is not None and record.artifacts.is_dir() else None
@@ -394,11 +397,11 @@ def test_a_guess_of_the_time_passes_over_a_damaged_number_of_steps(
 ) -> None:
     victim = mlflow_file(tmp_path, monkeypatch)
     plan = make_plan(read_suite(tmp_path / "tiny.yaml"))
-    assert driver.seconds_per_trial(plan, tmp_path)(plan.trials[0]) == 1.75
+    assert loading.seconds_per_trial(plan, tmp_path)(plan.trials[0]) == 1.75
     with contextlib.closing(sqlite3.connect(victim.path)) as connection:
         connection.execute("UPDATE params SET value = ? WHERE key = 'train.steps'", [steps])
         connection.commit()
-    assert driver.seconds_per_trial(plan, tmp_path)(plan.trials[0]) is None
+    assert loading.seconds_per_trial(plan, tmp_path)(plan.trials[0]) is None
 
 
 def test_a_number_that_a_search_learns_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

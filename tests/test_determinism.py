@@ -12,7 +12,8 @@ from harness_cli import Workspace, numbers
 
 from harness.suite import read_suite
 from harness.suite.plan import Arm, make_plan
-from harness.trial.run import computing, explain
+from harness.trial.device import computing
+from harness.trial.outcomes import explain
 
 MODELS = ["gan", "dcgan", "wgan_gp", "lsgan", "hinge", "r3gan", "cgan", "infogan", "vae", "vae_gan", "semi_supervised"]
 

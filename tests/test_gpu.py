@@ -12,9 +12,10 @@ from harness_cli import Workspace, numbers
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
 from harness.testing import equal
+from harness.trial.device import on_device, precision
 from harness.trial.evaluation import Evaluator
 from harness.trial.loop import Hooks, Stopped, Trainer
-from harness.trial.run import build, on_device, precision
+from harness.trial.run import build
 from harness.zoo import registry
 from harness.zoo.models.base import Model
 

@@ -28,7 +28,9 @@ from lives import session, waited
 
 from harness import judge
 from harness.base.errors import HarnessError
-from harness.base.files import cached_tensors, load_state
+from harness.base.files import load_state
+from harness.judge import catalogue
+from harness.metrics.images import cached_tensors
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [*(ROOT / "harness").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py"), ROOT / "noxfile.py"]
@@ -218,8 +220,8 @@ def test_a_cache_runs_nothing_and_is_made_anew(tmp_path: Path, reached: Path) ->
 def test_a_judge_runs_nothing(
     tmp_path: Path, reached: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[object], bytes]
 ) -> None:
-    monkeypatch.setattr(judge, "SHIPPED", tmp_path)
-    for role in judge.ROLES:
+    monkeypatch.setattr(catalogue, "SHIPPED", tmp_path)
+    for role in catalogue.ROLES:
         (tmp_path / f"mnist-{role}.safetensors").write_bytes(write({"head.bias": Malicious(reached)}))
     judge.digest.cache_clear()
     try:

@@ -15,7 +15,7 @@ import pytest
 from chaos import Chaos
 from harness_cli import Workspace, numbers, python_that
 
-from harness.zoo.data import downloads
+from harness.base import files
 
 pytestmark = pytest.mark.slow
 
@@ -143,4 +143,4 @@ def test_a_user_whom_the_system_does_not_know_has_a_cache_folder(monkeypatch: py
     for name in ("HARNESS_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", nowhere)
-    assert downloads.cache_folder().parent == Path(tempfile.gettempdir())
+    assert files.cache_folder().parent == Path(tempfile.gettempdir())

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis import protocol, statistics
-from harness.analysis.results import Record, Results, negligible
+from harness.analysis import loading, protocol, statistics
+from harness.analysis.results import Results, negligible
 from harness.analysis.statistics import Question, Verdict
 from harness.base.errors import HarnessError
-from harness.execution import driver
+from harness.base.validation import nearest
+from harness.store.record import Record
 from harness.store.runs import Store, flat
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
 from harness.zoo import registry
-from harness.zoo.registry import nearest
 
 if TYPE_CHECKING:
     from harness.metrics.base import Value
@@ -144,7 +144,7 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     path = Path(suite)
     if not path.is_file() and path.parent == Path() and not path.suffix:
         path = _named(str(suite), Path("suites"))
-    found = driver.load(make_plan(read_suite(path, sets)), Path(results))
+    found = loading.load(make_plan(read_suite(path, sets)), Path(results))
     if not found.records:
         where = Path(results).absolute()
         raise HarnessError(f"the store in {where} has no trial of {path}: `harness run {path}` first")
@@ -164,10 +164,10 @@ def compare(
     """What the command compares: arms where a suite is given, suites where both are files, runs otherwise."""
     if suite is not None:
         plan = make_plan(read_suite(suite, sets))
-        return arms(driver.load(plan, results, with_curves=False), one, other, metric)
+        return arms(loading.load(plan, results, with_curves=False), one, other, metric)
     if all(_is_suite(name) for name in (one, other)):
         first, second = (make_plan(read_suite(Path(name), sets)) for name in (one, other))
-        load = functools.partial(driver.load, results=results, with_curves=False)
+        load = functools.partial(loading.load, results=results, with_curves=False)
         return suites(load(first), load(second), metric)
     if sets:
         raise HarnessError("--set changes a suite, and runs have none: leave it out, or name the arms' --suite")

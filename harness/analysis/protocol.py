@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.base.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.analysis.results import Record
+    from harness.store.record import Record
 
 Protocol = Mapping[str, Mapping[str, Any]]
 """metric -> field -> value."""

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
 import os
-import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.base.errors import HarnessError
 from harness.base.messages import note
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from harness.metrics.images import Images
-
 
 COMPUTED_ANEW = "it is computed anew"
 ABANDONED = 600.0
@@ -116,59 +107,14 @@ def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] 
     return state if isinstance(state, dict) else None
 
 
-def cached_tensors(
-    folder: Path | None, key: tuple[str, str, Images], compute: Callable[[], dict[str, Tensor]]
-) -> dict[str, Tensor]:
-    """Tensors kept in a folder under (kind, digest of the extractor, digest of the images), else computed."""
-    if folder is None:
-        return compute()
-    kind, extractor, images = key
-    path = folder / f"{kind}-{extractor[:16]}-{images.digest[:24]}.pt"
-    found = load_state(path, COMPUTED_ANEW)
-    if found is None:
-        found = compute()
-        save_state(path, found)
-    return found
-
-
-FULL = "no space is left on the disk; make room"
-READ_ONLY = "it cannot be written to; make it writable, or use another --results"
-AILMENTS = {
-    errno.ENOSPC: FULL,
-    errno.EDQUOT: "the quota of the disk is used up; make room",
-    errno.EFBIG: "a file has grown to the limit that is set for files (`ulimit -f`); raise it",
-    errno.EROFS: READ_ONLY,
-    errno.EACCES: "access is denied; change its permissions, or choose another place",
-    errno.EPERM: "access is denied; change its permissions, or choose another place",
-}
-SQLITE_AILMENTS = {
-    "disk is full": FULL,
-    "disk I/O error": "the disk fails, or a file has grown to the limit that is set for files (`ulimit -f`)",
-    "readonly database": READ_ONLY,
-    "unable to open database": "the store cannot be opened; make its folder writable, or use another --results",
-    "is locked": "another program keeps the store locked; end it",
-}
-
-
-def refusal(error: BaseException, where: object = None) -> HarnessError | None:
-    """What to tell the user, if a disk or a store is at fault: the exception says so, or one that it came from."""
-    for cause in _causes(error):
-        why, place = None, where
-        if isinstance(cause, OSError):
-            why, place = AILMENTS.get(cause.errno or 0), cause.filename or where
-        elif isinstance(cause, sqlite3.Error):
-            why = next((text for sign, text in SQLITE_AILMENTS.items() if sign in str(cause)), None)
-            place = getattr(cause, "filename", None) or where  # of a store's engine, see harness/store/sqlite.py
-        if why is not None:
-            named = f"{place}: " if place else ""
-            return HarnessError(f"{named}{why} ({cause}). What was done is kept, and the same command goes on with it")
-    return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception, and those that it came from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+def cache_folder() -> Path:
+    """Where downloads go: HARNESS_CACHE, else XDG_CACHE_HOME/harness, else ~/.cache/harness."""
+    if own := os.environ.get("HARNESS_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "harness"
+    try:
+        return Path.home() / ".cache" / "harness"
+    except RuntimeError:  # HOME is not set, and the system knows no user of this number
+        return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}"

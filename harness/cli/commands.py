@@ -51,7 +51,7 @@ class Harness(click.Group):
             sys.stderr.close()
             context.exit(0)
         except Exception as error:
-            from harness.base.files import refusal
+            from harness.base.diagnosis import refusal
 
             if (told := refusal(error)) is None:  # a mistake of the program's is to be seen whole
                 raise
@@ -132,14 +132,15 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
     from rich.console import Console
 
     from harness import report
-    from harness.execution import driver
+    from harness.analysis import loading
+    from harness.store import folders
 
     console = Console()
     _bring_all(plan)
-    with driver.exclusive(results, interrupts.command_line()):
+    with folders.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
             return interrupts.EXIT_CODE
-        outcome = driver.load(plan, results)
+        outcome = loading.load(plan, results)
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
     return FAILED if outcome.missing or any(not settled(r.state) for r in outcome.records) else 0
@@ -151,8 +152,9 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
     from harness.execution import driver
     from harness.execution.devices import slots
     from harness.execution.local import LocalEngine
+    from harness.store import folders
 
-    engine = LocalEngine(slots(device, workers, plan), driver.Folders(results).work)
+    engine = LocalEngine(slots(device, workers, plan), folders.Folders(results).work)
     try:
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()
@@ -237,28 +239,29 @@ def check(
     """
     from rich.console import Console
 
-    from harness.analysis import regression
-    from harness.execution import driver
+    from harness.analysis import loading, regression
+    from harness.report import regression as tables
+    from harness.store import folders
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
-    regression.forget(junit, markdown)
+    tables.forget(junit, markdown)
     plan = make_plan(read_suite(suite, sets))
     if not update:
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
     console = Console()
     _bring_all(plan)
-    with driver.exclusive(results, interrupts.command_line()):
+    with folders.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
             sys.exit(interrupts.EXIT_CODE)
-        found = driver.load(plan, results)
+        found = loading.load(plan, results)
     if update:
-        regression.update(regression.measured(found), baseline_path, console)
+        tables.update(regression.measured(found), baseline_path, console)
         return
     outcome = regression.check(found, baseline, alpha)
-    regression.show(outcome, console)
-    regression.save(outcome, junit, markdown)
+    tables.show(outcome, console)
+    tables.save(outcome, junit, markdown)
     sys.exit(FAILED if outcome.red else 0)
 
 
@@ -285,9 +288,9 @@ def _stored(plan: Plan, results: Path) -> tuple[dict[str, str], Callable[[Trial]
     """What the store knows of the plan; without a store nothing heavy is imported."""
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         return {}, lambda trial: None
-    from harness.execution import driver
+    from harness.analysis import loading
 
-    return driver.states(plan, results), driver.seconds_per_trial(plan, results)
+    return loading.states(plan, results), loading.seconds_per_trial(plan, results)
 
 
 @main.command()
@@ -299,11 +302,11 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
     from rich.console import Console
 
     from harness import report as reporting
-    from harness.execution import driver
+    from harness.analysis import loading
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
-    outcome = driver.load(make_plan(read_suite(suite, sets)), results)
+    outcome = loading.load(make_plan(read_suite(suite, sets)), results)
     if not outcome.records:
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
     page = reporting.write(outcome, results / outcome.plan.suite.name)
@@ -371,7 +374,8 @@ def doctor(results: Path) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Nothing else is taken: see the warning.")
 def ui(results: Path, port: int, host: str) -> None:
     """Start the MLflow UI on this store, on 127.0.0.1."""
-    from harness.store.runs import Store, serve
+    from harness.store.runs import Store
+    from harness.store.ui import serve
 
     store = Store(results)
     if not store.exists:

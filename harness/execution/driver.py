@@ -7,35 +7,29 @@ from their checkpoints, the queue from Optuna and MLflow.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import re
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import filelock
-
-from harness.analysis.results import Record, Results
 from harness.base import interrupts
 from harness.base.errors import HarnessError
-from harness.base.files import refusal, sweep, write_bytes
-from harness.base.messages import note, told_to
+from harness.base.files import cache_folder, sweep
+from harness.base.messages import told_to
 from harness.execution.engine import Died, Ended, Engine, Measured, Noted, Stepped
-from harness.execution.study import Known, Queue, Work, configurations, queues, storage
+from harness.execution.study import Known, Queue, Work, queues, storage
 from harness.store import journal, sqlite
 from harness.store import runs as runs_module
+from harness.store.delivery import Delivery
+from harness.store.folders import Folders
 from harness.store.journal import Records
-from harness.store.runs import Delivery, Store
+from harness.store.runs import Store
 from harness.trial.task import OUTCOMES, SETTLED, Outcome, Task
-from harness.zoo.data.downloads import cache_folder
 
 if TYPE_CHECKING:
     from harness.suite.plan import Plan, Trial
@@ -67,84 +61,6 @@ class Listener(Protocol):
 
 class Interrupted(Exception):
     """The user stopped the run; everything is saved."""
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where things lie below the results folder."""
-
-    results: Path
-
-    @property
-    def work(self) -> Path:
-        """Checkpoints and files of unfinished trials, a folder each."""
-        return self.results / "work"
-
-    @property
-    def cache(self) -> Path:
-        """Reference features and real-against-real figures, by content."""
-        return self.results / "cache"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the driver."""
-        return self.results / ".lock"
-
-
-@contextlib.contextmanager
-def exclusive(results: Path, command: str) -> Iterator[None]:
-    """Hold a results folder, and its store, which others may share; until the process ends, however it ends.
-
-    Raises:
-        HarnessError: another driver has it; the message names its command, process, machine and start.
-    """
-    file = Store(results).file
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HarnessError(
-            f"the results folder {results} cannot be made ({error}): choose another --results"
-        ) from error
-    with contextlib.ExitStack() as held:
-        advice = "wait until it ends, or use another"
-        held.enter_context(_held(Folders(results).lock, results, f"{advice} --results", command))
-        if file is not None:
-            lock = file.with_name(f".{file.name}.lock")
-            held.enter_context(_held(lock, file, f"{advice} MLFLOW_TRACKING_URI", command))
-        yield
-
-
-@contextlib.contextmanager
-def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
-    """Hold a lock, and say beside it who does."""
-    holder = path.with_name(f"{path.name}.holder")
-    lock = filelock.FileLock(path, blocking=False)
-    try:
-        lock.acquire()
-    except PermissionError as error:
-        raise HarnessError(f"{path.parent} cannot be written to ({error})") from error
-    except filelock.Timeout:
-        raise HarnessError(f"the store in {what} is in use by {_first(holder)}: {advice}") from None
-    except OSError as error:
-        raise refusal(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
-    try:
-        holder.unlink(missing_ok=True)  # of one that was killed
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        text = f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})"
-        write_bytes(holder, text.encode("utf-8", "backslashreplace"))
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _first(holder: Path) -> str:
-    """Who holds a store: it says so just after it has come to hold it."""
-    for _ in range(20):
-        with contextlib.suppress(OSError):
-            return holder.read_text(encoding="utf-8")
-        time.sleep(0.1)
-    return "another program"
 
 
 @dataclass
@@ -431,73 +347,3 @@ def _label(running: _Running) -> str:
 def _after(running: _Running) -> str:
     """Where a trial was when it was last heard of."""
     return "before step 1" if running.step is None else f"after step {running.step}"
-
-
-def states(plan: Plan, results: Path) -> dict[str, str]:
-    """The state of every trial of a plan that the store knows; the others are to do."""
-    return {key: runs_module.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
-
-
-def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
-    """The results of a suite so far, read from the store."""
-    store = Store(results)
-    trials, never = list(plan.trials), set[str]()
-    if plan.suite.search is not None and (results / "optuna.db").is_file():
-        studies = storage(results)
-        cells = [cell for cell in plan.cells if cell.excluded is None]
-        with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
-            tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
-        trials = list({trial.key: trial for one in tried for trial in one.trials}.values())
-        # The other seeds of a configuration that was given up are not missing: they will not be run.
-        never = {trial.key for one in tried if one.closed for trial in one.trials}
-    runs = store.latest(trial.key for trial in trials)
-    found = tuple(
-        store.record(runs[trial.key], trial.arm.name, with_curves)
-        for trial in trials
-        if trial.key in runs and runs_module.state(runs[trial.key]) != runs_module.INTERRUPTED
-    )
-    _tell_of_lost_files(found, store)
-    missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
-    return Results(plan, found, len(missing), store.shown, plan.suite.name)
-
-
-def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
-    """Say so where trials' files are not where the store says; a server's may lie out of sight."""
-    at_hand = [record for record in found if record.files and (record.artifacts or store.file)]
-    lost = [record.artifacts for record in at_hand if not (record.artifacts and record.artifacts.is_dir())]
-    if lost:
-        note(
-            f"the files of {len(lost)} of {len(at_hand)} trials are not where {store.shown} says (the first: "
-            f"{lost[0] or 'another machine'}): they were deleted or moved, or the store is damaged. Their pictures are "
-            "left out, and how they were measured is not known."
-        )
-
-
-def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:
-    """A guess of a trial's time from what was measured: of its arm, else of its model by step; None without any."""
-    arms: dict[str, list[float]] = {}
-    models: dict[str, list[float]] = {}
-    store = Store(results)
-    for run in store.runs() if store.exists else ():
-        config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
-        steps = config["train.steps"] or ""
-        if runs_module.state(run) == "done" and re.fullmatch(r"[1-9]\d{0,8}", steps):  # no seal covers the parameters
-            seconds = sum(run.data.metrics.get(name, 0.0) for name in runs_module.SECONDS)
-            arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
-            models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))
-
-    def guess(trial: Trial) -> float | None:
-        arm = trial.arm
-        tags = {"arm": arm.name, "data": arm.data.name}
-        config = {"train.steps": str(arm.train.steps), "train.threads": str(arm.train.threads)}
-        if own := arms.get(_signature(tags, config)):
-            return sum(own) / len(own)
-        if like := models.get(arm.model.name):
-            return sum(like) / len(like) * arm.train.steps
-        return None
-
-    return guess
-
-
-def _signature(tags: Mapping[str, str], config: Mapping[str, str | None]) -> str:
-    return json.dumps([tags["arm"], tags["data"], config], sort_keys=True)

@@ -23,8 +23,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
-from harness.base.files import made_whole, refusal
+from harness.base.files import made_whole
+from harness.base.seeds import derived
 from harness.store import sqlite
 from harness.suite import plan as planning
 from harness.trial.task import SETTLED, Intermediate
@@ -441,7 +443,7 @@ class _Sequence(optuna.samplers.QMCSampler):
 
 def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
     own = search.sampler.seed
-    seed = int.from_bytes(hashlib.sha256(f"{own}/{number}".encode()).digest()[:4])
+    seed = derived(own, str(number)) % 2**32  # what NumPy takes
     if search.sampler.name == "qmc":
         return _Sequence(own, number)
     if search.sampler.name == "random":

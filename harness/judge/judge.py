@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from harness.base.errors import HarnessError
-from harness.judge import remedy
+from harness.judge.catalogue import remedy
 from harness.judge.networks import FEATURES, CoverageNetwork, FeatureNetwork, Size
 
 BATCH = 500

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from harness import judge as judges
 from harness.base.errors import HarnessError
 from harness.base.files import write_bytes
+from harness.judge import catalogue
 from harness.judge.families import NEVER_SHOWN, NOWHERE_NEAR, SHOWN, AnySource
 from harness.judge.judge import Judge
 from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
@@ -77,14 +78,14 @@ def train(
     Raises:
         HarnessError: the data is none that a judge can be trained for, or it cannot be had.
     """
-    recipe, name = recipe or Recipe(), judges.trained_name(data)
+    recipe, name = recipe or Recipe(), catalogue.trained_name(data)
     training, validation = _parts(data, seed)
     said = {"seed": str(seed), "recipe": json.dumps(asdict(recipe)), "data_hash": data.digest()}
     said |= {"data": json.dumps(choice), "held_back": str(len(validation.labels))}
     size = Size(*data.shape[:3], recipe.factor)
     said |= {key: str(number) for key, number in size._asdict().items()}
     weights = {}
-    for position, role in enumerate(judges.ROLES):
+    for position, role in enumerate(catalogue.ROLES):
         torch.manual_seed(seed + 1000 * position)
         kind = FeatureNetwork if role == "features" else CoverageNetwork
         network: nn.Module = kind(data.shape.classes, size).to(device)
@@ -97,7 +98,7 @@ def train(
     measured = _tried(name, weights, data, device)
     for what, value in measured.items():
         report(f"{what:<60} {value:8.4f}")
-    folder = out or judges.trained_folder()
+    folder = out or catalogue.trained_folder()
     _write(folder, name, weights, {"measured": json.dumps(measured)})
     report(f"the judge {name} is written to {folder}")
     return name
@@ -109,16 +110,16 @@ def evaluate(name: str, device: str = "cpu") -> dict[str, float]:
     Raises:
         HarnessError: no such judge; or its data is not there, or is no longer what it was.
     """
-    path = judges.files(name)["coverage"]
-    said = judges.header(path)
+    path = catalogue.files(name)["coverage"]
+    said = catalogue.header(path)
     if "data" not in said:
-        raise HarnessError(f"{path}: does not say which data the judge was trained on: {judges.remedy(path)}")
+        raise HarnessError(f"{path}: does not say which data the judge was trained on: {catalogue.remedy(path)}")
     choice = registry.choose("data", json.loads(said["data"]))
     data = choice.plugin(choice.settings)
     if data.digest() != said["data_hash"]:
         raise HarnessError(
             f"the data {data.name} is no longer what the judge {name} was trained on: train one for what it is now, "
-            f"with `{judges.training_command(json.loads(said['data']))}`"
+            f"with `{catalogue.training_command(json.loads(said['data']))}`"
         )
     return measure(judges.load(name, device), data)
 
@@ -187,5 +188,5 @@ def _write(folder: Path, name: str, weights: Mapping[str, Any], further: Mapping
     files = {role: folder / f"{name}-{role}.safetensors" for role in weights}
     for role, (tensors, said) in weights.items():
         write_bytes(files[role], save(tensors, metadata={**said, **further}))
-    judges.write_sums(folder, name)
+    catalogue.write_sums(folder, name)
     return files

@@ -23,7 +23,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from harness.base import files
-from harness.judge import ROLES, load, write_sums
+from harness.judge.catalogue import ROLES, write_sums
+from harness.judge.loading import load
 from harness.judge.networks import CoverageNetwork, FeatureNetwork
 from harness.judge.outliers import FAR, HELD_OUT, TRAINED, Family, Source
 from harness.zoo.data.base import Labelled
@@ -161,8 +162,8 @@ def whole_greys(images: Tensor) -> Tensor:
 
 def early_images(model: str, steps: tuple[int, ...], each: int, seed: int) -> Tensor:
     """What a generator draws after its first few steps on MNIST, floats in [0, 1]."""
-    from harness.metrics.images import from_uint8, to_uint8
-    from harness.testing import build
+    from harness.zoo.building import build
+    from harness.zoo.data.pixels import from_uint8, to_uint8
 
     training, _ = _digits()
     game = build(model, seed=seed)

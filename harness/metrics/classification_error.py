@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.metrics.base import Metric, Value
-from harness.metrics.images import as_floats
+from harness.zoo.data.pixels import as_floats
 
 if TYPE_CHECKING:
     from harness.metrics.images import Images, Reference

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.metrics.base import Metric, Value
-from harness.metrics.images import as_floats
+from harness.zoo.data.pixels import as_floats
 
 if TYPE_CHECKING:
     from torch import Tensor

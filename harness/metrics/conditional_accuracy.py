@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.metrics.base import Metric, Value
-from harness.metrics.images import Images, to_uint8
+from harness.metrics.images import Images
+from harness.zoo.data.pixels import to_uint8
 
 if TYPE_CHECKING:
     from torch import Tensor

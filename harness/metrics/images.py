@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-
-from harness.base import files
+from harness.base.files import COMPUTED_ANEW, load_state, save_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +90,7 @@ class Images:
             features, logits = self.extractor.features(self.pixels)
             return {"features": features.cpu(), "logits": logits.cpu()}
 
-        return files.cached_tensors(self._cache, ("features", self.extractor.digest, self), compute)
+        return cached_tensors(self._cache, ("features", self.extractor.digest, self), compute)
 
     @cached_property
     def _assessed(self) -> dict[str, Tensor]:
@@ -102,7 +101,7 @@ class Images:
             probabilities, confidence = judge.assess(self.pixels)
             return {"probabilities": probabilities.cpu(), "confidence": confidence.cpu()}
 
-        return files.cached_tensors(self._cache, ("assessed", judge.digest, self), compute)
+        return cached_tensors(self._cache, ("assessed", judge.digest, self), compute)
 
 
 class Reference(Images):
@@ -130,16 +129,16 @@ class Reference(Images):
         self.data = data
 
 
-def as_floats(stored: Tensor) -> Tensor:
-    """What a data set stores as floats in [-1, 1]: uint8 images converted, points as they are."""
-    return from_uint8(stored) if stored.dtype == torch.uint8 else stored
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1], clipped to that range, as uint8 in 0 … 255, rounded to the nearest."""
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def from_uint8(pixels: Tensor) -> Tensor:
-    """uint8 in 0 … 255 as floats in [-1, 1]."""
-    return pixels.float() / 127.5 - 1
+def cached_tensors(
+    folder: Path | None, key: tuple[str, str, Images], compute: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Tensors kept in a folder under (kind, digest of the extractor, digest of the images), else computed."""
+    if folder is None:
+        return compute()
+    kind, extractor, images = key
+    path = folder / f"{kind}-{extractor[:16]}-{images.digest[:24]}.pt"
+    found = load_state(path, COMPUTED_ANEW)
+    if found is None:
+        found = compute()
+        save_state(path, found)
+    return found

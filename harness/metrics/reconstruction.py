@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics.base import Metric, Value
-from harness.metrics.images import from_uint8
+from harness.zoo.data.pixels import from_uint8
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,8 +15,9 @@ import torch
 from pydantic import Field
 
 from harness.metrics.base import Metric, Value
-from harness.metrics.images import Images, to_uint8
+from harness.metrics.images import Images
 from harness.zoo import registry
+from harness.zoo.data.pixels import to_uint8
 
 if TYPE_CHECKING:
     from harness.metrics.images import Reference

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.base.messages import note
 
 if TYPE_CHECKING:
-    from harness.analysis.results import Record
+    from harness.store.record import Record
 
 
 @dataclass(frozen=True)

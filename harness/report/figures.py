@@ -17,7 +17,8 @@ from harness.report import plots, tables, words
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harness.analysis.results import Record, Results
+    from harness.analysis.results import Results
+    from harness.store.record import Record
 
 
 @dataclass(frozen=True)

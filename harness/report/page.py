@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
-    from harness.analysis.results import Finding, Record, Results
+    from harness.analysis.results import Finding, Results
     from harness.metrics.base import Value
+    from harness.store.record import Record
 
 IMAGE_BYTES = 2_400_000
 """What the sample grids of a page may take together, before base64 makes them a third larger."""

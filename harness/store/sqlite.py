@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, ExceptionContext, event
 
-from harness.base import files
+from harness.base import diagnosis, files
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 
@@ -165,7 +165,7 @@ def reading(path: Path, kind: Kind) -> Iterator[None]:
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         damaged = HarnessError(f"{path} is damaged ({why[:300]}): restore a copy of it, or {kind.without}")
-        raise files.refusal(error, path) or damaged from error
+        raise diagnosis.refusal(error, path) or damaged from error
 
 
 @contextlib.contextmanager

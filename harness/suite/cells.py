@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from harness.base import validation
 from harness.base.errors import HarnessError
+from harness.base.validation import nearest, shown
 from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
 from harness.suite.document import MAX_DEPTH, NoSuchPath, Path, put
-from harness.zoo import registry
+from harness.zoo.compatibility import offered, refusals, with_own
 from harness.zoo.data.base import DataSet
-from harness.zoo.registry import Choice, ChoiceError, choose, nearest, shown
-from harness.zoo.tricks.base import offered, refusals, with_own
+from harness.zoo.registry import Choice, ChoiceError, choose
 
 ROOTS = ("model", "tricks", "data", "train")
 """What an arm consists of; an axis of the matrix leads into one of these."""
@@ -330,7 +331,7 @@ def resolve_root(root: str, raw: Any) -> Any:
         try:
             return Train.model_validate(raw)
         except ValidationError as error:
-            raise ChoiceError(list(registry.flatten(error, Train))) from error
+            raise ChoiceError(list(validation.flatten(error, Train))) from error
     if root == "tricks":
         return _resolve_tricks(raw)
     if raw is None:

@@ -22,8 +22,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from harness.base.validation import shown
 from harness.zoo import registry
-from harness.zoo.registry import Choice, Settings, chooser, shown
+from harness.zoo.registry import Choice, Settings, chooser
 
 RESERVED = {
     "artifacts",

@@ -26,7 +26,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
-from harness.zoo.registry import shown
+from harness.base.validation import shown
 
 Path = tuple[int | str, ...]
 """The way from the top of a document to a value: keys of mappings and positions in lists."""

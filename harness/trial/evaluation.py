@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.base import files
-from harness.metrics.images import Extractor, Images, Reference, to_uint8
+from harness.base.seeds import derived
+from harness.metrics.images import Extractor, Images, Reference
 from harness.suite.fingerprint import fingerprint
-from harness.zoo.tricks.base import offered
+from harness.zoo.compatibility import offered
+from harness.zoo.data.pixels import to_uint8
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -205,3 +207,8 @@ def _code(config: Evaluate) -> str:
     """A fingerprint of the metrics and of what extracts features."""
     modules = {choice.plugin.__module__ for choice in config.metrics}
     return fingerprint(modules | {"harness.judge.stacked", "harness.judge.inception", __name__})[:16]
+
+
+def sampling_seed(seed: int) -> int:
+    """The seed of the latents that are evaluated, the same for every arm."""
+    return derived(seed, "samples")

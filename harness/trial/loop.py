@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.base import files
-from harness.metrics.images import as_floats
 from harness.zoo.data.base import Labelled
+from harness.zoo.data.pixels import as_floats
 
 if TYPE_CHECKING:
     from torch import Tensor

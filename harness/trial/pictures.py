@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness.metrics.images import to_uint8
+from harness.zoo.data.pixels import to_uint8
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,9 +15,10 @@ from harness_cli import Workspace
 import harness
 from harness.analysis import comparison, regression, statistics
 from harness.analysis.protocol import ProtocolMismatch
-from harness.analysis.results import Record, Results
+from harness.analysis.results import Results
 from harness.base.errors import HarnessError
 from harness.report import tables, words
+from harness.store.record import Record
 
 QUICK = {"train": {"steps": 2, "batch_size": 16, "precision": "float32"}, "seeds": 3}
 

@@ -16,6 +16,7 @@ from harness_cli import Workspace
 from harness.analysis import regression, statistics
 from harness.analysis.regression import ArmBaseline, Baseline, Cell, Distribution, compared
 from harness.base.errors import HarnessError
+from harness.report import regression as tables
 
 BETTER: dict[str, statistics.Better] = {"fid": "lower", "score": "higher"}
 
@@ -97,7 +98,7 @@ def test_failures_are_named_and_a_majority_is_red() -> None:
 
 def test_a_junit_file_holds_any_text() -> None:
     cell = Cell("a\x00<b>", "fid", "worse", 1.0, 2.0, 0.001, 0.5, "\x1b&")
-    root = ElementTree.fromstring(regression.junit(regression.Check("s", 0.01, (cell,))))
+    root = ElementTree.fromstring(tables.junit(regression.Check("s", 0.01, (cell,))))
     assert root.find("testcase/failure") is not None
 
 

@@ -13,6 +13,7 @@ from harness_cli import Workspace
 from harness.base.errors import HarnessError
 from harness.execution import driver
 from harness.execution.engine import Died, Engine, Event
+from harness.store import folders
 from harness.store import runs as runs_module
 from harness.store.journal import NAME, Records
 from harness.suite import read_suite
@@ -94,7 +95,7 @@ def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
     monkeypatch.setattr(driver, "ATTEMPTS", 1)
     plan = make_plan(read_suite(Workspace(tmp_path).suite(seeds=1, run={"time_limit": 1})))
     engine, told = Lingering(then), Told()
-    with driver.exclusive(tmp_path, "a test"):
+    with folders.exclusive(tmp_path, "a test"):
         driver.Driver(plan, tmp_path, engine, told).run()
     assert told.states == ["done"] * 2
     assert engine.trained == [trial.key for trial in plan.trials]
@@ -104,16 +105,16 @@ def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
 
 @pytest.mark.parametrize("shared", ["shared.db", "one/mlflow.db"])
 def test_folders_that_share_a_file_share_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str) -> None:
-    with driver.exclusive(tmp_path / "one", "the first"), driver.exclusive(tmp_path / "other", "the second"):
+    with folders.exclusive(tmp_path / "one", "the first"), folders.exclusive(tmp_path / "other", "the second"):
         pass
     with contextlib.ExitStack() as first:
         if shared == "one/mlflow.db":  # where the first keeps its own
-            first.enter_context(driver.exclusive(tmp_path / "one", "the first"))
+            first.enter_context(folders.exclusive(tmp_path / "one", "the first"))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / shared}")
         if shared == "shared.db":
-            first.enter_context(driver.exclusive(tmp_path / "one", "the first"))
+            first.enter_context(folders.exclusive(tmp_path / "one", "the first"))
         refused = rf"the store in .*{shared} is in use by `the first` \(process \d+ on"
-        with pytest.raises(HarnessError, match=refused), driver.exclusive(tmp_path / "other", "the second"):
+        with pytest.raises(HarnessError, match=refused), folders.exclusive(tmp_path / "other", "the second"):
             pass
-    with driver.exclusive(tmp_path / "other", "the second"):
+    with folders.exclusive(tmp_path / "other", "the second"):
         pass

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from harness import judge
 from harness.base.errors import HarnessError
-from harness.judge import training
+from harness.judge import catalogue, training
 from harness.judge.outliers import HELD_OUT, TRAINED, Source
 from harness.zoo import registry
 from harness.zoo.data.base import Labelled
@@ -97,8 +97,8 @@ def test_no_random_state_is_touched() -> None:
 def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A copy of the weights, to spoil."""
     folder = tmp_path / "weights"
-    shutil.copytree(judge.SHIPPED, folder)
-    monkeypatch.setattr(judge, "SHIPPED", folder)
+    shutil.copytree(catalogue.SHIPPED, folder)
+    monkeypatch.setattr(catalogue, "SHIPPED", folder)
     judge.digest.cache_clear()
     yield folder
     judge.digest.cache_clear()
@@ -115,7 +115,7 @@ def test_a_missing_file(weights: Path) -> None:
         judge.load("mnist", "cpu")
 
 
-@pytest.mark.parametrize("role", judge.ROLES)
+@pytest.mark.parametrize("role", catalogue.ROLES)
 def test_a_truncated_file(weights: Path, role: str) -> None:
     path = weights / f"mnist-{role}.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -128,7 +128,7 @@ def test_weights_of_another_shape(weights: Path) -> None:
     tensors = load_file(path)
     tensors["body.0.weight"] = tensors["body.0.weight"][:, :, :3, :3].contiguous()
     save_file(tensors, path, {"temperature": "1"})
-    judge.write_sums(weights, "mnist")
+    catalogue.write_sums(weights, "mnist")
     with pytest.raises(HarnessError, match="not the weights of a FeatureNetwork"):
         judge.load("mnist", "cpu")
 
@@ -136,7 +136,7 @@ def test_weights_of_another_shape(weights: Path) -> None:
 def test_a_coverage_network_without_its_threshold(weights: Path) -> None:
     path = weights / "mnist-coverage.safetensors"
     save_file(load_file(path), path)
-    judge.write_sums(weights, "mnist")
+    catalogue.write_sums(weights, "mnist")
     with pytest.raises(HarnessError, match="header lacks a number"):
         judge.load("mnist", "cpu")
 
@@ -147,7 +147,7 @@ def test_other_weights_have_another_digest(weights: Path) -> None:
     tensors = load_file(path)
     tensors["head.bias"] += 1
     save_file(tensors, path, {"temperature": "1"})
-    judge.write_sums(weights, "mnist")
+    catalogue.write_sums(weights, "mnist")
     assert judge.digest("mnist") != before
 
 

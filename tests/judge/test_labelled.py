@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from harness import judge
 from harness.base.errors import HarnessError
 from harness.cli.commands import main
-from harness.judge import labelled
+from harness.judge import catalogue, labelled
 from harness.judge.families import NEVER_SHOWN, SHOWN, AnySource
 from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
 from harness.suite import SuiteError, read_suite
@@ -142,7 +142,7 @@ def test_it_is_found_by_the_content_of_the_data(cache: Path) -> None:
 
 
 def test_what_was_measured_was_reported_and_stands_in_the_header(made: tuple[Path, list[str]], cache: Path) -> None:
-    said = judge.header(weights(cache, "coverage"))
+    said = catalogue.header(weights(cache, "coverage"))
     measured = json.loads(said["measured"])
     known = [*(f"never shown: {f}" for f in NEVER_SHOWN), *(f"shown in training: {f}" for f in SHOWN)]
     assert {f"accepted, {what}" for what in known} <= measured.keys()
@@ -171,7 +171,7 @@ def test_half_a_judge_is_none(cache: Path) -> None:
         judge.load(f"bars-{Bars().digest()[:8]}", "cpu")
 
 
-@pytest.mark.parametrize("role", judge.ROLES)
+@pytest.mark.parametrize("role", catalogue.ROLES)
 def test_a_damaged_file_is_to_be_trained_again(cache: Path, role: str) -> None:
     path = weights(cache, role)
     path.write_bytes(path.read_bytes()[:-100])
@@ -189,7 +189,7 @@ def test_a_header_that_is_none(cache: Path) -> None:
 def test_weights_of_another_size_than_the_header_says(cache: Path) -> None:
     path = weights(cache, "features")
     path.write_bytes(path.read_bytes().replace(b'"height":"16"', b'"height":"64"'))
-    judge.write_sums(path.parent, f"bars-{Bars().digest()[:8]}")
+    catalogue.write_sums(path.parent, f"bars-{Bars().digest()[:8]}")
     with pytest.raises(HarnessError, match="not the weights of a FeatureNetwork"):
         judge.load_for(Bars(), "cpu")
 
@@ -282,10 +282,12 @@ def test_metrics_ask_for_a_judge_and_take_the_one_that_is_trained(
         planned(tmp_path, "evaluate.features=mnist", "evaluate.metrics=[fid]")
     assert planned(tmp_path, "evaluate.metrics=[fid]").cells[0].arm.evaluate.features == "inception"
 
-    for role in judge.ROLES:  # the shipped weights under the name of one that was trained on digits
+    for role in catalogue.ROLES:  # the shipped weights under the name of one that was trained on digits
         (empty / "judges").mkdir(parents=True, exist_ok=True)
-        shutil.copy(judge.SHIPPED / f"mnist-{role}.safetensors", empty / f"judges/digits-f23f79de-{role}.safetensors")
-    judge.write_sums(empty / "judges", "digits-f23f79de")
+        shutil.copy(
+            catalogue.SHIPPED / f"mnist-{role}.safetensors", empty / f"judges/digits-f23f79de-{role}.safetensors"
+        )
+    catalogue.write_sums(empty / "judges", "digits-f23f79de")
     found = planned(tmp_path)
     assert found.cells[0].arm.evaluate.features == "digits-f23f79de"
     arbiter = judge.load_for(digits(), "cpu")
@@ -295,7 +297,7 @@ def test_metrics_ask_for_a_judge_and_take_the_one_that_is_trained(
     path = empty / "judges/digits-f23f79de-coverage.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # other weights, another key
-    judge.write_sums(empty / "judges", "digits-f23f79de")
+    catalogue.write_sums(empty / "judges", "digits-f23f79de")
     assert planned(tmp_path).trials[0].key != found.trials[0].key
 
 
@@ -306,7 +308,7 @@ def test_features_of_a_judge_of_other_images_are_refused(cache: Path, tmp_path: 
 
 
 def test_the_command_that_is_recommended_is_one_that_works() -> None:
-    command = judge.training_command({"name": "folder", "path": "my images", "classes": [0, 1]})
+    command = catalogue.training_command({"name": "folder", "path": "my images", "classes": [0, 1]})
     assert command == """harness judge train --data folder --set 'path="my images"' --set 'classes=[0, 1]'"""
 
 

@@ -11,9 +11,10 @@ import torch
 from harness import judge
 from harness.metrics.code_accuracy import matched
 from harness.metrics.conditional_accuracy import in_turn
-from harness.metrics.images import Images, Reference, as_floats
+from harness.metrics.images import Images, Reference
 from harness.zoo import registry
 from harness.zoo.data.base import Labelled
+from harness.zoo.data.pixels import as_floats
 
 ARBITER = judge.load("mnist", "cpu")
 

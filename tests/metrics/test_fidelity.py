@@ -10,8 +10,9 @@ from torch_fidelity import FeatureExtractorBase, calculate_metrics, register_fea
 
 from harness import judge
 from harness.judge.points import Points
-from harness.metrics.images import Images, Reference, from_uint8, to_uint8
+from harness.metrics.images import Images, Reference
 from harness.zoo import registry
+from harness.zoo.data.pixels import from_uint8, to_uint8
 
 ARBITER = judge.load("mnist", "cpu")
 

@@ -10,11 +10,12 @@ import torch
 
 from harness import judge
 from harness.metrics import reconstruction
-from harness.metrics.images import Images, Reference, as_floats
+from harness.metrics.images import Images, Reference
 from harness.metrics.reconstruction import squared_error
-from harness.testing import build
 from harness.zoo import registry
+from harness.zoo.building import build
 from harness.zoo.data.base import Labelled
+from harness.zoo.data.pixels import as_floats
 
 ARBITER = judge.load("mnist", "cpu")
 

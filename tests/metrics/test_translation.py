@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from harness import judge
-from harness.metrics.images import Images, as_floats
-from harness.testing import build, equal
+from harness.metrics.images import Images
+from harness.testing import equal
 from harness.zoo import registry
+from harness.zoo.building import build
+from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled
-from harness.zoo.models.base import Compute, Translation
+from harness.zoo.data.pixels import as_floats
+from harness.zoo.models.base import Translation
 from harness.zoo.models.cyclegan import CycleGAN
 
 ARBITER = judge.load("mnist", "cpu")

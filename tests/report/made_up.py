@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness.analysis.results import Record, Results
+from harness.analysis.results import Results
+from harness.store.record import Record
 from harness.suite import read_suite
 from harness.suite.plan import Plan, make_plan
 

@@ -11,8 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from harness.store import journal
+from harness.store.delivery import Delivery
 from harness.store.journal import Records
-from harness.store.runs import Delivery, Store
+from harness.store.runs import Store
 from harness.suite import read_suite
 from harness.suite.plan import Trial, make_plan
 from harness.trial.task import Outcome

@@ -14,7 +14,7 @@ import torch
 from harness.base.errors import HarnessError
 from harness.suite import read_suite
 from harness.suite.plan import Plan, make_plan, smoke_plan, trial, with_parameters
-from harness.trial.run import precision
+from harness.trial.device import precision
 
 SUITES = Path(__file__).parents[2] / "suites"
 

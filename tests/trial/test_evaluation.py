@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.base import files
-from harness.metrics.images import Images
+from harness.metrics.images import Images, cached_tensors
 from harness.suite.declaration import Evaluate
-from harness.testing import build, equal, train
+from harness.testing import equal, train
 from harness.trial.evaluation import Evaluator, NotFinite
 from harness.zoo import registry
+from harness.zoo.building import build
 from harness.zoo.models.base import Model
 
 METRICS = ("fid", "inception_score", "kid", "precision_recall", "mode_coverage")
@@ -102,6 +102,6 @@ def test_cached_tensors_are_whole_or_absent(tmp_path: Path) -> None:
         return {"x": torch.arange(3)}
 
     for _ in range(2):
-        found = files.cached_tensors(tmp_path, ("kind", "e" * 64, images), compute)
+        found = cached_tensors(tmp_path, ("kind", "e" * 64, images), compute)
         assert found["x"].tolist() == [0, 1, 2]
     assert len(computed) == 1

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from harness.suite.declaration import Run, Train
-from harness.testing import build, equal
+from harness.testing import equal
 from harness.trial.loop import Diverged, Hooks, Progress, Shuffled, Stopped, TimedOut, Trainer
+from harness.zoo.building import build
 from harness.zoo.data.base import Labelled
 
 DATA = Labelled(

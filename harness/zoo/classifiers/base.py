@@ -10,7 +10,7 @@ import torch
 from harness.zoo.registry import Plugin
 
 if TYPE_CHECKING:
-    from harness.zoo.models.base import Compute
+    from harness.zoo.compute import Compute
     from harness.zoo.networks.base import Architecture
 
 

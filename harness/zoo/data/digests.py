@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.base.errors import HarnessError
-from harness.base.files import COMPUTED_ANEW, write_json
+from harness.base.files import COMPUTED_ANEW, cache_folder, write_json
 from harness.base.messages import note
-from harness.zoo.data.downloads import cache_folder
 
 Stamp = tuple[str, int, int]
 """The absolute path of a file, its time of change in ns, its size."""

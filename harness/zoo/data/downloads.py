@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from harness.base.errors import HarnessError
-from harness.base.files import sweep
+from harness.base.files import cache_folder, sweep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,19 +46,6 @@ class File:
 def digest_of(files: Iterable[File]) -> str:
     """SHA-256 (hex) of a data set that consists of these files, from their stated digests; reads nothing."""
     return hashlib.sha256("\n".join(f"{f.name} {f.sha256}" for f in files).encode()).hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where downloads go: HARNESS_CACHE, else XDG_CACHE_HOME/harness, else ~/.cache/harness."""
-    if own := os.environ.get("HARNESS_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    if base:
-        return Path(base) / "harness"
-    try:
-        return Path.home() / ".cache" / "harness"
-    except RuntimeError:  # HOME is not set, and the system knows no user of this number
-        return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}"
 
 
 def folders(data_set: str) -> list[Path]:

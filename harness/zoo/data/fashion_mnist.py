@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.base import files
 from harness.base.errors import HarnessError
 from harness.zoo.data import downloads
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
@@ -80,7 +81,7 @@ def _folders() -> Iterator[Path]:
     if data := os.environ.get("HARNESS_DATA"):
         yield Path(data) / "fashion_mnist"
         yield Path(data) / "FashionMNIST" / "raw"  # as torchvision leaves them
-    yield downloads.cache_folder() / "fashion_mnist"
+    yield files.cache_folder() / "fashion_mnist"
 
 
 def _find(name: str) -> Path | None:

@@ -29,11 +29,10 @@ import torch
 from pydantic import Field
 
 from harness.base.errors import HarnessError
-from harness.base.files import COMPUTED_ANEW, write_bytes
+from harness.base.files import COMPUTED_ANEW, cache_folder, write_bytes
 from harness.base.messages import note
 from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
 from harness.zoo.data.digests import remembered
-from harness.zoo.data.downloads import cache_folder
 
 if TYPE_CHECKING:
     import numpy as np

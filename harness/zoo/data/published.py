@@ -8,7 +8,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 from harness.base.errors import HarnessError
-from harness.zoo.data.downloads import bring, cache_folder
+from harness.base.files import cache_folder
+from harness.zoo.data.downloads import bring
 
 
 def verified(path: Path, md5: str) -> bytes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from pydantic import BeforeValidator, Field
 
-from harness.metrics.images import as_floats
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.encoding import Encoding, EncodingSettings, one_hidden_layer
 from harness.zoo.registry import Choice
 

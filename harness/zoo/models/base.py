@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import abc
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import contextlib
+import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
+from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.registry import Plugin
 
 if TYPE_CHECKING:
-    import torch
-
     from harness.zoo.tricks.base import Trick
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where and in which precision a model computes."""
-
-    device: torch.device
-    dtype: torch.dtype
-    """float32, or bfloat16 for mixed precision (parameters stay float32)."""
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which forward passes run."""
-        import torch
-
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
 
 class Translation(NamedTuple):
@@ -151,3 +138,14 @@ class Model(Plugin, abc.ABC):
     @abc.abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that ``state_dict`` gave."""
+
+
+@contextlib.contextmanager
+def in_float32(model: Model) -> Iterator[None]:
+    """The model computes in float32 for a while, as everything that is measured is."""
+    compute = model.compute
+    model.compute = dataclasses.replace(compute, dtype=torch.float32)
+    try:
+        yield
+    finally:
+        model.compute = compute

@@ -26,7 +26,7 @@ from pydantic import BeforeValidator, Field
 from harness.zoo import registry
 from harness.zoo.data.base import Labelled, Shape, Split
 from harness.zoo.models.base import Model, Translation
-from harness.zoo.models.gan import seeded
+from harness.zoo.models.seeds import seeded
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from pydantic import BeforeValidator, Field
 from harness.zoo import registry
 from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model
-from harness.zoo.models.gan import seeded
+from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import evaluating
 from harness.zoo.registry import Choice, chooser
 

@@ -18,7 +18,7 @@ from harness.base.errors import HarnessError
 from harness.zoo import registry
 from harness.zoo.data.base import Shape
 from harness.zoo.models.base import Model
-from harness.zoo.models.gan import seeded
+from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import evaluating
 from harness.zoo.registry import Choice, chooser
 

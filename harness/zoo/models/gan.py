@@ -11,29 +11,28 @@ belong to them. Training tricks change the game through the hooks of ``harness.z
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import hashlib
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field, field_validator
 
+from harness.base import validation
 from harness.zoo import objectives, registry
 from harness.zoo.data.base import Labelled, Shape
-from harness.zoo.models.base import Model
+from harness.zoo.models.base import Model, in_float32
 from harness.zoo.models.paths import ROWS, paths, tiles
+from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import evaluating
 from harness.zoo.registry import Choice, Preset, chooser
-from harness.zoo.tricks.base import Rates
+from harness.zoo.tricks.game import Drawn, Rates, Seen
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.networks.base import Architecture, Scores
+    from harness.zoo.networks.base import Architecture
     from harness.zoo.networks.modules import Discriminator
+    from harness.zoo.networks.scores import Scores
     from harness.zoo.objectives import Objective
 
 
@@ -65,56 +64,8 @@ class GANSettings(registry.Settings):
     def _known(cls, name: str) -> str:
         known = sorted(objectives.OBJECTIVES)
         if name not in known:
-            raise ValueError(f"unknown objective {name!r}{registry.nearest(name, known)} (known: {', '.join(known)})")
+            raise ValueError(f"unknown objective {name!r}{validation.nearest(name, known)} (known: {', '.join(known)})")
         return name
-
-
-class Drawn(NamedTuple):
-    """Generated images and the latents that they were made from."""
-
-    images: Tensor
-    latents: Tensor
-
-
-class Seen:
-    """Images as the discriminator gets them, and, once asked for, what it says of them.
-
-    Attributes:
-        images: after all tricks that change the discriminator's input.
-        labels: the classes (n,) that they show or were asked to show; n is that before the tricks.
-        drawn: of generated images, what came out of the generator, before the tricks; None for real ones.
-    """
-
-    def __init__(
-        self,
-        game: GAN,
-        images: Tensor,
-        labels: Tensor,
-        drawn: Drawn | None = None,
-        gradient: bool = True,
-        weights: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        self._game = game
-        self._gradient = gradient
-        self._weights = weights
-        self.images = images
-        self.labels = labels
-        self.drawn = drawn
-
-    @property
-    def reacts(self) -> bool:
-        """Whether the discriminator is one that depends on the generator."""
-        return self._weights is not None
-
-    @cached_property
-    def scores(self) -> Scores:
-        """Logits (n,) in float32 and features (n, d)."""
-        with contextlib.nullcontext() if self._gradient else torch.no_grad():
-            return self._game.discriminate(self.images, self.labels, self._weights)
-
-    def critic(self, images: Tensor) -> Tensor:
-        """The discriminator's logits for other images with the same labels: what gradient penalties differentiate."""
-        return self._game.discriminate(images, self.labels, self._weights).logits
 
 
 DCGAN = {"architecture": "dcgan"}
@@ -191,14 +142,14 @@ class GAN(Model):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         choice = self.settings.architecture
-        architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        self.architecture: Architecture = choice.plugin(choice.settings, self.shape)
         with seeded(self.seed, "generator"):
-            self.generator = self.make_generator(architecture)
+            self.generator = self.make_generator(self.architecture)
         with seeded(self.seed, "discriminator"):
             channels = self.shape.channels
             for trick in self.tricks:
                 channels = trick.discriminator_channels(channels)
-            self.discriminator: Discriminator = self.make_discriminator(architecture, channels)
+            self.discriminator: Discriminator = self.make_discriminator(self.architecture, channels)
         with seeded(self.seed, "tricks"):
             for trick in self.tricks:
                 trick.change_networks(self)
@@ -268,6 +219,11 @@ class GAN(Model):
     def discriminator_parameters(self) -> list[nn.Parameter]:
         """What the discriminator's optimiser moves."""
         return list(self.discriminator.parameters())
+
+    @property
+    def latent(self) -> int:
+        """Columns of z."""
+        return int(self.settings.latent)
 
     @property
     def latent_size(self) -> int:
@@ -489,24 +445,3 @@ class GAN(Model):
         for trick in self.tricks:
             trick.load_state_dict(state["tricks"][trick.name])
         self.taken = state["taken"]
-
-
-@contextlib.contextmanager
-def seeded(seed: int, role: str) -> Iterator[None]:
-    """Torch's global random state on the CPU, set from the seed and the role for a while, then put back."""
-    number = int.from_bytes(hashlib.sha256(f"{seed}/{role}".encode()).digest()[:8])
-    with torch.random.fork_rng(devices=[]):
-        # not torch.manual_seed, which would seed the GPUs too
-        torch.default_generator.manual_seed(number % 2**63)
-        yield
-
-
-@contextlib.contextmanager
-def in_float32(model: Model) -> Iterator[None]:
-    """The model computes in float32 for a while, as everything that is measured is."""
-    compute = model.compute
-    model.compute = dataclasses.replace(compute, dtype=torch.float32)
-    try:
-        yield
-    finally:
-        model.compute = compute

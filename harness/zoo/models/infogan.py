@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from pydantic import BeforeValidator, Field
 
-from harness.zoo.models.gan import GAN, GANSettings, in_float32, seeded
+from harness.zoo.models.base import in_float32
+from harness.zoo.models.gan import GAN, GANSettings
+from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import evaluating
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.models.gan import Seen
     from harness.zoo.networks.base import Architecture
+    from harness.zoo.tricks.game import Seen
 
 
 class InfoGANSettings(GANSettings):

@@ -35,13 +35,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from pydantic import BeforeValidator, Field
 
-from harness.metrics.images import as_floats
 from harness.zoo import registry
 from harness.zoo.classifiers.base import Classifier, Round
 from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
-from harness.zoo.models.gan import seeded
 from harness.zoo.models.paths import ROWS, pictures
+from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import evaluating
 from harness.zoo.registry import Choice, chooser
 

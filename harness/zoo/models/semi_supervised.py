@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from harness.metrics.images import as_floats
 from harness.zoo import registry
 from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
-from harness.zoo.models.gan import seeded
 from harness.zoo.models.paths import ROWS, pictures
+from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import evaluating
 
 if TYPE_CHECKING:

@@ -28,14 +28,15 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from harness.zoo.models.encoding import EncodingSettings, Variational, kl_to_prior, without_dropout
-from harness.zoo.models.gan import seeded
+from harness.zoo.models.seeds import seeded
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.zoo.data.base import Labelled
-    from harness.zoo.networks.base import Architecture, Scores
+    from harness.zoo.networks.base import Architecture
+    from harness.zoo.networks.scores import Scores
 
 
 class VAEGANSettings(EncodingSettings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from harness.zoo.data.base import Shape
 from harness.zoo.registry import Plugin
@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     import torch
 
     from harness.zoo.networks.modules import Discriminator
-
-
-class Scores(NamedTuple):
-    """What a discriminator says of n images."""
-
-    logits: torch.Tensor
-    """Shape (n,): above 0 it holds the image for real."""
-    features: torch.Tensor
-    """Shape (n, d): the last hidden layer, flattened, after its non-linearity."""
 
 
 class Architecture(Plugin, abc.ABC):

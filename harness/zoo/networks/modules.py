@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from harness.zoo.networks.base import Scores
+from harness.zoo.networks.scores import Scores
 
 
 class Discriminator(nn.Module):

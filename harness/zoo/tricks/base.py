@@ -1,33 +1,24 @@
 """What a training trick is to the adversarial game: a small class of hooks, every one optional.
 
-A trick is applied to the game (the model ``harness.zoo.models.gan.GAN``) from outside: it knows the game, the game
+A trick is applied to the game (``harness.zoo.tricks.game.Game``) from outside: it knows the game, the game
 knows no trick by name. The tricks of an arm are applied in the order of their names, so that the order in which
 a suite lists them means nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.zoo import registry
 from harness.zoo.data.base import Shape
-from harness.zoo.registry import Choice, Plugin
+from harness.zoo.registry import Plugin
+from harness.zoo.tricks.game import Rates
 
 if TYPE_CHECKING:
     import torch
 
     from harness.zoo.data.base import Labelled
-    from harness.zoo.models.base import Model
-    from harness.zoo.models.gan import GAN, Drawn, Seen
     from harness.zoo.objectives import Targets
-
-
-class Rates(NamedTuple):
-    """Learning rates."""
-
-    generator: float
-    discriminator: float
+    from harness.zoo.tricks.game import Drawn, Game, Seen
 
 
 class Trick(Plugin):
@@ -61,20 +52,20 @@ class Trick(Plugin):
         """Change how many channels the discriminator is built for."""
         return channels
 
-    def change_networks(self, game: GAN) -> None:
+    def change_networks(self, game: Game) -> None:
         """Change ``game.generator`` and ``game.discriminator`` when they are built, before the optimisers are."""
 
-    def wrap_networks(self, game: GAN) -> None:
+    def wrap_networks(self, game: Game) -> None:
         """Change their layers once more, when every trick has put its own in: nothing is added after that."""
 
-    def begin(self, game: GAN) -> None:
+    def begin(self, game: Game) -> None:
         """Prepare for the first step: the networks are as all tricks have made them, and lie on their device."""
 
     def rates(self, rates: Rates) -> Rates:
         """Change the learning rates."""
         return rates
 
-    def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
+    def discriminator_input(self, images: torch.Tensor, game: Game) -> torch.Tensor:
         """Change what the discriminator sees: real or generated images (n, c, h, w) in [-1, 1]."""
         return images
 
@@ -82,25 +73,25 @@ class Trick(Plugin):
         """Change the targets that the discriminator is trained towards."""
         return targets
 
-    def discriminator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:
+    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor | None:
         """A term (a scalar) to add to the discriminator's loss."""
         return None
 
-    def after_discriminator_step(self, game: GAN) -> None:
+    def after_discriminator_step(self, game: Game) -> None:
         """Act after each of the discriminator's steps."""
 
-    def opponent(self, game: GAN, batch: Labelled, drawn: Drawn) -> dict[str, torch.Tensor] | None:
+    def opponent(self, game: Game, batch: Labelled, drawn: Drawn) -> dict[str, torch.Tensor] | None:
         """The discriminator's parameters and buffers that the generator plays against, where it claims ``opponent``."""
         return None
 
-    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor | None:
+    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor | None:
         """A term (a scalar) to add to the generator's loss; the loss itself where it claims ``generator_loss``."""
         return None
 
-    def after_step(self, game: GAN) -> None:
+    def after_step(self, game: Game) -> None:
         """Act after the generator's step."""
 
-    def sampler(self, game: GAN) -> torch.nn.Module | None:
+    def sampler(self, game: Game) -> torch.nn.Module | None:
         """The network to sample from in the generator's place, where the trick claims ``sampler``."""
         return None
 
@@ -110,40 +101,3 @@ class Trick(Plugin):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that ``state_dict`` gave."""
-
-
-def with_own(model: Choice, tricks: tuple[Choice, ...]) -> tuple[Choice, ...]:
-    """The tricks that are listed, and those that the model's preset brings with it (unless listed otherwise)."""
-    own = [registry.choose("tricks", trick) for trick in registry.find("models", model.name).tricks]
-    listed = {trick.plugin.name for trick in tricks}
-    together = [*tricks, *(trick for trick in own if trick.plugin.name not in listed)]
-    return tuple(sorted(together, key=lambda trick: str(trick.plugin.name)))
-
-
-def offered(model: Model | type[Model], settings: Any, tricks: Iterable[Trick | type[Trick]]) -> frozenset[str]:
-    """What metrics may ask of a model with these settings when it is trained with these tricks."""
-    return model.capabilities(settings).difference(*(trick.hides for trick in tricks))
-
-
-def refusals(model: Choice, tricks: tuple[Choice, ...], shape: Shape) -> list[str]:
-    """Why these tricks cannot stand together around this model on such images: a sentence each, none if they can."""
-    capabilities = model.plugin.capabilities(model.settings)
-    names = [trick.plugin.name for trick in tricks]
-    reasons = [f"the trick {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
-    for position, trick in enumerate(tricks):
-        plugin: type[Trick] = trick.plugin
-        if reason := plugin.refusal(trick.settings, shape):
-            reasons.append(f"the trick {trick.name!r} cannot be used here: {reason}")
-        for missing in sorted(plugin.requires - capabilities):
-            reasons.append(
-                f"the trick {trick.name!r} requires {missing.replace('_', ' ')}, which the model {model.name!r} "
-                "with these settings does not offer"
-            )
-        for clash in sorted(plugin.conflicts & (capabilities | set(names))):
-            reasons.append(f"the trick {trick.name!r} conflicts with {clash.replace('_', ' ')!r}")
-        for other in tricks[position + 1 :]:
-            for both in sorted(plugin.claims & other.plugin.claims):
-                reasons.append(
-                    f"the tricks {trick.name!r} and {other.name!r} both replace the {both.replace('_', ' ')}"
-                )
-    return reasons

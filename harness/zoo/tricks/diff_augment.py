@@ -23,7 +23,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 BACKGROUND = -1.0
 
@@ -51,7 +51,7 @@ class DifferentiableAugmentation(Trick):
     def refusal(cls, settings: AugmentSettings, shape: Shape) -> str | None:
         return "points can be neither shifted nor covered" if (shape.height, shape.width) == (1, 1) else None
 
-    def discriminator_input(self, images: Tensor, game: GAN) -> Tensor:
+    def discriminator_input(self, images: Tensor, game: Game) -> Tensor:
         if self.settings.colour and images.shape[1] == 3:
             images = coloured(images, game.rng)
         images = translated(images, self.settings.translation, game.rng)

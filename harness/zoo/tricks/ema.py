@@ -19,7 +19,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class AverageSettings(registry.Settings):
@@ -43,11 +43,11 @@ class ExponentialMovingAverage(Trick):
     average: torch.nn.Module
     steps: int
 
-    def begin(self, game: GAN) -> None:
+    def begin(self, game: Game) -> None:
         self.average = copy.deepcopy(game.generator).requires_grad_(False)
         self.steps = 0
 
-    def after_step(self, game: GAN) -> None:
+    def after_step(self, game: Game) -> None:
         # Early on the average would mostly hold the initial weights: a decay of t / (t + 9) at most forgets them.
         self.steps += 1
         decay = min(self.settings.decay, self.steps / (self.steps + 9))
@@ -63,7 +63,7 @@ class ExponentialMovingAverage(Trick):
                 else:
                     mean.copy_(buffer)
 
-    def sampler(self, game: GAN) -> torch.nn.Module:
+    def sampler(self, game: Game) -> torch.nn.Module:
         return self.average
 
     def state_dict(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN, Seen
+    from harness.zoo.tricks.game import Game, Seen
 
 
 class FeatureMatchingSettings(registry.Settings):
@@ -39,7 +39,7 @@ class FeatureMatching(Trick):
     requires = frozenset({"discriminator_features"})
     claims = frozenset({"generator_loss"})
 
-    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
         # Real images' features depend on the generator too where the discriminator reacts to it (unrolling).
         return self.settings.weight * feature_distance(real.scores.features, fake.scores.features)
 

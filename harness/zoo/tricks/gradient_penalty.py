@@ -21,7 +21,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     import torch
 
-    from harness.zoo.models.gan import GAN, Seen
+    from harness.zoo.tricks.game import Game, Seen
 
 
 class GradientPenaltySettings(registry.Settings):
@@ -43,7 +43,7 @@ class GradientPenalty(Trick):
     # With batch normalisation an image's score depends on the others, and its gradient is no longer its own.
     conflicts = frozenset({"discriminator_batch_norm"})
 
-    def discriminator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
         if self.settings.around == "data":
             points = penalties.perturbed(real.images, game.rng)
         else:

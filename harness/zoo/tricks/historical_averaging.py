@@ -20,7 +20,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN, Seen
+    from harness.zoo.tricks.game import Game, Seen
 
 
 class HistorySettings(registry.Settings):
@@ -42,26 +42,26 @@ class HistoricalAveraging(Trick):
     averages: dict[str, list[torch.Tensor]]
     steps: int
 
-    def begin(self, game: GAN) -> None:
+    def begin(self, game: Game) -> None:
         self.averages = {name: [p.detach().clone() for p in ps] for name, ps in self._parameters(game).items()}
         self.steps = 1  # the values that training starts from count as the first
 
     @staticmethod
-    def _parameters(game: GAN) -> dict[str, list[torch.Tensor]]:
+    def _parameters(game: Game) -> dict[str, list[torch.Tensor]]:
         return {"generator": list(game.generator.parameters()), "discriminator": list(game.discriminator.parameters())}
 
-    def _distance(self, game: GAN, role: str) -> torch.Tensor:
+    def _distance(self, game: Game, role: str) -> torch.Tensor:
         pairs = zip(self._parameters(game)[role], self.averages[role], strict=True)
         distances = [(parameter - average).square().sum() for parameter, average in pairs]
         return self.settings.weight * torch.stack(distances).sum()
 
-    def discriminator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
         return self._distance(game, "discriminator")
 
-    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
         return self._distance(game, "generator")
 
-    def after_step(self, game: GAN) -> None:
+    def after_step(self, game: Game) -> None:
         self.steps += 1
         for role, parameters in self._parameters(game).items():
             torch._foreach_lerp_(self.averages[role], [p.detach() for p in parameters], 1 / self.steps)

@@ -19,7 +19,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class NoiseSettings(registry.Settings):
@@ -40,7 +40,7 @@ class InstanceNoise(Trick):
     requires = frozenset({"discriminator"})
     hides = frozenset({"probability"})  # of an image with noise
 
-    def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
+    def discriminator_input(self, images: torch.Tensor, game: Game) -> torch.Tensor:
         sigma = self.settings.sigma * max(0.0, 1 - game.done / self.settings.until)
         noise = torch.randn(images.shape, device=images.device, generator=game.rng)
         return images + sigma * noise

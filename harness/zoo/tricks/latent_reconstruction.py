@@ -23,7 +23,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness.zoo.models.gan import GAN, Seen
+    from harness.zoo.tricks.game import Game, Seen
 
 
 class ReconstructionSettings(registry.Settings):
@@ -46,23 +46,22 @@ class LatentReconstruction(Trick):
     network: nn.Module
     optimiser: torch.optim.Optimizer
 
-    def begin(self, game: GAN) -> None:
-        choice = game.settings.architecture
+    def begin(self, game: Game) -> None:
         # The discriminator's body, with weights of its own, and z in the place of the logit.
-        like = choice.plugin(choice.settings, game.shape).discriminator(game.shape.channels)
-        network = torch.nn.Sequential(like.body, torch.nn.Linear(like.features, game.settings.latent))
+        like = game.architecture.discriminator(game.shape.channels)
+        network = torch.nn.Sequential(like.body, torch.nn.Linear(like.features, game.latent))
         self.network = network.to(game.compute.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.settings.rate, fused=True)
 
-    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
         assert fake.drawn is not None
         with game.compute.autocast():
             guessed: torch.Tensor = self.network(fake.drawn.images)
-        error = (guessed.float() - fake.drawn.latents[:, : game.settings.latent]).square().mean()
+        error = (guessed.float() - fake.drawn.latents[:, : game.latent]).square().mean()
         return self.settings.weight * error
 
     # The generator's backward pass has left the reconstructor's gradients: both minimise the same term.
-    def after_step(self, game: GAN) -> None:
+    def after_step(self, game: Game) -> None:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 

@@ -18,7 +18,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class DiscriminationSettings(registry.Settings):
@@ -39,7 +39,7 @@ class MinibatchDiscrimination(Trick):
     requires = frozenset({"discriminator_features"})
     hides = frozenset({"probability"})  # of an image among others
 
-    def change_networks(self, game: GAN) -> None:
+    def change_networks(self, game: Game) -> None:
         from harness.zoo.tricks.layers import Nearness
 
         kernels = self.settings.kernels

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class MinibatchStandardDeviation(Trick):
@@ -27,7 +27,7 @@ class MinibatchStandardDeviation(Trick):
     requires = frozenset({"discriminator_features"})
     hides = frozenset({"probability"})  # of an image among others
 
-    def change_networks(self, game: GAN) -> None:
+    def change_networks(self, game: Game) -> None:
         from harness.zoo.tricks.layers import StandardDeviation
 
         game.discriminator.extend(StandardDeviation(), 1)

@@ -21,7 +21,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.zoo.models.gan import GAN, Seen
+    from harness.zoo.tricks.game import Game, Seen
 
 
 class SeekingSettings(registry.Settings):
@@ -40,9 +40,9 @@ class ModeSeeking(Trick):
     settings: SeekingSettings
     requires = frozenset({"generator", "latent"})
 
-    def generator_loss(self, game: GAN, real: Seen, fake: Seen) -> Tensor:
+    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> Tensor:
         assert fake.drawn is not None
-        own, size = fake.drawn.latents, game.settings.latent
+        own, size = fake.drawn.latents, game.latent
         z, condition = own[:, :size], own[:, size:]
         other = game.noise(len(own), size, game.rng)
         images = game.drawn_from(torch.cat([other, condition], 1)).images

@@ -21,7 +21,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class PackingSettings(registry.Settings):
@@ -46,7 +46,7 @@ class Packing(Trick):
     def discriminator_channels(self, channels: int) -> int:
         return channels * self.settings.size
 
-    def discriminator_input(self, images: torch.Tensor, game: GAN) -> torch.Tensor:
+    def discriminator_input(self, images: torch.Tensor, game: Game) -> torch.Tensor:
         return packed(images, self.settings.size)
 
 

@@ -17,7 +17,7 @@ import torch
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class SpectralNorm(Trick):
@@ -30,7 +30,7 @@ class SpectralNorm(Trick):
     # Batch normalisation scales a layer's output up again by as much as it likes.
     conflicts = frozenset({"discriminator_batch_norm"})
 
-    def wrap_networks(self, game: GAN) -> None:
+    def wrap_networks(self, game: Game) -> None:
         nn = torch.nn
         for module in list(game.discriminator.modules()):
             if isinstance(module, nn.Linear | nn.Conv2d):

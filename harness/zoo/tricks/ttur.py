@@ -12,7 +12,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from harness.zoo import registry
-from harness.zoo.tricks.base import Rates, Trick
+from harness.zoo.tricks.base import Trick
+from harness.zoo.tricks.game import Rates
 
 
 class RateSettings(registry.Settings):

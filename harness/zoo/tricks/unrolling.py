@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.zoo.data.base import Labelled
-    from harness.zoo.models.gan import GAN, Drawn
+    from harness.zoo.tricks.game import Drawn, Game
 
 
 class UnrollingSettings(registry.Settings):
@@ -55,7 +55,7 @@ class Unrolling(Trick):
     conflicts = frozenset({"historical_averaging", "weight_clipping"})
     claims = frozenset({"opponent"})
 
-    def opponent(self, game: GAN, batch: Labelled, drawn: Drawn) -> dict[str, Tensor]:
+    def opponent(self, game: Game, batch: Labelled, drawn: Drawn) -> dict[str, Tensor]:
         weights = {name: p.detach().requires_grad_() for name, p in game.discriminator.named_parameters()}
         # Running statistics of normalisation move in the steps ahead; the discriminator keeps its own.
         buffers = {name: buffer.clone() for name, buffer in game.discriminator.named_buffers()}
@@ -73,7 +73,7 @@ class Unrolling(Trick):
         return weights | buffers
 
 
-def _moments(game: GAN) -> dict[str, Moments]:
+def _moments(game: Game) -> dict[str, Moments]:
     """Where the discriminator's optimiser stands, by parameter."""
     state, found = game.discriminator_optimiser.state, dict[str, Moments]()
     # All have taken as many, and to ask a GPU once is enough.

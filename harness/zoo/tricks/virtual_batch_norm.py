@@ -21,7 +21,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class ReferenceSettings(registry.Settings):
@@ -40,7 +40,7 @@ class VirtualBatchNorm(Trick):
     settings: ReferenceSettings
     requires = frozenset({"generator_batch_norm"})
 
-    def change_networks(self, game: GAN) -> None:
+    def change_networks(self, game: Game) -> None:
         from harness.zoo.tricks.layers import Normalised, WithReference
 
         nn = torch.nn

@@ -18,7 +18,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.models.gan import GAN
+    from harness.zoo.tricks.game import Game
 
 
 class ClippingSettings(registry.Settings):
@@ -39,7 +39,7 @@ class WeightClipping(Trick):
     # Clipped, the raw weights of a normalised layer would say nothing about the layer.
     conflicts = frozenset({"spectral_norm"})
 
-    def after_discriminator_step(self, game: GAN) -> None:
+    def after_discriminator_step(self, game: Game) -> None:
         limit = self.settings.limit
         with torch.no_grad():
             for parameter in game.discriminator.parameters():

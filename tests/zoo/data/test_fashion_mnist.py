@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.base import files
 from harness.base.errors import HarnessError
 from harness.zoo import registry
-from harness.zoo.data import digests, downloads, fashion_mnist
+from harness.zoo.data import digests, fashion_mnist
 
 TRAIN, TEST = 20, 10
 
@@ -112,7 +113,7 @@ def test_the_digest_is_remembered_between_processes(folder: Path, monkeypatch: p
 def test_a_damaged_note_is_made_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(folder)
     expected = data().digest()
-    (note,) = (downloads.cache_folder() / "fashion_mnist").glob("digest-*.json")
+    (note,) = (files.cache_folder() / "fashion_mnist").glob("digest-*.json")
     whole = note.read_bytes()
     changed = [whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :] for k in range(len(whole))]
     for damaged in (b"", b"[]", whole[:-9], *changed):

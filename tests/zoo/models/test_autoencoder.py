@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from harness.base.errors import HarnessError
-from harness.metrics.images import as_floats
-from harness.testing import SHAPES, build, equal, random_batch, train
+from harness.testing import equal, train
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build, random_batch
 from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models import autoencoder
 from harness.zoo.models.autoencoder import normal, squared_error
 from harness.zoo.models.encoding import before_tanh, encoder

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from harness import judge
-from harness.metrics.images import Images, as_floats, to_uint8
-from harness.testing import SHAPES, build
+from harness.metrics.images import Images
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.data.pixels import as_floats, to_uint8
 
 SMALL = {"name": "cgan", "architecture": {"width": 64}, "embedding": 4}
 
@@ -56,7 +57,7 @@ def test_labels_that_are_not_asked_for_follow_the_training_data() -> None:
 
 
 def test_packing_is_refused_beside_labels() -> None:
-    from harness.zoo.tricks.base import refusals
+    from harness.zoo.compatibility import refusals
 
     reasons = refusals(registry.choose("models", "cgan"), (registry.choose("tricks", "packing"),), SHAPES[0])
     assert reasons == ["the trick 'packing' conflicts with 'conditional'"]

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.metrics.images import as_floats
-from harness.testing import SHAPES, build, equal, train
+from harness.testing import equal, train
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled, Shape, Split
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.cyclegan import Pool, falling
 
 SMALL = {"name": "cyclegan", "width": 4, "blocks": 1, "discriminator_width": 4}

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.metrics.images import as_floats
-from harness.testing import SHAPES, build
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.discriminator_only import DiscriminatorOnly
-from harness.zoo.networks.base import Scores
+from harness.zoo.networks.scores import Scores
 
 SMALL: dict[str, Any] = {"name": "discriminator_only", "architecture": {"name": "mlp", "width": 32}}
 PLANE = SHAPES[4]

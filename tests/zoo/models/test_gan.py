@@ -6,10 +6,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness.metrics.images import from_uint8
-from harness.testing import SHAPES, build, equal, train
+from harness.testing import equal, train
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled
+from harness.zoo.data.pixels import from_uint8
 
 SMALL = {"name": "gan", "architecture": {"width": 32}}
 

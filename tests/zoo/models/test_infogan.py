@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from harness.metrics.images import as_floats
-from harness.testing import build, train
+from harness.testing import train
 from harness.zoo import registry
+from harness.zoo.building import build
 from harness.zoo.data.base import Labelled
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.infogan import InfoGANSettings, information
 
 SMALL = {"name": "infogan", "architecture": {"width": 8, "hidden": 32}}
@@ -93,8 +94,8 @@ def test_a_column_of_the_category_picture_shows_one_category_and_a_row_one_z() -
 
 
 def test_packing_is_refused_beside_codes() -> None:
-    from harness.testing import SHAPES
-    from harness.zoo.tricks.base import refusals
+    from harness.zoo.building import SHAPES
+    from harness.zoo.compatibility import refusals
 
     assert refusals(registry.choose("models", "infogan"), (registry.choose("tricks", "packing"),), SHAPES[0])
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.testing import SHAPES, build, equal
+from harness.testing import equal
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled
 from harness.zoo.models.feedback import improved
 from harness.zoo.models.recipe import Recipe, examine, no_better_than_chance

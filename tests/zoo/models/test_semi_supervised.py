@@ -8,11 +8,11 @@ import math
 import pytest
 import torch
 
-from harness.metrics.images import as_floats
-from harness.testing import build
 from harness.zoo import registry
+from harness.zoo.building import build
+from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
-from harness.zoo.models.base import Compute
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.semi_supervised import SemiSupervised, unlabelled_loss
 from harness.zoo.models.semi_supervised_networks import Classifier, HalfTanh, Shifted, WeightNormalised
 

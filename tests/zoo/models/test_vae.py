@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from harness.metrics.images import as_floats
-from harness.testing import SHAPES, build, train
+from harness.testing import train
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.encoding import kl_to_prior
 from harness.zoo.models.vae import LEAST_VARIANCE, bernoulli, gaussian
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from harness.metrics.images import as_floats
-from harness.testing import SHAPES, build, equal
+from harness.testing import equal
 from harness.zoo import registry
+from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled
+from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.vae_gan import discriminator_loss, feature_likelihood, generator_loss
-from harness.zoo.networks.base import Scores
+from harness.zoo.networks.scores import Scores
 
 SMALL = {"name": "vae_gan", "architecture": {"name": "mlp", "width": 16}, "latent": 3, "gamma": 0.5}
 NETWORKS = ("encoder", "decoder", "discriminator")

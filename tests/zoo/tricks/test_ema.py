@@ -6,7 +6,8 @@ import copy
 
 import torch
 
-from harness.testing import build, equal, train
+from harness.testing import equal, train
+from harness.zoo.building import build
 
 
 def weights(network: torch.nn.Module) -> torch.Tensor:

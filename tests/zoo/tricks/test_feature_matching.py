@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness.testing import build, train
+from harness.testing import train
+from harness.zoo.building import build
 from harness.zoo.tricks.feature_matching import FeatureMatching, FeatureMatchingSettings, feature_distance
 
 

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from harness.testing import SHAPES, build, train
+from harness.testing import train
+from harness.zoo.building import SHAPES, build
 from harness.zoo.networks.modules import Discriminator
 from harness.zoo.tricks import diff_augment
 from harness.zoo.tricks.layers import Nearness, StandardDeviation

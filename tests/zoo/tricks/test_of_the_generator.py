@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.testing import BATCH, build, train
+from harness.testing import BATCH, train
+from harness.zoo.building import build
 from harness.zoo.data.base import Labelled
 from harness.zoo.tricks.layers import Normalised, WithReference
 from harness.zoo.tricks.mode_seeking import ModeSeeking, SeekingSettings, likeness
@@ -32,7 +33,7 @@ def test_labels_behind_the_latents_are_no_distance_between_them() -> None:
     # One dimension of z and a label's two behind it: the latents lie 3 apart, whatever the labels' columns hold.
     drawn = SimpleNamespace(images=torch.tensor([[1.0]]), latents=torch.tensor([[2.0, 1.0, 0.0]]))
     game = SimpleNamespace(
-        settings=SimpleNamespace(latent=1),
+        latent=1,
         rng=None,
         noise=lambda n, columns, rng: torch.tensor([[-1.0]]),
         drawn_from=lambda latents: SimpleNamespace(images=torch.tensor([[0.0]]), latents=latents),

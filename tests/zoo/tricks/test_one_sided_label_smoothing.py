@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.testing import build, train
+from harness.testing import train
 from harness.zoo import registry
+from harness.zoo.building import build
 from harness.zoo.objectives import Targets
 
 

@@ -1,0 +1,203 @@
+"""Which judges there are: their names, files, digests, and which one knows which data. Needs no torch.
+
+A judge is a pair of networks. The feature network gives the features of Fréchet distance, KID, precision and recall
+and the class probabilities of the Inception score. The coverage network, of another architecture, trained apart from
+it, says which class an image shows, and how surely it shows one at all.
+
+Some judges come with the harness; `harness judge train` makes one for any labelled data set, and keeps it in the cache
+folder under a name that holds the digest of the data.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.base.errors import HarnessError
+from harness.base.files import cache_folder, write_bytes
+from harness.base.validation import nearest
+from harness.zoo.data.base import DataSet, DataSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.zoo.registry import Choice
+
+SHIPPED = Path(__file__).parent / "weights"
+ROLES = ("features", "coverage")
+
+
+def trained_folder() -> Path:
+    """Where the judges are that were trained here."""
+    return cache_folder() / "judges"
+
+
+def names() -> list[str]:
+    """The judges that are there: those that come with the harness, and those that were trained here."""
+    found = [path for folder in (SHIPPED, trained_folder()) for path in folder.glob("*-features.safetensors")]
+    return sorted({path.name.rpartition("-")[0] for path in found})
+
+
+def files(name: str) -> dict[str, Path]:
+    """Role -> weights file of a judge.
+
+    Raises:
+        HarnessError: there is no such judge, or one of its files is missing.
+    """
+    known = names()
+    if name not in known:
+        raise HarnessError(f"unknown judge {name!r}{nearest(name, known)} (known: {', '.join(known) or 'none'})")
+    folder = next(folder for folder in (SHIPPED, trained_folder()) if _path(folder, name, "features").is_file())
+    found = {role: _path(folder, name, role) for role in ROLES}
+    for path in found.values():
+        if not path.is_file():
+            raise HarnessError(f"the judge {name!r} lacks its weights {path}: {remedy(path)}")
+    return found
+
+
+def remedy(path: Path) -> str:
+    """What to do about a weights file that is missing or damaged."""
+    return "reinstall the harness" if path.parent == SHIPPED else "train it again with `harness judge train`"
+
+
+@functools.cache
+def digest(name: str) -> str:
+    """SHA-256 (hex) over both weights files of a judge, read once per process.
+
+    Raises:
+        HarnessError: there is no such judge, or its files are not those that its sums are of.
+    """
+    content, found = hashlib.sha256(), files(name)
+    sums = _sums(found["features"].parent, name)
+    for _, path in sorted(found.items()):
+        own = hashlib.sha256(path.read_bytes())
+        if sums.get(path.name) != own.hexdigest():
+            raise HarnessError(
+                f"{path}: damaged or exchanged: its SHA-256 is {own.hexdigest()}, and {name}.sha256 beside it says "
+                f"{sums.get(path.name, 'nothing of it')}: {remedy(path)}"
+            )
+        content.update(own.digest())
+    return content.hexdigest()
+
+
+def _sums(folder: Path, name: str) -> dict[str, str]:
+    """File name -> SHA-256 as `sha256sum` writes it."""
+    path = folder / f"{name}.sha256"
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        return {file.removeprefix("*"): digest for digest, file in (line.split() for line in lines)}
+    except FileNotFoundError as error:
+        made = f"cd {shlex.quote(str(folder))} && sha256sum {name}-*.safetensors > {name}.sha256"
+        raise HarnessError(
+            f"{path} is missing, so that it cannot be told whether the judge {name!r} is whole: {remedy(path)}, or if "
+            f"you know that it is: `{made}`"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path}: damaged, no list of sums ({error}): {remedy(path)}") from error
+
+
+def write_sums(folder: Path, name: str) -> None:
+    """State the sums of a judge's files, which are whole now."""
+    paths = [_path(folder, name, role) for role in ROLES]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
+    write_bytes(folder / f"{name}.sha256", "".join(lines).encode())
+    digest.cache_clear()
+
+
+def header(path: Path) -> dict[str, str]:
+    """What the head of a safetensors file says beside its tensors: its length in 8 bytes, then JSON.
+
+    Raises:
+        HarnessError: the file has no such head.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            head = json.loads(file.read(length) if length <= path.stat().st_size else b"")
+        return dict(head.get("__metadata__", {}))
+    except (OSError, ValueError, AttributeError) as error:
+        raise HarnessError(f"{path}: damaged or no safetensors file ({error}): {remedy(path)}") from error
+
+
+def image_shape(name: str) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a judge knows, without loading it.
+
+    Raises:
+        HarnessError: unknown name, or weights that are missing or damaged.
+    """
+    said = header(files(name)["features"])
+    channels, height, width = (int(said.get(key, usual)) for key, usual in _USUAL.items())
+    return channels, height, width
+
+
+_USUAL = {"channels": 1, "height": 28, "width": 28}
+"""The shape of the shipped judge's images, whose header states none."""
+
+
+def of(data: DataSet) -> str | None:
+    """The name of the judge that knows this data: the shipped one, else the one trained here on it, or on the whole
+    that it is a part of (its classes keep their numbers); else None.
+
+    Raises:
+        HarnessError: the digest of the data cannot be had.
+    """
+    if data.points:
+        return None
+    if data.judge is not None:
+        return data.judge
+    names = (trained_name(known) for known in (data, _undivided(data)))
+    return next((name for name in names if all(_path(trained_folder(), name, role).is_file() for role in ROLES)), None)
+
+
+def _undivided(data: DataSet) -> DataSet:
+    """The data with all its classes and images."""
+    whole = copy.copy(data)
+    whole.settings = data.settings.model_copy(update=dict.fromkeys(DataSettings.model_fields))
+    return whole
+
+
+def trained_name(data: DataSet) -> str:
+    """The name of a judge that is trained on this data, bound to its content."""
+    return f"{data.name}-{data.digest()[:8]}"
+
+
+def missing(choice: Choice) -> str | None:
+    """That no judge knows this data, and what to do about it; None if there is one."""
+    data = choice.plugin(choice.settings)
+    if of(data) is not None:
+        return None
+    if data.points:
+        return f"no judge knows the data {choice.name!r}: it holds points, and judges are for images"
+    own = choice.settings.model_dump(mode="json", exclude_defaults=True, exclude=set(DataSettings.model_fields))
+    return f"no judge knows the data {choice.name!r}: train one with `{training_command({'name': choice.name, **own})}`"
+
+
+def training_command(choice: Mapping[str, Any]) -> str:
+    """The command that trains a judge for a data set of this name and these settings."""
+    command = ["harness", "judge", "train", "--data", str(choice["name"])]
+    for key, value in choice.items():
+        if key != "name":
+            command += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+    return shlex.join(command)
+
+
+def misfit(name: str, data: DataSet) -> str | None:
+    """Why a judge's features cannot be had of this data, or None if they can."""
+    wanted, shape = image_shape(name), tuple(data.shape[:3])
+    fits = shape == wanted or (name == of(data) and shape[1:] == wanted[1:])
+    if fits:
+        return None
+    return f"the judge is for images of {shape_text(wanted)}, and {data.name} has {shape_text(shape)}"
+
+
+def _path(folder: Path, name: str, role: str) -> Path:
+    return folder / f"{name}-{role}.safetensors"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,47 @@
+"""A judge on a device. torch is imported when one is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.base.errors import HarnessError
+from harness.judge.catalogue import digest, files, of, shape_text
+
+if TYPE_CHECKING:
+    from harness.judge.judge import Judge
+    from harness.judge.stacked import StackedJudge
+    from harness.zoo.data.base import DataSet
+
+
+def load(name: str, device: Any) -> Judge:
+    """A judge on a device.
+
+    Raises:
+        HarnessError: unknown name, or weights that are missing, damaged or of another shape.
+    """
+    from harness.judge.judge import Judge
+
+    return Judge(name, files(name), digest(name), device)
+
+
+def load_for(data: DataSet, device: Any) -> Judge | StackedJudge | None:
+    """The judge that knows this data, on a device; None where there is none.
+
+    A judge of images with one channel judges data of the same height and width channel by channel.
+
+    Raises:
+        HarnessError: as ``load``; or the judge is for images of another shape.
+    """
+    from harness.judge.stacked import StackedJudge
+
+    name = of(data)
+    if name is None:
+        return None
+    single, shape = load(name, device), tuple(data.shape[:3])
+    if single.shape == shape:
+        return single
+    if single.shape == (1, *shape[1:]):
+        return StackedJudge(single, shape[0])
+    raise HarnessError(
+        f"the judge {name!r} is for images of {shape_text(single.shape)}, but {data.name} has {shape_text(shape)}"
+    )

@@ -1,0 +1,96 @@
+"""Where things lie below a results folder, and the lock that one driver holds on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from harness.base.diagnosis import refusal
+from harness.base.errors import HarnessError
+from harness.base.files import write_bytes
+from harness.store.runs import Store
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where things lie below the results folder."""
+
+    results: Path
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints and files of unfinished trials, a folder each."""
+        return self.results / "work"
+
+    @property
+    def cache(self) -> Path:
+        """Reference features and real-against-real figures, by content."""
+        return self.results / "cache"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the driver."""
+        return self.results / ".lock"
+
+
+@contextlib.contextmanager
+def exclusive(results: Path, command: str) -> Iterator[None]:
+    """Hold a results folder, and its store, which others may share; until the process ends, however it ends.
+
+    Raises:
+        HarnessError: another driver has it; the message names its command, process, machine and start.
+    """
+    file = Store(results).file
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(
+            f"the results folder {results} cannot be made ({error}): choose another --results"
+        ) from error
+    with contextlib.ExitStack() as held:
+        advice = "wait until it ends, or use another"
+        held.enter_context(_held(Folders(results).lock, results, f"{advice} --results", command))
+        if file is not None:
+            lock = file.with_name(f".{file.name}.lock")
+            held.enter_context(_held(lock, file, f"{advice} MLFLOW_TRACKING_URI", command))
+        yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
+    """Hold a lock, and say beside it who does."""
+    holder = path.with_name(f"{path.name}.holder")
+    lock = filelock.FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except PermissionError as error:
+        raise HarnessError(f"{path.parent} cannot be written to ({error})") from error
+    except filelock.Timeout:
+        raise HarnessError(f"the store in {what} is in use by {_first(holder)}: {advice}") from None
+    except OSError as error:
+        raise refusal(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
+    try:
+        holder.unlink(missing_ok=True)  # of one that was killed
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        text = f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})"
+        write_bytes(holder, text.encode("utf-8", "backslashreplace"))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _first(holder: Path) -> str:
+    """Who holds a store: it says so just after it has come to hold it."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            return holder.read_text(encoding="utf-8")
+        time.sleep(0.1)
+    return "another program"

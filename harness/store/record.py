@@ -1,0 +1,82 @@
+"""A finished trial as a plain row, as the store gives it and tables take it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.base.errors import HarnessError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial that reached an outcome.
+
+    Attributes:
+        key: the trial's key.
+        arm: the arm's name.
+        model: the model's name.
+        tricks: the tricks' names, "a + b", or "" for none.
+        data: the data set's name.
+        seed: the seed.
+        state: done, diverged, pruned, out-of-memory, timed-out or failed.
+        reason: why it is not done; "" when it is.
+        seconds_train: wall-clock seconds of training.
+        seconds_evaluate: wall-clock seconds of evaluation.
+        values: what the metrics gave, by column; empty unless done. Columns are absent whose metric asks for what
+            the model does not offer.
+        run_id: the MLflow run.
+        curves: (name, step, value) of everything that was recorded over training.
+        artifacts: the folder with sample grids, pictures, histograms.json, protocol.json, floors.json and config.json,
+            or None where nothing was kept.
+        environment: git commit, device, precision, threads, versions, …
+        files: the SHA-256 of each of its artifacts, by path, as far as they are known.
+    """
+
+    key: str
+    arm: str
+    model: str
+    tricks: str
+    data: str
+    seed: int
+    state: str
+    reason: str
+    seconds_train: float
+    seconds_evaluate: float
+    values: dict[str, float]
+    run_id: str
+    curves: list[tuple[str, int, float]]
+    artifacts: Path | None
+    environment: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the trial; empty where it is missing or no mapping.
+
+        Raises:
+            HarnessError: it is not as it was written.
+        """
+        if self.artifacts is None:
+            return {}
+        try:
+            content = (self.artifacts / name).read_bytes()
+        except OSError:
+            return {}
+        if self.files.get(name) not in (None, hashlib.sha256(content).hexdigest()):
+            raise HarnessError(
+                f"{self.artifacts / name} is not as it was written (its SHA-256 differs): restore a copy of it, or "
+                f"delete it to do without, or have the trial trained anew: `mlflow runs delete --run-id {self.run_id}`"
+            )
+        try:
+            value = json.loads(content)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def done(self) -> bool:
+        """Whether it has values."""
+        return self.state == "done"

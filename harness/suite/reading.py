@@ -1,0 +1,441 @@
+"""Reads a suite: what the user declared, checked as a whole.
+
+The way: YAML with places (``document.py``) → overrides laid over it → sections (``declaration.py``) → the
+cells of the matrix (``cells.py``) → what several sections must agree on. Every step adds to one list of
+problems, so that all are reported at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from harness import judge
+from harness.base import validation
+from harness.base.errors import HarnessError
+from harness.base.validation import nearest, shown
+from harness.metrics.base import Value
+from harness.suite.cells import ROOTS, Cells, Combination, Places, matches
+from harness.suite.declaration import (
+    MAX_EXPECTATIONS,
+    MAX_NAMES,
+    Compare,
+    Declaration,
+    Evaluate,
+    Expectation,
+    Range,
+    Search,
+)
+from harness.suite.document import (
+    MAX_DEPTH,
+    Document,
+    NoSuchPath,
+    NotYaml,
+    Path,
+    Place,
+    Problem,
+    dotted,
+    read,
+    shortened,
+)
+from harness.suite.naming import cell_names
+from harness.zoo.registry import Choice
+
+MAX_LISTED = 100
+MAX_COMPARISONS = 100
+"""Pairs of arms that one order may compare."""
+
+
+class SuiteError(HarnessError):
+    """A suite is wrong. ``problems`` holds a line each: ``file:line:column: path: what is wrong``."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class Target(NamedTuple):
+    """What a search looks for: a column of values, and which way is better."""
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+
+class Suite(Declaration):
+    """A suite that has been read, and found right.
+
+    Attributes:
+        path: the file.
+        text: its text.
+        sets: the overrides laid over it.
+        combinations: the cells of the matrix, those left out included.
+    """
+
+    path: File = File()
+    text: str = ""
+    sets: tuple[str, ...] = ()
+    combinations: tuple[Combination, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, Value]:
+        """Every column of values that its metrics give."""
+        return columns(self.evaluate.metrics)
+
+    @property
+    def metric(self) -> str:
+        """The column that arms are compared by."""
+        return self.compare.metric or next(iter(self.columns))
+
+    @property
+    def target(self) -> Target:
+        """What its search looks for."""
+        objective = self.search.objective if self.search else None
+        metric = (objective and objective.metric) or self.metric
+        better: dict[str, Literal["minimize", "maximize"]] = {"lower": "minimize", "higher": "maximize"}
+        return Target(metric, (objective and objective.direction) or better[self.columns[metric].better])
+
+
+def columns(metrics: Iterable[Choice]) -> dict[str, Value]:
+    """The columns of values that these metrics give."""
+    return {column: value for metric in metrics for column, value in metric.plugin.values.items()}
+
+
+def read_suite(path: File, sets: Sequence[str] = ()) -> Suite:
+    """Read a suite file and lay overrides (``PATH=VALUE``) over it.
+
+    Raises:
+        SuiteError: something is wrong with it; all problems at once, in the order of their lines.
+    """
+    content = _content(path)
+    try:
+        document = read(content)
+        problems = document.problems + [found for text in sets for found in _override(document, text)]
+        suite = None if problems else _Checker(document).suite()
+    except NotYaml as error:
+        raise SuiteError([Problem(error.place, "", error.message).located(str(path))]) from error
+    except _Wrong as error:
+        problems = error.problems
+    if problems or suite is None:
+        raise SuiteError(_listed(problems, str(path)))
+    return suite.model_copy(update={"path": path, "text": content.decode("utf-8-sig"), "sets": tuple(sets)})
+
+
+def _listed(problems: list[Problem], file: str) -> list[str]:
+    ordered = [problem.located(file) for problem in sorted(set(problems))]
+    more = len(ordered) - MAX_LISTED
+    return ordered[:MAX_LISTED] + ([f"{file}: and {more} more like these"] if more > 0 else [])
+
+
+def suite_schema() -> dict[str, Any]:
+    """The JSON schema of suite files, for editors. Known names are enumerated."""
+    schema = Declaration.model_json_schema(by_alias=True)
+    number = {"type": "integer", "minimum": 1}
+    schema["properties"]["seeds"]["anyOf"] = [
+        number,
+        {"type": "array", "items": {"type": "integer", "minimum": 0}},
+    ]
+    for key in ("type", "items", "minItems", "maxItems"):
+        schema["properties"]["seeds"].pop(key, None)
+    schema["properties"]["seeds"]["default"] = 3
+    schema["properties"]["matrix"]["propertyNames"] = {"pattern": rf"^({'|'.join(ROOTS)})(\.|$)"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "harness suite"}
+
+
+def _content(path: File) -> bytes:
+    try:
+        if path.is_dir():
+            raise SuiteError([f"{path}: a folder, no file"])
+        if not path.is_file():
+            raise SuiteError([f"{path}: no such file{_near_file(path)}"])
+        with path.open("rb") as file:
+            return file.read(1_000_000)  # far more than a document may have: read() refuses it
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise SuiteError([f"{path}: cannot be read: {error}"]) from error
+
+
+def _near_file(path: File) -> str:
+    here = sorted(str(file) for file in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    return nearest(str(path), here)
+
+
+# --- overrides -------------------------------------------------------------------------------------------
+
+# Keys of mappings below these paths are paths into the arm: they contain dots.
+_DOTTED_KEYS = re.compile(
+    r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where|names\.[^.]+|expect\.\d+\.(where|order\.\d+)"
+)
+
+
+def _override(document: Document, text: str) -> Iterator[Problem]:
+    """Lay ``PATH=VALUE`` over the document; yield what is wrong with it."""
+    source = f"--set {shortened(text, 200)}"
+    place = Place(override=source)
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path or "" in path.split("."):
+        yield Problem(place, "", "expected PATH=VALUE, for example train.steps=100")
+        return
+    if path.count(".") >= MAX_DEPTH:
+        yield Problem(place, "", f"the path has more than {MAX_DEPTH} steps")
+        return
+    if not value.strip():
+        yield Problem(place, path, "expected a value after the equals sign (null for none)")
+        return
+    try:
+        new = read(value.encode("utf-8", "surrogatepass"), override=source)
+        yield from new.problems
+        document.put(_steps(document.value, path), new)
+    except NotYaml as error:
+        yield Problem(place, path, error.message)
+    except NoSuchPath as error:
+        yield Problem(place, path, str(error))
+
+
+def _steps(value: Any, path: str, above: str = "") -> list[str]:
+    """The keys that a dotted path consists of."""
+    if _DOTTED_KEYS.fullmatch(above):
+        head, _, last = path.rpartition(".")
+        # search.space.model.latent.low leads into the range of model.latent, if there is one. Anything else
+        # is a key as it stands: matrix.model.latent is an axis of its own, even where there is an axis model.
+        into_range = isinstance(value, Mapping) and isinstance(value.get(head), Mapping)
+        return [head, last] if into_range else [path]
+    key, _, rest = path.partition(".")
+    if not rest:
+        return [key]
+    below = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(value, list) and key.isdecimal() and len(key) < 10 and int(key) < len(value):
+        below = value[int(key)]
+    return [key, *_steps(below, rest, f"{above}.{key}".removeprefix("."))]
+
+
+# --- checks ----------------------------------------------------------------------------------------------
+
+
+_Section = TypeVar("_Section", bound=BaseModel)
+_RANGE: TypeAdapter[Range] = TypeAdapter(Range)
+
+
+class _Wrong(Exception):
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+class _Checker:
+    """Checks a document from the sections up to what they must agree on."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def suite(self) -> Suite:
+        """The suite, if all is well.
+
+        Raises:
+            _Wrong: it is not.
+        """
+        if not isinstance(self.document.value, Mapping):
+            self.add((), f"expected keys such as 'suite' and 'matrix', got {shown(self.document.value)}")
+            raise _Wrong(self.problems)
+        declaration = self._declaration()
+        cells = Cells(self.document.value, self.add)
+        combinations = cells.combinations()
+        places = Places(combinations)
+        # Section by section, so that an error in one does not hide what is wrong with another.
+        if evaluate := self._section("evaluate", Evaluate):
+            self._features(evaluate.features, combinations)
+            self._measurable(evaluate.metrics, combinations)
+            self._columns(columns(evaluate.metrics))
+        compare = self._section("compare", Compare) if "compare" in self.document.value else Compare()
+        if compare and compare.baseline is not None:
+            cells.single(compare.baseline, ("compare", "baseline"), places)
+        self._names(cells, places)
+        cells.check_space(self._space(), combinations)
+        trained = [combination for combination in combinations if combination.excluded is None]
+        metrics = evaluate.metrics if evaluate else ()
+        self._expectations(cells, places, metrics)
+        if compare and not self.problems:
+            self._comparable(compare, trained, metrics)
+        if self.problems or declaration is None:
+            raise _Wrong(self.problems)
+        return Suite.model_construct(**dict(declaration), combinations=tuple(combinations))
+
+    def _declaration(self) -> Declaration | None:
+        try:
+            return Declaration.model_validate(self.document.value)
+        except ValidationError as error:
+            for path, message, kind in validation.flatten(error, Declaration):
+                self.add(path, message, kind)
+            return None
+
+    def add(self, path: Path, message: str, kind: str = "") -> None:
+        """A problem with what stands at this path."""
+        path = self._in_document(path, keep_last=kind in ("missing", "needed"))
+        place = self.document.place(path, of_key=kind == "extra_forbidden")
+        self.problems.append(Problem(place, dotted(path), message))
+
+    def _in_document(self, path: Path, keep_last: bool) -> Path:
+        """The path without steps that pydantic adds, such as a union's tag; the last may be a missing key."""
+        value, found = self.document.value, list[int | str]()
+        for position, step in enumerate(path):
+            if step in (range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()):
+                value = value[step]
+            elif not (keep_last and position == len(path) - 1):
+                continue
+            found.append(step)
+        return tuple(found)
+
+    def _section(self, name: str, model: type[_Section]) -> _Section | None:
+        """The section alone, or None if it is wrong (which has been reported) or absent."""
+        try:
+            return model.model_validate(self.document.value.get(name))
+        except ValidationError:
+            return None
+
+    def _space(self) -> dict[str, Range]:
+        """The ranges of the search that are right."""
+        search = self.document.value.get("search")
+        space = search.get("space") if isinstance(search, Mapping) else None
+        ranges: dict[str, Range] = {}
+        for name, value in space.items() if isinstance(space, Mapping) else ():
+            with contextlib.suppress(ValidationError):
+                ranges[name] = _RANGE.validate_python(value)
+        return ranges
+
+    def _columns(self, known: Mapping[str, Value]) -> None:
+        """Check the columns of values that other sections name."""
+        for path in (("compare", "metric"), ("search", "objective", "metric")):
+            name: Any = self.document.value
+            for step in path:
+                name = name.get(step) if isinstance(name, Mapping) else None
+            if isinstance(name, str) and name not in known:
+                self._unknown_column(path, name, known)
+
+    def _unknown_column(self, path: Path, name: str, known: Mapping[str, Value]) -> None:
+        hint = nearest(name, list(known))
+        self.add(path, f"no metric of this suite gives {name!r}{hint} (known: {', '.join(known)})")
+
+    def _comparable(self, compare: Compare, trained: list[Combination], metrics: Sequence[Choice]) -> None:
+        """The baseline must have the value that arms are compared by, and every arm the one that is searched for."""
+        search = self._section("search", Search)
+        sought = search.objective.metric if search else None
+        baseline = [cell for cell in trained if matches(cell, compare.baseline or {})][:1]
+        asked: list[tuple[Path, str | None, list[Combination]]] = [
+            (("compare", "metric"), compare.metric, trained if search and sought is None else baseline)
+        ]
+        if sought is not None:
+            asked.append((("search", "objective", "metric"), sought, trained))
+        for path, column, cells in asked:
+            if reason := _unanswered(column or next(iter(columns(metrics))), metrics, cells):
+                self.add(path if column else ("evaluate", "metrics", 0), reason)
+
+    def _expectations(self, cells: Cells, places: Places, metrics: Sequence[Choice]) -> None:
+        """What is expected must be measured, of cells that are trained."""
+        entries = self.document.value.get("expect")
+        entries = entries[:MAX_EXPECTATIONS] if isinstance(entries, list) else []
+        if entries and self.document.value.get("search") is not None:
+            self.add(("expect",), "a search has no arms that could be known beforehand: expect needs a matrix alone")
+            return
+        known = columns(metrics)
+        for number, entry in enumerate(entries):
+            with contextlib.suppress(ValidationError):
+                expectation = Expectation.model_validate(entry)
+                if known and expectation.metric not in known:
+                    self._unknown_column(("expect", number, "metric"), expectation.metric, known)
+                meant = self._expected_cells(("expect", number), expectation, cells, places)
+                trained = (places.combinations[place] for place in sorted(meant))
+                if reason := _unanswered(expectation.metric, metrics, trained):
+                    self.add(("expect", number, "metric"), reason)
+
+    def _expected_cells(self, path: Path, expectation: Expectation, cells: Cells, places: Places) -> set[int]:
+        """The places of the cells that an expectation is about; what is wrong with them is reported."""
+        meant, compared, above = set[int](), 0, 0
+        for step, where in enumerate(expectation.groups):
+            below = (*path, "where") if expectation.order is None else (*path, "order", step)
+            if cells.meant(where, below) is None:
+                continue
+            found = places.of(where)
+            compared += above * len(found)
+            if places.combinations and not found:
+                self.add(below, "no cell that is trained has all these values")
+            elif found & meant:
+                self.add(below, "means a cell that stands in the order already")
+                break
+            elif compared > MAX_COMPARISONS:
+                self.add((*path, "order"), f"means {compared} comparisons, more than {MAX_COMPARISONS}: name more axes")
+                break
+            meant |= found
+            above = len(found)
+        return meant
+
+    def _names(self, cells: Cells, places: Places) -> None:
+        """A name must mean one cell that has no other, and be no other cell's own name."""
+        given = self.document.value.get("names")
+        entries = list(given.items())[:MAX_NAMES] if isinstance(given, Mapping) else []
+        named: dict[int, str] = {}
+        for name, where in entries:
+            place = cells.single(where, ("names", name), places) if isinstance(where, Mapping) else None
+            if place is not None and named.setdefault(place, name) != name:
+                self.add(("names", name), f"this cell is called {named[place]!r} already")
+        own = cell_names(places.combinations, {}) if named else []
+        for name in named.values():
+            if any(name == other for at, other in enumerate(own) if at not in named):
+                self.add(("names", name), f"another arm is called {name!r}")
+
+    def _features(self, features: str, combinations: list[Combination]) -> None:
+        path = ("evaluate", "features")
+        known = ["auto", "inception", *judge_names()]
+        if features not in known:
+            self.add(path, f"unknown features {features!r}{nearest(features, known)} (known: {', '.join(known)})")
+        elif features not in ("auto", "inception"):
+            for parts in (combination.parts for combination in combinations if not combination.excluded):
+                if parts and (reason := _unjudged(parts.data, features)):
+                    self.add(path, f"{reason}, or use auto or inception")
+
+    def _measurable(self, metrics: Iterable[Choice], combinations: list[Combination]) -> None:
+        """Every metric must be able to say something of the data, and of one model at least."""
+        path = ("evaluate", "metrics")
+        arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
+        offers = frozenset().union(*(parts.offers for parts in arms))
+        for metric in metrics:
+            for parts in arms:
+                data = parts.data.plugin(parts.data.settings)
+                if reason := metric.plugin.refusal(metric.settings, data):
+                    self.add(path, f"{metric.name}: cannot be computed on {parts.data.name!r}: {reason}")
+                elif metric.plugin.needs_judge and (reason := _unjudged(parts.data)):
+                    self.add(path, f"{metric.name}: {reason}")
+            if arms and (missing := metric.plugin.requires - offers):
+                needs = ", ".join(sorted(missing)).replace("_", " ")
+                self.add(path, f"{metric.name}: no model of this suite offers {needs}")
+
+
+def _unanswered(column: str, metrics: Iterable[Choice], cells: Iterable[Combination]) -> str | None:
+    """Why one of these cells can have no value in this column, or None if all can."""
+    metric = next((metric for metric in metrics if column in metric.plugin.values), None)
+    for parts in (cell.parts for cell in cells):
+        if metric and parts:
+            missing = metric.plugin.requires - parts.offers
+            if missing:
+                needs = ", ".join(sorted(missing)).replace("_", " ")
+                hiding = [trick.name for trick in parts.tricks if trick.plugin.hides & missing]
+                beside = f" beside the trick {hiding[0]!r}" if hiding else ""
+                return f"the model {parts.model.name!r} does not offer {needs}{beside}, which {metric.name!r} requires"
+    return None
+
+
+def _unjudged(choice: Choice, features: str | None = None) -> str | None:
+    """Why this data has no judge, or why that judge's features cannot be had of it; None if nothing is wrong."""
+    try:
+        return judge.missing(choice) or (judge.misfit(features, choice.plugin(choice.settings)) if features else None)
+    except HarnessError as error:  # the data, or the judge's weights, cannot be read
+        return str(error)
+
+
+def judge_names() -> list[str]:
+    """The names of the judges that there are."""
+    return judge.names()

@@ -1,0 +1,91 @@
+"""The files that a trial leaves: sample grids, pictures, protocol, weights. They change no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.base.files import write_bytes, write_json
+from harness.trial.evaluation import Evaluation, sampling_seed
+from harness.trial.pictures import save_points, save_tiles
+from harness.zoo.data.pixels import as_floats
+from harness.zoo.models.base import Model
+
+if TYPE_CHECKING:
+    from harness.trial.task import Recorder, Task
+    from harness.zoo.data.base import DataSet
+
+GRID = 8
+"""Rows and columns of a grid of samples."""
+
+
+POINTS = 2500
+"""Points in a picture of samples, where the data are points."""
+
+
+class Files:
+    """The files of a running trial: written to its folder, and handed to the recorder one by one."""
+
+    def __init__(self, task: Task, model: Model, recorder: Recorder, data: DataSet) -> None:
+        self.folder = task.folder
+        self.task = task
+        self.model = model
+        self.recorder = recorder
+        self.data = data
+        self._json("config.json", task.trial.arm.config() | {"seed": task.trial.seed})
+
+    def snapshot(self, step: int) -> None:
+        """A grid of samples from the latents that stay the same through training."""
+        self._keep(self._grid(f"step-{step:06d}.png"), "samples")
+
+    def snapshots_until(self, step: int) -> None:
+        """Hand over again what was made up to a checkpoint: of a trial that was given up, another record has it."""
+        for path in sorted(self.folder.glob("step-*.png")):
+            if int(path.stem.removeprefix("step-")) <= step:
+                self._keep(path, "samples")
+
+    def final(self, evaluation: Evaluation) -> None:
+        """What is known once the trial is done."""
+        from safetensors.torch import save
+
+        self._keep(self._grid("final.png"), "samples")
+        self._pictures()
+        self._json("histograms.json", evaluation.histograms)
+        compute = self.model.compute
+        trained = {"trained_on": compute.device.type, "trained_in": str(compute.dtype).removeprefix("torch.")}
+        self._json("protocol.json", {metric: fields | trained for metric, fields in evaluation.protocol.items()})
+        self._json("floors.json", evaluation.floors)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.weights().items()}
+        write_bytes(self.folder / "generator.safetensors", save(weights))
+        self._keep(self.folder / "generator.safetensors")
+
+    def _grid(self, name: str) -> Path:
+        path = self.folder / name
+        if self.data.points:
+            save_points(self.model.sample(POINTS, self._rng()), path)
+        else:
+            images = self.model.sample(GRID * GRID, self._rng())
+            save_tiles(images.reshape(GRID, GRID, *images.shape[1:]), path)
+        return path
+
+    def _rng(self) -> torch.Generator:
+        return torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seed))
+
+    def _pictures(self) -> None:
+        """What the model has to show beside samples: interpolations, reconstructions, traversals of its codes."""
+        if self.data.points:
+            return
+        real = as_floats(self.data.load("test").images[: GRID * GRID].to(self.model.compute.device))
+        for name, tiles in self.model.pictures(real, self._rng()).items():
+            path = self.folder / f"{name}.png"
+            save_tiles(tiles, path)
+            self._keep(path, "pictures")
+
+    def _json(self, name: str, value: Any) -> None:
+        write_json(self.folder / name, value)
+        self._keep(self.folder / name)
+
+    def _keep(self, path: Path, folder: str = "") -> None:
+        self.recorder.file(path, folder)

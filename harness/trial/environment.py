@@ -1,0 +1,58 @@
+"""What a run's numbers may depend on besides its key: device, versions, commit. Written down, no part of the key."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness import __version__
+
+if TYPE_CHECKING:
+    from harness.suite.plan import Arm
+from harness.trial.device import cpu_facts, precision
+
+
+def environment(arm: Arm, device: str) -> dict[str, str]:
+    """What a run's numbers may depend on besides its key: device, versions, commit, precision."""
+    where = torch.device(device)
+    return {
+        "device": f"{where.type}: {torch.cuda.get_device_name(where) if where.type == 'cuda' else processor()}",
+        "precision": str(precision(arm, where)).removeprefix("torch."),
+        "threads": str(arm.train.threads),
+        "git_commit": commit(),
+        "harness": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **{name.replace("-", "_"): version(name) for name in ("torch-fidelity", "optuna", "mlflow")},
+        "platform": platform.platform(),
+    }
+
+
+def processor() -> str:
+    """The processor, and the instructions that torch makes use of there: another one rounds in another order."""
+    name = cpu_facts().get("model name") or platform.processor() or platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+@functools.cache
+def commit() -> str:
+    """The git commit of the harness, with ``-dirty`` where tracked files differ from it; "unknown" outside git."""
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(
+            [git, "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    head = ask("rev-parse", "HEAD")
+    return (head + ("-dirty" if ask("status", "--porcelain", "-uno") else "")) if head else "unknown"

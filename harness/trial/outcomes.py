@@ -1,0 +1,39 @@
+"""From an exception to the state that it puts a trial in, and the reason that is recorded."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import torch
+
+from harness.base.errors import HarnessError
+from harness.trial.evaluation import NotFinite
+from harness.trial.loop import Diverged, TimedOut
+
+
+class Pruned(Exception):
+    """The pruner ended the trial."""
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """The state that an exception puts a trial in, and the reason to record."""
+    states: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
+        ((Diverged, NotFinite), "diverged"),
+        (Pruned, "pruned"),
+        (TimedOut, "timed-out"),
+        ((torch.OutOfMemoryError, MemoryError), "out-of-memory"),
+        (HarnessError, "failed"),
+    ]
+    for kind, state in states:
+        if isinstance(error, kind):
+            return state, str(error) or type(error).__name__
+    # torch reports a lack of memory on the CPU, and CUDA's libraries theirs, as a plain RuntimeError
+    signs = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
+        return "out-of-memory", str(error)
+    if isinstance(error, RuntimeError) and "torch.use_deterministic_algorithms" in str(error):
+        operation = str(error).partition(",")[0]  # the rest of torch's message is advice to programmers
+        return "failed", f"{operation}: set train.deterministic to false, leave out what needs it, or use the CPU"
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

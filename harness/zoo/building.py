@@ -1,0 +1,52 @@
+"""A model from its name, as contracts and measurements need it: without a suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.zoo import registry
+from harness.zoo.compatibility import with_own
+from harness.zoo.compute import Compute
+from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.models.base import Model
+from harness.zoo.tricks.base import Trick
+
+if TYPE_CHECKING:
+    from harness.zoo.registry import Choice
+
+
+SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3), Shape(2, 1, 1, 8))
+"""Data shapes that models are tried on, those that they do not refuse; the last are points of the plane."""
+
+
+def build(
+    model: str | dict[str, Any] | Choice,
+    shape: Shape = SHAPES[0],
+    tricks: Any = (),
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """A model before its first step."""
+    choice = registry.choose("models", model)
+    chosen = with_own(choice, tuple(registry.choose("tricks", trick) for trick in tricks))
+    made: list[Trick] = [trick.plugin(trick.settings) for trick in chosen]
+    compute = Compute(torch.device(device), dtype)
+    training = random_batch(shape, 64, torch.Generator().manual_seed(99))
+    training = Labelled(*(tensor.to(device) for tensor in training))
+    rng = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    built: Model = choice.plugin(choice.settings, shape, training, 100, made, compute, seed, rng)
+    return built
+
+
+def random_batch(shape: Shape, n: int, rng: torch.Generator) -> Labelled:
+    """Random images, as stored, and labels."""
+    channels, height, width, classes = shape
+    if (height, width) == (1, 1):  # points
+        images = torch.rand(n, channels, 1, 1, generator=rng) * 2 - 1
+    else:
+        images = torch.randint(0, 256, (n, channels, height, width), generator=rng, dtype=torch.uint8)
+    return Labelled(images, torch.randint(0, classes, (n,), generator=rng))

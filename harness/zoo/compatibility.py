@@ -1,0 +1,51 @@
+"""Which tricks and models go together, and what a model offers to metrics beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from harness.zoo import registry
+from harness.zoo.data.base import Shape
+from harness.zoo.registry import Choice
+
+if TYPE_CHECKING:
+    from harness.zoo.models.base import Model
+from harness.zoo.tricks.base import Trick
+
+
+def with_own(model: Choice, tricks: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """The tricks that are listed, and those that the model's preset brings with it (unless listed otherwise)."""
+    own = [registry.choose("tricks", trick) for trick in registry.find("models", model.name).tricks]
+    listed = {trick.plugin.name for trick in tricks}
+    together = [*tricks, *(trick for trick in own if trick.plugin.name not in listed)]
+    return tuple(sorted(together, key=lambda trick: str(trick.plugin.name)))
+
+
+def offered(model: Model | type[Model], settings: Any, tricks: Iterable[Trick | type[Trick]]) -> frozenset[str]:
+    """What metrics may ask of a model with these settings when it is trained with these tricks."""
+    return model.capabilities(settings).difference(*(trick.hides for trick in tricks))
+
+
+def refusals(model: Choice, tricks: tuple[Choice, ...], shape: Shape) -> list[str]:
+    """Why these tricks cannot stand together around this model on such images: a sentence each, none if they can."""
+    capabilities = model.plugin.capabilities(model.settings)
+    names = [trick.plugin.name for trick in tricks]
+    reasons = [f"the trick {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
+    for position, trick in enumerate(tricks):
+        plugin: type[Trick] = trick.plugin
+        if reason := plugin.refusal(trick.settings, shape):
+            reasons.append(f"the trick {trick.name!r} cannot be used here: {reason}")
+        for missing in sorted(plugin.requires - capabilities):
+            reasons.append(
+                f"the trick {trick.name!r} requires {missing.replace('_', ' ')}, which the model {model.name!r} "
+                "with these settings does not offer"
+            )
+        for clash in sorted(plugin.conflicts & (capabilities | set(names))):
+            reasons.append(f"the trick {trick.name!r} conflicts with {clash.replace('_', ' ')!r}")
+        for other in tricks[position + 1 :]:
+            for both in sorted(plugin.claims & other.plugin.claims):
+                reasons.append(
+                    f"the tricks {trick.name!r} and {other.name!r} both replace the {both.replace('_', ' ')}"
+                )
+    return reasons

@@ -1,0 +1,30 @@
+"""Between images as they are stored (uint8) and as networks see them (floats in [-1, 1])."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def as_floats(stored: Tensor) -> Tensor:
+    """What a data set stores as floats in [-1, 1]: uint8 images converted, points as they are."""
+    return from_uint8(stored) if stored.dtype == torch.uint8 else stored
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1], clipped to that range, as uint8 in 0 … 255, rounded to the nearest."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def from_uint8(pixels: Tensor) -> Tensor:
+    """uint8 in 0 … 255 as floats in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
