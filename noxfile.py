@@ -45,10 +45,11 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and common mistakes."""
-    session.install("ruff>=0.8", "-c", "constraints.txt")
+    """Style, common mistakes, and the direction of imports."""
+    session.install("ruff>=0.8", "import-linter>=2.6", "-c", "constraints.txt")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.base.version import __version__
+
 if TYPE_CHECKING:
     from harness.analysis.comparison import Loaded
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str] = ()) -> Loaded:

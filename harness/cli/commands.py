@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import __version__
 from harness.base import interrupts
 from harness.base.errors import HarnessError
+from harness.base.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import __version__
 from harness.base.errors import HarnessError
+from harness.base.version import __version__
 from harness.execution.devices import cores
 from harness.zoo import registry
 

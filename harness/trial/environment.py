@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness import __version__
+from harness.base.version import __version__
 
 if TYPE_CHECKING:
     from harness.suite.plan import Arm
