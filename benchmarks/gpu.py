@@ -1,6 +1,6 @@
 """Everything that is worth knowing about this project on a GPU, in ten minutes: checks first, then measurements.
 
-    python benchmarks/gpu.py --minutes 9 --out DIR [--device cuda] [--only PART …]
+    python benchmarks/gpu.py --minutes 9 --out DIR [--device cuda] [--only PART …] [--items WORD …]
 
 It runs from a plain copy of the tree, with the machine's own Python; docs/gpu.md says what that needs. DIR gets
 gpu.md (a page), gpu.csv (every number), failures.txt, gpu.json (all of it) and worker.log, and they are written anew
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_page import device_of, write_all
-from gpu_parts import MINUTES, PARTS, Course, Part, Result, allowances
+from gpu_parts import MINUTES, PARTS, Course, Part, Result, State, allowances
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -114,8 +114,8 @@ class Child:
 class Session:
     """One run of the script."""
 
-    def __init__(self, device: str, minutes: float, out: Path, only: list[str]) -> None:
-        self.device, self.minutes, self.out = device, minutes, out
+    def __init__(self, device: str, minutes: float, out: Path, only: list[str], words: list[str]) -> None:
+        self.device, self.minutes, self.out, self.words = device, minutes, out, words
         allowed = allowances(only, minutes)
         self.courses = [Course(part, allowed[part.name]) for part in PARTS if part.name in allowed]
         self.began = time.monotonic()
@@ -130,6 +130,7 @@ class Session:
         }
         self._scratch = tempfile.TemporaryDirectory(prefix="gpu-", ignore_cleanup_errors=True)
         self._server: Child | None = None
+        self._current: tuple[Course, float] | None = None
 
     def run(self) -> None:
         """Every part in turn, then what they left over, for as long as there is time."""
@@ -151,15 +152,15 @@ class Session:
 
     def part(self, course: Course, until: float) -> None:
         """The items of a part that have no result yet. The first is begun even if its time is over by now."""
-        began = time.monotonic()
+        self._current = course, time.monotonic() - course.took
         for _ in range(DEATHS):
             if time.monotonic() >= self.deadline or (course.begun and time.monotonic() >= until):
                 break
             before = len(course.results)
             if self._attempt(course, until) or len(course.results) == before:
                 break
-        course.took += time.monotonic() - began
         self.write()
+        self._current = None
 
     def _attempt(self, course: Course, until: float) -> bool:
         """Go through the items with one child; whether the part needs no other."""
@@ -199,7 +200,7 @@ class Session:
             self._server = None
         # A worker that ends itself between two items has said of the last one why.
         if item or not course.begun:
-            state = "cut off" if over else "failed"
+            state: State = "cut off" if over else "failed"
             course.results[item or "(before its first item)"] = Result(state, why, "" if over else printed)
         self.write()
 
@@ -209,7 +210,7 @@ class Session:
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, places)), "OMP_NUM_THREADS": "1"}
         # Times of the two processes are compared by the clock of the wall.
         wall = time.time() + until - time.monotonic()
-        request = {"part": course.part.name, "done": list(course.results), "until": wall}
+        request = {"part": course.part.name, "words": self.words, "done": list(course.results), "until": wall}
         if course.part.name in PYTEST:
             return self._pytest(course.part, request, environment)
         if self._server is None or self._server.process.poll() is not None:
@@ -228,7 +229,10 @@ class Session:
 
     def write(self) -> None:
         """Write the files as things stand."""
-        self.facts["device"] = device_of(self.courses)
+        if self._current:
+            course, began = self._current
+            course.took = time.monotonic() - began
+        self.facts["device"] = device_of(self.courses) or f"The device {self.device}"
         self.facts["seconds"] = round(time.monotonic() - self.began, 1)
         write_all(self.out, self.courses, self.facts)
 
@@ -269,10 +273,11 @@ def main() -> int:
     parser.add_argument("--device", default="cuda", help="cuda, cuda:i, or cpu to try the script itself")
     names = [part.name for part in PARTS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="these parts alone")
+    parser.add_argument("--items", nargs="+", default=[], metavar="WORD", help="items with one of these in their names")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     with ended_by_signals():
-        session = Session(chosen.device, chosen.minutes, chosen.out.resolve(), chosen.only)
+        session = Session(chosen.device, chosen.minutes, chosen.out.resolve(), chosen.only, chosen.items)
         session.run()
     failed = sum(course.count("failed") for course in session.courses)
     missing = sum(len(course.not_reached) or not course.begun for course in session.courses)

@@ -19,6 +19,12 @@ def tell(event: dict[str, Any]) -> None:
     os.write(int(os.environ["HARNESS_GPU_EVENTS"]), json.dumps(event).encode() + b"\n")
 
 
+def wanted(name: str, request: dict[str, Any]) -> bool:
+    """Whether the run is about this item."""
+    words = request["words"]
+    return not words or any(word in name for word in words)
+
+
 def end_with_parent() -> None:
     """End at once, with all that was started from here, when the parent is gone, however it went."""
     parent = os.getppid()

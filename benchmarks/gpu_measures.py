@@ -46,7 +46,8 @@ def seconds(place: Place, work: Callable[[], Any], budget: float, warm: int = 3)
         work()
     once = _timed(place, work, 1)
     calls = max(1, int(budget / 8 / max(once, 1e-7)))
-    rounds, until = [], time.perf_counter() + budget
+    rounds: list[float] = []
+    until = time.perf_counter() + budget
     while len(rounds) < 3 or (time.perf_counter() < until and len(rounds) < 15):
         rounds.append(_timed(place, work, calls))
     return rounds
@@ -205,6 +206,11 @@ def profiled(place: Place, model: str, batch: int, dtype: str) -> Found:
     if not place.cuda:
         operators = sum(event.get("cat") == "cpu_op" for event in events)
         return Found([Row("operators", operators / count, "a step"), Row("step", 1000 * took, "ms")])
+    return accounted(events, count, took)
+
+
+def accounted(events: list[dict[str, Any]], count: int, took: float) -> Found:
+    """What the events of so many steps come to, where one takes this long without the profiler."""
     work = [event for event in events if event.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")]
     launched = [event for event in work if event["cat"] == "kernel"]
     busy = covered([(event["ts"], event["ts"] + event["dur"]) for event in work]) / count / 1000
@@ -217,7 +223,7 @@ def profiled(place: Place, model: str, batch: int, dtype: str) -> Found:
         [
             Row("kernels", len(launched) / count, "a step"),
             Row("copies and fills", (len(work) - len(launched)) / count, "a step"),
-            Row("host waits", (waits - 1) / count, "a step"),  # one is that at the end
+            Row("host waits", max(0, waits - 1) / count, "a step"),  # one is that at the end
             Row("device busy", busy, "ms"),
             Row("step without the profiler", 1000 * took, "ms"),
             Row("idle", 100 * max(0.0, 1 - busy / (1000 * took)), "%"),

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from gpu_events import end_with_parent, tell
+from gpu_events import end_with_parent, tell, wanted
 
 COLLECTED = "collected, not run: it needs a CUDA device"
 
@@ -36,6 +36,7 @@ class Telling:
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         self.session = session
+        items[:] = [item for item in items if wanted(short(item.nodeid), self.request)]
         tell({"items": [short(item.nodeid) for item in items]})
         items[:] = [item for item in items if short(item.nodeid) not in self.request["done"]]
         if config.option.collectonly:

@@ -1,6 +1,7 @@
 """The process that runs the items of ``benchmarks/gpu.py``, part by part, as its parent asks for them.
 
-A request is a line of JSON on stdin: ``{"part": name, "done": [items], "until": seconds since the epoch}``.
+A request is a line of JSON on stdin: ``{"part": name, "words": [what items' names hold, or none],
+"done": [items], "until": seconds since the epoch}``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from gpu_events import end_with_parent, tell
+from gpu_events import end_with_parent, tell, wanted
 
 EXPLAINED = 1500
 """Characters of an exception's message that go on; of a CUDA error the rest is advice to programmers."""
@@ -31,14 +32,14 @@ def main() -> None:
     torch.set_num_threads(1)
     place = Place(torch.device(chosen.device), chosen.folder / f"worker-{time.time_ns()}")
     if place.cuda:
-        torch.cuda.init()  # here, where it fails, the process ends and has said why
+        torch.zeros(1, device=place.device)  # here, where it fails, the process ends and has said why
     for line in sys.stdin:
         serve(place, json.loads(line))
 
 
 def serve(place: Any, request: dict[str, Any]) -> None:
     """Run the items of a part that are not done, and begin none when its time is over."""
-    items = parts()[request["part"]](place)
+    items = {name: item for name, item in parts()[request["part"]](place).items() if wanted(name, request)}
     tell({"items": list(items)})
     left = [name for name in items if name not in request["done"]]
     for number, name in enumerate(left):
