@@ -38,8 +38,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 EVENTS = "HARNESS_GPU_EVENTS"
 """The variable with the number of the pipe that a child writes its events to."""
-STARTING = 90.0
-"""Seconds that a child may take to list its items: on a fresh machine torch comes from a cold disk."""
+STARTING = 120.0
+"""Seconds that a child may take to start and to list its items: on a fresh machine torch comes from a cold disk."""
 DEATHS = 8
 """Children that a part may lose before the rest of it is given up; one that did nothing is its last."""
 PYTEST = {"tests": "not test_every", "cross": "with_every_trick"}
@@ -91,6 +91,11 @@ class Child:
             return self._events.get(timeout=max(0.01, until - time.monotonic()))
         except queue.Empty:
             raise TimeoutError from None
+
+    @property
+    def silent(self) -> bool:
+        """Whether no event is waiting: writing hundreds of pages for hundreds of events would take long."""
+        return self._events.empty()
 
     def end(self) -> None:
         """End it and all that it started."""
@@ -184,7 +189,8 @@ class Session:
             elif "end" in event:
                 course.results[event["end"]] = Result(**event["result"])
                 item, since = "", time.monotonic()
-                self.write()
+                if child.silent:
+                    self.write()
             elif "over" in event:
                 if not course.items:
                     course.results["(before its first item)"] = Result("failed", "it has no items", child.printed())
@@ -198,8 +204,9 @@ class Session:
         child.end()
         if child is self._server:
             self._server = None
-        # A worker that ends itself between two items has said of the last one why.
-        if item or not course.begun:
+        # A worker that ends itself between two items has said of the last one why; one that has listed no item yet
+        # when the run is over has begun nothing.
+        if item or not (course.begun or over):
             state: State = "cut off" if over else "failed"
             course.results[item or "(before its first item)"] = Result(state, why, "" if over else printed)
         self.write()

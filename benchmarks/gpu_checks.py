@@ -48,6 +48,7 @@ def machine(place: Place) -> Items:
         "software": software,
         "command line": whole_command,
         "float formats": formats,
+        "start of a process": partial(start, place),
     }
 
 
@@ -83,6 +84,11 @@ def formats() -> Found:
     if not torch.cuda.is_available():
         return Found(said="no GPU")
     return Found(said=f"bfloat16 in hardware: {torch.cuda.is_bf16_supported(including_emulation=False)}")
+
+
+def start(place: Place) -> Found:
+    """What a process that trains takes before its second step: every worker of the harness does."""
+    return Found([Row(what, took, "s") for what, took in place.start.items()])
 
 
 # --- training ------------------------------------------------------------------------------------------------------

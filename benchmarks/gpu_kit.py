@@ -56,10 +56,12 @@ class Place:
     Attributes:
         device: the device.
         folder: a folder for their files.
+        start: what the start of the process took: what -> seconds.
     """
 
     device: torch.device
     folder: Path
+    start: dict[str, float] = field(default_factory=dict)
 
     @property
     def cuda(self) -> bool:
@@ -144,6 +146,12 @@ def quiet(stop: Callable[[], bool] = lambda: False) -> Hooks:
         pass
 
     return Hooks(point, lambda step: None, stop)
+
+
+def first_step(place: Place) -> None:
+    """One step of the smallest model: it loads all that any other needs."""
+    made = arm(place, "gan", steps=1)
+    trainer(place, made, place.new_folder()).run_to_end(quiet())
 
 
 class Silent:

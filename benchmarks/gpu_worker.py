@@ -7,6 +7,7 @@ A request is a line of JSON on stdin: ``{"part": name, "words": [what items' nam
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -26,15 +27,31 @@ def main() -> None:
     parser.add_argument("--folder", required=True, type=Path)
     chosen = parser.parse_args()
     end_with_parent()
-    import torch
-    from gpu_kit import Place
-
-    torch.set_num_threads(1)
-    place = Place(torch.device(chosen.device), chosen.folder / f"worker-{time.time_ns()}")
-    if place.cuda:
-        torch.zeros(1, device=place.device)  # here, where it fails, the process ends and has said why
+    place = begun(chosen.device, chosen.folder / f"worker-{time.time_ns()}")
     for line in sys.stdin:
         serve(place, json.loads(line))
+
+
+def begun(device: str, folder: Path) -> Any:
+    """The place, once the process has taken a first step on it: from a cold disk that takes longer than any item may.
+
+    Where there is no such device, or no torch, the process ends here and has said why.
+    """
+    since = time.perf_counter()
+    import torch
+
+    loaded = time.perf_counter()
+    torch.set_num_threads(1)
+    torch.zeros(1, device=device)
+    on_device = time.perf_counter()
+    from gpu_kit import Place, first_step
+
+    place = Place(torch.device(device), folder)
+    with contextlib.suppress(Exception):  # the items will say what is wrong
+        first_step(place)
+    stepped = time.perf_counter()
+    place.start.update({"torch": loaded - since, "device": on_device - loaded, "first step": stepped - on_device})
+    return place
 
 
 def serve(place: Any, request: dict[str, Any]) -> None:
