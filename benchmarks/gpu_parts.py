@@ -38,13 +38,7 @@ class Part:
 
 PARTS = (
     Part("machine", "check", "What is there", 30, 60),
-    Part(
-        "tests",
-        "check",
-        "The tests marked gpu, but for those that go over every model or metric, as the checks below do",
-        40,
-        90,
-    ),
+    Part("tests", "check", "The tests marked gpu, but for those that the checks below make too", 40, 90),
     Part("trains", "check", "Models and tricks train a few steps, and every number is finite", 60, 30),
     Part("metrics", "check", "CPU and device give the same values for the same samples", 30, 30),
     Part("checkpoint", "check", "A training that was stopped goes on where it was", 25, 30),
