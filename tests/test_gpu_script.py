@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,17 +81,25 @@ def summary(page: str) -> dict[str, list[str]]:
     return {row[0]: row for row in cells if row[0] in NAMES and len(row) == 8}
 
 
-def check_whole(out: Path) -> None:
+def check_whole(out: Path, names: list[str]) -> None:
     """Every file is there, and says the same of every part: what was tried, and that the rest was not reached."""
     parts, page = read(out), (out / "gpu.md").read_text()
     rows = summary(page)
-    assert list(parts) == list(rows) == NAMES
+    assert list(parts) == list(rows) == names
     for name, part in parts.items():
         assert part["begun"] == (f"## {part['title']}" in page)
         assert rows[name][-1] == ("all" if not part["begun"] else str(len(part["not_reached"]) or ""))
         assert all(item["seconds"] < 60 for item in part["items"].values())
     assert (out / "gpu.csv").read_text().startswith("part,item,quantity,value,unit\n")
     assert (out / "failures.txt").read_text() == "No check and no measurement failed.\n"
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    """Wait for something that must come."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.1)
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -112,7 +121,7 @@ def test_a_run_that_is_too_short_says_what_it_did_not_reach(tmp_path: Path) -> N
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert time.monotonic() - began < 15 + 10
-    check_whole(tmp_path / "out")
+    check_whole(tmp_path / "out", NAMES)
     assert not read(tmp_path / "out")["cross"]["begun"]
     assert "not reached" in output
 
@@ -122,7 +131,7 @@ def test_a_run_of_some_minutes_tries_every_part(tmp_path: Path) -> None:
     process = start(tmp_path / "out", "--minutes", "4")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, (tmp_path / "out" / "failures.txt").read_text()
-    check_whole(tmp_path / "out")
+    check_whole(tmp_path / "out", NAMES)
     assert all(part["begun"] for part in read(tmp_path / "out").values()), output
 
 
@@ -169,20 +178,38 @@ def test_a_part_whose_process_cannot_begin_has_failed(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_ended_leaves_what_it_has(tmp_path: Path, number: signal.Signals) -> None:
-    out = tmp_path / "out"
-    process = start(out, "--minutes", "3")
-    patience = time.monotonic() + 90
-    while not (out / "gpu.json").is_file() or not read(out)["machine"]["items"]:
-        assert time.monotonic() < patience
-        time.sleep(0.1)
+    out, names = tmp_path / "out", ["machine", "trains"]
+    process = start(out, "--minutes", "3", "--only", *names)
+    wait_until(lambda: (out / "gpu.json").is_file() and bool(read(out)["trains"]["items"]), 90)
     process.send_signal(number)
     process.communicate(timeout=30)
-    check_whole(out)
+    check_whole(out, names)
     assert ("the run is not over" in (out / "gpu.md").read_text()) == (number == signal.SIGKILL)
-    patience = time.monotonic() + 15
-    while left := left_behind(tmp_path):
-        assert time.monotonic() < patience, left
-        time.sleep(0.2)
+    wait_until(lambda: not left_behind(tmp_path), 15)  # far less than the items that are left take
+
+
+def test_a_worker_in_the_middle_of_an_item_ends_with_its_parent(tmp_path: Path) -> None:
+    """With all that it has started, as `harness run` and the processes side by side."""
+    sleeps = f"import time; time.sleep(100)  # {tmp_path}"
+    child = f"""
+import subprocess, sys, time
+from gpu_events import end_with_parent
+end_with_parent()
+subprocess.Popen([sys.executable, "-c", {sleeps!r}])
+open({str(tmp_path / "begun")!r}, "w").close()
+time.sleep(100)
+"""
+    parent = f"""
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", {child!r}], start_new_session=True).wait()
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "benchmarks")}
+    process = subprocess.Popen([sys.executable, "-c", parent], env=environment)
+    wait_until((tmp_path / "begun").is_file, 30)
+    assert left_behind(tmp_path)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not left_behind(tmp_path), 15)
 
 
 def test_the_profiler_s_events_are_counted() -> None:
