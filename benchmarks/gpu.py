@@ -119,7 +119,9 @@ class Child:
 class Session:
     """One run of the script."""
 
-    def __init__(self, device: str, minutes: float, out: Path, only: list[str], words: list[str]) -> None:
+    def __init__(
+        self, device: str, minutes: float, out: Path, only: list[str], words: list[str], source: str = ""
+    ) -> None:
         self.device, self.minutes, self.out, self.words = device, minutes, out, words
         allowed = allowances(only, minutes)
         self.courses = [Course(part, allowed[part.name]) for part in PARTS if part.name in allowed]
@@ -127,7 +129,7 @@ class Session:
         self.deadline = self.began + 60 * minutes
         self.facts: dict[str, Any] = {
             "command": shlex.join(["python", "benchmarks/gpu.py", *sys.argv[1:]]),
-            "commit": commit(),
+            "commit": source or commit(),
             "began": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
             "minutes": minutes,
             "over": False,
@@ -281,10 +283,11 @@ def main() -> int:
     names = [part.name for part in PARTS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="these parts alone")
     parser.add_argument("--items", nargs="+", default=[], metavar="WORD", help="items with one of these in their names")
+    parser.add_argument("--commit", default="", help="the commit of a copy that has no git folder, for the page")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     with ended_by_signals():
-        session = Session(chosen.device, chosen.minutes, chosen.out.resolve(), chosen.only, chosen.items)
+        session = Session(chosen.device, chosen.minutes, chosen.out.resolve(), chosen.only, chosen.items, chosen.commit)
         session.run()
     failed = sum(course.count("failed") for course in session.courses)
     missing = sum(len(course.not_reached) or not course.begun for course in session.courses)

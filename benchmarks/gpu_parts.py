@@ -47,9 +47,9 @@ PARTS = (
     Part("figures", "measurement", "The machine's own figures", 20, 40),
     Part("steps", "measurement", "Training steps", 75, 30),
     Part("kernels", "measurement", "Kernels of a step, and the share of time in which the device is idle", 40, 30),
-    Part("beside", "measurement", "Trials side by side, each in a process of its own", 50, 60),
     Part("evaluation", "measurement", "Evaluation", 40, 60),
     Part("quickstart", "measurement", "The quickstart", 65, 90),
+    Part("beside", "measurement", "Trials side by side, each in a process of its own", 50, 60),
     Part("cross", "check", "The tests marked gpu of every model with every trick", 0, 30),
 )
 
