@@ -430,7 +430,7 @@ def quickstart(place: Place) -> Items:
     results = place.new_folder() / "results"
     return {
         "its trials one after another, in one process": partial(trials, place),
-        "`harness run`, two workers": partial(command, place, results),
+        f"`harness run`, {'two workers' if place.cuda else 'two steps an arm'}": partial(command, place, results),
         "`harness run` again, all done": partial(command, place, results),
     }
 
