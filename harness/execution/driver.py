@@ -261,7 +261,7 @@ class Driver:
             case Measured(key, step, value):
                 self.engine.answer(key, running.queue.measured(key, step, value))
             case Noted(_, text):
-                self.listener.note(f"{_label(running)}: {text}")
+                self.listener.note(f"{running.work.trial.label}: {text}")
             case Ended(key, outcome):
                 del self._running[key]
                 if outcome.state == "out-of-memory":
@@ -299,7 +299,7 @@ class Driver:
                 Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
             outcome = came_to or outcome
         except OSError as error:  # a full disk: the next run tries this trial again
-            self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
+            self.listener.note(f"{running.work.trial.label}: {outcome.state}, which cannot be recorded: {error}")
         self._ended(running, outcome)
 
     def _died(self, running: _Running, death: Died) -> None:
@@ -310,7 +310,7 @@ class Driver:
         elif self._stopping:
             self._ended(running, Outcome("stopped"))
         elif self._attempts[key] < ATTEMPTS:
-            self.listener.note(f"{_label(running)}: {death.reason}; trying again")
+            self.listener.note(f"{running.work.trial.label}: {death.reason}; trying again")
             # Who was killed may have been the largest of several that were too large together.
             waiting = self._alone if death.killed and running.crowded else self._again
             waiting.append((running.work, running.queue))
@@ -320,7 +320,9 @@ class Driver:
     def _starved(self, running: _Running, outcome: Outcome) -> None:
         """A trial ran out of memory: once more with nothing beside it, if there was; never with another batch."""
         if running.crowded and not self._stopping:
-            self.listener.note(f"{_label(running)}: out of memory; trying again alone, when the others have ended")
+            self.listener.note(
+                f"{running.work.trial.label}: out of memory; trying again alone, when the others have ended"
+            )
             self._alone.append((running.work, running.queue))
         else:
             self._end(running, outcome)
@@ -337,11 +339,6 @@ class Driver:
                 del self._running[key]
                 reason = f"no sign of life for {silent:.0f} s, {_after(running)}: its worker was stopped"
                 self._end(running, Outcome("timed-out", reason))
-
-
-def _label(running: _Running) -> str:
-    """How a trial is called in front of people."""
-    return f"{running.work.trial.arm.name}, seed {running.work.trial.seed}"
 
 
 def _after(running: _Running) -> str:

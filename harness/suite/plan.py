@@ -96,6 +96,11 @@ class Trial:
     arm: Arm
     seed: int
 
+    @property
+    def label(self) -> str:
+        """What the trial is called in messages."""
+        return f"{self.arm.name}, seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Plan:

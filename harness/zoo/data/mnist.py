@@ -72,7 +72,7 @@ class Mnist(DataSet):
         if found is not None:
             return found
         try:
-            return downloads.download(self.name, file, MIRRORS)
+            return downloads.download(self.name, f"{file.name}.gz", MIRRORS, lambda path: downloads.content(path, file))
         except HarnessError as error:
             raise HarnessError(self._missing(error)) from error
 

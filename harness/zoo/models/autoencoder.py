@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.encoding import Encoding, EncodingSettings, one_hidden_layer
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ class Autoencoder(Encoding):
     def step(self, batch: Labelled) -> dict[str, Tensor]:
         self._fitted = None
         loss = squared_error(batch.images, self.before(self.said(batch.images)).tanh())
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         return {"reconstruction_loss": loss.detach()}
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:

@@ -32,7 +32,9 @@ from harness.zoo import registry
 from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model
 from harness.zoo.models.seeds import seeded
+from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import evaluating
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
@@ -83,9 +85,7 @@ class DiscriminatorOnly(Model):
 
     @classmethod
     def refusal(cls, settings: DiscriminatorOnlySettings, shape: Shape) -> str | None:
-        choice = settings.architecture
-        reason = choice.plugin.refusal(choice.settings, shape)
-        return f"architecture {choice.name!r}: {reason}" if reason else None
+        return networks.refusal(settings.architecture, shape)
 
     @property
     def batches_per_step(self) -> int:
@@ -142,9 +142,7 @@ class DiscriminatorOnly(Model):
         # one batch, so that a normalisation over it does not tell the two apart
         on_real, on_negative = torch.split(self._logits(torch.cat([real, negative])), [len(real), len(negative)])
         loss = softplus(-on_real).mean() + softplus(on_negative).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         return {
             "discriminator_loss": loss.detach(),
             "d_real": on_real.detach().sigmoid().mean(),

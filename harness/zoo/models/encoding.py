@@ -19,6 +19,7 @@ from harness.zoo import registry
 from harness.zoo.data.base import Shape
 from harness.zoo.models.base import Model
 from harness.zoo.models.seeds import seeded
+from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import evaluating
 from harness.zoo.registry import Choice, chooser
 
@@ -71,9 +72,7 @@ class Encoding(Model):
 
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
-        choice = settings.architecture
-        reason = choice.plugin.refusal(choice.settings, shape)
-        return f"architecture {choice.name!r}: {reason}" if reason else None
+        return networks.refusal(settings.architecture, shape)
 
     def place(self, network: nn.Module) -> None:
         """Move a network to where the model computes."""

@@ -42,7 +42,9 @@ from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
 from harness.zoo.models.paths import ROWS, pictures
 from harness.zoo.models.seeds import seeded
+from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import evaluating
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
@@ -107,9 +109,7 @@ class Recipe(Model):
 
     @classmethod
     def refusal(cls, settings: RecipeSettings, shape: Shape) -> str | None:
-        choice = settings.architecture
-        reason = choice.plugin.refusal(choice.settings, shape)
-        return f"architecture {choice.name!r}: {reason}" if reason else None
+        return networks.refusal(settings.architecture, shape)
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
         fed_back = 0.0 if self.stopped else self._round(len(batch.images))
@@ -171,9 +171,7 @@ class Recipe(Model):
                 loss = softplus(-classifier.logits(images)).mean()
             else:
                 loss = mse_loss(images.float(), aims[places])
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
+            descend(self.optimiser, loss)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         return self._generate(self._latents(n, rng))

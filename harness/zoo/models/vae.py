@@ -27,6 +27,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.zoo.data.base import Shape
 from harness.zoo.models.encoding import EncodingSettings, Variational, kl_to_prior, one_hidden_layer
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ class VAE(Variational):
         reconstruction = negative(batch.images, before)
         divergence = kl_to_prior(mean, log_variance).sum(1).mean()
         loss = reconstruction + self.settings.beta * divergence
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         return {"reconstruction_loss": reconstruction.detach(), "kl": divergence.detach(), "loss": loss.detach()}
 
     def parts(self) -> dict[str, Any]:
