@@ -288,7 +288,7 @@ class MetricContract(Contract):
 
         choice = registry.choose("metrics", name)
         digits = registry.choose("data", "digits")
-        data = digits.plugin(digits.settings)
+        data = digits.make()
         if choice.plugin.requires:
             pytest.skip(f"{name} asks the model for {', '.join(sorted(choice.plugin.requires))}")
         if reason := choice.plugin.refusal(choice.settings, data):
@@ -297,7 +297,7 @@ class MetricContract(Contract):
         arbiter = judge.load("mnist", "cpu")
         samples = Images(training.images[:600], arbiter, arbiter)
         reference = Reference(test.images, arbiter, arbiter, test.labels, training, data)
-        return choice.plugin(choice.settings), samples, reference
+        return choice.make(), samples, reference
 
 
 class DataContract(Contract):
@@ -307,7 +307,7 @@ class DataContract(Contract):
 
     def test_is_what_it_says(self, name: str) -> None:
         choice = registry.choose(self.kind, name)
-        data = choice.plugin(choice.settings)
+        data = choice.make()
         if not data.present():
             pytest.skip(f"{name} is not on this machine")
         shape, digest = data.shape, data.digest()
@@ -326,17 +326,17 @@ class DataContract(Contract):
 
     def test_a_part_of_it_is_another_data_set(self, name: str) -> None:
         whole = registry.choose(self.kind, name)
-        if not whole.plugin(whole.settings).present():
+        if not whole.make().present():
             pytest.skip(f"{name} is not on this machine")
         part = registry.choose(self.kind, {"name": name, "classes": [1, 0], "limit": 21})
-        data = part.plugin(part.settings)
-        assert data.digest() != whole.plugin(whole.settings).digest()
-        assert data.shape == whole.plugin(whole.settings).shape
+        data = part.make()
+        assert data.digest() != whole.make().digest()
+        assert data.shape == whole.make().shape
         counts = data.load("train").labels.bincount(minlength=2).tolist()
         assert sorted(counts) == [10, 11]
         assert set(data.load("test").labels.tolist()) == {0, 1}
         wrong = registry.choose(self.kind, {"name": name, "classes": [data.shape.classes]})
-        assert "classes 0 to" in wrong.plugin(wrong.settings).refusal()
+        assert "classes 0 to" in wrong.make().refusal()
 
 
 class ClassifierContract(Contract):
@@ -390,8 +390,8 @@ class ClassifierContract(Contract):
         from harness.zoo.classifiers.base import Round
 
         networks = registry.choose("networks", {"name": "mlp", "width": 32, "slope": 0})
-        architecture = networks.plugin(networks.settings, SHAPES[-1])
+        architecture = networks.make(SHAPES[-1])
         torch.manual_seed(0)
         compute = Compute(torch.device("cpu"), torch.float32)
         choice = registry.choose(self.kind, name)
-        return choice.plugin(choice.settings, Round(architecture, 2, 32, compute, torch.Generator().manual_seed(0)))
+        return choice.make(Round(architecture, 2, 32, compute, torch.Generator().manual_seed(0)))

@@ -86,7 +86,7 @@ def _data() -> Iterator[Finding]:
     yield Finding("HARNESS_DATA", os.environ.get("HARNESS_DATA", "not set"))
     for name in registry.names("data"):
         choice = registry.choose("data", name)
-        data = choice.plugin(choice.settings)
+        data = choice.make()
         if data.present():
             try:
                 yield Finding(f"data {name}", f"content {data.digest()[:16]}")

@@ -118,7 +118,7 @@ def evaluate(name: str, device: str = "cpu") -> dict[str, float]:
     if "data" not in said:
         raise HarnessError(f"{path}: does not say which data the judge was trained on: {catalogue.remedy(path)}")
     choice = registry.choose("data", json.loads(said["data"]))
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     if data.digest() != said["data_hash"]:
         raise HarnessError(
             f"the data {data.name} is no longer what the judge {name} was trained on: train one for what it is now, "

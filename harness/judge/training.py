@@ -251,7 +251,7 @@ def _load(name: str, split: Any) -> Labelled:
     from harness.zoo import registry
 
     choice = registry.choose("data", name)
-    data: Labelled = choice.plugin(choice.settings).load(split)
+    data: Labelled = choice.make().load(split)
     return data
 
 

@@ -73,7 +73,7 @@ def _run(task: Task, recorder: Recorder, course: _Course) -> dict[str, float]:
     arm, seed = task.trial.arm, task.trial.seed
     device = torch.device(task.device)
     with computing(arm, device):
-        data = arm.data.plugin(arm.data.settings)
+        data = arm.data.make()
         training = on_device(data.load("train"), device)
         model = build(arm, seed, device, data.shape, training)
         trainer = Trainer(model, training, arm.train, task.run, seed, task.folder / "checkpoint.pt")
@@ -129,10 +129,8 @@ def _hooks(
 
 def build(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Labelled) -> Model:
     """The model of an arm, before its first step."""
-    tricks = [choice.plugin(choice.settings) for choice in arm.tricks]
+    tricks = [choice.make() for choice in arm.tricks]
     compute = Compute(device, precision(arm, device))
     rng = torch.Generator(device).manual_seed(derived(seed, "latents"))
     torch.manual_seed(derived(seed, "global"))
-    steps = arm.train.steps
-    model: Model = arm.model.plugin(arm.model.settings, shape, training, steps, tricks, compute, seed, rng)
-    return model
+    return arm.model.make(shape, training, arm.train.steps, tricks, compute, seed, rng)

@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -131,8 +131,11 @@ def find(kind: str, name: str) -> Entry:
     return entry
 
 
-class Choice(BaseModel):
-    """A plug-in chosen by name, with all its settings filled in."""
+P_co = TypeVar("P_co", bound=Plugin, covariant=True)
+
+
+class Choice(BaseModel, Generic[P_co]):
+    """A plug-in chosen by name, with all its settings filled in: ``Choice[Trick]`` is the choice of a trick."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -140,12 +143,27 @@ class Choice(BaseModel):
     name: str
     settings: SerializeAsAny[Settings]
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, _: Any) -> type[Choice]:
+            """The class itself: a choice is of the same class whatever it chooses, so that it can be pickled."""
+            return cls
+
     @property
-    def plugin(self) -> type[Any]:
+    def plugin(self) -> type[P_co]:
         """The chosen class."""
         plugin = find(self.kind, self.name).plugin
         assert plugin is not None  # find() refuses broken entries
         return plugin
+
+    def make(self, *args: Any) -> P_co:
+        """The chosen plug-in with its settings.
+
+        Args:
+            args: what plug-ins of its kind are made from besides their settings, for example a data shape.
+        """
+        make: Callable[..., P_co] = self.plugin
+        return make(self.settings, *args)
 
     def canonical(self) -> dict[str, Any]:
         """What the choice comes to, in plain values: equal for a preset and for its settings written out."""
@@ -160,7 +178,7 @@ class ChoiceError(ValueError):
         self.problems = problems
 
 
-def choose(kind: str, value: Any) -> Choice:
+def choose(kind: str, value: Any) -> Choice[Any]:
     """Read a choice as suites write it: ``name``, or ``{name: …, setting: value, …}``.
 
     Settings that are mappings are laid over those of the preset key by key, so that
@@ -191,13 +209,13 @@ def choose(kind: str, value: Any) -> Choice:
     return Choice(kind=kind, name=given["name"], settings=settings)
 
 
-def chooser(kind: str) -> Callable[[Any], Choice]:
-    """``choose`` as a pydantic validator: ``Annotated[Choice, BeforeValidator(chooser("networks"))]``.
+def chooser(kind: str) -> Callable[[Any], Choice[Any]]:
+    """``choose`` as a pydantic validator: ``Annotated[Choice[Architecture], BeforeValidator(…)]``.
 
     The problems travel in the error's context; ``flatten`` lays them out again with their full paths.
     """
 
-    def validate(value: Any) -> Choice:
+    def validate(value: Any) -> Choice[Any]:
         try:
             return choose(kind, value)
         except ChoiceError as error:

@@ -13,7 +13,7 @@ from harness_cli import Workspace
 from harness.base.errors import HarnessError
 from harness.execution import driver
 from harness.execution.engine import Died, Engine, Event
-from harness.store import folders
+from harness.store import delivery, folders
 from harness.store import runs as runs_module
 from harness.store.journal import NAME, Records
 from harness.suite import read_suite
@@ -90,7 +90,7 @@ def is_silent(key: str) -> list[Event]:
 def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
     tmp_path: Path, then: Callable[[str], list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs_module, "FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "FLUSH_SECONDS", 0.1)
     monkeypatch.setattr(driver, "STARTING", 1.0)
     monkeypatch.setattr(driver, "ATTEMPTS", 1)
     plan = make_plan(read_suite(Workspace(tmp_path).suite(seeds=1, run={"time_limit": 1})))

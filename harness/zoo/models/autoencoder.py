@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.encoding import Encoding, EncodingSettings, one_hidden_layer
+from harness.zoo.networks.base import Architecture
 from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice
 
@@ -33,8 +34,8 @@ CODED = 10_000
 class AutoencoderSettings(EncodingSettings):
     """Parameters of the autoencoder."""
 
-    architecture: Annotated[Choice, BeforeValidator(one_hidden_layer)] = Field(
-        {},  # type: ignore[assignment]  # the validator turns it into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(one_hidden_layer)] = Field(
+        {},  # type: ignore[arg-type]  # the validator turns it into a Choice
         description="the networks it is made of; by default one hidden layer of 400 units on each side",
     )
     rate: float = Field(1e-3, gt=0, le=1, description="learning rate of Adam")

@@ -24,7 +24,7 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from harness.zoo import registry
-from harness.zoo.data.base import Labelled, Shape, Split
+from harness.zoo.data.base import DataSet, Labelled, Shape, Split
 from harness.zoo.data.order import Shuffled
 from harness.zoo.data.pixels import from_uint8
 from harness.zoo.models.base import Model, Translation
@@ -35,7 +35,6 @@ from harness.zoo.registry import Choice, chooser
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.data.base import DataSet
 
 BATCH = 500
 """Images translated at a time."""
@@ -46,8 +45,8 @@ SHOWN = 16
 class CycleGANSettings(registry.Settings):
     """The source domain, the weights of the terms, and the sizes of the networks."""
 
-    source: Annotated[Choice, BeforeValidator(chooser("data"))] = Field(
-        "digits",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    source: Annotated[Choice[DataSet], BeforeValidator(chooser("data"))] = Field(
+        "digits",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the data set that is translated; the suite's data are what it is translated into",
     )
     cycle: float = Field(10.0, ge=0, description="weight of the cycle term (λ)")
@@ -74,7 +73,7 @@ class CycleGAN(Model):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        data, device = _source(self.settings), self.compute.device
+        data, device = self.settings.source.make(), self.compute.device
         self.source: dict[Split, Labelled] = {
             split: Labelled(*(tensor.to(device) for tensor in data.load(split))) for split in ("train", "test")
         }
@@ -95,7 +94,7 @@ class CycleGAN(Model):
 
     @classmethod
     def refusal(cls, settings: CycleGANSettings, shape: Shape) -> str | None:
-        data, name = _source(settings), settings.source.name
+        data, name = settings.source.make(), settings.source.name
         if data.points or min(shape.height, shape.width) < 8:
             return f"it translates images from 8×8 up, not {'points' if data.points else _words(shape)}"
         if data.shape[:3] != shape[:3]:
@@ -278,11 +277,6 @@ def distance(one: Tensor, other: Tensor) -> Tensor:
 def falling(step: int, steps: int, start: float) -> float:
     """The rate's factor before the given step: 1 until the share ``start`` of the training, then linearly to 0."""
     return min(1.0, (steps - step) / max(1.0, (1 - start) * steps))
-
-
-def _source(settings: CycleGANSettings) -> DataSet:
-    data: DataSet = settings.source.plugin(settings.source.settings)
-    return data
 
 
 def _generator(seed: int, role: str) -> torch.Generator:

@@ -33,21 +33,19 @@ from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks import base as networks
-from harness.zoo.networks.base import evaluating
+from harness.zoo.networks.base import Architecture, evaluating
 from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.zoo.networks.base import Architecture
-
 
 class DiscriminatorOnlySettings(registry.Settings):
     """Parameters of the ascent, the pool and the discriminator."""
 
-    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the discriminator's network",
     )
     ascent_steps: int = Field(30, ge=1, le=10000, description="steps of the ascent from noise (k)")
@@ -70,7 +68,7 @@ class DiscriminatorOnly(Model):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         s, device = self.settings, self.compute.device
-        architecture: Architecture = s.architecture.plugin(s.architecture.settings, self.shape)
+        architecture = s.architecture.make(self.shape)
         with seeded(self.seed, "discriminator"):
             self.discriminator = architecture.discriminator(self.shape.channels)
         self.discriminator.to(device)

@@ -34,12 +34,11 @@ WALK = 2.5
 """How far a latent walk goes from 0, in standard deviations of the prior."""
 
 
-def one_hidden_layer(value: Any) -> Choice:
+def one_hidden_layer(value: Any) -> Choice[Architecture]:
     """Read an architecture; where none is named it is one hidden layer of 400 units: 784-400-20."""
     if isinstance(value, dict) and "name" not in value:
         value = {"name": "mlp", "width": 400, "layers": 1, "slope": 0.0, "gain": 1.0} | value
-    choice: Choice = chooser("networks")(value)
-    return choice
+    return chooser("networks")(value)
 
 
 class EncodingSettings(registry.Settings):
@@ -57,8 +56,8 @@ class Encoding(Model):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        choice = self.settings.architecture
-        architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        choice: Choice[Architecture] = self.settings.architecture
+        architecture = choice.make(self.shape)
         with seeded(self.seed, "generator"):
             self.decoder = before_tanh(architecture.generator(self.settings.latent))
         with seeded(self.seed, "encoder"):

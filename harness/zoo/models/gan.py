@@ -24,7 +24,7 @@ from harness.zoo.models.base import Model, in_float32
 from harness.zoo.models.paths import ROWS, paths, tiles
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks import base as networks
-from harness.zoo.networks.base import evaluating
+from harness.zoo.networks.base import Architecture, evaluating
 from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, Preset, chooser
 from harness.zoo.tricks.game import Drawn, Rates, Seen
@@ -32,7 +32,6 @@ from harness.zoo.tricks.game import Drawn, Rates, Seen
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.networks.base import Architecture
     from harness.zoo.networks.modules import Discriminator
     from harness.zoo.networks.scores import Scores
     from harness.zoo.objectives import Objective
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
 class GANSettings(registry.Settings):
     """Parameters of the adversarial game; the defaults are those of the vanilla GAN."""
 
-    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the networks of both players",
     )
     objective: str = Field("non_saturating", description="what the players minimise: see harness/zoo/objectives.py")
@@ -143,8 +142,7 @@ class GAN(Model):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        choice = self.settings.architecture
-        self.architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        self.architecture = self.settings.architecture.make(self.shape)
         with seeded(self.seed, "generator"):
             self.generator = self.make_generator(self.architecture)
         with seeded(self.seed, "discriminator"):

@@ -27,6 +27,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.zoo.data.base import Shape
 from harness.zoo.models.encoding import EncodingSettings, Variational, kl_to_prior, one_hidden_layer
+from harness.zoo.networks.base import Architecture
 from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice
 
@@ -42,8 +43,8 @@ LEAST_VARIANCE = 1e-5
 class VAESettings(EncodingSettings):
     """Parameters of the variational autoencoder."""
 
-    architecture: Annotated[Choice, BeforeValidator(one_hidden_layer)] = Field(
-        {},  # type: ignore[assignment]  # the validator turns it into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(one_hidden_layer)] = Field(
+        {},  # type: ignore[arg-type]  # the validator turns it into a Choice
         description="the networks it is made of; by default one hidden layer of 400 units on each side",
     )
     likelihood: Literal["bernoulli", "gaussian"] = Field("bernoulli", description="of an image, given its code")

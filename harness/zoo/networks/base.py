@@ -48,7 +48,7 @@ class Architecture(Plugin, abc.ABC):
         """
 
 
-def refusal(choice: Choice, shape: Shape) -> str | None:
+def refusal(choice: Choice[Architecture], shape: Shape) -> str | None:
     """Why a model that uses the chosen architecture cannot serve images of this shape, or None if it can."""
     reason = choice.plugin.refusal(choice.settings, shape)
     return f"architecture {choice.name!r}: {reason}" if reason else None
