@@ -68,7 +68,7 @@ def _plugins() -> Iterator[Finding]:
         broken = [entry for entry in registry.entries(kind) if entry.broken]
         yield Finding(kind, f"{len(registry.names(kind))} known")
         for entry in broken:
-            yield Finding(f"{kind}: {entry.name}", "", f"cannot be imported: {entry.broken}")
+            yield Finding(f"{kind}: {entry.name}", "", entry.broken or "")
 
 
 def _judges() -> Iterator[Finding]:

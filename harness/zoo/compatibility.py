@@ -36,7 +36,10 @@ def refusals(model: Choice[Model], tricks: tuple[Choice[Trick], ...], shape: Sha
         plugin = trick.plugin
         if reason := plugin.refusal(trick.settings, shape):
             reasons.append(f"the trick {trick.name!r} cannot be used here: {reason}")
-        for missing in sorted(plugin.requires - capabilities):
+        lacking = plugin.requires - capabilities
+        if not (lacking or model.plugin.takes_tricks):
+            reasons.append(f"the trick {trick.name!r} would do nothing: the model {model.name!r} takes no tricks")
+        for missing in sorted(lacking):
             reasons.append(
                 f"the trick {trick.name!r} requires {missing.replace('_', ' ')}, which the model {model.name!r} "
                 "with these settings does not offer"

@@ -2,8 +2,8 @@
 
 A plug-in is a class that derives from the base class of its kind and states a ``name``. Built-in ones lie in the
 folder of their kind, one file each; adding a file there is all it takes. Another package offers its own through
-an entry point in the group ``harness.<kind>`` that names the class. A plug-in that cannot be imported stays
-listed as broken, with the reason, and does not disturb the others.
+an entry point in the group ``harness.<kind>`` that names the class. A plug-in that cannot be imported, or whose class
+has a defect (``Plugin.defect``), stays listed as broken, with the reason, and does not disturb the others.
 
 Finding a plug-in does not import torch: see ``_torch_postponed``.
 """
@@ -16,7 +16,7 @@ import importlib
 import pkgutil
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -91,10 +91,22 @@ class Plugin:
     Settings: ClassVar[type[Settings]] = Settings
     presets: ClassVar[Mapping[str, Preset]] = {}
 
+    @classmethod
+    def defect(cls, names: Collection[str]) -> str | None:
+        """What is wrong with how the class is written, or None; with a defect it is listed as broken.
+
+        Args:
+            names: of all plug-ins of its kind.
+
+        Returns:
+            A sentence that names the class and says what to do.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of one kind: the class behind it and what the name stands for, or why it cannot be had."""
+    """One name of one kind: the class behind it and what the name stands for, or why it cannot be used."""
 
     kind: str
     name: str
@@ -104,6 +116,7 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
     tricks: tuple[Any, ...] = ()
     broken: str | None = None
+    """Why it cannot be used, as the rest of a sentence that begins with its name."""
 
 
 def entries(kind: str) -> list[Entry]:
@@ -127,7 +140,7 @@ def find(kind: str, name: str) -> Entry:
         known = names(kind)
         raise HarnessError(f"unknown name {shown(name)} in {kind}{nearest(name, known)} (known: {', '.join(known)})")
     if entry.broken is not None:
-        raise HarnessError(f"{name!r} in {kind} cannot be imported: {entry.broken}")
+        raise HarnessError(f"{name!r} in {kind} {entry.broken}")
     return entry
 
 
@@ -266,7 +279,7 @@ def _scan_now(kind: str) -> dict[str, Entry]:
         try:
             module = importlib.import_module(f"{package.__name__}.{info.name}")
         except (Exception, SystemExit) as error:  # a broken file must not take the others with it
-            found[info.name] = Entry(kind, info.name, broken=f"{type(error).__name__}: {error}")
+            found[info.name] = _unimportable(kind, info.name, error)
             continue
         for value in vars(module).values():
             if isinstance(value, type) and value.__module__ == module.__name__:
@@ -278,8 +291,18 @@ def _scan_now(kind: str) -> dict[str, Entry]:
                 raise TypeError(f"{point.value} is no class of the kind that {FOLDERS[kind]}.base defines")
             _add(found, kind, plugin)
         except (Exception, SystemExit) as error:  # nor must a broken package
-            found.setdefault(point.name, Entry(kind, point.name, broken=f"{type(error).__name__}: {error}"))
-    return found
+            found.setdefault(point.name, _unimportable(kind, point.name, error))
+    return {name: _examined(entry, found.keys()) for name, entry in found.items()}
+
+
+def _unimportable(kind: str, name: str, error: BaseException) -> Entry:
+    return Entry(kind, name, broken=f"cannot be imported: {type(error).__name__}: {error}")
+
+
+def _examined(entry: Entry, names: Collection[str]) -> Entry:
+    """The entry, broken where its class has a defect."""
+    defect = entry.plugin.defect(names) if entry.plugin is not None else None
+    return entry if defect is None else Entry(entry.kind, entry.name, broken=f"is refused: {defect}")
 
 
 def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:

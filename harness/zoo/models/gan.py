@@ -82,6 +82,7 @@ class GAN(Model):
     paper = "Goodfellow et al. 2014"
     Settings = GANSettings
     settings: GANSettings
+    takes_tricks = True
     presets = {
         "dcgan": Preset(
             "deep convolutional GAN, with rates tuned for small budgets (the paper's are 2e-4 for both)",
