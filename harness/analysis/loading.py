@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.results import Results
 from harness.base.messages import note
+from harness.base.states import State
 from harness.execution.study import configurations, storage
 from harness.store import runs as runs_module
 from harness.store import sqlite
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from harness.suite.plan import Plan, Trial
 
 
-def states(plan: Plan, results: Path) -> dict[str, str]:
+def states(plan: Plan, results: Path) -> dict[str, State]:
     """The state of every trial of a plan that the store knows; the others are to do."""
     return {key: runs_module.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
 
@@ -41,7 +42,7 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     found = tuple(
         store.record(runs[trial.key], trial.arm.name, with_curves)
         for trial in trials
-        if trial.key in runs and runs_module.state(runs[trial.key]) != runs_module.INTERRUPTED
+        if trial.key in runs and runs_module.state(runs[trial.key]) is not State.INTERRUPTED
     )
     _tell_of_lost_files(found, store)
     missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
@@ -68,7 +69,9 @@ def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | No
     for run in store.runs() if store.exists else ():
         config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
         steps = config["train.steps"] or ""
-        if runs_module.state(run) == "done" and re.fullmatch(r"[1-9]\d{0,8}", steps):  # no seal covers the parameters
+        if runs_module.state(run) is State.DONE and re.fullmatch(
+            r"[1-9]\d{0,8}", steps
+        ):  # no seal covers the parameters
             seconds = sum(run.data.metrics.get(name, 0.0) for name in runs_module.SECONDS)
             arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
             models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))

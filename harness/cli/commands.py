@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from harness.base.states import State
     from harness.suite.plan import Plan, Trial
     from harness.zoo.data.base import DataSet
     from harness.zoo.registry import Choice
@@ -144,7 +145,7 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> in
         outcome = loading.load(plan, results)
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
-    return FAILED if outcome.missing or any(not settled(r.state) for r in outcome.records) else 0
+    return FAILED if outcome.missing or any(not r.state.own for r in outcome.records) else 0
 
 
 def _trained(plan: Plan, results: Path, workers: int | None, device: str, console: Console) -> bool:
@@ -182,13 +183,6 @@ def _bring_all(plan: Plan) -> None:
         from harness.judge.inception import weights_file
 
         weights_file()  # brought, and found to be right, before the first trial is trained
-
-
-def settled(state: str) -> bool:
-    """Whether a state is an outcome of the trial itself rather than a failure to run it."""
-    from harness.trial.task import OUTCOMES
-
-    return state in OUTCOMES
 
 
 def _keep_the_exit_code() -> None:
@@ -284,7 +278,7 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
         overview.show(made, states, guess)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, str], Callable[[Trial], float | None]]:
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Trial], float | None]]:
     """What the store knows of the plan; without a store nothing heavy is imported."""
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         return {}, lambda trial: None

@@ -27,9 +27,10 @@ from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
 from harness.base.seeds import derived
+from harness.base.states import State
 from harness.store import sqlite
 from harness.suite import plan as planning
-from harness.trial.task import SETTLED, Intermediate
+from harness.trial.task import Intermediate
 
 if TYPE_CHECKING:
     from harness.suite import Search, Suite
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
 """Attributes of a search's configuration: digests of what it came to, its parameters, its number and its trials."""
+
+REFUSED = "refused"
+"""Stands in the place of a state for a configuration whose values do not fit together: it came to no trial."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
@@ -57,7 +61,7 @@ class Work:
 class Known:
     """What the store says of a key: its state, its values where it is done, and the reason where it is not."""
 
-    state: str
+    state: State
     values: Mapping[str, float]
     reason: str = ""
 
@@ -136,7 +140,7 @@ class MatrixQueue(Queue):
         )
         self._trials = {trial.key: trial for trial in plan.trials}
         self._asked: dict[str, optuna.Trial] = {}
-        self._todo = {key for key in self._trials if key not in known or known[key].state not in SETTLED}
+        self._todo = {key for key in self._trials if key not in known or not known[key].state.settled}
         self._waiting = self._reconcile(known)
 
     @property
@@ -163,19 +167,19 @@ class MatrixQueue(Queue):
             if key in self._todo and key not in queued:
                 self.study.enqueue_trial({}, user_attrs=self._attributes(trial))
                 waiting += 1
-            elif key not in self._todo and key not in complete and known[key].state == "done":
+            elif key not in self._todo and key not in complete and known[key].state is State.DONE:
                 self._add(trial, known[key].values.get(self.metric, math.nan))  # of another suite, or lost in a crash
         return waiting
 
     def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
-        value = known.values.get(self.metric, math.nan) if known and known.state == "done" else math.nan
+        value = known.values.get(self.metric, math.nan) if known and known.state is State.DONE else math.nan
         if math.isfinite(value):
             self.study.tell(asked, value)
             return
         reason = known.reason if known else ""
-        if known and known.state == "done":  # of a model that this metric says nothing of
+        if known and known.state is State.DONE:  # of a model that this metric says nothing of
             reason = f"it has no value of {self.metric}"
-        asked.set_user_attr("state", known.state if known else "interrupted")
+        asked.set_user_attr("state", known.state if known else State.INTERRUPTED)
         asked.set_user_attr("reason", reason)
         self.study.tell(asked, state=TrialState.FAIL)
 
@@ -261,7 +265,7 @@ class SearchQueue(Queue):
         try:
             arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
         except HarnessError as error:  # these values do not fit together: the configuration fails, the search goes on
-            self._bad, self._reason = "refused", str(error)
+            self._bad, self._reason = REFUSED, str(error)
             self._close()
             return
         trials = [planning.trial(arm, seed) for seed in self.suite.seeds]
@@ -273,7 +277,7 @@ class SearchQueue(Queue):
             found = self.known.get(trial.key)
             # What another search pruned this one may let live.
             pruned = self.search.pruner is not None and trial is trials[0]
-            if found is not None and (found.state in SETTLED or (pruned and found.state == "pruned")):
+            if found is not None and (found.state.settled or (pruned and found.state is State.PRUNED)):
                 self._note(trial.key, found)
         self._release()
 
@@ -325,7 +329,7 @@ class SearchQueue(Queue):
         if self._bad is None:
             frozen.state, frozen.value = TrialState.COMPLETE, statistics.fmean(self._values.values())
         else:
-            frozen.state = TrialState.PRUNED if self._bad == "pruned" else TrialState.FAIL
+            frozen.state = TrialState.PRUNED if self._bad is State.PRUNED else TrialState.FAIL
             self.current.set_user_attr("state", self._bad)
             self.current.set_user_attr("reason", self._reason)
         self.current.set_user_attr(SEAL, _seal(frozen))
@@ -343,7 +347,7 @@ class SearchQueue(Queue):
             self._release()
 
     def _note(self, key: str, known: Known) -> None:
-        if known.state == "done":
+        if known.state is State.DONE:
             self._values[key] = known.values[self.target.metric]
         else:
             self._bad, self._reason = known.state, known.reason

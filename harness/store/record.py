@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Record:
         tricks: the tricks' names, "a + b", or "" for none.
         data: the data set's name.
         seed: the seed.
-        state: done, diverged, pruned, out-of-memory, timed-out or failed.
+        state: how it ended.
         reason: why it is not done; "" when it is.
         seconds_train: wall-clock seconds of training.
         seconds_evaluate: wall-clock seconds of evaluation.
@@ -42,7 +43,7 @@ class Record:
     tricks: str
     data: str
     seed: int
-    state: str
+    state: State
     reason: str
     seconds_train: float
     seconds_evaluate: float
@@ -79,4 +80,4 @@ class Record:
     @property
     def done(self) -> bool:
         """Whether it has values."""
-        return self.state == "done"
+        return self.state is State.DONE

@@ -37,6 +37,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
+from harness.base.states import State
 from harness.base.validation import shown
 from harness.store import journal, sqlite
 from harness.store.record import Record
@@ -48,9 +49,6 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 # It prints the traceback of whatever a database refuses, and raises it as well.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-INTERRUPTED = "interrupted"
-"""The state of a run that its driver stopped or lost; the next `harness run` goes on with it."""
 
 DATABASES = ("postgresql", "mysql", "mssql")
 """Kinds of database servers that MLflow can use."""
@@ -205,7 +203,7 @@ class Store:
         own = self.file is not None and self.file.parent.resolve() == self.results
         for run in runs:
             if own and run.info.status == "RUNNING":
-                self.client.set_tag(run.info.run_id, "state", INTERRUPTED)
+                self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     def runs(self) -> Iterator[Run]:
@@ -250,7 +248,11 @@ class Store:
         """A run as a row of the results, under the name that the arm has in the suite at hand."""
         tags, metrics = run.data.tags, run.data.metrics
         curves = self._curves(run) if with_curves else []
-        if with_curves and tags.get(CURVES_SEAL) not in (None, sqlite.seal(curves)) and state(run) != INTERRUPTED:
+        if (
+            with_curves
+            and tags.get(CURVES_SEAL) not in (None, sqlite.seal(curves))
+            and state(run) is not State.INTERRUPTED
+        ):
             raise self._altered(run)
         values = {name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS}
         return Record(
@@ -291,7 +293,7 @@ class Store:
             HarnessError: which one, and what to do.
         """
         tags = run.data.tags
-        sealed = SEAL in tags and state(run) != INTERRUPTED  # one that is gone on with
+        sealed = SEAL in tags and state(run) is not State.INTERRUPTED  # one that is gone on with
         if "key" not in tags or tags.get("role") != "trial" or (sealed and tags[SEAL] != _seal(tags, run.data.metrics)):
             raise self._altered(run)
 
@@ -309,11 +311,14 @@ def _open(uri: str) -> None:
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
-def state(run: Run) -> str:
+def state(run: Run) -> State:
     """The trial's state: a run without an end was interrupted (or is running now), whatever else it says."""
     if run.info.status == "RUNNING":
-        return INTERRUPTED
-    return str(run.data.tags.get("state", "failed"))
+        return State.INTERRUPTED
+    try:
+        return State(run.data.tags["state"])
+    except (KeyError, ValueError):  # its end was never written, or somebody changed it
+        return State.FAILED
 
 
 def _seal(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
@@ -325,7 +330,7 @@ def _seal(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
 
 
 def _weight(run: Run) -> int:
-    return {"done": 3, "diverged": 2, INTERRUPTED: 0}.get(state(run), 1)
+    return {State.DONE: 3, State.DIVERGED: 2, State.INTERRUPTED: 0}.get(state(run), 1)
 
 
 def local_path(uri: str | None) -> Path | None:

@@ -11,6 +11,7 @@ import pytest
 from harness_cli import Workspace
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.execution import driver
 from harness.execution.engine import Died, Engine, Event
 from harness.store import delivery, folders
@@ -38,7 +39,7 @@ class Lingering(Engine):
     def submit(self, task: Task) -> None:
         self.task = task
         self.trained.append(task.key)
-        Records(task.folder).end(Outcome("done", "", {"fid": 1.0, "covered_classes": 10.0}))
+        Records(task.folder).end(Outcome(State.DONE, "", {"fid": 1.0, "covered_classes": 10.0}))
 
     def wait(self, seconds: float) -> list[Event]:
         assert self.task is not None

@@ -67,24 +67,7 @@ class Trick(Plugin):
                     )
         if all(getattr(cls, hook) is getattr(Trick, hook) for hook in HOOKS):
             return f"{cls.__name__} overrides no hook, so it changes nothing: override one of {', '.join(HOOKS)}"
-        return cls._unknown_word(names)
-
-    @classmethod
-    def _unknown_word(cls, names: Collection[str]) -> str | None:
-        """What is wrong with the words that it states, or None."""
-        words = capabilities.known()
-        for attribute, known, what in (
-            ("requires", words, "which no model offers"),
-            ("conflicts", {*words, *names}, "which is neither a trick nor offered by any model"),
-            ("claims", CLAIMS, "which cannot be claimed"),
-            ("hides", words, "which no model offers"),
-        ):
-            for word in sorted(getattr(cls, attribute) - set(known)):
-                return (
-                    f"{cls.__name__}.{attribute} names {shown(word)}, {what}{nearest(word, list(known))} "
-                    f"(known: {', '.join(sorted(known))})"
-                )
-        return None
+        return _unknown_word(cls, names)
 
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
@@ -152,3 +135,20 @@ HOOKS = tuple(
     if isinstance(value, FunctionType) and not name.startswith("_") and name not in ("state_dict", "load_state_dict")
 )
 """The names of the hooks, in the order in which a game asks them."""
+
+
+def _unknown_word(trick: type[Trick], names: Collection[str]) -> str | None:
+    """What is wrong with the words that a trick states, or None."""
+    words = capabilities.known()
+    for attribute, known, what in (
+        ("requires", words, "which no model offers"),
+        ("conflicts", {*words, *names}, "which is neither a trick nor offered by any model"),
+        ("claims", CLAIMS, "which cannot be claimed"),
+        ("hides", words, "which no model offers"),
+    ):
+        for word in sorted(getattr(trick, attribute) - set(known)):
+            return (
+                f"{trick.__name__}.{attribute} names {shown(word)}, {what}{nearest(word, list(known))} "
+                f"(known: {', '.join(sorted(known))})"
+            )
+    return None
