@@ -22,13 +22,15 @@ import pytest
 import torch
 
 from harness.metrics.images import Images, Reference
-from harness.zoo import registry
+from harness.zoo import capabilities, registry
 from harness.zoo.building import SHAPES, build, random_batch
 from harness.zoo.compatibility import refusals
 from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
+from harness.zoo.registry import Choice
+from harness.zoo.tricks.base import HOOKS, Trick
 
 BATCH = 8
 
@@ -136,6 +138,40 @@ class ModelContract(Contract):
     def test_goes_on_from_its_state_as_if_nothing_had_been(self, name: str) -> None:
         check_continues(lambda: build(name))
 
+    def test_offers_only_words_that_are_known(self, name: str) -> None:
+        choice = registry.choose(self.kind, name)
+        assert choice.plugin.capabilities(choice.settings) <= capabilities.known().keys()
+
+    def test_asks_every_hook_of_a_trick_if_it_takes_tricks(self, name: str) -> None:
+        choice: Choice[Model] = registry.choose(self.kind, name)
+        if not choice.plugin.takes_tricks:
+            pytest.skip(f"{name} takes no tricks")
+        spy = Spy({})
+        model = build(choice, made=[spy])
+        assert "after_step" not in spy.asked
+        train(model, 2)
+        model.sample(4, torch.Generator().manual_seed(0))
+        assert set(HOOKS) - set(spy.asked) == set(), "hooks that are never asked"
+        assert spy.asked.count("begin") == spy.asked.count("rates") == 1
+        assert spy.asked.count("after_step") == 2
+        assert "spy" in str(model.state_dict()["tricks"])
+
+
+class Spy(Trick):
+    """Changes nothing, and notes which hooks it is asked, in which order."""
+
+    name = "spy"
+    summary = "changes nothing"
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.asked: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in HOOKS:
+            self.asked.append(name)
+        return super().__getattribute__(name)
+
 
 def _moved(before: Any, after: Any, path: str = "") -> dict[str, bool]:
     """Path -> whether it changed, for every weight and bias in a state (not the optimisers')."""
@@ -198,6 +234,7 @@ class TrickContract(Contract):
         plain, tricked = build(model), build(model, tricks=[name])
         samples = []
         for game in (plain, tricked):
+            torch.manual_seed(0)  # of dropout: both draw alike, so that only the trick can make the difference
             train(game, 3)
             samples.append(game.sample(4, torch.Generator().manual_seed(0)))
         assert not torch.equal(*samples)

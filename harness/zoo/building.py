@@ -13,7 +13,10 @@ from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.zoo.registry import Choice
+    from harness.zoo.tricks.base import Trick
 
 
 SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3), Shape(2, 1, 1, 8))
@@ -27,17 +30,23 @@ def build(
     seed: int = 0,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    made: Sequence[Trick] = (),
 ) -> Model:
-    """A model before its first step."""
+    """A model before its first step.
+
+    Args:
+        tricks: as suites write them.
+        made: further tricks that are no plug-ins with a name.
+    """
     choice: Choice[Model] = registry.choose("models", model)
     chosen = with_own(choice, tuple(registry.choose("tricks", trick) for trick in tricks))
-    made = [trick.make() for trick in chosen]
+    all_tricks = [*(trick.make() for trick in chosen), *made]
     compute = Compute(torch.device(device), dtype)
     training = random_batch(shape, 64, torch.Generator().manual_seed(99))
     training = Labelled(*(tensor.to(device) for tensor in training))
     rng = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    return choice.make(shape, training, 100, made, compute, seed, rng)
+    return choice.make(shape, training, 100, all_tricks, compute, seed, rng)
 
 
 def random_batch(shape: Shape, n: int, rng: torch.Generator) -> Labelled:
