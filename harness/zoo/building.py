@@ -36,11 +36,11 @@ def build(
 
     Args:
         tricks: as suites write them.
-        made: further tricks that are no plug-ins with a name.
+        made: further tricks, which need no name in the registry; they are asked first.
     """
     choice: Choice[Model] = registry.choose("models", model)
     chosen = with_own(choice, tuple(registry.choose("tricks", trick) for trick in tricks))
-    all_tricks = [*(trick.make() for trick in chosen), *made]
+    all_tricks = [*made, *(trick.make() for trick in chosen)]
     compute = Compute(torch.device(device), dtype)
     training = random_batch(shape, 64, torch.Generator().manual_seed(99))
     training = Labelled(*(tensor.to(device) for tensor in training))
