@@ -22,7 +22,7 @@ from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, sweep
 from harness.base.messages import told_to
 from harness.base.states import State
-from harness.execution.engine import Died, Ended, Engine, Measured, Noted, Stepped
+from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
 from harness.execution.study import Known, Queue, Work, queues, storage
 from harness.store import journal, sqlite
 from harness.store import runs as runs_module
@@ -72,6 +72,8 @@ class _Running:
     queue: Queue
     crowded: bool
     """Whether others have run beside it."""
+    started: bool = False
+    """Whether a worker has begun with it."""
     step: int | None = None
     """The last one that it told of; None before its training begins."""
     heard: float = field(default_factory=time.monotonic)
@@ -239,7 +241,6 @@ class Driver:
             self.plan.suite.run,
             folders.work / trial.key,
             folders.cache,
-            self.engine.device,
             work.intermediate,
         )
         self.delivery.closed.pop(trial.key, None)  # how it ended before
@@ -251,10 +252,12 @@ class Driver:
         self.engine.submit(task)
         self.listener.began(trial)
 
-    def _handle(self, event: Stepped | Measured | Noted | Ended | Died) -> None:
+    def _handle(self, event: Event) -> None:
         running = self._running[event.key]
         running.heard = time.monotonic()
         match event:
+            case Started():
+                running.started = True
             case Stepped(_, step, point):
                 running.step = step
                 if point:
@@ -335,6 +338,8 @@ class Driver:
         if limit is None:
             return
         for key, running in list(self._running.items()):
+            if self.engine.queues and not running.started:
+                continue
             silent = time.monotonic() - running.heard
             if silent > limit + (STARTING if running.step is None else GRACE):
                 self.engine.kill(key)
