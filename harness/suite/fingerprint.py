@@ -27,7 +27,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.cli", "harness.report", "harness.analysis"),  # they read what a trial gave
         *("harness.execution", "harness.store"),  # which trial runs where and when; its numbers are stored as they are
         # Their outcome is in the key itself: the settings with all defaults filled in, and the digests of the data.
-        *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility"),
+        *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility", "harness.zoo.capabilities"),
         "harness.zoo.capabilities",
         *("harness.zoo.data.downloads", "harness.zoo.data.published", "harness.zoo.data.digests"),
         # Files, messages, pictures, descriptions of the machine.
