@@ -150,7 +150,7 @@ def test_a_damaged_checkpoint_is_named_and_its_trial_begins_anew(whole: Life, li
     life.workspace.environment["PACE"] = "0"
     output = life.finish()
     assert f"{checkpoint} is damaged" in output
-    assert "the training begins anew" in output
+    assert "the training starts again from step 0" in output
     life.check_against(whole)
 
 
