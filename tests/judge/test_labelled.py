@@ -303,7 +303,7 @@ def test_metrics_ask_for_a_judge_and_take_the_one_that_is_trained(
 
 def test_features_of_a_judge_of_other_images_are_refused(cache: Path, tmp_path: Path) -> None:
     name = f"bars-{Bars().digest()[:8]}"
-    with pytest.raises(SuiteError, match="the judge is for images of 3×16×16, and digits has 1×28×28"):
+    with pytest.raises(SuiteError, match="the judge is for images of 3×16×16, but digits has 1×28×28"):
         planned(tmp_path, f"evaluate.features={name}")
 
 
