@@ -284,8 +284,8 @@ def test_inception_s_weights_that_are_not_there(tmp_path: Path, monkeypatch: pyt
 
     (tmp_path / "wrong.pth").write_bytes(b"wrong")
     cases: dict[Any, str] = {
-        "/nowhere": "which is no file",
-        tmp_path: "which is no file",
+        "/nowhere": "which is not a file",
+        tmp_path: "which is not a file",
         tmp_path / "wrong.pth": "not the",
     }
     for given, words in cases.items():
@@ -306,4 +306,4 @@ def test_a_quota_that_is_used_up_is_named() -> None:
     from harness.base.diagnosis import refusal  # quotas need a disk that has them: here it is what the system would say
 
     error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
-    assert "results/mlflow.db: the quota of the disk is used up; make room" in str(refusal(error))
+    assert "results/mlflow.db: the quota of the disk is used up; free some space" in str(refusal(error))

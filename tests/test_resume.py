@@ -103,7 +103,7 @@ def stopped_well(life: Life, driver: subprocess.Popen[str]) -> None:
     """It says how to go on, and leaves nothing that runs."""
     output, _ = driver.communicate(timeout=300)
     assert driver.returncode == 130, output
-    assert "go on with: harness run" in output
+    assert "continue with: harness run" in output
     assert "Traceback" not in output
     assert waited(lambda: not session(driver.pid), seconds=60)
     life.driver = None

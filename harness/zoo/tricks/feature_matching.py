@@ -4,8 +4,8 @@ Salimans et al. 2016, section 3.1, with f a hidden layer of the discriminator:
 
     L_G = ‖ E_{x~data} f(x) − E_z f(G(z)) ‖²₂
 
-It compares the batch MEANS of the features, not features sample by sample, and takes the place of the objective's
-generator loss. The discriminator is trained as ever.
+It compares the batch MEANS of the features, not features sample by sample, and replaces the objective's generator
+loss. The discriminator's loss does not change.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FeatureMatching(Trick):
     claims = frozenset({"generator_loss"})
 
     def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
-        # Real images' features depend on the generator too where the discriminator reacts to it (unrolling).
+        # With unrolling, the features of real images depend on the generator, too, through the discriminator.
         return self.settings.weight * feature_distance(real.scores.features, fake.scores.features)
 
 

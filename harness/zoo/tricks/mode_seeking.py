@@ -1,11 +1,11 @@
-"""Mode seeking: images of latents that lie apart must lie apart.
+"""Mode seeking: different latents must give different images.
 
-Mao et al. 2019, equation 3: the generator maximises d(G(z₁), G(z₂)) / d(z₁, z₂). As the authors compute it, its loss
-has the term
+Mao et al. 2019, equation 3: the generator maximises d(G(z₁), G(z₂)) / d(z₁, z₂). As in the authors' code, its loss has
+the term
 
     1 / (mean|G(z₁) − G(z₂)| / mean|z₁ − z₂| + 10⁻⁵)
 
-with two latents z for each condition: labels and codes, which stand behind z, are the same for both.
+with two latents z for each condition: labels and codes, in the columns after z, are the same for both.
 """
 
 from __future__ import annotations

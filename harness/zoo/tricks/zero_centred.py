@@ -1,4 +1,4 @@
-"""What r1 and r2 share: a zero-centred gradient penalty on the discriminator's loss."""
+"""The base class of r1 and r2: a zero-centred gradient penalty on the discriminator's loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ZeroCentredSettings(registry.Settings):
-    """How strong the penalty is over the training."""
+    """Strength of the penalty over the training."""
 
     weight: float = Field(10.0, gt=0, le=1e6, description="γ")
     final: float | None = Field(None, ge=0, le=1e6, description="γ at the end of the training; null: as at its start")
@@ -28,7 +28,7 @@ class ZeroCentred(Trick):
     Settings = ZeroCentredSettings
     settings: ZeroCentredSettings
     requires = frozenset({"discriminator"})
-    # With batch normalisation an image's score depends on the others, and its gradient is no longer its own.
+    # With batch normalisation the score of an image depends on the other images of the batch.
     conflicts = frozenset({"discriminator_batch_norm"})
     at: ClassVar[Literal["real", "fake"]]
 
