@@ -267,7 +267,7 @@ def test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HarnessError) as raised:
         choice.plugin(choice.settings).load("train")
     said = str(raised.value)
-    assert f"{len(IMAGES)} files are no image that can be read" in said
+    assert f"{len(IMAGES)} files in " in said and "cannot be read as an image" in said
     assert all(f"one/{name}.png: " in said for name in IMAGES)
     assert not (tmp_path / "cache" / "folder").exists()
 

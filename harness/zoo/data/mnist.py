@@ -31,7 +31,7 @@ FILES: dict[Split, tuple[File, File]] = {
 
 
 class Mnist(DataSet):
-    """The four IDX files, found in HARNESS_DATA or the cache folder, or downloaded into the latter."""
+    """Reads the four IDX files from HARNESS_DATA or the cache folder, or downloads them into the cache folder."""
 
     name = "mnist"
     summary = "60 000 + 10 000 handwritten digits, 28×28 (files or a download)"
@@ -68,7 +68,7 @@ class Mnist(DataSet):
         return downloads.content(self._path(file), file)
 
     def _path(self, file: File) -> Path:
-        """Where the file lies; it is downloaded if it lies nowhere yet."""
+        """The path of the file; downloads it if no folder has it."""
         found = downloads.find(self.name, file)
         if found is not None:
             return found
@@ -82,7 +82,7 @@ class Mnist(DataSet):
         names = ", ".join(file.name for pair in FILES.values() for file in pair)
         looked = ", ".join(str(folder) for folder in downloads.folders(self.name))
         return (
-            f"MNIST is not on this machine. Its four files ({names}; raw or as .gz) were looked for in {looked}. "
-            f"Put them into one of these (HARNESS_DATA names the first), or use `data: digits`, which comes with "
-            f"the harness. {error}"
+            f"MNIST is not on this machine. Its four files ({names}; raw or as .gz) were searched in {looked}. "
+            f"Put them into one of these folders (HARNESS_DATA sets the first), or use `data: digits`, which comes "
+            f"with the harness. {error}"
         )

@@ -181,7 +181,7 @@ def test_points_ask_for_a_normal_likelihood() -> None:
         reason: str | None = choice.plugin.refusal(choice.settings, shape)
         return reason
 
-    assert refusal({}, POINTS) == "a coordinate is no probability: set likelihood: gaussian for points"
+    assert refusal({}, POINTS) == "a coordinate is not a probability: set likelihood: gaussian for points"
     assert refusal({"likelihood": "gaussian"}, POINTS) is None
     assert [refusal({}, shape) for shape in SHAPES[:-1]] == [None] * 4
     reason = refusal({"likelihood": "gaussian", "architecture": "dcgan"}, POINTS)
