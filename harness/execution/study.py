@@ -8,8 +8,6 @@ reconciled with MLflow: a trial is done when both say so, whichever a crash left
 from __future__ import annotations
 
 import abc
-import hashlib
-import json
 import math
 import statistics
 import warnings
@@ -23,6 +21,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.base import digests
 from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
@@ -272,7 +271,7 @@ class SearchQueue(Queue):
         self._trials = {trial.key: trial for trial in trials}
         self.current.set_user_attr("arm", arm.name)
         self.current.set_user_attr("keys", list(self._trials))
-        self.current.set_user_attr(KEYS_SEAL, sqlite.seal([self.current.number, list(self._trials)]))
+        self.current.set_user_attr(KEYS_SEAL, digests.seal([self.current.number, list(self._trials)]))
         for trial in trials:
             found = self.known.get(trial.key)
             # What another search pruned this one may let live.
@@ -306,7 +305,7 @@ class SearchQueue(Queue):
                 state=TrialState.RUNNING,
                 params=drawn.params,
                 distributions=drawn.distributions,
-                user_attrs={PARAMETERS_SEAL: sqlite.seal(drawn.params)},
+                user_attrs={PARAMETERS_SEAL: digests.seal(drawn.params)},
             )
         )
         return self._open()
@@ -372,7 +371,7 @@ def _name(suite: Suite, cell: Cell) -> str:
     """
     assert suite.search is not None
     search = suite.search.model_dump(mode="json", exclude={"n_trials"})
-    digest = hashlib.sha256(json.dumps([search, suite.seeds, suite.target], sort_keys=True).encode()).hexdigest()
+    digest = digests.of_value([search, suite.seeds, suite.target])
     return f"{suite.name}/{suite.target.metric}/{cell.key}/{digest[:8]}"
 
 
@@ -405,9 +404,9 @@ def _trials(study: optuna.Study) -> list[FrozenTrial]:
         raise _damaged(study, "trials are missing between others")
     for frozen in found:
         attributes = frozen.user_attrs
-        seals = {PARAMETERS_SEAL: sqlite.seal(frozen.params)}
+        seals = {PARAMETERS_SEAL: digests.seal(frozen.params)}
         if frozen.state.is_finished():
-            seals |= {SEAL: _seal(frozen), KEYS_SEAL: sqlite.seal([frozen.number, attributes.get("keys")])}
+            seals |= {SEAL: _seal(frozen), KEYS_SEAL: digests.seal([frozen.number, attributes.get("keys")])}
         if any(attributes.get(name) not in (None, right) for name, right in seals.items()):
             raise _damaged(study, f"trial {frozen.number} is not as it was written, its digest differs")
     return found
@@ -423,7 +422,7 @@ def _damaged(study: optuna.Study, why: str) -> HarnessError:
 def _seal(frozen: FrozenTrial) -> str:
     """The digest of what the sampler and the pruner learn from a configuration that is closed."""
     value = frozen.value if frozen.state == TrialState.COMPLETE else None
-    return sqlite.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
+    return digests.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
 
 
 def _distribution(space: FloatRange | IntRange | Categorical) -> BaseDistribution:

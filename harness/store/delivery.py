@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from harness.base import digests
 from harness.base.states import State
 from harness.store import journal, sqlite
 from harness.store.journal import Entry, Records
@@ -51,8 +51,8 @@ def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -
         # Pictures have checksums of their own, and may be too many for a tag.
         if entry["kind"] == "file" and not entry["name"].endswith(".png") and (path.parent / entry["name"]).is_file():
             content = (path.parent / entry["name"]).read_bytes()
-            files["/".join(filter(None, (entry["folder"], entry["name"])))] = hashlib.sha256(content).hexdigest()
-    end = outcome | {CURVES_SEAL: sqlite.seal(sorted(points)), FILES: json.dumps(files, sort_keys=True)}
+            files["/".join(filter(None, (entry["folder"], entry["name"])))] = digests.of_bytes(content)
+    end = outcome | {CURVES_SEAL: digests.seal(sorted(points)), FILES: json.dumps(files, sort_keys=True)}
     return end | {SEAL: _seal(tags | end, numbers)}
 
 

@@ -34,6 +34,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from harness.base import digests
 from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
@@ -250,7 +251,7 @@ class Store:
         curves = self._curves(run) if with_curves else []
         if (
             with_curves
-            and tags.get(CURVES_SEAL) not in (None, sqlite.seal(curves))
+            and tags.get(CURVES_SEAL) not in (None, digests.seal(curves))
             and state(run) is not State.INTERRUPTED
         ):
             raise self._altered(run)
@@ -326,7 +327,7 @@ def _seal(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
     names = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES]
     names += tags.get("environment", "").split()
     values = {name: float(value) for name, value in metrics.items() if not _is_curve(name)}
-    return sqlite.seal([{name: tags.get(name, "") for name in names}, values])
+    return digests.seal([{name: tags.get(name, "") for name in names}, values])
 
 
 def _weight(run: Run) -> int:
