@@ -12,18 +12,17 @@ from harness.analysis.results import Results
 from harness.base.messages import note
 from harness.base.states import State
 from harness.execution.study import configurations, storage
-from harness.store import runs as runs_module
 from harness.store import sqlite
 from harness.store.record import Record
-from harness.store.runs import Store
+from harness.store.runs import SECONDS, Standing, Store, standing
 
 if TYPE_CHECKING:
     from harness.suite.plan import Plan, Trial
 
 
-def states(plan: Plan, results: Path) -> dict[str, State]:
-    """The state of every trial of a plan that the store knows; the others are to do."""
-    return {key: runs_module.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
+def states(plan: Plan, results: Path) -> dict[str, Standing]:
+    """The state of every trial of a plan that the store knows, and why; the others are to do."""
+    return {key: standing(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
 
 
 def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
@@ -39,14 +38,38 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
         # The other seeds of a configuration that was given up are not missing: they will not be run.
         never = {trial.key for one in tried if one.closed for trial in one.trials}
     runs = store.latest(trial.key for trial in trials)
-    found = tuple(
-        store.record(runs[trial.key], trial.arm.name, with_curves)
-        for trial in trials
-        if trial.key in runs and runs_module.state(runs[trial.key]) is not State.INTERRUPTED
-    )
+    found, altered = list[Record](), list[Record]()
+    for trial, run in ((trial, runs[trial.key]) for trial in trials if trial.key in runs):
+        stands = standing(run)
+        if stands.state is State.ALTERED:
+            altered.append(_without_values(trial, stands, run.info.run_id))
+        elif stands.state is not State.INTERRUPTED:
+            found.append(store.record(run, trial.arm.name, with_curves))
     _tell_of_lost_files(found, store)
     missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
-    return Results(plan, found, len(missing), store.shown, plan.suite.name)
+    return Results(plan, tuple(found), len(missing), store.shown, plan.suite.name, tuple(altered))
+
+
+def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:
+    """A trial whose run is not to be trusted: what the suite says of it, and why."""
+    arm = trial.arm
+    return Record(
+        key=trial.key,
+        arm=arm.name,
+        model=arm.model.name,
+        tricks=" + ".join(trick.name for trick in arm.tricks),
+        data=arm.data.name,
+        seed=trial.seed,
+        state=stands.state,
+        reason=stands.reason,
+        seconds_train=0.0,
+        seconds_evaluate=0.0,
+        values={},
+        run_id=run_id,
+        curves=[],
+        artifacts=None,
+        environment={},
+    )
 
 
 def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
@@ -69,10 +92,9 @@ def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | No
     for run in store.runs() if store.exists else ():
         config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
         steps = config["train.steps"] or ""
-        if runs_module.state(run) is State.DONE and re.fullmatch(
-            r"[1-9]\d{0,8}", steps
-        ):  # no seal covers the parameters
-            seconds = sum(run.data.metrics.get(name, 0.0) for name in runs_module.SECONDS)
+        # No seal of older runs covers the parameters.
+        if standing(run).state is State.DONE and re.fullmatch(r"[1-9]\d{0,8}", steps):
+            seconds = sum(run.data.metrics.get(name, 0.0) for name in SECONDS)
             arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
             models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))
 

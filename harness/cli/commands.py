@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from harness.base.states import State
+    from harness.store.runs import Standing
     from harness.suite.plan import Plan, Trial
     from harness.zoo.registry import Choice
 
@@ -278,7 +278,7 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
         overview.show(made, states, guess)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Trial], float | None]]:
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None]]:
     """What the store knows of the plan; without a store nothing heavy is imported."""
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         return {}, lambda trial: None
@@ -301,7 +301,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
     from harness.suite.plan import make_plan
 
     outcome = loading.load(make_plan(read_suite(suite, sets)), results)
-    if not outcome.records:
+    if not (outcome.records or outcome.altered):
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
     page = reporting.write(outcome, results / outcome.plan.suite.name)
     reporting.console(outcome, page, Console())

@@ -122,6 +122,14 @@ def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Know
     return [SearchQueue(plan.suite, cell, store, known) for cell in plan.cells if cell.excluded is None]
 
 
+def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
+    """The trials that a plan asks for; of a search, those of the configurations that it has tried."""
+    if plan.suite.search is None:
+        return list(plan.trials)
+    cells = [cell for cell in plan.cells if cell.excluded is None]
+    return [trial for cell in cells for one in configurations(plan.suite, cell, store) for trial in one.trials]
+
+
 class MatrixQueue(Queue):
     """The exact product of a matrix and its seeds.
 
@@ -232,6 +240,8 @@ class SearchQueue(Queue):
             pruner=_pruner(self.search),
         )
         self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
+        self._anew = deque(self._altered())
+        """Trials of closed configurations whose runs somebody changed: trained anew, which changes no configuration."""
         self.current: optuna.Trial | None = None
         self._values: dict[str, float] = {}
         self._bad: str | None = None
@@ -239,14 +249,26 @@ class SearchQueue(Queue):
         self._trials: dict[str, Trial] = {}
         self._ready: deque[Trial] = deque()
         self._running: set[str] = set()
+        self._again: set[str] = set()
 
     @property
     def remaining(self) -> int:
         left = self.search.n_trials - self.finished
         ended = len(self._values) if self.current is not None else 0
-        return max(0, left * len(self.suite.seeds) - ended)
+        return max(0, left * len(self.suite.seeds) - ended) + len(self._anew)
+
+    def _altered(self) -> list[Trial]:
+        if all(known.state is not State.ALTERED for known in self.known.values()):
+            return []
+        closed = [one for one in configurations(self.suite, self.cell, self.study._storage) if one.closed]
+        trials = {trial.key: trial for one in closed for trial in one.trials if trial.key in self.known}
+        return [trial for key, trial in trials.items() if self.known[key].state is State.ALTERED]
 
     def next(self) -> Work | None:
+        if self._anew:
+            trial = self._anew.popleft()
+            self._again.add(trial.key)
+            return Work(trial)
         while not self._ready:
             if self.current is not None or self.finished >= self.search.n_trials:
                 return None
@@ -339,6 +361,9 @@ class SearchQueue(Queue):
     def tell(self, key: str, outcome: Outcome) -> None:
         self._running.discard(key)
         self.known[key] = Known(outcome.state, outcome.values, outcome.reason)
+        if key in self._again:
+            self._again.discard(key)
+            return
         self._note(key, self.known[key])
         if self._bad is not None:
             self._ready.clear()
