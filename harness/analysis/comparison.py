@@ -22,6 +22,7 @@ from harness.analysis.statistics import Question, Verdict
 from harness.base.errors import HarnessError
 from harness.base.states import State
 from harness.base.validation import nearest
+from harness.store import runs as runs_module
 from harness.store.record import Record
 from harness.store.runs import Store, flat, standing
 from harness.suite import read_suite
@@ -380,7 +381,8 @@ def _find(store: Store, text: str) -> Any:
     ids = [run for run in every if text and run.info.run_id.startswith(text)]
     every_key = [run.data.tags.get("key", "") for run in every]
     keys = {key for key in every_key if text and key.startswith(text)}
-    found = {run.info.run_id: run for run in [*ids, *store.latest(keys).values()]}
+    alike = ([run for run, own in zip(every, every_key, strict=True) if own == key] for key in keys)
+    found = {run.info.run_id: run for run in [*ids, *map(runs_module.speaking, alike)]}
     if not found:
         known = [run.info.run_id for run in every] + every_key
         raise HarnessError(

@@ -13,7 +13,7 @@ import click
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
-from harness.base.version import __version__
+from harness.base.version import __version__, commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness.store.runs import Standing
     from harness.suite.plan import Plan, Trial
+    from harness.zoo.data.base import DataSet
     from harness.zoo.registry import Choice
 
     Command = Callable[..., Any]
@@ -98,6 +99,13 @@ def main() -> None:
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
 @device_option
+@click.option(
+    "--accept-change",
+    "accepted",
+    multiple=True,
+    metavar="CHANGE",
+    help="Keep results of other code: you vouch that this change of it (as named by `harness run`) changes no number.",
+)
 @click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
 @interrupts.ending_at_once()
 def run(
@@ -106,6 +114,7 @@ def run(
     results: Path,
     workers: int | None,
     device: str,
+    accepted: tuple[str, ...],
     smoke: bool,
 ) -> None:
     """Run what is not done yet, then say what came out.
@@ -123,22 +132,28 @@ def run(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
     for plan in plans:
-        codes.append(_run_plan(plan, store, workers, device))
+        codes.append(_run_plan(plan, store, workers, device, accepted))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
 
 
-def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> int:
+def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
     from rich.console import Console
 
     from harness import report
     from harness.analysis import loading
+    from harness.report import words
     from harness.store import folders
 
     console = Console()
     _bring_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
+        if accepted:
+            n = loading.accept(plan, results, accepted, commit())
+            click.echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
+        for text in words.changes(loading.of_other_code(plan, results)):
+            click.echo(text)
         if not _trained(plan, results, workers, device, console):
             return interrupts.EXIT_CODE
         outcome = loading.load(plan, results)
@@ -170,12 +185,11 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
 def _bring_all(plan: Plan) -> None:
     """Download what is missing before anything starts: once, and not in several workers at the same time."""
     from harness.suite.plan import nested
-    from harness.zoo.data.base import DataSet
 
     arms = [cell.arm for cell in plan.cells if cell.excluded is None]
     choices = {choice for arm in arms for choice in (arm.data, *nested(arm.model)) if choice.kind == "data"}
     for choice in sorted(choices, key=lambda choice: choice.name):
-        data: DataSet = choice.plugin(choice.settings)
+        data: DataSet = choice.make()
         if not data.present():
             click.echo(f"{choice.name} is not on this machine: fetching it")
             click.echo(data.fetch())
@@ -271,20 +285,25 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
     from harness.suite.plan import make_plan
 
     made = make_plan(read_suite(suite, sets))
-    states, guess = _stored(made, results)
+    states, guess, remarks = _stored(made, results)
     if as_json:
         click.echo(overview.as_json(made, states, guess))
     else:
         overview.show(made, states, guess)
+        for text in remarks:
+            click.echo(text)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None]]:
-    """What the store knows of the plan; without a store nothing heavy is imported."""
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None], list[str]]:
+    """What the store knows of the plan: states, times, and what the code has changed since; without a store nothing
+    heavy is imported."""
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
-        return {}, lambda trial: None
+        return {}, lambda trial: None, []
     from harness.analysis import loading
+    from harness.report import words
 
-    return loading.states(plan, results), loading.seconds_per_trial(plan, results)
+    remarks = words.changes(loading.of_other_code(plan, results))
+    return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
 
 
 @main.command()
@@ -434,7 +453,7 @@ def judge_train(
             raise HarnessError("the judge of mnist comes with the harness; --out FOLDER builds it anew, to look at")
         training.train(out, device=resolve(device), seed=seed, report=click.echo)
         return
-    made = choice.plugin(choice.settings)
+    made = choice.make()
     if not made.present():
         click.echo(made.fetch())
     recipe = labelled.Recipe(**own)
@@ -443,7 +462,7 @@ def judge_train(
         click.echo(f"note: metrics take the judge {made.judge} for this data, which comes with the harness")
 
 
-def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice:
+def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice[DataSet]:
     """The data set that ``--data`` and ``--set`` name, written as in a suite."""
     from harness.suite.document import NoSuchPath, put
     from harness.zoo import registry
@@ -504,7 +523,4 @@ def data_fetch(name: str) -> None:
     """Download and verify a data set."""
     from harness.zoo import registry
 
-    entry = registry.find("data", name)
-    assert entry.plugin is not None
-    choice = registry.choose("data", name)
-    click.echo(entry.plugin(choice.settings).fetch())
+    click.echo(registry.choose("data", name).make().fetch())

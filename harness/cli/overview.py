@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.base.errors import HarnessError
 from harness.base.states import State
-from harness.cli.progress import duration, label
+from harness.cli.progress import duration
 from harness.execution.devices import cores
 from harness.zoo import registry
 
@@ -62,7 +62,7 @@ def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
     console.print(table)
     for trial in plan.trials:
         if trial.key in states and states[trial.key].state is State.ALTERED:
-            line = f"{label(trial)}: {State.ALTERED}: {states[trial.key].reason}"
+            line = f"{trial.label}: {State.ALTERED}: {states[trial.key].reason}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in summary(plan, states, guess):
         console.print(line, markup=False, highlight=False)

@@ -15,7 +15,8 @@ import re
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlparse
@@ -39,12 +40,13 @@ from harness.base.files import made_whole
 from harness.base.messages import note
 from harness.base.states import State
 from harness.base.validation import shown
-from harness.store import journal, seals, sqlite
+from harness.store import identity, journal, seals, sqlite
 from harness.store.record import Record
 from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, TRIAL
 
 if TYPE_CHECKING:
     from harness.suite import Suite
+    from harness.suite.plan import Trial
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -225,23 +227,29 @@ class Store:
                 if not token:
                     break
 
-    def latest(self, keys: Iterable[str]) -> dict[str, Run]:
-        """The run that speaks for each key: the done one, else one that diverged, else the newest that ended, else the
-        newest (by a clock that may have been set back); an altered one where there is no other.
-
-        One that has not ended may be another machine's, which trains the same just now.
-        """
-        wanted, found = set(keys), dict[str, Run]()
-        if not self.exists:
-            return found
-        for run in self.runs():
-            key = seals.key(run.data.tags, wanted)
-            if key is not None and (key not in found or _weight(run) >= _weight(found[key]) < 3):
-                found[key] = run
+    def found(self, trials: Iterable[Trial]) -> Found:
+        """The runs of these trials, and the runs of the same settings by other code."""
+        trials = list(trials)
+        wanted, alike = {trial.key for trial in trials}, {trial.settings: trial.key for trial in trials}
+        found = Found({}, {})
+        for run in self.runs() if self.exists else ():
+            tags = run.data.tags
+            stands_for = of_trials(run, wanted)
+            for key in stands_for:
+                found.current[key] = speaking([found.current[key], run] if key in found.current else [run])
+            if not stands_for and tags.get(identity.SETTINGS) in alike and state(run).own:
+                found.other.setdefault(alike[tags[identity.SETTINGS]], []).append(run)
         return found
 
-    def record(self, run: Run, arm: str, with_curves: bool = True) -> Record:
-        """A run that is not altered as a row of the results, under the name that the arm has in the suite at hand."""
+    def accept(self, run: Run, trial: Trial, commit: str) -> None:
+        """Put on record that the code at hand gives what this run gave: it counts as a run of the trial from now on."""
+        self.client.set_tag(run.info.run_id, identity.ACCEPTED, identity.accepted(run.data.tags, trial, commit))
+
+    def record(self, run: Run, arm: str, with_curves: bool = True, trial: Trial | None = None) -> Record:
+        """A run that is not altered as a row of the results, under the name that the arm has in the suite at hand.
+
+        With the trial that it stands for, the row says where the run's code differs from that trial's.
+        """
         tags, metrics = run.data.tags, run.data.metrics
         curves = self._curves(run) if with_curves else []
         values = {name: metrics[name] for name in _own(run) if not _is_curve(name) and name not in SECONDS}
@@ -262,6 +270,7 @@ class Store:
             artifacts=local_path(run.info.artifact_uri),
             environment={name: tags[name] for name in tags.get("environment", "").split()},
             files=json.loads(tags.get(FILES, "{}")),
+            **identity.code(tags, trial),
         )
 
     def _curves(self, run: Run) -> list[seals.Point]:
@@ -325,6 +334,53 @@ def _own(run: Run) -> list[str]:
     """The metrics that the harness wrote into a run; what others added is not read."""
     sealed = seals.sealed_metrics(run.data.tags)
     return [name for name in run.data.metrics if sealed is None or name in sealed]
+
+
+def of_trials(run: Run, wanted: Set[str]) -> set[str]:
+    """The keys, of those wanted, of the trials that a run may speak for; of an altered one, that it spoke for."""
+    tags = run.data.tags
+    if state(run) is not State.ALTERED:
+        return identity.keys(tags) & wanted
+    own = seals.key(tags, wanted)
+    return ({own} if own is not None else set()) | (identity.accepted_keys(tags) & wanted)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a store has of some trials.
+
+    Attributes:
+        current: key -> the run that speaks for the trial.
+        other: key -> the runs of the same settings whose code is another, the oldest first.
+    """
+
+    current: dict[str, Run]
+    other: dict[str, list[Run]]
+
+    def of_other_code(self, trials: Iterable[Trial]) -> dict[str, Run]:
+        """Key -> the run of other code that stands for a trial, of those whose arms have none by the code at hand.
+
+        One code an arm, since its values would else be mixed: the one with the most trials, the newest of equals.
+        """
+        arms: dict[str, dict[str, dict[str, Run]]] = {}
+        for trial in trials:
+            for run in self.other.get(trial.key, ()):
+                code = json.dumps(identity.parts(run.data.tags), sort_keys=True)
+                arms.setdefault(trial.arm.name, {}).setdefault(code, {})[trial.key] = run
+
+        def weight(runs: dict[str, Run]) -> tuple[int, int]:
+            return len(runs), max(run.info.start_time for run in runs.values())
+
+        return {key: run for codes in arms.values() for key, run in max(codes.values(), key=weight).items()}
+
+
+def speaking(runs: Iterable[Run]) -> Run:
+    """Which of the runs of one key, the oldest first, speaks for it: the done one, else one that diverged, else the
+    newest that ended, else the newest (by a clock that may have been set back); an altered one where there is no other.
+
+    One that has not ended may be another machine's, which trains the same just now.
+    """
+    return functools.reduce(lambda one, other: other if _weight(other) >= _weight(one) < 3 else one, runs)
 
 
 def _weight(run: Run) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.base import digests
+from harness.store import identity
 
 SEAL, PARAMETERS_SEAL, CURVES_SEAL, FILES = "seal", "seal_parameters", "seal_curves", "files"
 """Tags of a run that has ended: digests of its tags and metrics, of its parameters, of its curves, of its files."""
@@ -24,7 +25,7 @@ CURVE_PREFIX = "train/"
 """MLflow metrics under this prefix are curves over training; the others are final values."""
 
 _READ = ("key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES)
-"""Tags that are read of a run, besides those that the tag ``environment`` lists."""
+"""Tags that are read of a run, besides those that the tag ``environment`` lists and those of its identity."""
 _SHORT = 8
 """Hexadecimal digits of a field's digest."""
 _LONGEST = 7500
@@ -101,7 +102,8 @@ def _unreadable(tags: Mapping[str, str]) -> list[str]:
 
 
 def _names(tags: Mapping[str, str]) -> list[str]:
-    return [*_READ, *tags.get("environment", "").split()]
+    newer = [name for name in (identity.SETTINGS, identity.CODE, identity.PARTS) if name in tags]
+    return [*_READ, *tags.get("environment", "").split(), *newer]
 
 
 def _whole(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:

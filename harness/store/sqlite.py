@@ -25,7 +25,7 @@ from harness.base import diagnosis, files
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 
-FORMAT = 1
+FORMAT = 2
 """Of what the harness writes into its stores; another number for every change that older code would misread."""
 STAMP = "store"
 PATIENCE = 300.0
