@@ -63,6 +63,9 @@ def of_other_code(plan: Plan, results: Path) -> list[OtherCode]:
     store = Store(results)
     trials, _ = _asked_for(plan, results)
     found, groups = store.found(trials), dict[str, OtherCode]()
+    if found.old and any(trial.key not in found.current for trial in trials):
+        runs = "1 run of an older harness is" if found.old == 1 else f"{found.old} runs of an older harness are"
+        note(f"{runs} not read: `harness upgrade` brings the store up to date, after a copy")
     for trial in trials:
         if trial.key in found.other and trial.key not in found.current:
             for run in reversed(found.other[trial.key]):

@@ -307,6 +307,31 @@ def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[T
 
 
 @main.command()
+@results_option
+@interrupts.ending_at_once()
+def upgrade(results: Path) -> None:
+    """Bring a store that an older harness wrote up to date, after a copy.
+
+    Its results are shown again, as results of other code.
+    """
+    from harness.store import folders
+    from harness.store.runs import Store
+    from harness.store.upgrade import copied
+    from harness.store.upgrade import upgrade as upgraded
+
+    store = Store(results)
+    if not store.exists:
+        raise HarnessError(f"there is no store in {results}")
+    with folders.exclusive(results, interrupts.command_line()):
+        if (copy := copied(store)) is not None:
+            click.echo(f"copied the database to {copy}")
+        brought, left = upgraded(store)
+    click.echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
+    for reason, runs in left.items():
+        click.echo(f"{len(runs)} left as they were, the first {runs[0]}: {reason}")
+
+
+@main.command()
 @suite_argument
 @set_option
 @results_option
@@ -319,8 +344,10 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
-    outcome = loading.load(make_plan(read_suite(suite, sets)), results)
+    plan = make_plan(read_suite(suite, sets))
+    outcome = loading.load(plan, results)
     if not (outcome.records or outcome.altered):
+        loading.of_other_code(plan, results)  # says whether an older harness wrote the store
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
     page = reporting.write(outcome, results / outcome.plan.suite.name)
     reporting.console(outcome, page, Console())

@@ -98,7 +98,9 @@ def change(before: Mapping[str, str], now: Mapping[str, str]) -> Change:
 
 def between(tags: Mapping[str, str], trial: Trial) -> Change:
     """What differs between a run's code and that of a trial of the same settings."""
-    found, before = change(parts(tags), trial.code.parts), tags.get(CODE, UNKNOWN)
+    if UNKNOWN in (known := parts(tags)):
+        return Change({UNKNOWN: (known[UNKNOWN], "")})
+    found, before = change(known, trial.code.parts), tags.get(CODE, UNKNOWN)
     if not found.parts and before != trial.code.digest:  # the same definitions, imported in another way
         return Change({"imports:": (before, trial.code.digest)})
     return found

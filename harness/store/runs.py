@@ -237,7 +237,11 @@ class Store:
             stands_for = of_trials(run, wanted)
             for key in stands_for:
                 found.current[key] = speaking([found.current[key], run] if key in found.current else [run])
-            if not stands_for and tags.get(identity.SETTINGS) in alike and state(run).own:
+            if stands_for or not state(run).own:
+                continue
+            if identity.SETTINGS not in tags:
+                found.old += 1
+            elif tags[identity.SETTINGS] in alike:
                 found.other.setdefault(alike[tags[identity.SETTINGS]], []).append(run)
         return found
 
@@ -345,17 +349,19 @@ def of_trials(run: Run, wanted: Set[str]) -> set[str]:
     return ({own} if own is not None else set()) | (identity.accepted_keys(tags) & wanted)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """What a store has of some trials.
 
     Attributes:
         current: key -> the run that speaks for the trial.
         other: key -> the runs of the same settings whose code is another, the oldest first.
+        old: how many runs an older harness recorded, which do not say of which settings they are.
     """
 
     current: dict[str, Run]
     other: dict[str, list[Run]]
+    old: int = 0
 
     def of_other_code(self, trials: Iterable[Trial]) -> dict[str, Run]:
         """Key -> the run of other code that stands for a trial, of those whose arms have none by the code at hand.

@@ -46,6 +46,11 @@ def of(
     return own | {SEAL: _packed({"tag": fields, "metric": {**metrics, **last}}) or _whole(sealed, metrics)}
 
 
+def again(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
+    """The seal of a run of an older version whose tags are changed by us; empty where it had none."""
+    return {SEAL: _whole(tags, metrics)} if SEAL in tags else {}
+
+
 def curves(points: Sequence[Point]) -> str:
     """The digest of curves: (name, step, value), in order."""
     return digests.seal(points)
