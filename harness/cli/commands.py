@@ -13,7 +13,7 @@ import click
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
-from harness.base.version import __version__
+from harness.base.version import __version__, commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +99,13 @@ def main() -> None:
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
 @device_option
+@click.option(
+    "--accept-change",
+    "accepted",
+    multiple=True,
+    metavar="CHANGE",
+    help="Keep results of other code: you vouch that this change of it (as named by `harness run`) changes no number.",
+)
 @click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
 @interrupts.ending_at_once()
 def run(
@@ -107,6 +114,7 @@ def run(
     results: Path,
     workers: int | None,
     device: str,
+    accepted: tuple[str, ...],
     smoke: bool,
 ) -> None:
     """Run what is not done yet, then say what came out.
@@ -124,22 +132,28 @@ def run(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
     for plan in plans:
-        codes.append(_run_plan(plan, store, workers, device))
+        codes.append(_run_plan(plan, store, workers, device, accepted))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
 
 
-def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> int:
+def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
     from rich.console import Console
 
     from harness import report
     from harness.analysis import loading
+    from harness.report import words
     from harness.store import folders
 
     console = Console()
     _bring_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
+        if accepted:
+            n = loading.accept(plan, results, accepted, commit())
+            click.echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
+        for text in words.changes(loading.of_other_code(plan, results)):
+            click.echo(text)
         if not _trained(plan, results, workers, device, console):
             return interrupts.EXIT_CODE
         outcome = loading.load(plan, results)
@@ -271,20 +285,25 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
     from harness.suite.plan import make_plan
 
     made = make_plan(read_suite(suite, sets))
-    states, guess = _stored(made, results)
+    states, guess, remarks = _stored(made, results)
     if as_json:
         click.echo(overview.as_json(made, states, guess))
     else:
         overview.show(made, states, guess)
+        for text in remarks:
+            click.echo(text)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Trial], float | None]]:
-    """What the store knows of the plan; without a store nothing heavy is imported."""
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Trial], float | None], list[str]]:
+    """What the store knows of the plan: states, times, and what the code has changed since; without a store nothing
+    heavy is imported."""
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
-        return {}, lambda trial: None
+        return {}, lambda trial: None, []
     from harness.analysis import loading
+    from harness.report import words
 
-    return loading.states(plan, results), loading.seconds_per_trial(plan, results)
+    remarks = words.changes(loading.of_other_code(plan, results))
+    return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
 
 
 @main.command()

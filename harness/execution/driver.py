@@ -24,7 +24,7 @@ from harness.base.messages import told_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
 from harness.execution.study import Known, Queue, Work, queues, storage
-from harness.store import journal, sqlite
+from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
 from harness.store.delivery import Delivery
 from harness.store.folders import Folders
@@ -162,10 +162,11 @@ class Driver:
         known: dict[str, Known] = {}
         runs = list(self.store.runs())
         for run in runs:
-            key, state = run.data.tags["key"], runs_module.state(run)
-            if state.own and not (key in known and known[key].state is State.DONE):
+            state = runs_module.state(run)
+            keys = identity.keys(run.data.tags)
+            if state.own and (new := [k for k in keys if k not in known or known[k].state is not State.DONE]):
                 record = self.store.record(run, "", with_curves=False)
-                known[key] = Known(state, record.values, record.reason)
+                known |= dict.fromkeys(new, Known(state, record.values, record.reason))
         self.store.end_ghosts(runs)
         return known
 

@@ -377,11 +377,13 @@ def _name(suite: Suite, cell: Cell) -> str:
 
 
 def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[Configuration]:
-    """The configurations that a cell's search has tried so far."""
-    name = _name(suite, cell)
-    if name not in optuna.get_all_study_names(store):
+    """The configurations that a cell's search has tried so far; of other code, where that at hand has tried none."""
+    own, names = _name(suite, cell), optuna.get_all_study_names(store)
+    before = [name for name in names if name != own and _same_search(name, own)]
+    studies = (_of_cell(name, names, cell, store) for name in [own, *reversed(before)])
+    study = next((study for study in studies if study is not None), None)
+    if study is None:
         return []
-    study = optuna.load_study(study_name=name, storage=store)
     found = []
     for frozen in _trials(study):
         if "keys" in frozen.user_attrs:  # those whose values did not fit together came to no arm
@@ -389,6 +391,21 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
             trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
             found.append(Configuration(trials, frozen.state.is_finished()))
     return found
+
+
+def _same_search(name: str, own: str) -> bool:
+    """Whether two names of studies differ in the key of their cell alone."""
+    parts, others = name.split("/"), own.split("/")
+    return len(parts) == len(others) and parts[:-2] == others[:-2] and parts[-1] == others[-1]
+
+
+def _of_cell(name: str, names: list[str], cell: Cell, store: optuna.storages.BaseStorage) -> optuna.Study | None:
+    """The study of that name, if it has tried configurations of this cell."""
+    if name not in names:
+        return None
+    study = optuna.load_study(study_name=name, storage=store)
+    arms = [frozen.user_attrs["arm"] for frozen in _trials(study) if "arm" in frozen.user_attrs]
+    return study if any(arm.startswith(f"{cell.name} #") for arm in arms) else None
 
 
 def _trials(study: optuna.Study) -> list[FrozenTrial]:

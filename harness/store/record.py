@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ class Record:
             or None where nothing was kept.
         environment: git commit, device, precision, threads, versions, …
         files: the SHA-256 of each of its artifacts, by path, as far as they are known.
+        parts: the code that gave its numbers, definition -> digest; of code that its author vouched for, that at hand.
+        other_code: the modules in which that code differs from the code at hand, empty where it does not.
+        vouched: the modules whose change was accepted as one that changes no number.
     """
 
     key: str
@@ -53,6 +57,14 @@ class Record:
     artifacts: Path | None
     environment: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    other_code: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
+
+    @property
+    def commit(self) -> str:
+        """The git commit of the harness that trained it, as far as it is known."""
+        return self.environment.get("git_commit", "unknown")
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the trial; empty where it is missing or no mapping.

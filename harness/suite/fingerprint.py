@@ -51,7 +51,7 @@ class Code:
 
     Attributes:
         digest: SHA-256 (hex) of all of it; independent of the names and places of modules.
-        parts: module -> digest of the definitions that are used from it: to say where two programs differ.
+        parts: ``module:name`` -> the beginning of the digest of that definition: to say where two programs differ.
     """
 
     digest: str
@@ -74,11 +74,10 @@ def _fingerprint(roots: frozenset[str]) -> Code:
     reached: set[_Place] = set()
     for root in sorted(roots):
         reached |= _reached(root)
-    parts: dict[str, list[str]] = {}
-    for place in reached:
-        parts.setdefault(place.module, []).append(_definition(place).digest)
-    digests = sorted({digest for found in parts.values() for digest in found})
-    return Code(_hash(digests), {module: _hash(sorted(found))[:12] for module, found in sorted(parts.items())})
+    digests = {_definition(place).digest for place in reached}
+    # Here without what its names stand for: that is said by the parts of those.
+    parts = {f"{place.module}:{place.name}": _text(place)[:8] for place in sorted(reached)}
+    return Code(_hash(sorted(digests)), parts)
 
 
 class _Place(NamedTuple):
@@ -259,12 +258,13 @@ def _module(name: str) -> _Module | None:
     own = {name.partition(".")[0], "harness"}
     borrowed = {local for local, targets in imports.items() if any(t.partition(".")[0] in own for t in targets)}
     statements: dict[str, list[ast.stmt]] = {}
-    for number, statement in enumerate(tree.body):
+    for statement in tree.body:
         if not isinstance(statement, ast.Import | ast.ImportFrom):
             names = _bound(statement)
             # A decorator of the program's own may keep the definition somewhere: ``@register``.
-            keeps = _decorators(statement) & (borrowed | statements.keys())
-            for bound in [*names, *([] if names and not keeps else [str(number)])]:
+            if not names or _decorators(statement) & (borrowed | statements.keys()):
+                names.add(str(sum(name.isdigit() for name in statements)))
+            for bound in names:
                 statements.setdefault(bound, []).append(statement)
     return _Module(name, statements, imports, exports)
 
