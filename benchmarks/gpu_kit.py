@@ -16,6 +16,7 @@ import torch
 
 from harness import judge
 from harness.suite.declaration import Evaluate, Run, Train
+from harness.suite.fingerprint import Code
 from harness.suite.plan import Arm, Trial
 from harness.trial.device import on_device
 from harness.trial.loop import Hooks, Progress, Trainer
@@ -181,5 +182,6 @@ class Silent:
 def trial(place: Place, made: Arm, seed: int = 0) -> tuple[Outcome, Silent]:
     """A trial from its data to its values, without a store; how it ended, and its curves."""
     folder, recorder = place.new_folder(), Silent()
-    task = Task(Trial("0" * 16, made, seed), Run(snapshots=0), folder, place.folder / "cache", str(place.device))
-    return run(task, recorder), recorder
+    planned = Trial(made, seed, "settings", Code("code", {}))
+    task = Task(planned, Run(snapshots=0), folder, place.folder / "cache")
+    return run(task, recorder, str(place.device)), recorder

@@ -27,12 +27,13 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.cli", "harness.report", "harness.analysis"),  # they read what a trial gave
         *("harness.execution", "harness.store"),  # which trial runs where and when; its numbers are stored as they are
         # Their outcome is in the key itself: the settings with all defaults filled in, and the digests of the data.
-        *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility"),
+        *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility", "harness.zoo.capabilities"),
         "harness.zoo.capabilities",
         *("harness.zoo.data.downloads", "harness.zoo.data.published", "harness.zoo.data.digests"),
         # Files, messages, pictures, descriptions of the machine.
         *("harness.base.files", "harness.base.errors", "harness.base.messages", "harness.base.version"),
         *("harness.base.diagnosis", "harness.base.validation", "harness.base.interrupts"),
+        *("harness.base.states", "harness.base.digests"),
         *("harness.trial.task", "harness.trial.artifacts", "harness.trial.pictures", "harness.trial.environment"),
         *("harness.trial.outcomes", "harness.zoo.models.paths", "harness.judge.catalogue", "harness.testing"),
     }
