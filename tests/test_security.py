@@ -355,7 +355,7 @@ SECRETS = {
 PWNED = '<img src=x onerror="document.documentElement.dataset.pwned=1"><script>document.documentElement.dataset.pwned=1'
 PWNED += "</script>'\"</title></style></textarea><svg/onload=pwned()>{{ 7 * 7 }}"
 PLUGIN = f'''
-from harness.tricks.base import Trick
+from harness.zoo.tricks.base import Trick
 
 class Hostile(Trick):
     """{PWNED.replace('"', "'")}"""
