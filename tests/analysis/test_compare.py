@@ -153,7 +153,8 @@ def _results(tmp_path: Path, values: Callable[[str, int], float | None]) -> Resu
     from harness.suite.plan import make_plan
 
     order = {"order": [{"tricks": []}, {"tricks": ["ema"]}], "metric": "fid", "source": "made up"}
-    plan = make_plan(read_suite(Workspace(tmp_path).suite("made_up", seeds=5, expect=[order], compare={"metric": "fid"})))
+    suite = Workspace(tmp_path).suite("made_up", seeds=5, expect=[order], compare={"metric": "fid"})
+    plan = make_plan(read_suite(suite))
     records = []
     for trial in plan.trials:
         fid = values(trial.arm.name, trial.seed)
