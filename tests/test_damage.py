@@ -30,6 +30,7 @@ from harness.analysis import loading, regression
 from harness.analysis.regression import ArmBaseline, Baseline, Distribution
 from harness.base.errors import HarnessError
 from harness.base.files import COMPUTED_ANEW, load_state, read_sealed, save_state, write_sealed
+from harness.base.states import State
 from harness.execution import study
 from harness.judge import catalogue
 from harness.metrics.images import cached_tensors
@@ -258,7 +259,7 @@ def recorded(folder: Path) -> tuple[Path, str]:
     kept.points([(name, step, 0.1 * step) for step in range(1, 40) for name in ("one", "other")])
     (kept.path.parent / "protocol.json").write_text(json.dumps({"fid": {"samples": 64}}))
     kept.file(kept.path.parent / "protocol.json", "")
-    kept.end(Outcome("done", "", {"fid": 12.345678901, "covered_classes": 7}, 1.5, 0.25))
+    kept.end(Outcome(State.DONE, "", {"fid": 12.345678901, "covered_classes": 7}, 1.5, 0.25))
     return kept.path, trial.key
 
 
@@ -314,7 +315,7 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     path.write_text(json.dumps({"fid": {"samples": 64}}))
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     record = Record(
-        key="", arm="", model="", tricks="", data="", seed=0, state="done", reason="", seconds_train=0,
+        key="", arm="", model="", tricks="", data="", seed=0, state=State.DONE, reason="", seconds_train=0,
         seconds_evaluate=0, values={}, run_id="", curves=[], artifacts=tmp_path, environment={}, files=files,
     )  # fmt: skip
     return Victim(path, lambda: record.read(path.name))

@@ -21,6 +21,7 @@ from harness.analysis.results import Results, negligible
 from harness.analysis.statistics import Question, Verdict
 from harness.base.errors import HarnessError
 from harness.base.validation import nearest
+from harness.store import runs as runs_module
 from harness.store.record import Record
 from harness.store.runs import Store, flat
 from harness.suite import read_suite
@@ -363,7 +364,8 @@ def _find(store: Store, text: str) -> Any:
         )
     ids = [run for run in every if text and run.info.run_id.startswith(text)]
     keys = {run.data.tags["key"] for run in every if text and run.data.tags["key"].startswith(text)}
-    found = {run.info.run_id: run for run in [*ids, *store.latest(keys).values()]}
+    alike = ([run for run in every if run.data.tags["key"] == key] for key in keys)
+    found = {run.info.run_id: run for run in [*ids, *map(runs_module.speaking, alike)]}
     if not found:
         known = [run.info.run_id for run in every] + [run.data.tags["key"] for run in every]
         raise HarnessError(

@@ -4,47 +4,107 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.analysis.results import Results
+from harness.base.errors import HarnessError
 from harness.base.messages import note
+from harness.base.states import State
 from harness.execution.study import configurations, storage
+from harness.store import identity, sqlite
 from harness.store import runs as runs_module
-from harness.store import sqlite
+from harness.store.identity import Change
 from harness.store.record import Record
 from harness.store.runs import Store
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from harness.suite.plan import Plan, Trial
 
 
-def states(plan: Plan, results: Path) -> dict[str, str]:
+def states(plan: Plan, results: Path) -> dict[str, State]:
     """The state of every trial of a plan that the store knows; the others are to do."""
-    return {key: runs_module.state(run) for key, run in Store(results).latest(t.key for t in plan.trials).items()}
+    return {key: runs_module.state(run) for key, run in Store(results).found(plan.trials).current.items()}
+
+
+def _asked_for(plan: Plan, results: Path) -> tuple[list[Trial], set[str]]:
+    """The trials of a plan, those that its search came to included; and the keys of those that will never be run."""
+    if plan.suite.search is None or not (results / "optuna.db").is_file():
+        return list(plan.trials), set()
+    studies = storage(results)
+    cells = [cell for cell in plan.cells if cell.excluded is None]
+    with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
+        tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
+    trials = {trial.key: trial for one in tried for trial in one.trials}
+    # The other seeds of a configuration that was given up are not missing: they will not be run.
+    return list(trials.values()), {trial.key for one in tried if one.closed for trial in one.trials}
+
+
+@dataclass
+class OtherCode:
+    """Trials of a plan whose results are of other code, as far as the same change lies between.
+
+    Attributes:
+        change: what is different now.
+        commits: the git commits of the harness that trained them.
+        runs: each trial's newest such run.
+    """
+
+    change: Change
+    commits: set[str]
+    runs: list[tuple[Run, Trial]]
+
+
+def of_other_code(plan: Plan, results: Path) -> list[OtherCode]:
+    """What the store has of the trials that the code at hand has not trained, by the change that lies between."""
+    store = Store(results)
+    trials, _ = _asked_for(plan, results)
+    found, groups = store.found(trials), dict[str, OtherCode]()
+    for trial in trials:
+        if trial.key in found.other and trial.key not in found.current:
+            for run in reversed(found.other[trial.key]):
+                change = identity.between(run.data.tags, trial)
+                group = groups.setdefault(change.digest, OtherCode(change, set(), []))
+                if trial.key not in {other.key for _, other in group.runs}:
+                    group.commits.add(run.data.tags.get("git_commit", "unknown"))
+                    group.runs.append((run, trial))
+    return list(groups.values())
+
+
+def accept(plan: Plan, results: Path, changes: Sequence[str], commit: str) -> int:
+    """Count the results of other code as those of the code at hand, where these changes lie between; how many.
+
+    Raises:
+        HarnessError: no results differ by such a change.
+    """
+    store, groups = Store(results), of_other_code(plan, results)
+    known = [group.change.digest for group in groups]
+    if wrong := [text for text in changes if text not in known]:
+        what = f"known: {', '.join(known)}" if known else "there are none"
+        raise HarnessError(f"--accept-change {wrong[0]}: no results of this suite differ by that change ({what})")
+    taken = {trial.key: (run, trial) for group in groups if group.change.digest in changes for run, trial in group.runs}
+    for run, trial in taken.values():
+        store.accept(run, trial, commit)
+    return len(taken)
 
 
 def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     """The results of a suite so far, read from the store."""
     store = Store(results)
-    trials, never = list(plan.trials), set[str]()
-    if plan.suite.search is not None and (results / "optuna.db").is_file():
-        studies = storage(results)
-        cells = [cell for cell in plan.cells if cell.excluded is None]
-        with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
-            tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
-        trials = list({trial.key: trial for one in tried for trial in one.trials}.values())
-        # The other seeds of a configuration that was given up are not missing: they will not be run.
-        never = {trial.key for one in tried if one.closed for trial in one.trials}
-    runs = store.latest(trial.key for trial in trials)
+    trials, never = _asked_for(plan, results)
+    runs = store.found(trials)
+    ended = {key: run for key, run in runs.current.items() if runs_module.state(run) is not State.INTERRUPTED}
+    missing = {trial.key for trial in trials} - ended.keys() - (never - runs.current.keys())
+    served = {trial.arm.name for trial in trials if trial.key in ended}
+    ended |= runs.of_other_code(trial for trial in trials if trial.arm.name not in served)
     found = tuple(
-        store.record(runs[trial.key], trial.arm.name, with_curves)
-        for trial in trials
-        if trial.key in runs and runs_module.state(runs[trial.key]) != runs_module.INTERRUPTED
+        store.record(ended[trial.key], trial.arm.name, with_curves, trial) for trial in trials if trial.key in ended
     )
     _tell_of_lost_files(found, store)
-    missing = {trial.key for trial in trials} - {record.key for record in found} - (never - runs.keys())
     return Results(plan, found, len(missing), store.shown, plan.suite.name)
 
 
@@ -68,7 +128,9 @@ def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | No
     for run in store.runs() if store.exists else ():
         config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
         steps = config["train.steps"] or ""
-        if runs_module.state(run) == "done" and re.fullmatch(r"[1-9]\d{0,8}", steps):  # no seal covers the parameters
+        if runs_module.state(run) is State.DONE and re.fullmatch(
+            r"[1-9]\d{0,8}", steps
+        ):  # no seal covers the parameters
             seconds = sum(run.data.metrics.get(name, 0.0) for name in runs_module.SECONDS)
             arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
             models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))

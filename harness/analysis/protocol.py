@@ -12,12 +12,17 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.base.errors import HarnessError
+from harness.store import identity
 
 if TYPE_CHECKING:
     from harness.store.record import Record
 
 Protocol = Mapping[str, Mapping[str, Any]]
 """metric -> field -> value."""
+
+
+EVERY = ""
+"""Stands for every metric."""
 
 
 class Difference(NamedTuple):
@@ -51,12 +56,20 @@ def differences(one: Protocol, other: Protocol) -> list[Difference]:
 
 
 def among(records: Iterable[Record], metric: str | None = None) -> list[Difference]:
-    """The fields in which any of these trials differ, each once; of one metric, or of all."""
+    """The fields in which any of these trials differ, each once; of one metric, or of all.
+
+    Code is a field of every metric: values that other code gave are not set beside those of this code.
+    """
+    records = list(records)
     # A suite's trials have a few protocols between them at most.
     distinct = {json.dumps(found, sort_keys=True): found for found in map(of, records) if found}
     pairs = itertools.combinations(distinct.values(), 2)
     found = {(d.metric, d.field): d for one, other in pairs for d in differences(one, other)}
-    return [difference for difference in found.values() if metric in (None, difference.metric)]
+    differing = [difference for difference in found.values() if metric in (None, difference.metric)]
+    codes = {json.dumps(dict(record.parts), sort_keys=True): record.parts for record in records if record.parts}
+    if (other := identity.contradiction(codes.values())) is not None:
+        differing.append(Difference(metric or EVERY, f"code ({other[0]})", *other[1:]))
+    return differing
 
 
 def unknown(records: Iterable[Record]) -> list[Record]:

@@ -181,13 +181,23 @@ class Results:
     def _odd(self, arm: str, column: str) -> list[Difference]:
         """Where an arm's protocol of this column differs from the baseline's, or among its own trials."""
         metric = self.metric_of(column)
-        return [difference for difference in self._from_baseline[arm] if difference.metric == metric]
+        return [found for found in self._from_baseline[arm] if found.metric in (metric, protocol.EVERY)]
 
     @cached_property
     def _from_baseline(self) -> dict[str, list[Difference]]:
         # A search has arms that it made itself, and its baseline may not be among them.
         reference = self.baseline if self.baseline in self.arms else next(iter(self.arms), "")
         return {arm: self.differing(arm, reference) for arm in self.arms}
+
+    @cached_property
+    def of_other_code(self) -> list[Record]:
+        """The trials whose results are of other code than that at hand."""
+        return [record for record in self.records if record.other_code]
+
+    @cached_property
+    def vouched(self) -> list[Record]:
+        """The trials that other code trained, and whose author says that the change since changes no number."""
+        return [record for record in self.records if record.vouched]
 
     @cached_property
     def unchecked(self) -> list[Record]:
@@ -215,13 +225,14 @@ class Results:
                 "seconds_evaluate": record.seconds_evaluate,
                 **{column: record.values.get(column, np.nan) for column in self.values},
                 "mlflow_run_id": record.run_id,
+                "other_code": " ".join(record.other_code),
             }
             for arm in self.arms
             for record in self.of(arm)
         ]
         outcome = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason"]
         seconds = ["seconds_train", "seconds_evaluate"]
-        return pd.DataFrame(rows, columns=[*outcome, *seconds, *self.values, "mlflow_run_id"])
+        return pd.DataFrame(rows, columns=[*outcome, *seconds, *self.values, "mlflow_run_id", "other_code"])
 
     def curves(self) -> pd.DataFrame:
         """One row a point of a training curve: key, arm, seed, name, step, value."""

@@ -13,13 +13,14 @@ import click
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
-from harness.base.version import __version__
+from harness.base.version import __version__, commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
+    from harness.base.states import State
     from harness.suite.plan import Plan, Trial
     from harness.zoo.registry import Choice
 
@@ -97,6 +98,13 @@ def main() -> None:
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
 @device_option
+@click.option(
+    "--accept-change",
+    "accepted",
+    multiple=True,
+    metavar="CHANGE",
+    help="Keep results of other code: you vouch that this change of it (as named by `harness run`) changes no number.",
+)
 @click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
 @interrupts.ending_at_once()
 def run(
@@ -105,6 +113,7 @@ def run(
     results: Path,
     workers: int | None,
     device: str,
+    accepted: tuple[str, ...],
     smoke: bool,
 ) -> None:
     """Run what is not done yet, then say what came out.
@@ -122,28 +131,34 @@ def run(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
     for plan in plans:
-        codes.append(_run_plan(plan, store, workers, device))
+        codes.append(_run_plan(plan, store, workers, device, accepted))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
 
 
-def _run_plan(plan: Plan, results: Path, workers: int | None, device: str) -> int:
+def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
     from rich.console import Console
 
     from harness import report
     from harness.analysis import loading
+    from harness.report import words
     from harness.store import folders
 
     console = Console()
     _bring_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
+        if accepted:
+            n = loading.accept(plan, results, accepted, commit())
+            click.echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
+        for text in words.changes(loading.of_other_code(plan, results)):
+            click.echo(text)
         if not _trained(plan, results, workers, device, console):
             return interrupts.EXIT_CODE
         outcome = loading.load(plan, results)
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
-    return FAILED if outcome.missing or any(not settled(r.state) for r in outcome.records) else 0
+    return FAILED if outcome.missing or any(not r.state.own for r in outcome.records) else 0
 
 
 def _trained(plan: Plan, results: Path, workers: int | None, device: str, console: Console) -> bool:
@@ -182,13 +197,6 @@ def _bring_all(plan: Plan) -> None:
         from harness.judge.inception import weights_file
 
         weights_file()  # brought, and found to be right, before the first trial is trained
-
-
-def settled(state: str) -> bool:
-    """Whether a state is an outcome of the trial itself rather than a failure to run it."""
-    from harness.trial.task import OUTCOMES
-
-    return state in OUTCOMES
 
 
 def _keep_the_exit_code() -> None:
@@ -277,20 +285,25 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
     from harness.suite.plan import make_plan
 
     made = make_plan(read_suite(suite, sets))
-    states, guess = _stored(made, results)
+    states, guess, remarks = _stored(made, results)
     if as_json:
         click.echo(overview.as_json(made, states, guess))
     else:
         overview.show(made, states, guess)
+        for text in remarks:
+            click.echo(text)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, str], Callable[[Trial], float | None]]:
-    """What the store knows of the plan; without a store nothing heavy is imported."""
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Trial], float | None], list[str]]:
+    """What the store knows of the plan: states, times, and what the code has changed since; without a store nothing
+    heavy is imported."""
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
-        return {}, lambda trial: None
+        return {}, lambda trial: None, []
     from harness.analysis import loading
+    from harness.report import words
 
-    return loading.states(plan, results), loading.seconds_per_trial(plan, results)
+    remarks = words.changes(loading.of_other_code(plan, results))
+    return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
 
 
 @main.command()

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.base.version import __version__
 from harness.execution.devices import cores
 from harness.zoo import registry
@@ -114,5 +115,5 @@ def _store(results: Path) -> Iterator[Finding]:
             sqlite.check(queue, sqlite.OPTUNA)
         except HarnessError as error:
             yield Finding("queue", "", str(error), needed=True)
-    done = sum(state(run) == "done" for run in runs)
+    done = sum(state(run) is State.DONE for run in runs)
     yield Finding("store", f"{store.shown}: {len(runs)} trials, {done} done")

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.base.errors import HarnessError
 from harness.cli.progress import duration
 from harness.execution.devices import cores
-from harness.trial.task import SETTLED
 from harness.zoo import registry
 
 if TYPE_CHECKING:
+    from harness.base.states import State
     from harness.suite.plan import Plan, Trial
 
 TO_DO = "to do"
 Guess = Callable[["Trial"], float | None]
 
 
-def as_json(plan: Plan, states: dict[str, str], guess: Guess) -> str:
+def as_json(plan: Plan, states: Mapping[str, State], guess: Guess) -> str:
     """The plan for programs."""
     value = {
         "suite": plan.suite.name,
@@ -44,7 +44,7 @@ def as_json(plan: Plan, states: dict[str, str], guess: Guess) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def show(plan: Plan, states: dict[str, str], guess: Guess) -> None:
+def show(plan: Plan, states: Mapping[str, State], guess: Guess) -> None:
     """The plan on the console."""
     from rich.console import Console
     from rich.table import Table
@@ -62,7 +62,7 @@ def show(plan: Plan, states: dict[str, str], guess: Guess) -> None:
         console.print(line, markup=False, highlight=False)
 
 
-def summary(plan: Plan, states: dict[str, str], guess: Guess) -> list[str]:
+def summary(plan: Plan, states: Mapping[str, State], guess: Guess) -> list[str]:
     """How much there is to do, and how long that may take."""
     search = plan.suite.search
     if search is not None:
@@ -72,7 +72,7 @@ def summary(plan: Plan, states: dict[str, str], guess: Guess) -> list[str]:
                 f"seeds = {each} trials each"]  # fmt: skip
     counts = Counter(states.get(trial.key, TO_DO) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
-    todo = [trial for trial in plan.trials if states.get(trial.key, TO_DO) not in SETTLED]
+    todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].settled]
     known = [seconds for trial in todo if (seconds := guess(trial)) is not None]
     if todo and known:
         total = sum(known) / len(known) * len(todo)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from harness.base.states import State
+
 if TYPE_CHECKING:
     from harness.suite.plan import Trial
     from harness.trial.task import Outcome
@@ -62,7 +64,7 @@ class Remaining:
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """It is not trained any more."""
         self._running.pop(trial.key, None)
-        if outcome.state == "done":
+        if outcome.state is State.DONE:
             seconds = outcome.seconds_train + outcome.seconds_evaluate
             self._ended.setdefault(trial.arm.name, []).append(seconds)
 
@@ -126,7 +128,7 @@ class Lines:
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         self.remaining.ended(trial, outcome)
-        if outcome.state != "stopped":
+        if outcome.state is not State.INTERRUPTED:
             self.settled += 1
         left = self.remaining.text() if self.settled < self.total else ""
         self.note(f"[{self.settled}/{self.total}] {label(trial)}: {verdict(outcome)}" + (f" ({left})" if left else ""))
@@ -177,7 +179,7 @@ class Bars:
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         self.remaining.ended(trial, outcome)
         self._drop(trial)
-        if outcome.state != "stopped":
+        if outcome.state is not State.INTERRUPTED:
             self.progress.advance(self._whole)
         self.note(f"{label(trial)}: {verdict(outcome)}")
 
@@ -196,7 +198,7 @@ def label(trial: Trial) -> str:
 
 def verdict(outcome: Outcome) -> str:
     """An outcome in a few words."""
-    if outcome.state == "done":
+    if outcome.state is State.DONE:
         values = ", ".join(f"{name} {value:.4g}" for name, value in outcome.values.items())
         return f"done in {duration(outcome.seconds_train + outcome.seconds_evaluate)}: {values}"
     return f"{outcome.state}: {outcome.reason}" if outcome.reason else outcome.state

@@ -21,15 +21,16 @@ from harness.base import interrupts
 from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, sweep
 from harness.base.messages import told_to
+from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Measured, Noted, Stepped
 from harness.execution.study import Known, Queue, Work, queues, storage
-from harness.store import journal, sqlite
+from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
 from harness.store.delivery import Delivery
 from harness.store.folders import Folders
 from harness.store.journal import Records
 from harness.store.runs import Store
-from harness.trial.task import OUTCOMES, SETTLED, Outcome, Task
+from harness.trial.task import Outcome, Task
 
 if TYPE_CHECKING:
     from harness.suite.plan import Plan, Trial
@@ -53,7 +54,7 @@ class Listener(Protocol):
         """A trial has come to a step."""
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
-        """A trial has reached an outcome (or was stopped)."""
+        """A trial has reached an outcome (or was interrupted)."""
 
     def note(self, text: str) -> None:
         """Something worth a line."""
@@ -98,7 +99,7 @@ class Driver:
     """To be tried again with nothing beside them."""
     _lonely: set[str] = field(default_factory=set)
     _twins: list[tuple[Work, Queue]] = field(default_factory=list)
-    _states: dict[str, str] = field(default_factory=dict)
+    _states: dict[str, State] = field(default_factory=dict)
     _stopping: bool = False
     _refused: HarnessError | None = None
 
@@ -127,7 +128,7 @@ class Driver:
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
         self._states = {trial.key: known[trial.key].state for trial in self.plan.trials if trial.key in known}
-        todo = [trial for trial in self.plan.trials if self._states.get(trial.key) not in SETTLED]
+        todo = [t for t in self.plan.trials if t.key not in self._states or not self._states[t.key].settled]
         self.listener.planned(remaining + settled, settled, todo)
         self.delivery.start()
         self._loop()
@@ -159,10 +160,11 @@ class Driver:
         known: dict[str, Known] = {}
         runs = list(self.store.runs())
         for run in runs:
-            key, state = run.data.tags["key"], runs_module.state(run)
-            if state in OUTCOMES and not (key in known and known[key].state == "done"):
+            state = runs_module.state(run)
+            keys = identity.keys(run.data.tags)
+            if state.own and (new := [k for k in keys if k not in known or known[k].state is not State.DONE]):
                 record = self.store.record(run, "", with_curves=False)
-                known[key] = Known(state, record.values, record.reason)
+                known |= dict.fromkeys(new, Known(state, record.values, record.reason))
         self.store.end_ghosts(runs)
         return known
 
@@ -170,7 +172,7 @@ class Driver:
         """Remove what a killed driver or worker left: files of trials that are settled, half-written files."""
         folders = Folders(self.results)
         for folder in folders.work.glob("*/"):
-            if folder.name in known and known[folder.name].state in SETTLED:
+            if folder.name in known and known[folder.name].state.settled:
                 shutil.rmtree(folder, ignore_errors=True)
         written = (folders.work, folders.cache, self.results / self.plan.suite.name)
         for temporary in [*self.results.glob(".*.tmp"), *(t for folder in written for t in folder.glob("**/.*.tmp"))]:
@@ -264,7 +266,7 @@ class Driver:
                 self.listener.note(f"{_label(running)}: {text}")
             case Ended(key, outcome):
                 del self._running[key]
-                if outcome.state == "out-of-memory":
+                if outcome.state is State.OUT_OF_MEMORY:
                     self._starved(running, outcome)
                 else:
                     self._ended(running, outcome)
@@ -277,7 +279,7 @@ class Driver:
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         """A trial has come to an outcome, which is recorded."""
         key = running.work.trial.key
-        if outcome.state != "stopped":
+        if outcome.state is not State.INTERRUPTED:
             self._states[key] = outcome.state
             running.queue.tell(key, outcome)
             for twin, other in [item for item in self._twins if item[0].trial.key == key]:
@@ -308,14 +310,15 @@ class Driver:
         if outcome is not None:  # it died after its last word
             self._ended(running, outcome)
         elif self._stopping:
-            self._ended(running, Outcome("stopped"))
+            self._ended(running, Outcome(State.INTERRUPTED))
         elif self._attempts[key] < ATTEMPTS:
             self.listener.note(f"{_label(running)}: {death.reason}; trying again")
             # Who was killed may have been the largest of several that were too large together.
             waiting = self._alone if death.killed and running.crowded else self._again
             waiting.append((running.work, running.queue))
         else:
-            self._end(running, Outcome("failed", f"{death.reason} ({ATTEMPTS} times), {_after(running)}"), keep=True)
+            reason = f"{death.reason} ({ATTEMPTS} times), {_after(running)}"
+            self._end(running, Outcome(State.FAILED, reason), keep=True)
 
     def _starved(self, running: _Running, outcome: Outcome) -> None:
         """A trial ran out of memory: once more with nothing beside it, if there was; never with another batch."""
@@ -336,7 +339,7 @@ class Driver:
                 self.engine.kill(key)
                 del self._running[key]
                 reason = f"no sign of life for {silent:.0f} s, {_after(running)}: its worker was stopped"
-                self._end(running, Outcome("timed-out", reason))
+                self._end(running, Outcome(State.TIMED_OUT, reason))
 
 
 def _label(running: _Running) -> str:

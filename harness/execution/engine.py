@@ -92,7 +92,7 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Ask every trial to save and stop; each one's ``Ended`` (state ``stopped``) follows."""
+        """Ask every trial to save and stop; each one's ``Ended`` (state ``interrupted``) follows."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.messages import told_to
+from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event
 from harness.execution.worker import QUIT, STOP, perform, send, tell
 from harness.trial.task import Task
@@ -122,7 +123,7 @@ class _Slot:
                 if isinstance(event, Ended | Died):
                     self.task = None
                     # After an error of the device every later trial of this process would fail too.
-                    if isinstance(event, Died) or event.outcome.state in ("failed", "out-of-memory"):
+                    if isinstance(event, Died) or event.outcome.state in (State.FAILED, State.OUT_OF_MEMORY):
                         self.close(kill=True)
                         return [*found, event]
                 found.append(event)

@@ -27,9 +27,10 @@ from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
 from harness.base.seeds import derived
+from harness.base.states import State
 from harness.store import sqlite
 from harness.suite import plan as planning
-from harness.trial.task import SETTLED, Intermediate
+from harness.trial.task import Intermediate
 
 if TYPE_CHECKING:
     from harness.suite import Search, Suite
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
 """Attributes of a search's configuration: digests of what it came to, its parameters, its number and its trials."""
+
+REFUSED = "refused"
+"""Stands in the place of a state for a configuration whose values do not fit together: it came to no trial."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
@@ -57,7 +61,7 @@ class Work:
 class Known:
     """What the store says of a key: its state, its values where it is done, and the reason where it is not."""
 
-    state: str
+    state: State
     values: Mapping[str, float]
     reason: str = ""
 
@@ -136,7 +140,7 @@ class MatrixQueue(Queue):
         )
         self._trials = {trial.key: trial for trial in plan.trials}
         self._asked: dict[str, optuna.Trial] = {}
-        self._todo = {key for key in self._trials if key not in known or known[key].state not in SETTLED}
+        self._todo = {key for key in self._trials if key not in known or not known[key].state.settled}
         self._waiting = self._reconcile(known)
 
     @property
@@ -163,19 +167,19 @@ class MatrixQueue(Queue):
             if key in self._todo and key not in queued:
                 self.study.enqueue_trial({}, user_attrs=self._attributes(trial))
                 waiting += 1
-            elif key not in self._todo and key not in complete and known[key].state == "done":
+            elif key not in self._todo and key not in complete and known[key].state is State.DONE:
                 self._add(trial, known[key].values.get(self.metric, math.nan))  # of another suite, or lost in a crash
         return waiting
 
     def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
-        value = known.values.get(self.metric, math.nan) if known and known.state == "done" else math.nan
+        value = known.values.get(self.metric, math.nan) if known and known.state is State.DONE else math.nan
         if math.isfinite(value):
             self.study.tell(asked, value)
             return
         reason = known.reason if known else ""
-        if known and known.state == "done":  # of a model that this metric says nothing of
+        if known and known.state is State.DONE:  # of a model that this metric says nothing of
             reason = f"it has no value of {self.metric}"
-        asked.set_user_attr("state", known.state if known else "interrupted")
+        asked.set_user_attr("state", known.state if known else State.INTERRUPTED)
         asked.set_user_attr("reason", reason)
         self.study.tell(asked, state=TrialState.FAIL)
 
@@ -261,7 +265,7 @@ class SearchQueue(Queue):
         try:
             arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
         except HarnessError as error:  # these values do not fit together: the configuration fails, the search goes on
-            self._bad, self._reason = "refused", str(error)
+            self._bad, self._reason = REFUSED, str(error)
             self._close()
             return
         trials = [planning.trial(arm, seed) for seed in self.suite.seeds]
@@ -273,7 +277,7 @@ class SearchQueue(Queue):
             found = self.known.get(trial.key)
             # What another search pruned this one may let live.
             pruned = self.search.pruner is not None and trial is trials[0]
-            if found is not None and (found.state in SETTLED or (pruned and found.state == "pruned")):
+            if found is not None and (found.state.settled or (pruned and found.state is State.PRUNED)):
                 self._note(trial.key, found)
         self._release()
 
@@ -325,7 +329,7 @@ class SearchQueue(Queue):
         if self._bad is None:
             frozen.state, frozen.value = TrialState.COMPLETE, statistics.fmean(self._values.values())
         else:
-            frozen.state = TrialState.PRUNED if self._bad == "pruned" else TrialState.FAIL
+            frozen.state = TrialState.PRUNED if self._bad is State.PRUNED else TrialState.FAIL
             self.current.set_user_attr("state", self._bad)
             self.current.set_user_attr("reason", self._reason)
         self.current.set_user_attr(SEAL, _seal(frozen))
@@ -343,7 +347,7 @@ class SearchQueue(Queue):
             self._release()
 
     def _note(self, key: str, known: Known) -> None:
-        if known.state == "done":
+        if known.state is State.DONE:
             self._values[key] = known.values[self.target.metric]
         else:
             self._bad, self._reason = known.state, known.reason
@@ -373,11 +377,13 @@ def _name(suite: Suite, cell: Cell) -> str:
 
 
 def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[Configuration]:
-    """The configurations that a cell's search has tried so far."""
-    name = _name(suite, cell)
-    if name not in optuna.get_all_study_names(store):
+    """The configurations that a cell's search has tried so far; of other code, where that at hand has tried none."""
+    own, names = _name(suite, cell), optuna.get_all_study_names(store)
+    before = [name for name in names if name != own and _same_search(name, own)]
+    studies = (_of_cell(name, names, cell, store) for name in [own, *reversed(before)])
+    study = next((study for study in studies if study is not None), None)
+    if study is None:
         return []
-    study = optuna.load_study(study_name=name, storage=store)
     found = []
     for frozen in _trials(study):
         if "keys" in frozen.user_attrs:  # those whose values did not fit together came to no arm
@@ -385,6 +391,21 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
             trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
             found.append(Configuration(trials, frozen.state.is_finished()))
     return found
+
+
+def _same_search(name: str, own: str) -> bool:
+    """Whether two names of studies differ in the key of their cell alone."""
+    parts, others = name.split("/"), own.split("/")
+    return len(parts) == len(others) and parts[:-2] == others[:-2] and parts[-1] == others[-1]
+
+
+def _of_cell(name: str, names: list[str], cell: Cell, store: optuna.storages.BaseStorage) -> optuna.Study | None:
+    """The study of that name, if it has tried configurations of this cell."""
+    if name not in names:
+        return None
+    study = optuna.load_study(study_name=name, storage=store)
+    arms = [frozen.user_attrs["arm"] for frozen in _trials(study) if "arm" in frozen.user_attrs]
+    return study if any(arm.startswith(f"{cell.name} #") for arm in arms) else None
 
 
 def _trials(study: optuna.Study) -> list[FrozenTrial]:

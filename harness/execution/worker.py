@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from harness.base.diagnosis import refusal
+from harness.base.states import State
 from harness.execution.engine import Died, Ended, Event, Measured, Noted, Stepped
 from harness.store.journal import Records
 from harness.trial.task import Outcome, RecordingError, Task
@@ -27,13 +28,13 @@ def perform(task: Task, pipe: Connection) -> Event:
         if records.outcome is not None:  # the worker before this one died after its last word
             return Ended(task.key, records.outcome)
         if plan.trial(task.trial.arm, task.trial.seed).key != task.key:
-            outcome = Outcome("failed", "the code changed while the suite ran: run it again")
+            outcome = Outcome(State.FAILED, "the code changed while the suite ran: run it again")
         else:
             records.environment(environment.environment(task.trial.arm, task.device))
             outcome = run.run(task, _Recorder(task.key, pipe, records))
-        if outcome.state == "stopped":
+        if outcome.state is State.INTERRUPTED:
             records.interrupt()
-        elif outcome.state != "out-of-memory":
+        elif outcome.state is not State.OUT_OF_MEMORY:
             records.end(outcome)
         return Ended(task.key, outcome)
     except Exception as error:  # recording itself failed: the driver must know, and tries again

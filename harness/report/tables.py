@@ -102,6 +102,7 @@ def verdicts_markdown(results: Results) -> str:
 def _left_out(results: Results) -> str:
     """Under a table: the arms that have no place in it, and why."""
     lines = [_escaped(f"No verdict on {arm}: {words.odd(found)}") for arm, found in results.mismatched.items()]
+    lines += [_escaped(text) for text in words.code(results)]
     return "".join(f"\n{line}\n" for line in lines)
 
 

@@ -42,6 +42,8 @@ def console(results: Results, report_path: Path, console: Console) -> None:
             say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, meaning, results.baseline)}")
     for arm, found in results.mismatched.items():
         say(f"  no verdict on {arm}: {words.odd(found)}", "yellow")
+    for text in words.code(results):
+        say(f"  {text}", "yellow")
     if results.unchecked:
         say(f"  {words.unchecked(results)}", "yellow")
     _expectations(results, say)

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.analysis import protocol, statistics
+from harness.store import identity
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
+    from harness.analysis.loading import OtherCode
     from harness.analysis.protocol import Difference
     from harness.analysis.results import ArmVerdict, Finding, Measured, Results, Step
     from harness.analysis.statistics import Verdict
     from harness.metrics.base import Value
+    from harness.store.record import Record
 
 NOTHING = "–"
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
@@ -195,6 +198,47 @@ def reading(results: Results) -> list[str]:
 def odd(found: Sequence[Difference]) -> str:
     """Why an arm is not compared: what its protocol, or the baseline's, differs in."""
     return f"measured by another protocol ({'; '.join(protocol.told(found))})"
+
+
+def code(results: Results) -> list[str]:
+    """That results are of other code than that at hand, by what has changed since; a sentence each."""
+    texts = []
+    groups: dict[tuple[tuple[str, ...], str], list[Record]] = {}
+    for record in results.of_other_code:
+        groups.setdefault((record.other_code, record.commit), []).append(record)
+    for (modules, commit), records in groups.items():
+        arms = unique(record.arm for record in records)
+        texts.append(
+            f"{count(len(records), 'trial')} of {listed(first(arms))} {'was' if len(records) == 1 else 'were'} trained "
+            f"by other code (commit {commit[:12]}); since then {changed(modules)}. `harness run` trains the arms anew."
+        )
+    by_modules: dict[tuple[str, ...], int] = {}
+    for record in results.vouched:
+        by_modules[record.vouched] = by_modules.get(record.vouched, 0) + 1
+    for modules, n in by_modules.items():
+        texts.append(
+            f"{count(n, 'trial')} {'was' if n == 1 else 'were'} trained by other code and accepted: somebody who ran "
+            f"`harness run --accept-change` says that no number depends on what {changed(modules)}."
+        )
+    return texts
+
+
+def changes(groups: Iterable[OtherCode]) -> list[str]:
+    """What is trained anew since the code changed, and how results are kept whose change changes no number."""
+    return [
+        f"{count(len(group.runs), 'trial')} {'has' if len(group.runs) == 1 else 'have'} results of other code (commit "
+        f"{listed(first(sorted(commit[:12] for commit in group.commits)))}); since then "
+        f"{changed(group.change.modules)}: trained anew. If you know that this changes no number, keep them: "
+        f"`--accept-change {group.change.digest}`"
+        for group in groups
+    ]
+
+
+def changed(modules: Sequence[str]) -> str:
+    """Which modules changed, in words."""
+    if list(modules) == [identity.UNKNOWN]:
+        return "an unknown part of the code changed"
+    return f"{listed(first(modules))} changed"
 
 
 def unchecked(results: Results) -> str:

@@ -15,9 +15,10 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from harness.base.states import State
 from harness.store import journal, sqlite
 from harness.store.journal import Entry, Records
-from harness.store.runs import CURVE_PREFIX, CURVES_SEAL, FILES, INTERRUPTED, SEAL, SECONDS, Store, _brief, _seal, flat
+from harness.store.runs import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, SECONDS, Store, _brief, _seal, flat
 from harness.trial.task import Outcome
 
 BATCH = 1000
@@ -231,7 +232,7 @@ class Delivery:
                 if path.is_file():  # who empties the work folder has none left, and is not to be held up by that
                     client.log_artifact(run_id, str(path), entry["folder"] or None)
             case "interrupt":
-                client.set_tag(run_id, "state", INTERRUPTED)
+                client.set_tag(run_id, "state", State.INTERRUPTED)
                 client.set_terminated(run_id, "KILLED", entry["time"])
             case "resume":
                 client.update_run(run_id, status="RUNNING")
@@ -289,7 +290,7 @@ class Delivery:
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
         self._only(place)
-        status = "FINISHED" if outcome.state == "done" else "FAILED"
+        status = "FINISHED" if outcome.state is State.DONE else "FAILED"
         self.store.client.set_terminated(place.run_id, status, entry["time"])
 
 

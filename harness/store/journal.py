@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.base.messages import note
+from harness.store import identity
 from harness.trial.task import Outcome
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class Records:
                 self._append("resume")
             return
         arm = trial.arm
-        tags = {
-            "key": trial.key,
+        tags = identity.tags_of(trial) | {
             "arm": arm.name,
             "model": arm.model.name,
             "tricks": " + ".join(trick.name for trick in arm.tricks),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Record:
         tricks: the tricks' names, "a + b", or "" for none.
         data: the data set's name.
         seed: the seed.
-        state: done, diverged, pruned, out-of-memory, timed-out or failed.
+        state: how it ended.
         reason: why it is not done; "" when it is.
         seconds_train: wall-clock seconds of training.
         seconds_evaluate: wall-clock seconds of evaluation.
@@ -34,6 +36,9 @@ class Record:
             or None where nothing was kept.
         environment: git commit, device, precision, threads, versions, …
         files: the SHA-256 of each of its artifacts, by path, as far as they are known.
+        parts: the code that gave its numbers, definition -> digest; of code that its author vouched for, that at hand.
+        other_code: the modules in which that code differs from the code at hand, empty where it does not.
+        vouched: the modules whose change was accepted as one that changes no number.
     """
 
     key: str
@@ -42,7 +47,7 @@ class Record:
     tricks: str
     data: str
     seed: int
-    state: str
+    state: State
     reason: str
     seconds_train: float
     seconds_evaluate: float
@@ -52,6 +57,14 @@ class Record:
     artifacts: Path | None
     environment: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    other_code: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
+
+    @property
+    def commit(self) -> str:
+        """The git commit of the harness that trained it, as far as it is known."""
+        return self.environment.get("git_commit", "unknown")
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the trial; empty where it is missing or no mapping.
@@ -79,4 +92,4 @@ class Record:
     @property
     def done(self) -> bool:
         """Whether it has values."""
-        return self.state == "done"
+        return self.state is State.DONE

@@ -17,6 +17,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -37,20 +38,19 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
+from harness.base.states import State
 from harness.base.validation import shown
-from harness.store import journal, sqlite
+from harness.store import identity, journal, sqlite
 from harness.store.record import Record
 
 if TYPE_CHECKING:
     from harness.suite import Suite
+    from harness.suite.plan import Trial
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 # It prints the traceback of whatever a database refuses, and raises it as well.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-INTERRUPTED = "interrupted"
-"""The state of a run that its driver stopped or lost; the next `harness run` goes on with it."""
 
 DATABASES = ("postgresql", "mysql", "mssql")
 """Kinds of database servers that MLflow can use."""
@@ -205,7 +205,7 @@ class Store:
         own = self.file is not None and self.file.parent.resolve() == self.results
         for run in runs:
             if own and run.info.status == "RUNNING":
-                self.client.set_tag(run.info.run_id, "state", INTERRUPTED)
+                self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     def runs(self) -> Iterator[Run]:
@@ -231,26 +231,36 @@ class Store:
                 if not token:
                     break
 
-    def latest(self, keys: Iterable[str]) -> dict[str, Run]:
-        """The run that speaks for each key: the done one, else one that diverged, else the newest that ended, else the
-        newest (by a clock that may have been set back).
-
-        One that has not ended may be another machine's, which trains the same just now.
-        """
-        wanted, found = set(keys), dict[str, Run]()
-        if not self.exists:
-            return found
-        for run in self.runs():
-            key = run.data.tags["key"]
-            if key in wanted and (key not in found or _weight(run) >= _weight(found[key]) < 3):
-                found[key] = run
+    def found(self, trials: Iterable[Trial]) -> Found:
+        """The runs of these trials, and the runs of the same settings by other code."""
+        trials = list(trials)
+        wanted, alike = {trial.key for trial in trials}, {trial.settings: trial.key for trial in trials}
+        found = Found({}, {})
+        for run in self.runs() if self.exists else ():
+            tags = run.data.tags
+            speaks_for = identity.keys(tags) & wanted
+            for key in speaks_for:
+                found.current[key] = speaking([found.current[key], run] if key in found.current else [run])
+            if not speaks_for and tags.get(identity.SETTINGS) in alike and state(run).own:
+                found.other.setdefault(alike[tags[identity.SETTINGS]], []).append(run)
         return found
 
-    def record(self, run: Run, arm: str, with_curves: bool = True) -> Record:
-        """A run as a row of the results, under the name that the arm has in the suite at hand."""
+    def accept(self, run: Run, trial: Trial, commit: str) -> None:
+        """Put on record that the code at hand gives what this run gave: it counts as a run of the trial from now on."""
+        self.client.set_tag(run.info.run_id, identity.ACCEPTED, identity.accepted(run.data.tags, trial, commit))
+
+    def record(self, run: Run, arm: str, with_curves: bool = True, trial: Trial | None = None) -> Record:
+        """A run as a row of the results, under the name that the arm has in the suite at hand.
+
+        With the trial that it stands for, the row says where the run's code differs from that trial's.
+        """
         tags, metrics = run.data.tags, run.data.metrics
         curves = self._curves(run) if with_curves else []
-        if with_curves and tags.get(CURVES_SEAL) not in (None, sqlite.seal(curves)) and state(run) != INTERRUPTED:
+        if (
+            with_curves
+            and tags.get(CURVES_SEAL) not in (None, sqlite.seal(curves))
+            and state(run) is not State.INTERRUPTED
+        ):
             raise self._altered(run)
         values = {name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS}
         return Record(
@@ -270,6 +280,7 @@ class Store:
             artifacts=local_path(run.info.artifact_uri),
             environment={name: tags[name] for name in tags.get("environment", "").split()},
             files=json.loads(tags.get(FILES, "{}")),
+            **identity.code(tags, trial),
         )
 
     def _curves(self, run: Run) -> list[tuple[str, int, float]]:
@@ -291,7 +302,7 @@ class Store:
             HarnessError: which one, and what to do.
         """
         tags = run.data.tags
-        sealed = SEAL in tags and state(run) != INTERRUPTED  # one that is gone on with
+        sealed = SEAL in tags and state(run) is not State.INTERRUPTED  # one that is gone on with
         if "key" not in tags or tags.get("role") != "trial" or (sealed and tags[SEAL] != _seal(tags, run.data.metrics)):
             raise self._altered(run)
 
@@ -309,23 +320,65 @@ def _open(uri: str) -> None:
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
-def state(run: Run) -> str:
+def state(run: Run) -> State:
     """The trial's state: a run without an end was interrupted (or is running now), whatever else it says."""
     if run.info.status == "RUNNING":
-        return INTERRUPTED
-    return str(run.data.tags.get("state", "failed"))
+        return State.INTERRUPTED
+    try:
+        return State(run.data.tags["state"])
+    except (KeyError, ValueError):  # its end was never written, or somebody changed it
+        return State.FAILED
 
 
 def _seal(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
     """The digest of all that is read of a run but its curves, which have their own among the tags."""
     names = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES]
     names += tags.get("environment", "").split()
+    names += [name for name in (identity.SETTINGS, identity.CODE, identity.PARTS) if name in tags]  # newer than seals
     values = {name: float(value) for name, value in metrics.items() if not _is_curve(name)}
     return sqlite.seal([{name: tags.get(name, "") for name in names}, values])
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a store has of some trials.
+
+    Attributes:
+        current: key -> the run that speaks for the trial.
+        other: key -> the runs of the same settings whose code is another, the oldest first.
+    """
+
+    current: dict[str, Run]
+    other: dict[str, list[Run]]
+
+    def of_other_code(self, trials: Iterable[Trial]) -> dict[str, Run]:
+        """Key -> the run of other code that stands for a trial, of those whose arms have none by the code at hand.
+
+        One code an arm, since its values would else be mixed: the one with the most trials, the newest of equals.
+        """
+        arms: dict[str, dict[str, dict[str, Run]]] = {}
+        for trial in trials:
+            for run in self.other.get(trial.key, ()):
+                code = json.dumps(identity.parts(run.data.tags), sort_keys=True)
+                arms.setdefault(trial.arm.name, {}).setdefault(code, {})[trial.key] = run
+
+        def weight(runs: dict[str, Run]) -> tuple[int, int]:
+            return len(runs), max(run.info.start_time for run in runs.values())
+
+        return {key: run for codes in arms.values() for key, run in max(codes.values(), key=weight).items()}
+
+
+def speaking(runs: Iterable[Run]) -> Run:
+    """Which of the runs of one key, the oldest first, speaks for it: the done one, else one that diverged, else the
+    newest that ended, else the newest (by a clock that may have been set back).
+
+    One that has not ended may be another machine's, which trains the same just now.
+    """
+    return functools.reduce(lambda one, other: other if _weight(other) >= _weight(one) < 3 else one, runs)
+
+
 def _weight(run: Run) -> int:
-    return {"done": 3, "diverged": 2, INTERRUPTED: 0}.get(state(run), 1)
+    return {State.DONE: 3, State.DIVERGED: 2, State.INTERRUPTED: 0}.get(state(run), 1)
 
 
 def local_path(uri: str | None) -> Path | None:

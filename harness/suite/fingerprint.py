@@ -1,8 +1,10 @@
-"""A fingerprint of code: what of the program can change a trial's numbers, as a hash.
+"""A fingerprint of code: the part of the program that can change a trial's numbers, as a hash.
 
-Part of every trial's key, so that a result is never taken for that of other code. It covers the modules named
-and all that they import from their own top-level package, as syntax trees: comments, docstrings, formatting
-and imports for type checkers do not count. Nothing is imported or executed for it.
+It is part of every trial's key, so that a result is never taken for that of other code. It covers definitions, not
+files: it starts from the roots that it is given (a module, or a class in one) and follows every name that their code
+uses, inside their own top-level package and inside the harness. Each definition is hashed as a syntax tree from which
+all is removed that cannot change a number (``_Stripped``). Where a definition stands, and how it is imported, is no
+part of it. Nothing is imported or executed for it.
 """
 
 from __future__ import annotations
@@ -13,50 +15,294 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from harness.base.errors import HarnessError
 
 CANNOT_CHANGE_NUMBERS = frozenset(
     {
-        "harness",  # the version: a release alone makes no result stale
-        *("harness.cli", "harness.report", "harness.analysis"),  # after the trial
-        "harness.execution",  # which trial runs where and when
-        # write down what a trial gives, byte for byte
-        *("harness.store", "harness.base.files"),
-        # What these make of a suite is in the key itself: the settings with all defaults filled in.
-        *("harness.suite", "harness.zoo.registry"),
-        # no result comes of these
-        *("harness.base.errors", "harness.base.messages", "harness.testing", "harness.trial.task"),
+        *("harness.cli", "harness.report", "harness.analysis"),  # they read what a trial gave
+        *("harness.execution", "harness.store"),  # which trial runs where and when; its numbers are stored as they are
+        # Their outcome is in the key itself: the settings with all defaults filled in, and the digests of the data.
+        *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility"),
+        *("harness.zoo.data.downloads", "harness.zoo.data.published", "harness.zoo.data.digests"),
+        # Files, messages, pictures, descriptions of the machine.
+        *("harness.base.files", "harness.base.errors", "harness.base.messages", "harness.base.version"),
+        *("harness.base.diagnosis", "harness.base.validation", "harness.base.interrupts"),
+        *("harness.trial.task", "harness.trial.artifacts", "harness.trial.pictures", "harness.trial.environment"),
+        *("harness.trial.outcomes", "harness.zoo.models.paths", "harness.judge.catalogue", "harness.testing"),
     }
 )
-"""Modules (with all below them) that are neither hashed nor followed, and why."""
+"""Modules (with all below them) that are neither hashed nor followed."""
+
+DESCRIPTIONS = frozenset({"summary", "paper", "description", "presets", "__all__"})
+"""Attributes that say what a plug-in is. A preset's settings are in the key of the arms that use it."""
+ASIDE = frozenset({"refusal", "pictures", "fetch", "present"})
+"""Methods of plug-ins that decide whether a trial is run at all, draw pictures, or bring data whose digest is known."""
 
 
-def fingerprint(modules: Iterable[str]) -> str:
-    """SHA-256 (hex) of these modules and of what they import within their own top-level packages.
+@dataclass(frozen=True)
+class Code:
+    """What of the program can change a trial's numbers.
+
+    Attributes:
+        digest: SHA-256 (hex) of all of it; independent of the names and places of modules.
+        parts: ``module:name`` -> the beginning of the digest of that definition: to say where two programs differ.
+    """
+
+    digest: str
+    parts: Mapping[str, str]
+
+
+def fingerprint(roots: Iterable[str]) -> Code:
+    """The code that these roots use: ``package.module``, or ``package.module:name`` for one definition in it.
 
     Files are read once per process: what they hold when it starts is, as good as always, what it runs.
+
+    Raises:
+        HarnessError: a root is not there, or its file cannot be parsed.
     """
-    return _fingerprint(frozenset(modules))
+    return _fingerprint(frozenset(roots))
 
 
 @functools.cache
-def _fingerprint(modules: frozenset[str]) -> str:
-    todo, digests = set(modules), dict[str, str]()
+def _fingerprint(roots: frozenset[str]) -> Code:
+    reached: set[_Place] = set()
+    for root in sorted(roots):
+        reached |= _reached(root)
+    digests = {_definition(place).digest for place in reached}
+    # Here without what its names stand for: that is said by the parts of those.
+    parts = {f"{place.module}:{place.name}": _text(place)[:8] for place in sorted(reached)}
+    return Code(_hash(sorted(digests)), parts)
+
+
+class _Place(NamedTuple):
+    """A definition: its module, and its name there (or a number, for a statement that binds no name)."""
+
+    module: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Definition:
+    """What is known of a definition: its digest, and the definitions that its code uses."""
+
+    digest: str
+    uses: frozenset[_Place]
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A module's source, taken apart.
+
+    Attributes:
+        statements: name -> the top-level statements that bind it. Those that are run for their effect stand under
+            numbers.
+        imports: name -> all that it is imported as, wherever in the module that is.
+        exports: the same, with the imports that only type checkers see.
+    """
+
+    name: str
+    statements: Mapping[str, list[ast.stmt]]
+    imports: Mapping[str, set[str]]
+    exports: Mapping[str, set[str]]
+
+    @property
+    def imported(self) -> set[str]:
+        """The full names of all that it imports."""
+        return {name for several in self.imports.values() for name in several}
+
+
+# --- from roots to definitions --------------------------------------------------------------------------------
+
+
+@functools.cache
+def _reached(root: str) -> frozenset[_Place]:
+    """Every definition that a root uses, itself included."""
+    name, _, attribute = root.partition(":")
+    module = _module(name)
+    if module is None or (attribute and attribute.partition(".")[0] not in module.statements):
+        raise HarnessError(f"the code of {root} cannot be found: a module of that name must have a source file")
+    wanted = [attribute.partition(".")[0]] if attribute else list(module.statements)
+    todo, found = [_Place(name, each) for each in wanted], set[_Place]()
     while todo:
-        module = todo.pop()
-        source = None if not module or module in digests or _skipped(module) else _file(module)
-        if source is None:
-            continue
-        digests[module], imported = _examined(module, source)
-        todo |= imported | {module.rpartition(".")[0]}  # importing a module runs its packages too
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+        place = todo.pop()
+        if place not in found:
+            found.add(place)
+            todo += _definition(place).uses
+    return frozenset(found)
+
+
+@functools.cache
+def _definition(place: _Place) -> _Definition:
+    module = _module(place.module)
+    assert module is not None
+    uses, external = set[_Place](), set[tuple[str, str]]()
+    for used, path in _names(module.statements[place.name]):
+        for target in _resolved(module, used, path):
+            if isinstance(target, _Place):
+                uses.add(target)
+            else:
+                external.add((used, target))
+    uses |= _effects(place.module)
+    # The names that it uses stand for these: were another definition imported under the same name, it would show.
+    meant = {_text(use) for use in uses if use != place}
+    return _Definition(_hash([_text(place), sorted(meant), sorted(external)]), frozenset(uses))
+
+
+@functools.cache
+def _text(place: _Place) -> str:
+    module = _module(place.module)
+    assert module is not None
+    return _hash([_plain(statement) for statement in module.statements[place.name]])
+
+
+@functools.cache
+def _effects(module: str) -> frozenset[_Place]:
+    """What importing a module runs for its effect: there, in the packages above it, and in all that it imports."""
+    todo, seen, found = _with_parents(module), set[str](), set[_Place]()
+    while todo:
+        name = todo.pop()
+        source = _module(name) if name not in seen else None
+        seen.add(name)
+        if source is not None:
+            found |= {_Place(name, statement) for statement in source.statements if statement.isdigit()}
+            own = {module.partition(".")[0], "harness"}
+            inside = [target for target in source.imported if target.partition(".")[0] in own]
+            todo += [above for target in inside for above in _with_parents(target)]
+    return frozenset(found)
+
+
+def _with_parents(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
+
+
+def _names(statements: list[ast.stmt]) -> Iterator[tuple[str, list[str]]]:
+    """The names that code reads, each with the attributes that are asked of it: ``a.b.c`` is ("a", ["b", "c"])."""
+    inner: set[int] = set()
+    for statement in statements:
+        for node in ast.walk(statement):
+            path, at = list[str](), node
+            while isinstance(at, ast.Attribute):
+                path.insert(0, at.attr)
+                at = at.value
+            if isinstance(at, ast.Name) and id(at) not in inner:
+                inner.add(id(at))  # a walk comes to the longest path first
+                yield at.id, path
+
+
+def _resolved(module: _Module, name: str, path: list[str]) -> Iterator[_Place | str]:
+    """What a name in a module stands for: definitions, or the full name of what other packages define."""
+    if name in module.statements:
+        yield _Place(module.name, name)
+    for target in module.imports.get(name, ()):
+        yield from _imported(target, path, module.name)
+
+
+def _imported(target: str, path: list[str], asking: str) -> Iterator[_Place | str]:
+    """What ``target`` (a dotted name) with these attributes stands for."""
+    if _skipped(target):
+        return
+    if target.partition(".")[0] not in {asking.partition(".")[0], "harness"}:
+        yield target
+        return
+    found = _module(target)
+    if found is not None:
+        if not path:  # the module itself is handed on: whatever of it may be used
+            yield from (_Place(target, name) for name in found.statements)
+        elif _module(f"{target}.{path[0]}") is not None or _skipped(f"{target}.{path[0]}"):
+            yield from _imported(f"{target}.{path[0]}", path[1:], asking)
+        else:
+            yield from _attribute(found, path[0], path[1:], asking)
+        return
+    above, _, attribute = target.rpartition(".")
+    package = _module(above) if above else None
+    if package is not None:
+        yield from _attribute(package, attribute, path, asking)
+
+
+def _attribute(module: _Module, name: str, path: list[str], asking: str) -> Iterator[_Place | str]:
+    """A name of a module that another one asks for: defined there, or handed on from elsewhere."""
+    if name in module.statements:
+        yield _Place(module.name, name)
+    for target in module.exports.get(name, ()):
+        yield from _imported(target, path, asking)
 
 
 def _skipped(module: str) -> bool:
-    parts = module.split(".")
-    return any(".".join(parts[:n]) in CANNOT_CHANGE_NUMBERS for n in range(2, len(parts) + 1)) or module == "harness"
+    return any(above in CANNOT_CHANGE_NUMBERS for above in _with_parents(module))
+
+
+# --- from source to definitions -------------------------------------------------------------------------------
+
+
+@functools.cache
+def _module(name: str) -> _Module | None:
+    """A module taken apart; None where there is no source of that name."""
+    source = None if _skipped(name) else _file(name)
+    if source is None:
+        return None
+    try:
+        tree = ast.parse(source.read_bytes())
+    except SyntaxError as error:
+        raise HarnessError(f"{source}:{error.lineno}: {error.msg}: the code of a trial must be readable") from error
+    package = name if source.name == "__init__.py" else name.rpartition(".")[0]
+    exports = _imports(tree, package)
+    tree = _Stripped().visit(tree)
+    imports = _imports(tree, package)
+    own = {name.partition(".")[0], "harness"}
+    borrowed = {local for local, targets in imports.items() if any(t.partition(".")[0] in own for t in targets)}
+    statements: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
+            names = _bound(statement)
+            # A decorator of the program's own may keep the definition somewhere: ``@register``.
+            if not names or _decorators(statement) & (borrowed | statements.keys()):
+                names.add(str(sum(name.isdigit() for name in statements)))
+            for bound in names:
+                statements.setdefault(bound, []).append(statement)
+    return _Module(name, statements, imports, exports)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds; none where it is run for its effect alone."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Assign):
+        return {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    if isinstance(statement, ast.AnnAssign | ast.AugAssign):
+        return {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
+    # ``if``, ``try`` and the like: whatever is bound below.
+    below = [each for each in ast.iter_child_nodes(statement) if isinstance(each, ast.stmt)]
+    below += [each for handler in getattr(statement, "handlers", ()) for each in handler.body]
+    return {name for each in below for name in _bound(each)}
+
+
+def _decorators(statement: ast.stmt) -> set[str]:
+    """The names that its decorators begin with."""
+    found = getattr(statement, "decorator_list", [])
+    return {next(node.id for node in ast.walk(each) if isinstance(node, ast.Name)) for each in found}
+
+
+def _imports(tree: ast.AST, package: str) -> dict[str, set[str]]:
+    """Every name that imports bind, with the full names of what it stands for."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                found.setdefault(alias.asname or top, set()).add(alias.name if alias.asname else top)
+                found.setdefault(alias.name, set()).add(alias.name)  # no name of code has a dot: for its effect
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                found.setdefault(alias.asname or alias.name, set()).add(f"{module}.{alias.name}")
+    return found
 
 
 def _file(module: str) -> Path | None:
@@ -84,23 +330,20 @@ def _locations(top: str) -> tuple[Path, ...]:
     return (Path(origin).with_suffix(""),) if origin else ()
 
 
-@functools.cache
-def _examined(module: str, source: Path) -> tuple[str, frozenset[str]]:
-    """The digest of a module's code, and the modules of its own package and of the harness that it may import."""
-    tree = _Stripped().visit(ast.parse(source.read_bytes()))
-    package = module if source.name == "__init__.py" else module.rpartition(".")[0]
-    followed = {module.partition(".")[0], "harness"}  # a plug-in of another package inherits from the harness
-    imported = {name for name in _imports(tree, package) if name.partition(".")[0] in followed}
-    return hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest(), frozenset(imported)
+# --- what cannot change a number ------------------------------------------------------------------------------
 
 
 class _Stripped(ast.NodeTransformer):
-    """Takes out what cannot change what the code does."""
+    """Takes out what cannot change a number: texts for people, types, and methods that stand aside of a trial."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        """Docstrings, those of attributes included."""
-        lone_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if lone_text else self.generic_visit(node)
+        """Docstrings, those of attributes included; messages."""
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return None
+        call = node.value.func if isinstance(node.value, ast.Call) else None
+        if isinstance(call, ast.Name) and call.id in ("note", "print"):
+            return None
+        return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> Any:
         """What only type checkers see."""
@@ -108,26 +351,67 @@ class _Stripped(ast.NodeTransformer):
         typing_only = ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
         return node.orelse if typing_only else node
 
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """The kind of an exception counts (a trial that diverged is not one that failed), its words do not."""
+        kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return ast.Raise(exc=kind, cause=None)
 
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """Every module that the tree imports, and every name from a module: it may be a module too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Assert(test=node.test, msg=None)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return ast.arg(arg=node.arg, annotation=None)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self._filled(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if node.value is None:  # a field of a dataclass, whose order counts
+            return ast.Expr(ast.Constant(ast.unparse(node.target)))
+        return ast.Assign(targets=[node.target], value=node.value)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """The texts of a metric's values, and descriptions of whatever kind."""
+        self.generic_visit(node)
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in DESCRIPTIONS]
+        if isinstance(node.func, ast.Name) and node.func.id == "Value":
+            node.args = [argument for argument in node.args if not isinstance(argument, ast.Constant)]
+            node.keywords = []
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        if any(base.endswith("Settings") for base in map(ast.unparse, node.bases)):
+            # The values that they give are in the key: what stays are methods that compute.
+            node.body = [each for each in node.body if isinstance(each, ast.FunctionDef) and not _validates(each)]
+        asked = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+        aside = (DESCRIPTIONS | ASIDE) - asked  # unless the class's own code uses them
+        node.body = [each for each in node.body if not aside & _bound(each)]
+        return self._filled(node)
+
+    def _filled(self, node: Any) -> ast.AST:
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node  # type: ignore[no-any-return]
+
+
+def _validates(method: ast.FunctionDef) -> bool:
+    return any("validator" in ast.unparse(decorator) for decorator in method.decorator_list)
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as plain values, without empty fields: those differ between versions of Python."""
+    """A syntax tree as plain values, without imports and empty fields: the latter differ between Pythons."""
     if isinstance(node, ast.Constant):
         return repr(node.value)
     if isinstance(node, ast.AST):
         fields = {name: _plain(value) for name, value in ast.iter_fields(node) if value is not None and value != []}
         return [type(node).__name__, fields]
     if isinstance(node, list):
-        return [_plain(item) for item in node]
+        return [_plain(item) for item in node if not isinstance(item, ast.Import | ast.ImportFrom)]
     return repr(node)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,14 +1,16 @@
 """The plan that follows from a suite: arms, cells and trials, each with the key that it is known by.
 
 An arm is one combination of model, tricks, data and parameters; a cell is its place in the suite's matrix; a
-trial is an arm trained with one seed. A trial's key is a hash of all that can change its numbers: the arm's
-settings with defaults filled in, the seed, the content of the data, the judge's weights, and the code. So the
-same trial has the same key in every suite, however it is written there.
+trial is an arm trained with one seed. A trial's key is a hash of all that can change its numbers, in two parts:
+its settings (the arm's settings with defaults filled in, the seed, the content of the data, the judge's weights) and
+its code. So the same trial has the same key in every suite, however it is written there, and the store can tell which
+results are of the same settings and other code.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +25,7 @@ from harness.suite import Suite
 from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
 from harness.suite.declaration import Evaluate, Train
 from harness.suite.document import NoSuchPath, put
-from harness.suite.fingerprint import fingerprint
+from harness.suite.fingerprint import Code, fingerprint
 from harness.suite.naming import cell_names, values
 from harness.zoo.registry import Choice
 
@@ -90,11 +92,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trial:
-    """An arm to be trained with one seed."""
+    """An arm to be trained with one seed.
 
-    key: str
+    Attributes:
+        settings: hash of all that its numbers depend on but the code.
+        code: the code that they depend on.
+    """
+
     arm: Arm
     seed: int
+    settings: str
+    code: Code
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What it is known by: 16 hexadecimal digits."""
+        return key_of(self.settings, self.code.digest)
 
 
 @dataclass(frozen=True)
@@ -170,14 +183,19 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
 
 def trial(arm: Arm, seed: int) -> Trial:
     """The arm with a seed, and the key of that."""
-    return Trial(_hash([_identity(arm), seed]), arm, seed)
+    return Trial(arm, seed, _hash([_identity(arm), seed]), code_of(arm))
+
+
+def key_of(settings: str, code: str) -> str:
+    """The key of a trial with these settings, trained by code of this digest."""
+    return _hash([settings, code])
 
 
 def _cell(suite: Suite, combination: Combination, name: str) -> Cell:
     if combination.parts is None:
         return Cell(name, combination)
     arm = _arm(suite, combination.parts, name)
-    return Cell(name, combination, _hash(_identity(arm)), arm)
+    return Cell(name, combination, key_of(_hash(_identity(arm)), code_of(arm).digest), arm)
 
 
 def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
@@ -193,19 +211,20 @@ def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
 
 
 def _identity(arm: Arm) -> list[str]:
-    """All that can change the numbers of the arm's trials, but the seed."""
+    """All that can change the numbers of the arm's trials, but the seed and the code."""
     data = arm.data.plugin(arm.data.settings)
     # Metrics of coverage ask the data's own judge, wherever the features come from.
     judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
     # A model may have data of its own, for example the domain that it translates from.
     own = [c.plugin(c.settings).digest() for c in nested(arm.model) if c.kind == "data"]
-    return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges), _code(arm)]
+    return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges)]
 
 
-def _code(arm: Arm) -> str:
+def code_of(arm: Arm) -> Code:
+    """The code that an arm's trials run, as far as it can change their numbers."""
     choices = [arm.model, *arm.tricks, arm.data, *arm.evaluate.metrics]
-    plugins = {chosen.plugin.__module__ for choice in choices for chosen in nested(choice)}
-    return fingerprint({"harness.trial.run", "harness.trial.loop", *plugins})
+    plugins = [chosen.plugin for choice in choices for chosen in nested(choice)]
+    return fingerprint({"harness.trial.run:run", *(f"{plugin.__module__}:{plugin.__qualname__}" for plugin in plugins)})
 
 
 def nested(choice: Choice) -> Iterator[Choice]:

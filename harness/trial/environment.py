@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import platform
-import shutil
-import subprocess
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from harness.base.version import __version__
+from harness.base.version import __version__, commit
 
 if TYPE_CHECKING:
     from harness.suite.plan import Arm
@@ -39,20 +35,3 @@ def processor() -> str:
     """The processor, and the instructions that torch makes use of there: another one rounds in another order."""
     name = cpu_facts().get("model name") or platform.processor() or platform.machine()
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-@functools.cache
-def commit() -> str:
-    """The git commit of the harness, with ``-dirty`` where tracked files differ from it; "unknown" outside git."""
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-
-    def ask(*words: str) -> str:
-        done = subprocess.run(
-            [git, "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    head = ask("rev-parse", "HEAD")
-    return (head + ("-dirty" if ask("status", "--porcelain", "-uno") else "")) if head else "unknown"

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.trial.evaluation import NotFinite
 from harness.trial.loop import Diverged, TimedOut
 
@@ -16,14 +17,14 @@ class Pruned(Exception):
     """The pruner ended the trial."""
 
 
-def explain(error: Exception) -> tuple[str, str]:
+def explain(error: Exception) -> tuple[State, str]:
     """The state that an exception puts a trial in, and the reason to record."""
-    states: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
-        ((Diverged, NotFinite), "diverged"),
-        (Pruned, "pruned"),
-        (TimedOut, "timed-out"),
-        ((torch.OutOfMemoryError, MemoryError), "out-of-memory"),
-        (HarnessError, "failed"),
+    states: list[tuple[type[Exception] | tuple[type[Exception], ...], State]] = [
+        ((Diverged, NotFinite), State.DIVERGED),
+        (Pruned, State.PRUNED),
+        (TimedOut, State.TIMED_OUT),
+        ((torch.OutOfMemoryError, MemoryError), State.OUT_OF_MEMORY),
+        (HarnessError, State.FAILED),
     ]
     for kind, state in states:
         if isinstance(error, kind):
@@ -31,9 +32,9 @@ def explain(error: Exception) -> tuple[str, str]:
     # torch reports a lack of memory on the CPU, and CUDA's libraries theirs, as a plain RuntimeError
     signs = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
-        return "out-of-memory", str(error)
+        return State.OUT_OF_MEMORY, str(error)
     if isinstance(error, RuntimeError) and "torch.use_deterministic_algorithms" in str(error):
         operation = str(error).partition(",")[0]  # the rest of torch's message is advice to programmers
-        return "failed", f"{operation}: set train.deterministic to false, leave out what needs it, or use the CPU"
+        return State.FAILED, f"{operation}: set train.deterministic to false, leave out what needs it, or use the CPU"
     where = traceback.extract_tb(error.__traceback__)[-1]
-    return "failed", f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    return State.FAILED, f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

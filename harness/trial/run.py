@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.base.seeds import derived
+from harness.base.states import State
 from harness.trial.artifacts import Files
 from harness.trial.device import computing, on_device, precision
 from harness.trial.evaluation import Evaluator, sampling_seed
@@ -33,9 +34,9 @@ def run(task: Task, recorder: Recorder) -> Outcome:
     course = _Course()
     try:
         values = _run(task, recorder, course)
-        return Outcome("done", "", values, course.seconds_train, course.seconds_evaluate)
+        return Outcome(State.DONE, "", values, course.seconds_train, course.seconds_evaluate)
     except Stopped:
-        return Outcome("stopped")
+        return Outcome(State.INTERRUPTED)
     except RecordingError:
         raise
     except OSError as error:  # the disk is full, the folder is gone

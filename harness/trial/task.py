@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from harness.base.states import State
+
 if TYPE_CHECKING:
     from harness.suite import Run
     from harness.suite.plan import Trial
@@ -40,20 +42,17 @@ class Task:
 
 @dataclass
 class Outcome:
-    """How a trial ended. ``state``: done, diverged, pruned, out-of-memory, timed-out, failed, or stopped."""
+    """How a trial ended, or that it was interrupted."""
 
-    state: str
+    state: State
     reason: str = ""
     values: dict[str, float] = field(default_factory=dict)
     seconds_train: float = 0.0
     seconds_evaluate: float = 0.0
 
-
-SETTLED = frozenset({"done", "diverged"})
-"""Outcomes that would come out the same again. The others are tried again by the next run of the harness."""
-
-OUTCOMES = SETTLED | {"pruned"}
-"""Outcomes of the trial itself. Pruning is the search's word on a trial: another search, or none, may differ."""
+    def __post_init__(self) -> None:
+        """A journal holds the state as text."""
+        self.state = State(self.state)
 
 
 class RecordingError(Exception):

@@ -10,7 +10,7 @@ import pytest
 
 PRESSED = """
 import os, signal
-from harness import interrupts
+from harness.base import interrupts
 
 with interrupts.ending_at_once():
     print("before", flush=False)

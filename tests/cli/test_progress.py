@@ -9,6 +9,7 @@ import pytest
 from harness_cli import Workspace
 from rich.console import Console
 
+from harness.base.states import State
 from harness.cli.progress import Bars, Lines, Remaining, display, duration
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
@@ -27,10 +28,10 @@ def test_a_run_from_its_plan_to_its_end(tmp_path: Path, terminal: bool, kind: ty
             listener.stepped(trial, 10, {"generator_loss": 0.69})
         listener.note("the worker was ended by SIGKILL; trying again")
         listener.began(trials[0])  # the same trial once more
-        listener.ended(trials[0], Outcome("done", "", {"fid": 1.2345}, 100.0, 20.0))
-        listener.ended(trials[1], Outcome("diverged", "the loss was NaN"))
+        listener.ended(trials[0], Outcome(State.DONE, "", {"fid": 1.2345}, 100.0, 20.0))
+        listener.ended(trials[1], Outcome(State.DIVERGED, "the loss was NaN"))
         listener.began(trials[2])
-        listener.ended(trials[2], Outcome("stopped"))
+        listener.ended(trials[2], Outcome(State.INTERRUPTED))
     shown = file.getvalue()
     for expected in ("gan, seed 0: done in 2 min: fid 1.234", "gan, seed 1: diverged: the loss was NaN", "SIGKILL"):
         assert expected in shown
@@ -56,7 +57,7 @@ class Sweep:
 
     def end(self, number: int, seconds: float) -> None:
         self.now += seconds
-        self.remaining.ended(self.trials[number], Outcome("done", "", {}, seconds - 10, 10))
+        self.remaining.ended(self.trials[number], Outcome(State.DONE, "", {}, seconds - 10, 10))
 
 
 def test_what_is_left_goes_by_the_times_of_each_arm(tmp_path: Path) -> None:
@@ -109,5 +110,5 @@ def test_a_search_knows_none_of_its_trials_before(tmp_path: Path) -> None:
     sweep.end(0, 600)
     assert sweep.remaining.text() == "about 30 min left"
     sweep.begin(1)
-    sweep.remaining.ended(sweep.trials[1], Outcome("diverged", "the loss was NaN"))
+    sweep.remaining.ended(sweep.trials[1], Outcome(State.DIVERGED, "the loss was NaN"))
     assert sweep.remaining.text() == "about 20 min left"

@@ -11,9 +11,10 @@ import pytest
 from harness_cli import Workspace
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.execution import driver
 from harness.execution.engine import Died, Engine, Event
-from harness.store import folders
+from harness.store import delivery, folders
 from harness.store import runs as runs_module
 from harness.store.journal import NAME, Records
 from harness.suite import read_suite
@@ -38,7 +39,7 @@ class Lingering(Engine):
     def submit(self, task: Task) -> None:
         self.task = task
         self.trained.append(task.key)
-        Records(task.folder).end(Outcome("done", "", {"fid": 1.0, "covered_classes": 10.0}))
+        Records(task.folder).end(Outcome(State.DONE, "", {"fid": 1.0, "covered_classes": 10.0}))
 
     def wait(self, seconds: float) -> list[Event]:
         assert self.task is not None
@@ -90,7 +91,7 @@ def is_silent(key: str) -> list[Event]:
 def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
     tmp_path: Path, then: Callable[[str], list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs_module, "FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "FLUSH_SECONDS", 0.1)
     monkeypatch.setattr(driver, "STARTING", 1.0)
     monkeypatch.setattr(driver, "ATTEMPTS", 1)
     plan = make_plan(read_suite(Workspace(tmp_path).suite(seeds=1, run={"time_limit": 1})))

@@ -17,6 +17,7 @@ from harness_cli import Workspace
 from sqlalchemy import Engine, event
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.execution.study import Known, MatrixQueue, Queue, SearchQueue, configurations, storage
 from harness.suite import read_suite
 from harness.suite.plan import Plan, make_plan
@@ -40,7 +41,7 @@ def search(folder: Path, known: dict[str, Known] | None = None, **changes: Any) 
 
 
 def done(fid: float) -> Outcome:
-    return Outcome("done", "", {"fid": fid, "covered_classes": 10.0})
+    return Outcome(State.DONE, "", {"fid": fid, "covered_classes": 10.0})
 
 
 def drain(queue: Queue, outcome: Outcome) -> Iterator[str]:
@@ -58,7 +59,7 @@ def test_a_matrix_is_run_whole_and_once_whatever_fails(tmp_path: Path) -> None:
     made = plan(tmp_path)
     queue = MatrixQueue(made, storage(tmp_path), {})
     keys = []
-    for outcome in (done(1.0), Outcome("failed", "so"), Outcome("diverged", "so"), done(2.0)):
+    for outcome in (done(1.0), Outcome(State.FAILED, "so"), Outcome(State.DIVERGED, "so"), done(2.0)):
         work = queue.next()
         assert work is not None
         keys.append(work.trial.key)
@@ -71,24 +72,24 @@ def test_a_matrix_is_run_whole_and_once_whatever_fails(tmp_path: Path) -> None:
 def test_an_arm_without_the_metric_holds_up_nobody(tmp_path: Path) -> None:
     made = plan(tmp_path, seeds=1)
     queue = MatrixQueue(made, storage(tmp_path), {})
-    assert len(list(drain(queue, Outcome("done", "", {"covered_classes": 10.0})))) == 2
+    assert len(list(drain(queue, Outcome(State.DONE, "", {"covered_classes": 10.0})))) == 2
     assert queue.remaining == 0
     failed = study(tmp_path).trials
     assert [trial.state.name for trial in failed] == ["FAIL", "FAIL"]
     assert failed[0].user_attrs["reason"] == "it has no value of fid"
-    known = {trial.key: Known("done", {}) for trial in made.trials}
+    known = {trial.key: Known(State.DONE, {}) for trial in made.trials}
     assert MatrixQueue(made, storage(tmp_path), known).next() is None
 
 
 def test_the_next_run_tries_again_only_what_failed_to_run(tmp_path: Path) -> None:
     made = plan(tmp_path)
-    states = ["done", "failed", "diverged", "done"]
+    states = [State.DONE, State.FAILED, State.DIVERGED, State.DONE]
     queue = MatrixQueue(made, storage(tmp_path), {})
     known = {}
     for state in states:
         work = queue.next()
         assert work is not None
-        values = {"fid": 1.0} if state == "done" else {}
+        values = {"fid": 1.0} if state is State.DONE else {}
         queue.tell(work.trial.key, Outcome(state, "", values))
         known[work.trial.key] = Known(state, values)
     again = MatrixQueue(made, storage(tmp_path), known)
@@ -106,7 +107,7 @@ def test_what_a_killed_driver_left_behind_is_settled(tmp_path: Path) -> None:
     assert first is not None
     assert second is not None
     # The first had been finished and recorded in MLflow, but Optuna was not told.
-    known = {first.trial.key: Known("done", {"fid": 3.5})}
+    known = {first.trial.key: Known(State.DONE, {"fid": 3.5})}
     again = MatrixQueue(made, storage(tmp_path), known)
     trials = study(tmp_path).trials
     assert [t.value for t in trials if t.state.name == "COMPLETE"] == [3.5]
@@ -122,7 +123,7 @@ def test_what_a_killed_driver_left_behind_is_settled(tmp_path: Path) -> None:
 
 def test_what_was_done_in_another_suite_is_entered_and_not_run(tmp_path: Path) -> None:
     made = plan(tmp_path)
-    known = {trial.key: Known("done", {"fid": 2.0}) for trial in made.trials}
+    known = {trial.key: Known(State.DONE, {"fid": 2.0}) for trial in made.trials}
     queue = MatrixQueue(made, storage(tmp_path), known)
     assert queue.next() is None
     assert [t.value for t in study(tmp_path).trials] == [2.0] * 4
@@ -249,7 +250,7 @@ def test_a_configuration_that_was_interrupted_is_gone_on_with(tmp_path: Path) ->
     one = queue.next()
     assert one is not None
     queue.tell(one.trial.key, done(1.0))
-    known = {one.trial.key: Known("done", {"fid": 1.0})}
+    known = {one.trial.key: Known(State.DONE, {"fid": 1.0})}
     again = search(tmp_path, known=known)
     two = again.next()
     assert two is not None
@@ -263,7 +264,7 @@ def test_a_seed_that_diverges_fails_its_configuration_and_the_search_goes_on(tmp
     queue = search(tmp_path, n_trials=2)
     one = queue.next()
     assert one is not None
-    queue.tell(one.trial.key, Outcome("diverged", "so"))
+    queue.tell(one.trial.key, Outcome(State.DIVERGED, "so"))
     rest = list(drain(queue, done(1.0)))
     assert [t.state.name for t in study(tmp_path).trials] == ["FAIL", "COMPLETE"]
     assert len(rest) == 2
@@ -287,7 +288,7 @@ def test_with_a_pruner_the_first_seed_is_the_scout(tmp_path: Path) -> None:
     scout = queue.next()
     assert scout is not None
     assert queue.measured(scout.trial.key, 5, 100.0), "far worse than the median"
-    queue.tell(scout.trial.key, Outcome("pruned", "so"))
+    queue.tell(scout.trial.key, Outcome(State.PRUNED, "so"))
     last = queue.next()
     assert last is not None
     assert last.trial.arm != scout.trial.arm
@@ -328,7 +329,7 @@ def test_a_configuration_that_comes_up_again_is_not_trained_again(tmp_path: Path
 
 def test_what_a_search_pruned_another_suite_may_train(tmp_path: Path) -> None:
     made = plan(tmp_path)
-    known = {made.trials[0].key: Known("pruned", {})}
+    known = {made.trials[0].key: Known(State.PRUNED, {})}
     assert MatrixQueue(made, storage(tmp_path), known).remaining == 4
 
 
@@ -344,7 +345,7 @@ def test_the_seeds_that_a_pruned_configuration_never_ran_are_not_missing(tmp_pat
     queue = search(tmp_path, n_trials=1, pruner=pruner)
     scout = queue.next()
     assert scout is not None
-    queue.tell(scout.trial.key, Outcome("pruned", "so"))
+    queue.tell(scout.trial.key, Outcome(State.PRUNED, "so"))
     [configuration] = configurations(queue.suite, queue.cell, storage(tmp_path))
     assert configuration.closed
     assert len(configuration.trials) == 2

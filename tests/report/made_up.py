@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from harness.analysis.results import Results
+from harness.base.states import State
 from harness.store.record import Record
 from harness.suite import read_suite
 from harness.suite.plan import Plan, make_plan
@@ -107,7 +108,7 @@ def record(arm: str, seed: int, fid: float, chance: float, folder: Path) -> Reco
         tricks=tricks,
         data="digits",
         seed=seed,
-        state="diverged" if diverged else "done",
+        state=State.DIVERGED if diverged else State.DONE,
         reason="the generator's loss was NaN at step 1180" if diverged else "",
         seconds_train=101.5 + own.normal(),
         seconds_evaluate=6.25,

@@ -10,6 +10,7 @@ from harness_cli import Workspace
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from harness.base.states import State
 from harness.store import journal
 from harness.store.delivery import Delivery
 from harness.store.journal import Records
@@ -51,14 +52,14 @@ def test_what_is_left_is_gone_on_with(tmp_path: Path, trials: tuple[Trial, ...])
     for _ in range(2):
         journal.interrupt(tmp_path.parent)
     Records(tmp_path).begin("tiny", trials[0])
-    Records(tmp_path).end(Outcome("done", values={"fid": 1.0}))
+    Records(tmp_path).end(Outcome(State.DONE, values={"fid": 1.0}))
     journal.interrupt(tmp_path.parent)
     assert kinds(tmp_path) == ["begin", *["points"] * 5, "interrupt", "resume", "end"]
-    assert Records(tmp_path).outcome == Outcome("done", values={"fid": 1.0})
+    assert Records(tmp_path).outcome == Outcome(State.DONE, values={"fid": 1.0})
 
 
 def test_a_damaged_line_ends_the_records(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
-    written(tmp_path, trials[0]).end(Outcome("done"))
+    written(tmp_path, trials[0]).end(Outcome(State.DONE))
     path = tmp_path / journal.NAME
     whole = path.read_bytes()
     starts = [0, *(end for _, end in journal.read(path))]
@@ -78,7 +79,7 @@ def test_a_damaged_line_ends_the_records(tmp_path: Path, trials: tuple[Trial, ..
         assert opened.outcome is None
         assert path.read_bytes() == whole[: starts[intact]]  # and what comes next stands on its own
         opened.begin("tiny", trials[0])
-        opened.end(Outcome("failed"))
+        opened.end(Outcome(State.FAILED))
         assert kinds(tmp_path)[-1] == "end"
 
 
@@ -110,7 +111,7 @@ def test_delivered_as_often_as_one_likes_it_is_there_once(
         assert (run.info.status, steps(store, run)) == ("RUNNING", [1, 2, 3, 4, 5])
     token = run.data.tags["token"]
     store.client.create_run(run.info.experiment_id, tags={"key": trials[0].key, "token": token})  # a late answer
-    made.end(Outcome("done", values={"fid": 2.0}))
+    made.end(Outcome(State.DONE, values={"fid": 2.0}))
     Delivery(store, tmp_path, print).deliver()
     [run] = runs(store, trials[0])
     assert (run.info.status, steps(store, run), run.data.metrics["fid"]) == ("FINISHED", [1, 2, 3, 4, 5], 2.0)
@@ -139,7 +140,7 @@ def test_what_was_left_is_not_told_again_at_every_start(
     made = Records(tmp_path / "a")
     made.begin("tiny", trials[1])
     made.points([("loss", 6, 2.0)])
-    made.end(Outcome("done"))
+    made.end(Outcome(State.DONE))
     Delivery(store, tmp_path, print).deliver()
     [run] = runs(store, trials[1])
     assert (run.info.status, steps(store, run)) == ("FINISHED", [1, 2, 3, 4, 5, 6])
@@ -151,7 +152,7 @@ def test_the_sign_of_zero_is_lost_and_no_damage(tmp_path: Path, trials: tuple[Tr
     made = Records(store.results / "work" / "a")
     made.begin("tiny", trials[0])
     made.points([("loss", 1, -0.0), ("loss", 2, 0.0)])
-    made.end(Outcome("done", values={"fid": -0.0}))
+    made.end(Outcome(State.DONE, values={"fid": -0.0}))
     Delivery(store, store.results / "work", print).deliver()
     [run] = store.runs()
     record = store.record(run, "arm")
@@ -165,7 +166,7 @@ def test_a_run_that_somebody_deleted_is_made_again(tmp_path: Path, store: Store,
     [run] = runs(store, trials[2])
     store.client.delete_run(run.info.run_id)
     made.points([("loss", 6, 2.0)])
-    made.end(Outcome("done"))
+    made.end(Outcome(State.DONE))
     delivery.deliver()
     [again] = runs(store, trials[2])
     assert again.info.run_id != run.info.run_id
@@ -177,8 +178,8 @@ def test_what_mlflow_refuses_stays_and_stands_in_nobody_s_way(
 ) -> None:
     refused = written(tmp_path / "a", trials[3])
     refused.points([("loss?!", 1, 1.0)])
-    refused.end(Outcome("done"))
-    written(tmp_path / "b", trials[0]).end(Outcome("done"))
+    refused.end(Outcome(State.DONE))
+    written(tmp_path / "b", trials[0]).end(Outcome(State.DONE))
     said: list[str] = []
     delivery = Delivery(store, tmp_path, said.append)
     delivery.deliver()

@@ -13,7 +13,8 @@ import torch
 
 from harness.base.errors import HarnessError
 from harness.suite import read_suite
-from harness.suite.plan import Plan, make_plan, smoke_plan, trial, with_parameters
+from harness.suite.fingerprint import Code
+from harness.suite.plan import Plan, key_of, make_plan, smoke_plan, trial, with_parameters
 from harness.trial.device import precision
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -168,7 +169,7 @@ def test_a_key_covers_the_data_and_the_code(tmp_path: Path, monkeypatch: pytest.
         patch.setattr("harness.zoo.data.digits.Digits.digest", lambda _: "other")
         assert not keys(tmp_path, GOOD) & before
     with monkeypatch.context() as patch:
-        patch.setattr("harness.suite.plan.fingerprint", lambda _: "other")
+        patch.setattr("harness.suite.plan.fingerprint", lambda _: Code("other", {}))
         assert not keys(tmp_path, GOOD) & before
     assert keys(tmp_path, GOOD) == before
 
@@ -183,19 +184,29 @@ def test_a_key_covers_the_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not keys(tmp_path, GOOD, "evaluate.features=inception") & before[2]
 
 
+def test_settings_and_code_are_two_parts_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = plan(tmp_path, GOOD).trials
+    monkeypatch.setattr("harness.suite.plan.fingerprint", lambda _: Code("other", {}))
+    after = plan(tmp_path, GOOD).trials
+    assert [trial.settings for trial in before] == [trial.settings for trial in after]
+    assert len({trial.settings for trial in before}) == len(before)
+    assert [trial.key for trial in after] == [key_of(trial.settings, "other") for trial in before]
+
+
 def test_the_code_of_a_trial_is_that_of_its_own_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[set[str]] = []
-    monkeypatch.setattr("harness.suite.plan.fingerprint", lambda modules: str(asked.append(set(modules))))
+
+    def noted(roots: set[str]) -> Code:
+        asked.append(set(roots))
+        return Code("", {})
+
+    monkeypatch.setattr("harness.suite.plan.fingerprint", noted)
     plan(tmp_path, GOOD + "matrix: {tricks: [[ema]]}\n")
     assert asked[0] == {
-        *(
-            "harness.trial.run",
-            "harness.trial.loop",
-            "harness.zoo.models.gan",
-            "harness.zoo.networks.dcgan",
-            "harness.zoo.tricks.ema",
-        ),
-        *("harness.zoo.data.digits", "harness.metrics.fidelity"),
+        "harness.trial.run:run",
+        *("harness.zoo.models.gan:GAN", "harness.zoo.networks.dcgan:DCGAN"),
+        "harness.zoo.tricks.ema:ExponentialMovingAverage",
+        *("harness.zoo.data.digits:Digits", "harness.metrics.fidelity:FrechetDistance"),
     }
 
 

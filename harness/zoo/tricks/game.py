@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import torch
-
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from harness.zoo.compute import Compute
@@ -113,6 +112,8 @@ class Seen:
     @cached_property
     def scores(self) -> Scores:
         """Logits (n,) in float32 and features (n, d)."""
+        import torch  # not at the top: planning reads this file, and needs no torch
+
         with contextlib.nullcontext() if self._gradient else torch.no_grad():
             return self._game.discriminate(self.images, self.labels, self._weights)
 
