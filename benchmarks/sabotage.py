@@ -1,12 +1,13 @@
 """Proves the regression check: sabotages this code in scratch copies, one at a time; each must turn something red.
 
-    python benchmarks/sabotage.py [--only NAME …] [--repeats 10] [--markdown FILE]
+    python benchmarks/sabotage.py [--only NAME …] [--repeats 10] [--tests-only] [--markdown FILE]
 
 A sabotage is an exact replacement of text; one that no longer finds its text stops everything (it would prove nothing).
 First comes `harness check` on suites/regression.yaml, then, where quality alone cannot tell, the tests that name the
 fault, which must pass in a clean copy first. Clean copies with seeds of their own must stay green. `nox -s sabotage`
 calls it. Rows that are done are kept beside the Markdown file and not run again; all copies share one store, so that
-arms which a fault cannot touch are not trained for it: their keys hold the code that they run.
+arms which a fault cannot touch are not trained for it: their keys hold the code that they run. With `--tests-only`
+nothing is trained: do the tests alone see the faults?
 """
 
 from __future__ import annotations
@@ -156,6 +157,14 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
         return Row(name, check, tests)
 
 
+def run_tests(sabotage: Sabotage) -> Row:
+    """What the tests say of a sabotaged copy, without the check."""
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
+        copied(Path(scratch))
+        apply(sabotage, Path(scratch))
+        return Row(sabotage.name, "–", tested(Path(scratch), *sabotage.tests))
+
+
 def tested(copy: Path, *tests: str) -> str:
     """What the tests say of a copy. Only a test that ran and failed is red: what cannot run proves nothing."""
     found = python(copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
@@ -221,6 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="names (or parts of them) of the sabotages to try")
     parser.add_argument("--repeats", type=int, default=10, help="clean copies, each with seeds of its own")
+    parser.add_argument("--tests-only", action="store_true", help="train nothing; the tests alone must see the faults")
     parser.add_argument("--markdown", type=Path, default=ROOT / "sabotage.md", help="where the table goes")
     chosen = parser.parse_args()
     kept = chosen.markdown.with_suffix(".json")
@@ -229,7 +239,7 @@ def main() -> None:
     jobs: list[tuple[Sabotage | None, str, str | None]] = [(s, s.name, None) for s in wanted]
     jobs += [
         (None, f"clean {i + 1}", f"[{', '.join(str(100 * (i + 1) + s) for s in range(5))}]")
-        for i in range(chosen.repeats)
+        for i in range(0 if chosen.tests_only else chosen.repeats)
     ]
     store = kept.with_suffix(".store").resolve()
     if any(row.name not in {done.name for done in rows} for row in wanted):
@@ -237,7 +247,8 @@ def main() -> None:
     for sabotage, name, seeds in jobs:
         if any(row.name == name for row in rows):
             continue
-        rows.append(run(sabotage, name, seeds, store))
+        only_tests = chosen.tests_only and sabotage is not None
+        rows.append(run_tests(sabotage) if only_tests else run(sabotage, name, seeds, store))
         kept.write_text(json.dumps([vars(row) for row in rows], indent=1))
         chosen.markdown.write_text(table(rows), encoding="utf-8")
         print(rows[-1], flush=True)
