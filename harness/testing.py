@@ -1,4 +1,4 @@
-"""The contracts of models, tricks, metrics and data sets, as tests that a plug-in's author can run.
+"""The contracts of every kind of plug-in and of engines, as tests that their authors can run.
 
 In a test module of your own:
 
@@ -12,23 +12,37 @@ Left as they are, the contracts run over everything that is registered. They nee
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 import math
 import pickle
 import random
-from typing import Any, ClassVar
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytest
 import torch
 
+from harness.base.states import State
+from harness.execution.engine import Died, Ended, Engine, Event, Measured, Started, Stepped
 from harness.metrics.images import Images, Reference
-from harness.zoo import registry
+from harness.store.journal import NAME, Records, read
+from harness.suite import read_suite
+from harness.suite.plan import make_plan
+from harness.trial.task import Intermediate, Task
+from harness.zoo import capabilities, registry
 from harness.zoo.building import SHAPES, build, random_batch
 from harness.zoo.compatibility import refusals
 from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
+from harness.zoo.networks.base import Architecture
+from harness.zoo.registry import Choice
+from harness.zoo.tricks.base import HOOKS, Trick
 
 BATCH = 8
 
@@ -136,6 +150,40 @@ class ModelContract(Contract):
     def test_goes_on_from_its_state_as_if_nothing_had_been(self, name: str) -> None:
         check_continues(lambda: build(name))
 
+    def test_offers_only_words_that_are_known(self, name: str) -> None:
+        choice = registry.choose(self.kind, name)
+        assert choice.plugin.capabilities(choice.settings) <= capabilities.known().keys()
+
+    def test_asks_every_hook_of_a_trick_if_it_takes_tricks(self, name: str) -> None:
+        choice: Choice[Model] = registry.choose(self.kind, name)
+        if not choice.plugin.takes_tricks:
+            pytest.skip(f"{name} takes no tricks")
+        spy = Spy({})
+        model = build(choice, made=[spy])
+        assert "after_step" not in spy.asked
+        train(model, 2)
+        model.sample(4, torch.Generator().manual_seed(0))
+        assert set(HOOKS) - set(spy.asked) == set(), "hooks that are never asked"
+        assert spy.asked.count("begin") == spy.asked.count("rates") == 1
+        assert spy.asked.count("after_step") == 2
+        assert "spy" in str(model.state_dict()["tricks"])
+
+
+class Spy(Trick):
+    """Changes nothing, and notes which hooks it is asked, in which order."""
+
+    name = "spy"
+    summary = "changes nothing"
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.asked: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in HOOKS:
+            self.asked.append(name)
+        return super().__getattribute__(name)
+
 
 def _moved(before: Any, after: Any, path: str = "") -> dict[str, bool]:
     """Path -> whether it changed, for every weight and bias in a state (not the optimisers')."""
@@ -198,6 +246,7 @@ class TrickContract(Contract):
         plain, tricked = build(model), build(model, tricks=[name])
         samples = []
         for game in (plain, tricked):
+            torch.manual_seed(0)  # of dropout: both draw alike, so that only the trick can make the difference
             train(game, 3)
             samples.append(game.sample(4, torch.Generator().manual_seed(0)))
         assert not torch.equal(*samples)
@@ -288,7 +337,7 @@ class MetricContract(Contract):
 
         choice = registry.choose("metrics", name)
         digits = registry.choose("data", "digits")
-        data = digits.plugin(digits.settings)
+        data = digits.make()
         if choice.plugin.requires:
             pytest.skip(f"{name} asks the model for {', '.join(sorted(choice.plugin.requires))}")
         if reason := choice.plugin.refusal(choice.settings, data):
@@ -297,7 +346,7 @@ class MetricContract(Contract):
         arbiter = judge.load("mnist", "cpu")
         samples = Images(training.images[:600], arbiter, arbiter)
         reference = Reference(test.images, arbiter, arbiter, test.labels, training, data)
-        return choice.plugin(choice.settings), samples, reference
+        return choice.make(), samples, reference
 
 
 class DataContract(Contract):
@@ -307,7 +356,7 @@ class DataContract(Contract):
 
     def test_is_what_it_says(self, name: str) -> None:
         choice = registry.choose(self.kind, name)
-        data = choice.plugin(choice.settings)
+        data = choice.make()
         if not data.present():
             pytest.skip(f"{name} is not on this machine")
         shape, digest = data.shape, data.digest()
@@ -326,17 +375,17 @@ class DataContract(Contract):
 
     def test_a_part_of_it_is_another_data_set(self, name: str) -> None:
         whole = registry.choose(self.kind, name)
-        if not whole.plugin(whole.settings).present():
+        if not whole.make().present():
             pytest.skip(f"{name} is not on this machine")
         part = registry.choose(self.kind, {"name": name, "classes": [1, 0], "limit": 21})
-        data = part.plugin(part.settings)
-        assert data.digest() != whole.plugin(whole.settings).digest()
-        assert data.shape == whole.plugin(whole.settings).shape
+        data = part.make()
+        assert data.digest() != whole.make().digest()
+        assert data.shape == whole.make().shape
         counts = data.load("train").labels.bincount(minlength=2).tolist()
         assert sorted(counts) == [10, 11]
         assert set(data.load("test").labels.tolist()) == {0, 1}
         wrong = registry.choose(self.kind, {"name": name, "classes": [data.shape.classes]})
-        assert "classes 0 to" in wrong.plugin(wrong.settings).refusal()
+        assert "classes 0 to" in wrong.make().refusal()
 
 
 class ClassifierContract(Contract):
@@ -390,8 +439,283 @@ class ClassifierContract(Contract):
         from harness.zoo.classifiers.base import Round
 
         networks = registry.choose("networks", {"name": "mlp", "width": 32, "slope": 0})
-        architecture = networks.plugin(networks.settings, SHAPES[-1])
+        architecture = networks.make(SHAPES[-1])
         torch.manual_seed(0)
         compute = Compute(torch.device("cpu"), torch.float32)
         choice = registry.choose(self.kind, name)
-        return choice.plugin(choice.settings, Round(architecture, 2, 32, compute, torch.Generator().manual_seed(0)))
+        return choice.make(Round(architecture, 2, 32, compute, torch.Generator().manual_seed(0)))
+
+
+class ArchitectureContract(Contract):
+    """What models and tricks rely on in every architecture."""
+
+    kind = "networks"
+    latent = 6
+
+    def make(self, name: str, shape: Shape) -> Architecture:
+        """The architecture with its default settings."""
+        choice: Choice[Architecture] = registry.choose(self.kind, name)
+        if (reason := choice.plugin.refusal(choice.settings, shape)) is not None:
+            assert reason, "a refusal says why"
+            pytest.skip(f"{name} refuses {shape}: {reason}")
+        before = torch.get_rng_state()
+        made = choice.make(shape)
+        assert equal(before, torch.get_rng_state()), "networks are built by generator() and discriminator()"
+        return made
+
+    def test_says_what_it_is(self, name: str) -> None:
+        entry = registry.find(self.kind, name)
+        assert entry.summary
+        assert entry.paper
+
+    def test_serves_a_shape(self, name: str) -> None:
+        choice: Choice[Architecture] = registry.choose(self.kind, name)
+        assert any(choice.plugin.refusal(choice.settings, shape) is None for shape in SHAPES)
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_the_generator_makes_images_of_the_shape(self, name: str, shape: Shape) -> None:
+        network = self.make(name, shape).generator(self.latent)
+        images = network(torch.randn(3, self.latent, generator=torch.Generator().manual_seed(0)))
+        assert images.shape == (3, *shape[:3])
+        assert images.isfinite().all()
+        images.square().sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+    @pytest.mark.parametrize("more", [0, 1, 2])
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_the_discriminator_scores_images(self, name: str, shape: Shape, more: int) -> None:
+        """Also of more channels than the data's, as where images are packed or have a label beside them."""
+        network = self.make(name, shape).discriminator(shape.channels + more)
+        images = torch.rand(4, shape.channels + more, *shape[1:3], generator=torch.Generator().manual_seed(0)) * 2 - 1
+        logits, features = network(images)
+        assert logits.shape == (4,)
+        assert features.shape == (4, network.features), "an extension, or an encoder, is built for so many features"
+        assert logits.isfinite().all()
+        assert not logits.equal(logits[:1].expand(4)), "all images are the same to it"
+        logits.sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+    def test_says_which_network_has_batch_normalisation(self, name: str) -> None:
+        choice: Choice[Architecture] = registry.choose(self.kind, name)
+        found = set[str]()
+        for shape in SHAPES:  # the networks of small images may be too small for any
+            if choice.plugin.refusal(choice.settings, shape) is None:
+                made = choice.make(shape)
+                networks = {"generator": made.generator(self.latent), "discriminator": made.discriminator(shape[0])}
+                norms = torch.nn.modules.batchnorm._BatchNorm
+                found |= {role for role, net in networks.items() if any(isinstance(m, norms) for m in net.modules())}
+        assert choice.plugin.batch_norm(choice.settings) == found
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_its_weights_follow_from_the_random_state(self, name: str, shape: Shape) -> None:
+        made, states = self.make(name, shape), []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            networks = made.generator(self.latent), made.discriminator(shape.channels)
+            states.append([network.state_dict() for network in networks])
+        assert equal(states[0], states[1])
+        assert not any(equal(one, other) for one, other in zip(states[0], states[2], strict=True))
+
+
+class EngineContract:
+    """What the driver relies on in every engine: the head of ``harness.execution.engine`` in tests, on real trials.
+
+    A subclass makes the engine. The tests share one; each leaves it with nothing to do.
+    """
+
+    slots = 2
+    patience = 300
+    """Seconds after which a trial that has to tell something counts as lost."""
+
+    def make(self, folder: Path) -> Engine:
+        """The engine, with ``slots`` slots; ``folder`` is for what it writes itself."""
+        raise NotImplementedError
+
+    def crash(self, engine: Engine, key: str) -> None:
+        """End the worker that has this trial, as the system would for want of memory. Not the engine's own ``kill``."""
+        pytest.skip("crash() says how a worker dies")
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+        engine: Engine = request.cls().make(tmp_path_factory.mktemp("engine"))
+        yield engine
+        engine.close()
+
+    def test_with_nothing_to_do_it_waits(self, engine: Engine) -> None:
+        assert engine.free == self.slots
+        assert engine.wait(0.01) == []
+        engine.stop()
+        engine.kill("unknown")
+        engine.answer("unknown", True)
+        assert engine.wait(0.01) == []
+        assert engine.free == self.slots
+
+    def test_trials_run_side_by_side_to_their_ends(self, engine: Engine, tmp_path: Path) -> None:
+        tasks = [_task(tmp_path, seed) for seed in range(self.slots)]
+        for taken, task in enumerate(tasks):
+            assert engine.free == self.slots - taken
+            engine.submit(task)
+        assert engine.free == 0
+        told = self._ends(engine, tasks)
+        assert engine.free == self.slots
+        for task in tasks:
+            started, *steps, ended = told[task.key]
+            assert isinstance(started, Started)
+            assert isinstance(ended, Ended)
+            assert ended.outcome.state is State.DONE, ended.outcome
+            assert all(math.isfinite(value) for value in ended.outcome.values.values())
+            stepped = [event for event in steps if isinstance(event, Stepped)]
+            assert [bool(event.point) for event in stepped] == [False, *(True for _ in stepped[1:])]
+            assert [event.step for event in stepped] == sorted(event.step for event in stepped)
+            assert stepped[-1].step == task.trial.arm.train.steps
+            assert Records(task.folder).outcome == ended.outcome, "recorded before it is told"
+            [environment] = [entry["tags"] for entry, _ in read(task.folder / NAME) if entry["kind"] == "environment"]
+            assert environment["device"].partition(":")[0] == started.device.partition(":")[0]
+        assert engine.wait(0.01) == []
+
+    def test_stopped_trials_save_themselves_and_go_on(self, engine: Engine, tmp_path: Path) -> None:
+        task = _task(tmp_path, 0, endless=True)
+        engine.submit(task)
+        self._steps(engine, task)
+        engine.stop()
+        engine.stop()
+        *_, ended = self._ends(engine, [task])[task.key]
+        assert isinstance(ended, Ended)
+        assert ended.outcome.state is State.INTERRUPTED
+        assert (task.folder / "checkpoint.pt").exists()
+        assert Records(task.folder).interrupted
+        assert engine.free == self.slots
+
+        Records(task.folder).begin("contract", task.trial)
+        engine.submit(task)
+        resumed = self._steps(engine, task, points=0)
+        assert resumed.step > 0, "it goes on from its checkpoint"
+        engine.kill(task.key)
+
+    def test_a_killed_trial_is_heard_of_no_more(self, engine: Engine, tmp_path: Path) -> None:
+        task, other = (_task(tmp_path, seed, endless=True) for seed in (0, 1))
+        engine.submit(task)
+        engine.submit(other)
+        self._steps(engine, task)
+        engine.kill(task.key)
+        assert engine.free == self.slots - 1
+        journal = (task.folder / NAME).read_bytes()
+        self._steps(engine, other, never=task.key)
+        assert (task.folder / NAME).read_bytes() == journal, "nobody writes there any more"
+        assert Records(task.folder).outcome is None
+        engine.kill(other.key)
+        assert engine.free == self.slots
+        assert engine.wait(0.01) == []
+
+    def test_a_trial_waits_for_the_answer_to_what_it_measured(self, engine: Engine, tmp_path: Path) -> None:
+        task = _task(tmp_path, 0, endless=True, intermediate=Intermediate(10, 64, "modes"))
+        engine.submit(task)
+        for step, prune in ((10, False), (20, True)):
+            measured = self._heard(engine, task, Measured)
+            assert measured.step == step
+            engine.answer(task.key, prune)
+        *_, ended = self._ends(engine, [task])[task.key]
+        assert isinstance(ended, Ended)
+        assert ended.outcome.state is State.PRUNED
+
+    def test_a_trial_that_fails_leaves_the_engine_as_it_was(self, engine: Engine, tmp_path: Path) -> None:
+        task = _task(tmp_path, 0)
+        trial = dataclasses.replace(task.trial, settings="not these")  # a key that is not this trial's is refused
+        wrong = dataclasses.replace(task, trial=trial, folder=tmp_path / "work" / trial.key)
+        Records(wrong.folder).begin("contract", wrong.trial)
+        engine.submit(wrong)
+        *_, ended = self._ends(engine, [wrong])[wrong.key]
+        assert isinstance(ended, Ended)
+        assert ended.outcome.state is State.FAILED
+        assert ended.outcome.reason
+        assert engine.free == self.slots
+        engine.submit(task)
+        *_, ended = self._ends(engine, [task])[task.key]
+        assert isinstance(ended, Ended)
+        assert ended.outcome.state is State.DONE
+
+    def test_a_worker_that_dies_is_told_of_once(self, engine: Engine, tmp_path: Path) -> None:
+        task = _task(tmp_path, 0, endless=True)
+        engine.submit(task)
+        try:
+            self._steps(engine, task)
+            self.crash(engine, task.key)
+            *_, died = self._ends(engine, [task])[task.key]
+            assert isinstance(died, Died)
+            assert died.reason
+            assert Records(task.folder).outcome is None
+        finally:
+            engine.kill(task.key)
+        assert engine.free == self.slots
+        assert engine.wait(0.01) == []
+
+    def test_closing_kills_what_runs(self, tmp_path: Path) -> None:
+        engine, task = self.make(tmp_path / "engine"), _task(tmp_path, 0, endless=True)
+        engine.submit(task)
+        self._steps(engine, task)
+        engine.close()
+        journal = (task.folder / NAME).read_bytes()
+        engine.close()
+        assert (task.folder / NAME).read_bytes() == journal
+        assert Records(task.folder).outcome is None
+
+    def _events(self, engine: Engine) -> Iterator[Event]:
+        """What the engine tells, for as long as a trial may take."""
+        until = time.monotonic() + self.patience
+        while time.monotonic() < until:
+            yield from engine.wait(1.0)
+        raise AssertionError(f"nothing that was waited for within {self.patience} s")
+
+    def _heard(self, engine: Engine, task: Task, kind: type[E], never: str = "") -> E:
+        """The next event of this kind of a trial."""
+        for event in self._events(engine):
+            assert event.key != never
+            assert not isinstance(event, Ended | Died), event
+            if isinstance(event, kind) and event.key == task.key:
+                return event
+        raise AssertionError
+
+    def _steps(self, engine: Engine, task: Task, points: int = 2, never: str = "") -> Stepped:
+        """The event when a trial has told of so many points of its curves (of none: when its training begins)."""
+        found = self._heard(engine, task, Stepped, never)
+        while points > 0:
+            found = self._heard(engine, task, Stepped, never)
+            points -= bool(found.point)
+        return found
+
+    def _ends(self, engine: Engine, tasks: list[Task]) -> dict[str, list[Event]]:
+        """All events of these trials up to their ends."""
+        told: dict[str, list[Event]] = {task.key: [] for task in tasks}
+        missing = set(told)
+        for event in self._events(engine):
+            assert event.key in missing, "it has ended"
+            told[event.key].append(event)
+            missing -= {event.key} if isinstance(event, Ended | Died) else set()
+            if not missing:
+                break
+        return told
+
+
+E = TypeVar("E", bound=Event)
+
+
+def _task(folder: Path, seed: int, endless: bool = False, intermediate: Intermediate | None = None) -> Task:
+    """A tiny trial whose journal is begun."""
+    suite = {
+        "suite": "contract",
+        "data": "ring",
+        "base": {"model": {"name": "gan", "architecture": {"name": "mlp", "width": 8}}},
+        "train": {"steps": 1_000_000 if endless else 40, "batch_size": 16, "precision": "float32"},
+        "evaluate": {"samples": 64, "metrics": ["high_quality_modes"]},
+        "seeds": [seed],
+        "run": {"curve_points": 100_000 if endless else 4, "snapshots": 0},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "contract.yaml"
+    path.write_text(json.dumps(suite))
+    plan = make_plan(read_suite(path))
+    [trial] = plan.trials
+    task = Task(trial, plan.suite.run, folder / "work" / trial.key, folder / "cache", intermediate)
+    Records(task.folder).begin("contract", trial)
+    return task

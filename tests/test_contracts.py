@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 from harness import testing
+from harness.execution.engine import Engine
+from harness.execution.local import LocalEngine
 
 
 class TestModels(testing.ModelContract):
@@ -23,3 +29,18 @@ class TestData(testing.DataContract):
 
 class TestClassifiers(testing.ClassifierContract):
     pass
+
+
+class TestArchitectures(testing.ArchitectureContract):
+    pass
+
+
+class TestLocalEngine(testing.EngineContract):
+    def make(self, folder: Path) -> Engine:
+        return LocalEngine(["cpu"] * self.slots, folder)
+
+    def crash(self, engine: Engine, key: str) -> None:
+        assert isinstance(engine, LocalEngine)
+        [slot] = engine._having(key)
+        assert slot.process.pid is not None
+        os.kill(slot.process.pid, signal.SIGKILL)

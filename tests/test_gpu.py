@@ -1,127 +1,117 @@
-"""The same code on CUDA. `nox -s gpu` runs these; elsewhere they are skipped by name."""
+"""The same code on CUDA. `nox -s gpu` runs these; elsewhere they are skipped by name.
+
+What goes over every model, trick or metric is a check of ``benchmarks/gpu.py`` too, which runs the same functions one
+by one: its names begin with ``test_every``.
+"""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
+import gpu_checks as checks
 import pytest
 import torch
+from gpu_kit import Place, Skip, arm, refused
 from harness_cli import Workspace, numbers
 
-from harness.suite import read_suite
-from harness.suite.plan import make_plan
-from harness.testing import equal
-from harness.trial.device import on_device, precision
+from harness import judge
+from harness.trial.device import precision
 from harness.trial.evaluation import Evaluator
-from harness.trial.loop import Hooks, Stopped, Trainer
 from harness.trial.run import build
 from harness.zoo import registry
-from harness.zoo.models.base import Model
 
 pytestmark = pytest.mark.gpu
 
 CUDA = torch.device("cuda:0")
+MODELS, TRICKS = registry.names("models"), registry.names("tricks")
 
 
-def arm(folder: Path, model: str, tricks: list[str]) -> object:
-    workspace = Workspace(folder)
-    suite = workspace.suite(
-        base={"model": model, "tricks": tricks},
-        matrix={},
-        compare={"metric": "fid"},
-        train={"batch_size": 16},
-    )
-    return make_plan(read_suite(suite)).cells[0].arm
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(CUDA, tmp_path)
 
 
-def trainer(folder: Path, model: str, tricks: list[str], steps: int = 12) -> Trainer:
-    made = arm(folder, model, tricks)
-    data = made.data.plugin(made.data.settings)
-    training = on_device(data.load("train"), CUDA)
-    game: Model = build(made, 0, CUDA, data.shape)
-    train = made.train.model_copy(update={"steps": steps})
-    run = read_suite(folder / "tiny.yaml").run
-    return Trainer(game, training, train, run, 0, folder / "checkpoint.pt")
+@pytest.fixture
+def command_line() -> None:
+    if missing := checks.missing_packages():
+        pytest.skip(f"{' and '.join(missing)} not installed: `harness run` cannot be tried")
 
 
-def hooks(stop_at: int | None = None, made: Trainer | None = None) -> Hooks:
-    def should_stop() -> bool:
-        return made is not None and made.progress.step == stop_at
-
-    return Hooks(lambda progress, values: None, lambda step: None, should_stop)
+def test_auto_precision_is_bfloat16_where_the_device_has_it(place: Place) -> None:
+    expected = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    assert precision(arm(place, "gan"), CUDA) == expected
 
 
-@pytest.mark.parametrize("model", registry.names("models"))
-@pytest.mark.parametrize("tricks", [[], *([name] for name in registry.names("tricks"))], ids=str)
-def test_every_model_trains_with_every_trick(tmp_path: Path, model: str, tricks: list[str]) -> None:
-    made = trainer(tmp_path, model, tricks)
-    made.run_to_end(hooks())
-    assert all(math.isfinite(value) for _, _, value in made.progress.curves)
-    images = made.model.sample(8, torch.Generator(CUDA).manual_seed(0))
-    assert images.device.type == "cuda"
-    assert images.abs().max() <= 1
-
-
-def test_a_checkpoint_holds_every_random_state(tmp_path: Path) -> None:
-    """Stopped, saved, and taken up by another process's objects: the random states go on where they were."""
-    made = trainer(tmp_path, "dcgan", ["ema"])
-    with pytest.raises(Stopped):
-        made.run_to_end(hooks(6, made))
-    states = made.model.rng.get_state(), torch.cuda.get_rng_state(CUDA), torch.get_rng_state()
-    torch.cuda.manual_seed(1)
-    again = trainer(tmp_path, "dcgan", ["ema"])
-    assert again.resume()
-    assert again.progress.step == 6
-    assert equal(states, (again.model.rng.get_state(), torch.cuda.get_rng_state(CUDA), torch.get_rng_state()))
-    assert equal(made.model.state_dict(), again.model.state_dict())
-
-
-def test_judges_say_the_same_on_both_devices() -> None:
-    from harness import judge
-
-    choice = registry.choose("data", "digits")
-    images = choice.plugin(choice.settings).load("test").images
-    here, there = judge.load("mnist", "cpu"), judge.load("mnist", CUDA)
-    with torch.backends.cudnn.flags(allow_tf32=False):
-        for one, other in zip(here.features(images), there.features(images), strict=True):
-            assert torch.allclose(one, other.cpu(), atol=1e-3)
-    assert (here.assess(images)[0].argmax(1) == there.assess(images)[0].argmax(1).cpu()).float().mean() > 0.999
-
-
-def test_evaluation_leaves_the_device_s_random_state(tmp_path: Path) -> None:
-    made = arm(tmp_path, "gan", [])
-    data = made.data.plugin(made.data.settings)
-    training = on_device(data.load("train"), CUDA)
-    evaluator = Evaluator(made.evaluate, data, training, CUDA, None)
+def test_evaluation_leaves_the_device_s_random_state(place: Place) -> None:
+    made = arm(place, "gan")
+    evaluator = Evaluator(made.evaluate, place.digits, place.training, CUDA, None)
     before = torch.cuda.get_rng_state(CUDA)
-    evaluator.evaluate(build(made, 0, CUDA, data.shape), 0)
+    evaluator.evaluate(build(made, 0, CUDA, place.digits.shape, place.training), 0)
     assert torch.equal(before, torch.cuda.get_rng_state(CUDA))
 
 
-def test_auto_precision_is_bfloat16_where_the_device_has_it(tmp_path: Path) -> None:
-    expected = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    assert precision(arm(tmp_path, "gan", []), CUDA) == expected
+def test_samples_and_data_lie_on_the_device(place: Place) -> None:
+    assert place.training.images.device == CUDA
+    model = build(arm(place, "dcgan"), 0, CUDA, place.digits.shape, place.training)
+    assert model.sample(4, torch.Generator(CUDA)).device == CUDA
 
 
-@pytest.mark.parametrize("model", registry.names("models"))
-def test_deterministic_gives_the_same_numbers_twice_or_names_the_operation_that_cannot(
-    tmp_path: Path, model: str
-) -> None:
-    tables = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        workspace = Workspace(tmp_path / name)
-        suite = workspace.suite(base={"model": model}, matrix={}, compare={"metric": "fid"}, seeds=1)
-        process = workspace.start("run", suite, "--device", "cuda", "--set", "train.deterministic=true")
-        process.communicate(timeout=300)
-        tables.append(numbers(workspace.table()))
-    [row] = tables[0].values()
-    assert tables[0] == tables[1]
-    assert row["state"] == "done" or "does not have a deterministic implementation" in row["reason"]
-
-
+@pytest.mark.usefixtures("command_line")
 def test_a_suite_runs_on_cuda(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.run("run", workspace.suite(), "--device", "cuda", "--workers", "2")
     assert {row["state"] for row in workspace.table()} == {"done"}
+
+
+@pytest.mark.usefixtures("command_line")
+def test_a_deterministic_suite_gives_the_same_numbers_twice(tmp_path: Path) -> None:
+    tables = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        workspace = Workspace(tmp_path / name)
+        suite = workspace.suite(base={"model": "dcgan"}, matrix={}, compare={"metric": "fid"}, seeds=1)
+        workspace.run("run", suite, "--device", "cuda", "--set", "train.deterministic=true")
+        tables.append(numbers(workspace.table()))
+    assert tables[0] == tables[1]
+    assert {row["state"] for row in tables[0].values()} == {"done"}
+
+
+@pytest.mark.parametrize("name", judge.names())
+def test_every_judge_says_the_same_on_both_devices(place: Place, name: str) -> None:
+    checks.same_judge(place, name)
+
+
+@pytest.mark.parametrize("name", registry.names("metrics"))
+def test_every_metric_is_the_same_on_both_devices(place: Place, name: str) -> None:
+    try:
+        checks.same_values(place, name)
+    except Skip as skip:
+        pytest.skip(str(skip))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_goes_on_where_it_was_stopped(place: Place, model: str) -> None:
+    checks.goes_on(place, model)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_gives_the_same_numbers_twice_or_names_the_operation_that_cannot(place: Place, model: str) -> None:
+    checks.same_twice(place, model)
+
+
+def test_every_trial_that_finds_too_little_memory_says_so_and_leaves_the_device_usable(place: Place) -> None:
+    checks.too_little(place)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains(place: Place, model: str, dtype: str) -> None:
+    checks.trains(place, model, (), dtype)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("trick", TRICKS)
+def test_every_model_trains_with_every_trick(place: Place, model: str, trick: str) -> None:
+    if reasons := refused(model, (trick,), place):
+        pytest.skip("; ".join(reasons))
+    checks.trains(place, model, (trick,))

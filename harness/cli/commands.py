@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness.base.states import State
     from harness.suite.plan import Plan, Trial
+    from harness.zoo.data.base import DataSet
     from harness.zoo.registry import Choice
 
     Command = Callable[..., Any]
@@ -184,12 +185,11 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
 def _bring_all(plan: Plan) -> None:
     """Download what is missing before anything starts: once, and not in several workers at the same time."""
     from harness.suite.plan import nested
-    from harness.zoo.data.base import DataSet
 
     arms = [cell.arm for cell in plan.cells if cell.excluded is None]
     choices = {choice for arm in arms for choice in (arm.data, *nested(arm.model)) if choice.kind == "data"}
     for choice in sorted(choices, key=lambda choice: choice.name):
-        data: DataSet = choice.plugin(choice.settings)
+        data: DataSet = choice.make()
         if not data.present():
             click.echo(f"{choice.name} is not on this machine: fetching it")
             click.echo(data.fetch())
@@ -453,7 +453,7 @@ def judge_train(
             raise HarnessError("the judge of mnist comes with the harness; --out FOLDER builds it anew, to look at")
         training.train(out, device=resolve(device), seed=seed, report=click.echo)
         return
-    made = choice.plugin(choice.settings)
+    made = choice.make()
     if not made.present():
         click.echo(made.fetch())
     recipe = labelled.Recipe(**own)
@@ -462,7 +462,7 @@ def judge_train(
         click.echo(f"note: metrics take the judge {made.judge} for this data, which comes with the harness")
 
 
-def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice:
+def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice[DataSet]:
     """The data set that ``--data`` and ``--set`` name, written as in a suite."""
     from harness.suite.document import NoSuchPath, put
     from harness.zoo import registry
@@ -523,7 +523,4 @@ def data_fetch(name: str) -> None:
     """Download and verify a data set."""
     from harness.zoo import registry
 
-    entry = registry.find("data", name)
-    assert entry.plugin is not None
-    choice = registry.choose("data", name)
-    click.echo(entry.plugin(choice.settings).fetch())
+    click.echo(registry.choose("data", name).make().fetch())

@@ -69,7 +69,7 @@ def _plugins() -> Iterator[Finding]:
         broken = [entry for entry in registry.entries(kind) if entry.broken]
         yield Finding(kind, f"{len(registry.names(kind))} known")
         for entry in broken:
-            yield Finding(f"{kind}: {entry.name}", "", f"cannot be imported: {entry.broken}")
+            yield Finding(f"{kind}: {entry.name}", "", entry.broken or "")
 
 
 def _judges() -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def _data() -> Iterator[Finding]:
     yield Finding("HARNESS_DATA", os.environ.get("HARNESS_DATA", "not set"))
     for name in registry.names("data"):
         choice = registry.choose("data", name)
-        data = choice.plugin(choice.settings)
+        data = choice.make()
         if data.present():
             try:
                 yield Finding(f"data {name}", f"content {data.digest()[:16]}")

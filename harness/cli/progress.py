@@ -124,14 +124,14 @@ class Lines:
         self.remaining.stepped(trial, step)
         if time.monotonic() - self._spoke > SECONDS_BETWEEN_LINES:
             scalars = ", ".join(f"{name} {value:.3g}" for name, value in point.items())
-            self.note(f"  {label(trial)}: step {step} of {trial.arm.train.steps} ({scalars})")
+            self.note(f"  {trial.label}: step {step} of {trial.arm.train.steps} ({scalars})")
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         self.remaining.ended(trial, outcome)
         if outcome.state is not State.INTERRUPTED:
             self.settled += 1
         left = self.remaining.text() if self.settled < self.total else ""
-        self.note(f"[{self.settled}/{self.total}] {label(trial)}: {verdict(outcome)}" + (f" ({left})" if left else ""))
+        self.note(f"[{self.settled}/{self.total}] {trial.label}: {verdict(outcome)}" + (f" ({left})" if left else ""))
 
     def note(self, text: str) -> None:
         self._spoke = time.monotonic()
@@ -167,7 +167,7 @@ class Bars:
     def began(self, trial: Trial) -> None:
         self.remaining.began(trial)
         self._drop(trial)
-        self._tasks[trial.key] = self.progress.add_task(label(trial), total=trial.arm.train.steps, text="starting")
+        self._tasks[trial.key] = self.progress.add_task(trial.label, total=trial.arm.train.steps, text="starting")
 
     def stepped(self, trial: Trial, step: int, point: dict[str, float]) -> None:
         self.remaining.stepped(trial, step)
@@ -181,7 +181,7 @@ class Bars:
         self._drop(trial)
         if outcome.state is not State.INTERRUPTED:
             self.progress.advance(self._whole)
-        self.note(f"{label(trial)}: {verdict(outcome)}")
+        self.note(f"{trial.label}: {verdict(outcome)}")
 
     def note(self, text: str) -> None:
         self.progress.console.print(text, markup=False, highlight=False)
@@ -189,11 +189,6 @@ class Bars:
     def _drop(self, trial: Trial) -> None:
         if (task := self._tasks.pop(trial.key, None)) is not None:
             self.progress.remove_task(task)
-
-
-def label(trial: Trial) -> str:
-    """How a trial is called in front of people."""
-    return f"{trial.arm.name}, seed {trial.seed}"
 
 
 def verdict(outcome: Outcome) -> str:

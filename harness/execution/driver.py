@@ -22,7 +22,7 @@ from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, sweep
 from harness.base.messages import told_to
 from harness.base.states import State
-from harness.execution.engine import Died, Ended, Engine, Measured, Noted, Stepped
+from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
 from harness.execution.study import Known, Queue, Work, queues, storage
 from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
@@ -72,6 +72,8 @@ class _Running:
     queue: Queue
     crowded: bool
     """Whether others have run beside it."""
+    started: bool = False
+    """Whether a worker has begun with it."""
     step: int | None = None
     """The last one that it told of; None before its training begins."""
     heard: float = field(default_factory=time.monotonic)
@@ -240,7 +242,6 @@ class Driver:
             self.plan.suite.run,
             folders.work / trial.key,
             folders.cache,
-            self.engine.device,
             work.intermediate,
         )
         self.delivery.closed.pop(trial.key, None)  # how it ended before
@@ -252,10 +253,12 @@ class Driver:
         self.engine.submit(task)
         self.listener.began(trial)
 
-    def _handle(self, event: Stepped | Measured | Noted | Ended | Died) -> None:
+    def _handle(self, event: Event) -> None:
         running = self._running[event.key]
         running.heard = time.monotonic()
         match event:
+            case Started():
+                running.started = True
             case Stepped(_, step, point):
                 running.step = step
                 if point:
@@ -263,7 +266,7 @@ class Driver:
             case Measured(key, step, value):
                 self.engine.answer(key, running.queue.measured(key, step, value))
             case Noted(_, text):
-                self.listener.note(f"{_label(running)}: {text}")
+                self.listener.note(f"{running.work.trial.label}: {text}")
             case Ended(key, outcome):
                 del self._running[key]
                 if outcome.state is State.OUT_OF_MEMORY:
@@ -301,7 +304,7 @@ class Driver:
                 Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
             outcome = came_to or outcome
         except OSError as error:  # a full disk: the next run tries this trial again
-            self.listener.note(f"{_label(running)}: {outcome.state}, which cannot be recorded: {error}")
+            self.listener.note(f"{running.work.trial.label}: {outcome.state}, which cannot be recorded: {error}")
         self._ended(running, outcome)
 
     def _died(self, running: _Running, death: Died) -> None:
@@ -312,7 +315,7 @@ class Driver:
         elif self._stopping:
             self._ended(running, Outcome(State.INTERRUPTED))
         elif self._attempts[key] < ATTEMPTS:
-            self.listener.note(f"{_label(running)}: {death.reason}; trying again")
+            self.listener.note(f"{running.work.trial.label}: {death.reason}; trying again")
             # Who was killed may have been the largest of several that were too large together.
             waiting = self._alone if death.killed and running.crowded else self._again
             waiting.append((running.work, running.queue))
@@ -323,7 +326,9 @@ class Driver:
     def _starved(self, running: _Running, outcome: Outcome) -> None:
         """A trial ran out of memory: once more with nothing beside it, if there was; never with another batch."""
         if running.crowded and not self._stopping:
-            self.listener.note(f"{_label(running)}: out of memory; trying again alone, when the others have ended")
+            self.listener.note(
+                f"{running.work.trial.label}: out of memory; trying again alone, when the others have ended"
+            )
             self._alone.append((running.work, running.queue))
         else:
             self._end(running, outcome)
@@ -334,17 +339,14 @@ class Driver:
         if limit is None:
             return
         for key, running in list(self._running.items()):
+            if self.engine.queues and not running.started:
+                continue
             silent = time.monotonic() - running.heard
             if silent > limit + (STARTING if running.step is None else GRACE):
                 self.engine.kill(key)
                 del self._running[key]
                 reason = f"no sign of life for {silent:.0f} s, {_after(running)}: its worker was stopped"
                 self._end(running, Outcome(State.TIMED_OUT, reason))
-
-
-def _label(running: _Running) -> str:
-    """How a trial is called in front of people."""
-    return f"{running.work.trial.arm.name}, seed {running.work.trial.seed}"
 
 
 def _after(running: _Running) -> str:

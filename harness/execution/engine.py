@@ -1,13 +1,54 @@
-"""What an engine is: it runs trials in slots and tells what becomes of them. It knows nothing of Optuna."""
+"""What an engine is: it runs trials in slots and tells what becomes of them. It knows nothing of Optuna and MLflow.
+
+One driver owns an engine, and calls its methods from one thread. An engine has workers: processes, here or elsewhere,
+each of which runs one trial at a time with ``harness.execution.worker.perform``. What the driver relies on, and
+``harness.testing.EngineContract`` tries:
+
+Devices. Which trial runs on which device is the engine's business. The driver does not know it before the worker says
+so with ``Started``; the worker writes it into the trial's journal, too.
+
+Files. A task names two folders, which must be at the same path for driver and workers. In ``Task.folder`` the driver
+begins the journal before it submits the trial. From then on the trial's worker alone writes there, until its last
+event (``Ended``, ``Died``) is told or ``kill`` has returned; the driver reads the journal meanwhile, and writes what
+comes after. ``Task.cache`` is for all workers at once: each file in it is renamed to its place when it is whole, and
+its name says what it holds. An engine keeps files of its own (logs) elsewhere. No worker opens the stores of Optuna
+and MLflow: what a trial gives is in its journal, and its events carry only what the driver must act on.
+
+Events. Of one trial they come in this order: ``Started``; ``Stepped`` with rising steps, the first with no scalars,
+and ``Measured``, after each of which the trial waits for ``answer``; at the end exactly one ``Ended`` or ``Died``.
+``Noted`` may come in between. Events of different trials come in any order. ``wait`` gives every event once. With its
+last event a trial's slot is free. A trial that has ended may be submitted again, and is then new.
+
+Stop. ``stop`` asks every trial that was submitted to save itself. Each ends with ``Ended``: with the state
+``interrupted`` and a checkpoint in its folder, or, where it came to its end first, with that. The call does not wait,
+and to call it twice is to call it once.
+
+Kill. When ``kill`` returns, the trial's worker writes no more, its slot is free, and no event of it comes, not even one
+that was on its way. A trial that the engine does not have is passed over.
+
+Death. A worker that goes away by itself is one event, ``Died``, after which nothing more is written. So is one that
+cannot be started. When the driver goes away, its workers must end at once, by themselves: the next driver takes up
+the journals. A worker in which a trial failed, or found no memory, runs no other: an error of the device would fail it.
+
+Close. ``close`` leaves no process behind; trials that still run are killed. To call it twice is to call it once.
+"""
 
 from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from harness.trial.task import Outcome, Task
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker has begun with the trial, on this device (as torch names it there: ``cpu``, ``cuda:1``)."""
+
+    key: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -58,33 +99,35 @@ class Died:
     killed: bool = False
 
 
-Event = Stepped | Measured | Noted | Ended | Died
+Event = Started | Stepped | Measured | Noted | Ended | Died
 
 
 class Engine(abc.ABC):
-    """Runs trials somewhere. One driver owns it and is the only one to call it."""
+    """Runs trials somewhere: see the head of this file for what its methods promise.
+
+    Attributes:
+        queues: whether a trial may wait for a worker after it was submitted. If so, its silence counts from
+            ``Started`` on, and ``free`` says how many the engine is ready to queue.
+    """
+
+    queues: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
     def free(self) -> int:
         """How many more trials it can take now."""
 
-    @property
-    @abc.abstractmethod
-    def device(self) -> str:
-        """The device of the slot that the next trial goes to."""
-
     @abc.abstractmethod
     def submit(self, task: Task) -> None:
-        """Start a trial in a free slot. Its records are begun."""
+        """Take a trial, whose journal is begun. There is a free slot."""
 
     @abc.abstractmethod
     def wait(self, seconds: float) -> list[Event]:
-        """What has happened, waiting for at most that long for something to happen."""
+        """What has happened since the last call, waiting for at most that long for something to happen."""
 
     @abc.abstractmethod
     def answer(self, key: str, prune: bool) -> None:
-        """Answer a ``Measured`` event."""
+        """Answer a ``Measured`` event: whether the trial is given up."""
 
     @abc.abstractmethod
     def kill(self, key: str) -> None:
@@ -92,8 +135,8 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Ask every trial to save and stop; each one's ``Ended`` (state ``interrupted``) follows."""
+        """Ask every trial to save itself and stop."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """End the workers; a trial that still runs is killed."""
+        """End the workers."""

@@ -38,10 +38,6 @@ class LocalEngine(Engine):
     def free(self) -> int:
         return sum(slot.task is None for slot in self._slots)
 
-    @property
-    def device(self) -> str:
-        return self._free_slot().device
-
     def submit(self, task: Task) -> None:
         self._free_slot().start(task)
 
@@ -99,7 +95,7 @@ class _Slot:
         if not self.alive:
             context = multiprocessing.get_context("spawn")
             self.pipe, theirs = context.Pipe()
-            self.process = context.Process(target=work, args=(theirs, self.log), daemon=True)
+            self.process = context.Process(target=work, args=(theirs, self.log, self.device), daemon=True)
             with _signals_blocked():  # until the worker, which inherits that, has said that it ignores them
                 self.process.start()
             theirs.close()
@@ -159,7 +155,7 @@ def _explain(exitcode: int | None) -> str:
     return f"the worker ended with exit code {exitcode}"
 
 
-def work(pipe: Connection, log: Path) -> None:
+def work(pipe: Connection, log: Path, device: str) -> None:
     """A worker's life: take a trial, run it, record it, until told to quit or left alone."""
     # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM; the driver tells what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -177,7 +173,7 @@ def work(pipe: Connection, log: Path) -> None:
             return
         if task != STOP:  # one that came too late for the trial it meant
             with told_to(functools.partial(tell, task.key, pipe)):
-                event = perform(task, pipe)
+                event = perform(task, device, pipe)
             send(pipe, event)
 
 

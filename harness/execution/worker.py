@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.base.diagnosis import refusal
 from harness.base.states import State
-from harness.execution.engine import Died, Ended, Event, Measured, Noted, Stepped
+from harness.execution.engine import Died, Ended, Event, Measured, Noted, Started, Stepped
 from harness.store.journal import Records
 from harness.trial.task import Outcome, RecordingError, Task
 
@@ -19,9 +19,12 @@ STOP = "stop"
 QUIT = "quit"
 
 
-def perform(task: Task, pipe: Connection) -> Event:
+def perform(task: Task, device: str, pipe: Connection) -> Event:
+    """Run a trial on a device; the event that ends it. All before it go through the pipe."""
+    send(pipe, Started(task.key, device))
     from harness.suite import plan
-    from harness.trial import device, environment, run
+    from harness.trial import environment, run
+    from harness.trial.device import release
 
     try:
         records = Records(task.folder)
@@ -30,8 +33,8 @@ def perform(task: Task, pipe: Connection) -> Event:
         if plan.trial(task.trial.arm, task.trial.seed).key != task.key:
             outcome = Outcome(State.FAILED, "the code changed while the suite ran: run it again")
         else:
-            records.environment(environment.environment(task.trial.arm, task.device))
-            outcome = run.run(task, _Recorder(task.key, pipe, records))
+            records.environment(environment.environment(task.trial.arm, device))
+            outcome = run.run(task, _Recorder(task.key, pipe, records), device)
         if outcome.state is State.INTERRUPTED:
             records.interrupt()
         elif outcome.state is not State.OUT_OF_MEMORY:
@@ -41,7 +44,7 @@ def perform(task: Task, pipe: Connection) -> Event:
         refused = refusal(error)
         return Died(task.key, f"{type(error).__name__}: {error}", str(refused) if refused else None)
     finally:
-        device.release()
+        release()
 
 
 class _Recorder:

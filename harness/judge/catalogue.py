@@ -166,9 +166,9 @@ def trained_name(data: DataSet) -> str:
     return f"{data.name}-{data.digest()[:8]}"
 
 
-def missing(choice: Choice) -> str | None:
+def missing(choice: Choice[DataSet]) -> str | None:
     """That no judge knows this data, and what to do about it; None if there is one."""
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     if of(data) is not None:
         return None
     if data.points:

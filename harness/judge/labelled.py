@@ -7,7 +7,6 @@ networks have the data's shape, and the number of steps is given, so that small 
 
 from __future__ import annotations
 
-import functools
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,17 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness import judge as judges
 from harness.base.errors import HarnessError
-from harness.base.files import write_bytes
 from harness.judge import catalogue
 from harness.judge.families import NEVER_SHOWN, NOWHERE_NEAR, SHOWN, AnySource
 from harness.judge.judge import Judge
-from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
-from harness.judge.training import DISTORTED, Report, accepted, calibrate, fit, many, tell, whole_greys
+from harness.judge.networks import Size
+from harness.judge.training import (
+    DISTORTED,
+    Report,
+    Weights,
+    accepted,
+    generator,
+    many,
+    trained,
+    weights_of,
+    whole_greys,
+    write,
+)
 from harness.zoo import registry
 from harness.zoo.data.base import DataSet, Labelled
 
@@ -85,21 +93,16 @@ def train(
     size = Size(*data.shape[:3], recipe.factor)
     said |= {key: str(number) for key, number in size._asdict().items()}
     weights = {}
-    for position, role in enumerate(catalogue.ROLES):
-        torch.manual_seed(seed + 1000 * position)
-        kind = FeatureNetwork if role == "features" else CoverageNetwork
-        network: nn.Module = kind(data.shape.classes, size).to(device)
-        rng = torch.Generator().manual_seed(seed + 1000 * position)
-        source = AnySource(training.images, training.labels, rng, DISTORTED, recipe.mirror)
+    for role in catalogue.ROLES:
+        source = AnySource(training.images, training.labels, generator(role, seed), DISTORTED, recipe.mirror)
         batches = _batches(role, source, recipe)
-        fit(network, role, batches, recipe.steps, recipe, functools.partial(tell, report, role))
-        tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
-        weights[role] = (tensors, said | {"role": role} | calibrate(network, role, validation))
+        network = trained(role, data.shape.classes, size, device, seed, batches, recipe.steps, recipe, report)
+        weights[role] = weights_of(network, role, validation, said)
     measured = _tried(name, weights, data, device)
     for what, value in measured.items():
         report(f"{what:<60} {value:8.4f}")
     folder = out or catalogue.trained_folder()
-    _write(folder, name, weights, {"measured": json.dumps(measured)})
+    write(folder, name, weights, {"measured": json.dumps(measured)})
     report(f"the judge {name} is written to {folder}")
     return name
 
@@ -115,7 +118,7 @@ def evaluate(name: str, device: str = "cpu") -> dict[str, float]:
     if "data" not in said:
         raise HarnessError(f"{path}: does not say which data the judge was trained on: {catalogue.remedy(path)}")
     choice = registry.choose("data", json.loads(said["data"]))
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     if data.digest() != said["data_hash"]:
         raise HarnessError(
             f"the data {data.name} is no longer what the judge {name} was trained on: train one for what it is now, "
@@ -177,16 +180,7 @@ def _batches(role: str, source: AnySource, recipe: Recipe) -> Iterator[tuple[Ten
         yield whole_greys(torch.cat([images, *(family(source, recipe.each) for family in shown)])), labels
 
 
-def _tried(name: str, weights: Mapping[str, Any], data: DataSet, device: str) -> dict[str, float]:
+def _tried(name: str, weights: Mapping[str, Weights], data: DataSet, device: str) -> dict[str, float]:
     """What the judge measures that these weights make, once written and read."""
     with tempfile.TemporaryDirectory() as folder:
-        files = _write(Path(folder), name, weights, {})
-        return measure(Judge(name, files, "", device), data)
-
-
-def _write(folder: Path, name: str, weights: Mapping[str, Any], further: Mapping[str, str]) -> dict[str, Path]:
-    files = {role: folder / f"{name}-{role}.safetensors" for role in weights}
-    for role, (tensors, said) in weights.items():
-        write_bytes(files[role], save(tensors, metadata={**said, **further}))
-    catalogue.write_sums(folder, name)
-    return files
+        return measure(Judge(name, write(Path(folder), name, weights), "", device), data)

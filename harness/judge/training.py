@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from harness.base import files
 from harness.judge.catalogue import ROLES, write_sums
 from harness.judge.loading import load
-from harness.judge.networks import CoverageNetwork, FeatureNetwork
+from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
 from harness.judge.outliers import FAR, HELD_OUT, TRAINED, Family, Source
 from harness.zoo.data.base import Labelled
+from harness.zoo.optimisation import descend
 
 NAME = "mnist"
 CLASSES = 10
@@ -70,21 +71,66 @@ def train(
     recipe = recipe or Recipe()
     training, validation = _digits()
     early = early_images("dcgan", (20, 40, 80), 1500, seed)
-    for position, role in enumerate(ROLES):
-        torch.manual_seed(seed + 1000 * position)
-        network: nn.Module = FeatureNetwork(CLASSES) if role == "features" else CoverageNetwork(CLASSES)
-        source = Source(
-            training.images, training.labels, torch.Generator().manual_seed(seed + 1000 * position), DISTORTED
-        )
-        steps = max(1, int(recipe.epochs * len(source.labels) / recipe.batch_size))
+    steps = max(1, int(recipe.epochs * len(training.labels) / recipe.batch_size))
+    said = {"seed": str(seed), "recipe": json.dumps(vars(recipe))}
+    weights = {}
+    for role in ROLES:
+        source = Source(training.images, training.labels, generator(role, seed), DISTORTED)
         batches = _batches(role, source, early, recipe, steps)
-        fit(network.to(device), role, batches, steps, recipe, functools.partial(tell, report, role))
-        header = {"role": role, "seed": str(seed), "recipe": json.dumps(vars(recipe))}
-        header |= calibrate(network, role, validation)
-        tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
-        files.write_bytes(out / f"{NAME}-{role}.safetensors", save(tensors, metadata=header))
-    write_sums(out, NAME)
+        network = trained(role, CLASSES, Size(), device, seed, batches, steps, recipe, report)
+        weights[role] = weights_of(network, role, validation, said)
+    write(out, NAME, weights)
     report(f"weights written to {out}")
+
+
+def generator(role: str, seed: int) -> torch.Generator:
+    """The random numbers of a network's images: the two networks see different ones."""
+    return torch.Generator().manual_seed(_seed(role, seed))
+
+
+def _seed(role: str, seed: int) -> int:
+    """Not ``seeds.derived``: the shipped judge was trained with these."""
+    return seed + 1000 * ROLES.index(role)
+
+
+def trained(
+    role: str,
+    classes: int,
+    size: Size,
+    device: str,
+    seed: int,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    steps: int,
+    rates: Rates,
+    report: Report,
+) -> nn.Module:
+    """One of the two networks of a judge, trained on so many batches (see ``fit``)."""
+    torch.manual_seed(_seed(role, seed))
+    kind = FeatureNetwork if role == "features" else CoverageNetwork
+    network = kind(classes, size).to(device)
+    fit(network, role, batches, steps, rates, functools.partial(tell, report, role))
+    return network
+
+
+Weights = tuple[dict[str, Tensor], dict[str, str]]
+"""The tensors of a network, and the header of its file."""
+
+
+def weights_of(network: nn.Module, role: str, validation: Labelled, said: Mapping[str, str]) -> Weights:
+    """What is written of a trained network: its tensors, what is ``said`` of its training, its calibration."""
+    tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
+    return tensors, {**said, "role": role} | calibrate(network, role, validation)
+
+
+def write(
+    folder: Path, name: str, weights: Mapping[str, Weights], further: Mapping[str, str] | None = None
+) -> dict[str, Path]:
+    """Write a judge's two networks, and the digests of their files; the file of each."""
+    paths = {role: folder / f"{name}-{role}.safetensors" for role in weights}
+    for role, (tensors, said) in weights.items():
+        files.write_bytes(paths[role], save(tensors, metadata={**said, **(further or {})}))
+    write_sums(folder, name)
+    return paths
 
 
 class Rates(Protocol):
@@ -118,9 +164,7 @@ def fit(
         with torch.autocast(device.type, torch.bfloat16):
             output = network(images.to(device).contiguous(memory_format=torch.channels_last))
         loss = _loss(role, output, labels.to(device))
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        descend(optimiser, loss)
         schedule.step()
         if step % 200 == 0:
             report(f"step {step} of {steps}, loss {float(loss.detach()):.4f}")
@@ -207,7 +251,7 @@ def _load(name: str, split: Any) -> Labelled:
     from harness.zoo import registry
 
     choice = registry.choose("data", name)
-    data: Labelled = choice.plugin(choice.settings).load(split)
+    data: Labelled = choice.make().load(split)
     return data
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -22,8 +22,12 @@ from harness.base.validation import nearest, shown
 from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
 from harness.suite.document import MAX_DEPTH, NoSuchPath, Path, put
 from harness.zoo.compatibility import offered, refusals, with_own
-from harness.zoo.data.base import DataSet
 from harness.zoo.registry import Choice, ChoiceError, choose
+
+if TYPE_CHECKING:
+    from harness.zoo.data.base import DataSet
+    from harness.zoo.models.base import Model
+    from harness.zoo.tricks.base import Trick
 
 ROOTS = ("model", "tricks", "data", "train")
 """What an arm consists of; an axis of the matrix leads into one of these."""
@@ -48,11 +52,11 @@ MAX_CHECKS = 5000
 class Parts(NamedTuple):
     """What a cell comes to."""
 
-    model: Choice
-    tricks: tuple[Choice, ...]
+    model: Choice[Model]
+    tricks: tuple[Choice[Trick], ...]
     """All of them: those that are listed, and those that the model's preset brings."""
-    listed: tuple[Choice, ...]
-    data: Choice
+    listed: tuple[Choice[Trick], ...]
+    data: Choice[DataSet]
     train: Train
 
     @property
@@ -343,19 +347,19 @@ def resolve_root(root: str, raw: Any) -> Any:
     choice = choose({"model": "models", "data": "data"}[root], raw)
     if root == "data":
         try:
-            choice.plugin(choice.settings).shape  # noqa: B018  # of some data it is in the files
+            choice.make().shape  # noqa: B018  # of some data it is in the files
         except HarnessError as error:
             raise ChoiceError([((), str(error), "")]) from error
     return choice
 
 
-def _resolve_tricks(raw: Any) -> tuple[Choice, ...]:
+def _resolve_tricks(raw: Any) -> tuple[Choice[Trick], ...]:
     if not isinstance(raw, list):
         raise ChoiceError([((), f"expected a list of tricks, got {shown(raw)}", "list_type")])
     if len(raw) > MAX_CHOICES:
         raise ChoiceError([((), f"must have at most {MAX_CHOICES} entries, has {len(raw)}", "too_long")])
     problems: list[tuple[Path, str, str]] = []
-    tricks: list[Choice] = []
+    tricks: list[Choice[Trick]] = []
     for index, one in enumerate(raw):
         try:
             tricks.append(choose("tricks", one))
@@ -363,14 +367,14 @@ def _resolve_tricks(raw: Any) -> tuple[Choice, ...]:
             problems += [((index, *path), message, kind) for path, message, kind in error.problems]
     if problems:
         raise ChoiceError(problems)
-    return tuple(sorted(tricks, key=lambda trick: str(trick.plugin.name)))
+    return tuple(sorted(tricks, key=lambda trick: trick.plugin.name))
 
 
 def disagreements(parts: Parts | None) -> Iterator[tuple[str, str]]:
     """Why these parts do not fit together: (the part to blame, a sentence) each."""
     if parts is None:
         return
-    data: DataSet = parts.data.plugin(parts.data.settings)
+    data = parts.data.make()
     if reason := data.refusal():
         yield "data", f"the data {parts.data.name!r} cannot be had so: {reason}"
     refusal = parts.model.plugin.refusal(parts.model.settings, data.shape)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,14 @@ from pydantic_core import PydanticCustomError, core_schema
 from harness.base.validation import shown
 from harness.zoo import registry
 from harness.zoo.registry import Choice, Settings, chooser
+
+if TYPE_CHECKING:
+    from harness.metrics.base import Metric
+    from harness.zoo.data.base import DataSet
+    from harness.zoo.models.base import Model
+    from harness.zoo.tricks.base import Trick
+else:  # pydantic wants to know these names, and makes nothing of them; to import them would import torch
+    DataSet = Metric = Model = Trick = Any
 
 RESERVED = {
     "artifacts",
@@ -111,7 +119,7 @@ def _few(choices: Any) -> Any:
     return choices
 
 
-def _distinct(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+def _distinct(choices: tuple[Choice[Any], ...]) -> tuple[Choice[Any], ...]:
     names = [choice.plugin.name for choice in choices]
     for name in names:
         if names.count(name) > 1:
@@ -150,7 +158,7 @@ class Evaluate(Settings):
     )
     split: Literal["train", "test"] = Field("test", description="the real images that serve as the reference")
     metrics: Annotated[
-        tuple[Annotated[Choice, Named("metrics")], ...], BeforeValidator(_few), AfterValidator(_distinct)
+        tuple[Annotated[Choice[Metric], Named("metrics")], ...], BeforeValidator(_few), AfterValidator(_distinct)
     ] = Field(min_length=1, max_length=MAX_CHOICES, description="what is computed")
 
 
@@ -166,8 +174,8 @@ class Run(Settings):
 class Base(Settings):
     """What every cell of the matrix starts from."""
 
-    model: Annotated[Choice, Named("models")] | None = Field(None, description="the model and its settings")
-    tricks: Annotated[tuple[Annotated[Choice, Named("tricks")], ...], BeforeValidator(_few)] = Field(
+    model: Annotated[Choice[Model], Named("models")] | None = Field(None, description="the model and its settings")
+    tricks: Annotated[tuple[Annotated[Choice[Trick], Named("tricks")], ...], BeforeValidator(_few)] = Field(
         (), max_length=MAX_CHOICES, description="the tricks and their settings"
     )
 
@@ -373,7 +381,7 @@ class Declaration(Settings):
         description="the suite's name, also that of its folder",
     )
     question: str = Field("", max_length=10_000, description="what the suite is to answer")
-    data: Annotated[Choice, Named("data")] | None = Field(None, description="the data set and its settings")
+    data: Annotated[Choice[DataSet], Named("data")] | None = Field(None, description="the data set and its settings")
     train: Train = Field(default_factory=lambda: Train())
     seeds: Annotated[
         tuple[Seed, ...],

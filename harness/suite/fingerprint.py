@@ -27,7 +27,8 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.cli", "harness.report", "harness.analysis"),  # they read what a trial gave
         *("harness.execution", "harness.store"),  # which trial runs where and when; its numbers are stored as they are
         # Their outcome is in the key itself: the settings with all defaults filled in, and the digests of the data.
-        *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility"),
+        *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility", "harness.zoo.capabilities"),
+        "harness.zoo.capabilities",
         *("harness.zoo.data.downloads", "harness.zoo.data.published", "harness.zoo.data.digests"),
         # Files, messages, pictures, descriptions of the machine.
         *("harness.base.files", "harness.base.errors", "harness.base.messages", "harness.base.version"),
@@ -38,9 +39,9 @@ CANNOT_CHANGE_NUMBERS = frozenset(
 )
 """Modules (with all below them) that are neither hashed nor followed."""
 
-DESCRIPTIONS = frozenset({"summary", "paper", "description", "presets", "__all__"})
+DESCRIPTIONS = frozenset({"summary", "paper", "description", "presets", "takes_tricks", "offers", "__all__"})
 """Attributes that say what a plug-in is. A preset's settings are in the key of the arms that use it."""
-ASIDE = frozenset({"refusal", "pictures", "fetch", "present"})
+ASIDE = frozenset({"refusal", "defect", "pictures", "fetch", "present"})
 """Methods of plug-ins that decide whether a trial is run at all, draw pictures, or bring data whose digest is known."""
 
 

@@ -47,7 +47,7 @@ def _arm_name(parts: Parts, axes: Sequence[str], alike: Container[str]) -> str:
     return name
 
 
-def _named(path: str, choice: Choice, axes: Sequence[str], alike: Container[str] = ()) -> str:
+def _named(path: str, choice: Choice[Any], axes: Sequence[str], alike: Container[str] = ()) -> str:
     changed = [
         f"{key}={_value(value)}"
         for key, value in _changes(choice)
@@ -75,7 +75,7 @@ def _touched(path: str, axes: Sequence[str]) -> bool:
     return any(path == axis or path.startswith(f"{axis}.") for axis in axes)
 
 
-def _changes(choice: Choice, default: Choice | None = None) -> Iterator[tuple[str, Any]]:
+def _changes(choice: Choice[Any], default: Choice[Any] | None = None) -> Iterator[tuple[str, Any]]:
     """The settings that are not the default of what was chosen, nested ones as dotted keys."""
     default = default or choose(choice.kind, choice.name)
     for key, value in choice.settings:

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -29,6 +29,11 @@ from harness.suite.fingerprint import Code, fingerprint
 from harness.suite.naming import cell_names, values
 from harness.zoo.registry import Choice
 
+if TYPE_CHECKING:
+    from harness.zoo.data.base import DataSet
+    from harness.zoo.models.base import Model
+    from harness.zoo.tricks.base import Trick
+
 KEY_LENGTH = 16
 SMOKE = {"steps": 2, "batch_size": 16, "samples": 64}
 
@@ -38,9 +43,9 @@ class Arm:
     """One combination of model, tricks, data and parameters. ``name`` is unique in the suite."""
 
     name: str
-    model: Choice
-    tricks: tuple[Choice, ...]
-    data: Choice
+    model: Choice[Model]
+    tricks: tuple[Choice[Trick], ...]
+    data: Choice[DataSet]
     train: Train
     evaluate: Evaluate
 
@@ -108,6 +113,11 @@ class Trial:
     def key(self) -> str:
         """What it is known by: 16 hexadecimal digits."""
         return key_of(self.settings, self.code.digest)
+
+    @property
+    def label(self) -> str:
+        """What the trial is called in messages."""
+        return f"{self.arm.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -201,7 +211,7 @@ def _cell(suite: Suite, combination: Combination, name: str) -> Cell:
 def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
     features = suite.evaluate.features
     if features == "auto":
-        data = parts.data.plugin(parts.data.settings)
+        data = parts.data.make()
         features = "points" if data.points else judge.of(data) or "inception"
     evaluate = suite.evaluate.model_copy(update={"features": features})
     return Arm(name, parts.model, parts.tricks, parts.data, parts.train, evaluate)
@@ -212,11 +222,11 @@ def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
 
 def _identity(arm: Arm) -> list[str]:
     """All that can change the numbers of the arm's trials, but the seed and the code."""
-    data = arm.data.plugin(arm.data.settings)
+    data = arm.data.make()
     # Metrics of coverage ask the data's own judge, wherever the features come from.
     judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
     # A model may have data of its own, for example the domain that it translates from.
-    own = [c.plugin(c.settings).digest() for c in nested(arm.model) if c.kind == "data"]
+    own = [c.make().digest() for c in nested(arm.model) if c.kind == "data"]
     return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges)]
 
 
@@ -227,13 +237,13 @@ def code_of(arm: Arm) -> Code:
     return fingerprint({"harness.trial.run:run", *(f"{plugin.__module__}:{plugin.__qualname__}" for plugin in plugins)})
 
 
-def nested(choice: Choice) -> Iterator[Choice]:
+def nested(choice: Choice[Any]) -> Iterator[Choice[Any]]:
     """The choice, and those among its settings."""
     yield choice
     yield from _choices_in(dict(choice.settings))
 
 
-def _choices_in(value: Any) -> Iterator[Choice]:
+def _choices_in(value: Any) -> Iterator[Choice[Any]]:
     if isinstance(value, Choice):
         yield from nested(value)
     elif isinstance(value, BaseModel):

@@ -11,7 +11,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -19,7 +19,7 @@ from harness import judge
 from harness.base import validation
 from harness.base.errors import HarnessError
 from harness.base.validation import nearest, shown
-from harness.metrics.base import Value
+from harness.metrics.base import Metric, Value
 from harness.suite.cells import ROOTS, Cells, Combination, Places, matches
 from harness.suite.declaration import (
     MAX_EXPECTATIONS,
@@ -45,6 +45,9 @@ from harness.suite.document import (
 )
 from harness.suite.naming import cell_names
 from harness.zoo.registry import Choice
+
+if TYPE_CHECKING:
+    from harness.zoo.data.base import DataSet
 
 MAX_LISTED = 100
 MAX_COMPARISONS = 100
@@ -100,7 +103,7 @@ class Suite(Declaration):
         return Target(metric, (objective and objective.direction) or better[self.columns[metric].better])
 
 
-def columns(metrics: Iterable[Choice]) -> dict[str, Value]:
+def columns(metrics: Iterable[Choice[Metric]]) -> dict[str, Value]:
     """The columns of values that these metrics give."""
     return {column: value for metric in metrics for column, value in metric.plugin.values.items()}
 
@@ -320,7 +323,7 @@ class _Checker:
         hint = nearest(name, list(known))
         self.add(path, f"no metric of this suite gives {name!r}{hint} (known: {', '.join(known)})")
 
-    def _comparable(self, compare: Compare, trained: list[Combination], metrics: Sequence[Choice]) -> None:
+    def _comparable(self, compare: Compare, trained: list[Combination], metrics: Sequence[Choice[Metric]]) -> None:
         """The baseline must have the value that arms are compared by, and every arm the one that is searched for."""
         search = self._section("search", Search)
         sought = search.objective.metric if search else None
@@ -334,7 +337,7 @@ class _Checker:
             if reason := _unanswered(column or next(iter(columns(metrics))), metrics, cells):
                 self.add(path if column else ("evaluate", "metrics", 0), reason)
 
-    def _expectations(self, cells: Cells, places: Places, metrics: Sequence[Choice]) -> None:
+    def _expectations(self, cells: Cells, places: Places, metrics: Sequence[Choice[Metric]]) -> None:
         """What is expected must be measured, of cells that are trained."""
         entries = self.document.value.get("expect")
         entries = entries[:MAX_EXPECTATIONS] if isinstance(entries, list) else []
@@ -397,14 +400,14 @@ class _Checker:
                 if parts and (reason := _unjudged(parts.data, features)):
                     self.add(path, f"{reason}, or use auto or inception")
 
-    def _measurable(self, metrics: Iterable[Choice], combinations: list[Combination]) -> None:
+    def _measurable(self, metrics: Iterable[Choice[Metric]], combinations: list[Combination]) -> None:
         """Every metric must be able to say something of the data, and of one model at least."""
         path = ("evaluate", "metrics")
         arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
         offers = frozenset().union(*(parts.offers for parts in arms))
         for metric in metrics:
             for parts in arms:
-                data = parts.data.plugin(parts.data.settings)
+                data = parts.data.make()
                 if reason := metric.plugin.refusal(metric.settings, data):
                     self.add(path, f"{metric.name}: cannot be computed on {parts.data.name!r}: {reason}")
                 elif metric.plugin.needs_judge and (reason := _unjudged(parts.data)):
@@ -414,7 +417,7 @@ class _Checker:
                 self.add(path, f"{metric.name}: no model of this suite offers {needs}")
 
 
-def _unanswered(column: str, metrics: Iterable[Choice], cells: Iterable[Combination]) -> str | None:
+def _unanswered(column: str, metrics: Iterable[Choice[Metric]], cells: Iterable[Combination]) -> str | None:
     """Why one of these cells can have no value in this column, or None if all can."""
     metric = next((metric for metric in metrics if column in metric.plugin.values), None)
     for parts in (cell.parts for cell in cells):
@@ -428,10 +431,10 @@ def _unanswered(column: str, metrics: Iterable[Choice], cells: Iterable[Combinat
     return None
 
 
-def _unjudged(choice: Choice, features: str | None = None) -> str | None:
+def _unjudged(choice: Choice[DataSet], features: str | None = None) -> str | None:
     """Why this data has no judge, or why that judge's features cannot be had of it; None if nothing is wrong."""
     try:
-        return judge.missing(choice) or (judge.misfit(features, choice.plugin(choice.settings)) if features else None)
+        return judge.missing(choice) or (judge.misfit(features, choice.make()) if features else None)
     except HarnessError as error:  # the data, or the judge's weights, cannot be read
         return str(error)
 

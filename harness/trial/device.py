@@ -24,7 +24,7 @@ def precision(arm: Arm, device: torch.device) -> torch.dtype:
     """
     if arm.train.precision != "auto":
         return torch.bfloat16 if arm.train.precision == "bfloat16" else torch.float32
-    if arm.data.plugin(arm.data.settings).points:
+    if arm.data.make().points:
         return torch.float32
     if device.type == "cuda":
         quick = torch.cuda.is_bf16_supported(including_emulation=False)

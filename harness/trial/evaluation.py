@@ -69,7 +69,7 @@ class Evaluator:
         self.device = device
         # Below a folder for the code: what other code computed from the same images is another thing.
         self.cache = cache / _code(config) if cache else None
-        self.metrics: list[Metric] = [choice.plugin(choice.settings) for choice in config.metrics]
+        self.metrics = [choice.make() for choice in config.metrics]
 
     @cached_property
     def judge(self) -> Any:

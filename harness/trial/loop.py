@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from harness.base import files
 from harness.zoo.data.base import Labelled
+from harness.zoo.data.order import Shuffled
 from harness.zoo.data.pixels import as_floats
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Stopped(Exception):
     """The driver asked the trial to stop; its checkpoint is written."""
 
 
-class Shuffled:
+class Batches:
     """Endless mini-batches of a data set that lies on the device, epoch after epoch, each in a new order.
 
     Args:
@@ -49,27 +50,13 @@ class Shuffled:
     def __init__(self, data: Labelled, size: int, seed: int) -> None:
         self.data = data
         self.size = size
-        self._rng = torch.Generator().manual_seed(seed)
-        self._order = torch.empty(0, dtype=torch.long)
+        self.order = Shuffled(len(data.images), torch.Generator().manual_seed(seed))
 
     def next(self) -> Labelled:
         """Images as floats in [-1, 1], labels. A batch may reach over the end of an epoch."""
-        while len(self._order) < self.size:
-            epoch = torch.randperm(len(self.data.images), generator=self._rng)
-            self._order = torch.cat([self._order, epoch])
-        chosen, self._order = self._order[: self.size], self._order[self.size :]
-        chosen = chosen.to(self.data.images.device, non_blocking=True)
+        chosen = self.order.next(self.size).to(self.data.images.device, non_blocking=True)
         images = as_floats(self.data.images[chosen]).contiguous(memory_format=torch.channels_last)
         return Labelled(images, self.data.labels[chosen])
-
-    def state_dict(self) -> dict[str, Any]:
-        """The order that is left of this epoch, and the random state."""
-        return {"order": self._order, "rng": self._rng.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave."""
-        self._order = state["order"].cpu()
-        self._rng.set_state(state["rng"].cpu())
 
 
 @dataclass
@@ -110,7 +97,7 @@ class Trainer:
 
     def __init__(self, model: Model, data: Labelled, train: Train, run: Run, seed: int, checkpoint: Path) -> None:
         self.model = model
-        self.batches = Shuffled(data, train.batch_size * model.batches_per_step, seed)
+        self.batches = Batches(data, train.batch_size * model.batches_per_step, seed)
         self.train_config = train
         self.run = run
         self.checkpoint = checkpoint
@@ -128,7 +115,7 @@ class Trainer:
         if state is None or state["compute"] != self._compute():
             return False
         self.model.load_state_dict(state["model"])
-        self.batches.load_state_dict(state["batches"])
+        self.batches.order.load_state_dict(state["batches"])
         self.model.rng.set_state(state["rng"].cpu())
         torch.set_rng_state(state["torch_rng"].cpu())
         if state["cuda_rng"] is not None:
@@ -143,7 +130,7 @@ class Trainer:
         state = {
             "compute": self._compute(),
             "model": self.model.state_dict(),
-            "batches": self.batches.state_dict(),
+            "batches": self.batches.order.state_dict(),
             "rng": self.model.rng.get_state(),
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,

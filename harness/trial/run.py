@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from harness.trial.task import Recorder, Task
 
 
-def run(task: Task, recorder: Recorder) -> Outcome:
+def run(task: Task, recorder: Recorder, device: str) -> Outcome:
     """Run a trial, or go on with it where its checkpoint left off. Every outcome of the trial is returned.
+
+    Args:
+        device: where the worker computes, as torch names it.
 
     Raises:
         RecordingError: what it does cannot be written down; its last checkpoint stands.
     """
     course = _Course()
     try:
-        values = _run(task, recorder, course)
+        values = _run(task, recorder, torch.device(device), course)
         return Outcome(State.DONE, "", values, course.seconds_train, course.seconds_evaluate)
     except Stopped:
         return Outcome(State.INTERRUPTED)
@@ -70,11 +73,10 @@ class _Course:
         return f"at step {self.progress.step + 1}"
 
 
-def _run(task: Task, recorder: Recorder, course: _Course) -> dict[str, float]:
+def _run(task: Task, recorder: Recorder, device: torch.device, course: _Course) -> dict[str, float]:
     arm, seed = task.trial.arm, task.trial.seed
-    device = torch.device(task.device)
     with computing(arm, device):
-        data = arm.data.plugin(arm.data.settings)
+        data = arm.data.make()
         training = on_device(data.load("train"), device)
         model = build(arm, seed, device, data.shape, training)
         trainer = Trainer(model, training, arm.train, task.run, seed, task.folder / "checkpoint.pt")
@@ -130,10 +132,8 @@ def _hooks(
 
 def build(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Labelled) -> Model:
     """The model of an arm, before its first step."""
-    tricks = [choice.plugin(choice.settings) for choice in arm.tricks]
+    tricks = [choice.make() for choice in arm.tricks]
     compute = Compute(device, precision(arm, device))
     rng = torch.Generator(device).manual_seed(derived(seed, "latents"))
     torch.manual_seed(derived(seed, "global"))
-    steps = arm.train.steps
-    model: Model = arm.model.plugin(arm.model.settings, shape, training, steps, tricks, compute, seed, rng)
-    return model
+    return arm.model.make(shape, training, arm.train.steps, tricks, compute, seed, rng)

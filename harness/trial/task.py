@@ -24,14 +24,14 @@ class Intermediate:
 
 @dataclass(frozen=True)
 class Task:
-    """A trial to run, and all that running it needs to know."""
+    """A trial to run, and all that running it needs to know but the device: that is the worker's."""
 
     trial: Trial
     run: Run
     folder: Path
     """Where the trial keeps its checkpoint and its files until they are recorded."""
     cache: Path
-    device: str
+    """What all trials share: features, floors, digests. Every file in it is whole or not there."""
     intermediate: Intermediate | None = None
 
     @property

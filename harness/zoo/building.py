@@ -11,10 +11,12 @@ from harness.zoo.compatibility import with_own
 from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model
-from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.zoo.registry import Choice
+    from harness.zoo.tricks.base import Trick
 
 
 SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3), Shape(2, 1, 1, 8))
@@ -22,24 +24,29 @@ SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(
 
 
 def build(
-    model: str | dict[str, Any] | Choice,
+    model: str | dict[str, Any] | Choice[Model],
     shape: Shape = SHAPES[0],
     tricks: Any = (),
     seed: int = 0,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    made: Sequence[Trick] = (),
 ) -> Model:
-    """A model before its first step."""
-    choice = registry.choose("models", model)
+    """A model before its first step.
+
+    Args:
+        tricks: as suites write them.
+        made: further tricks, which need no name in the registry; they are asked first.
+    """
+    choice: Choice[Model] = registry.choose("models", model)
     chosen = with_own(choice, tuple(registry.choose("tricks", trick) for trick in tricks))
-    made: list[Trick] = [trick.plugin(trick.settings) for trick in chosen]
+    all_tricks = [*made, *(trick.make() for trick in chosen)]
     compute = Compute(torch.device(device), dtype)
     training = random_batch(shape, 64, torch.Generator().manual_seed(99))
     training = Labelled(*(tensor.to(device) for tensor in training))
     rng = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    built: Model = choice.plugin(choice.settings, shape, training, 100, made, compute, seed, rng)
-    return built
+    return choice.make(shape, training, 100, all_tricks, compute, seed, rng)
 
 
 def random_batch(shape: Shape, n: int, rng: torch.Generator) -> Labelled:

@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from harness.zoo import registry
-from harness.zoo.data.base import Shape
-from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
+    from harness.zoo.data.base import Shape
     from harness.zoo.models.base import Model
-from harness.zoo.tricks.base import Trick
+    from harness.zoo.registry import Choice
+    from harness.zoo.tricks.base import Trick
 
 
-def with_own(model: Choice, tricks: tuple[Choice, ...]) -> tuple[Choice, ...]:
+def with_own(model: Choice[Model], tricks: tuple[Choice[Trick], ...]) -> tuple[Choice[Trick], ...]:
     """The tricks that are listed, and those that the model's preset brings with it (unless listed otherwise)."""
     own = [registry.choose("tricks", trick) for trick in registry.find("models", model.name).tricks]
     listed = {trick.plugin.name for trick in tricks}
     together = [*tricks, *(trick for trick in own if trick.plugin.name not in listed)]
-    return tuple(sorted(together, key=lambda trick: str(trick.plugin.name)))
+    return tuple(sorted(together, key=lambda trick: trick.plugin.name))
 
 
 def offered(model: Model | type[Model], settings: Any, tricks: Iterable[Trick | type[Trick]]) -> frozenset[str]:
@@ -27,16 +27,19 @@ def offered(model: Model | type[Model], settings: Any, tricks: Iterable[Trick | 
     return model.capabilities(settings).difference(*(trick.hides for trick in tricks))
 
 
-def refusals(model: Choice, tricks: tuple[Choice, ...], shape: Shape) -> list[str]:
+def refusals(model: Choice[Model], tricks: tuple[Choice[Trick], ...], shape: Shape) -> list[str]:
     """Why these tricks cannot stand together around this model on such images: a sentence each, none if they can."""
     capabilities = model.plugin.capabilities(model.settings)
     names = [trick.plugin.name for trick in tricks]
     reasons = [f"the trick {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
     for position, trick in enumerate(tricks):
-        plugin: type[Trick] = trick.plugin
+        plugin = trick.plugin
         if reason := plugin.refusal(trick.settings, shape):
             reasons.append(f"the trick {trick.name!r} cannot be used here: {reason}")
-        for missing in sorted(plugin.requires - capabilities):
+        lacking = plugin.requires - capabilities
+        if not (lacking or model.plugin.takes_tricks):
+            reasons.append(f"the trick {trick.name!r} would do nothing: the model {model.name!r} takes no tricks")
+        for missing in sorted(lacking):
             reasons.append(
                 f"the trick {trick.name!r} requires {missing.replace('_', ' ')}, which the model {model.name!r} "
                 "with these settings does not offer"

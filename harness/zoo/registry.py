@@ -2,8 +2,8 @@
 
 A plug-in is a class that derives from the base class of its kind and states a ``name``. Built-in ones lie in the
 folder of their kind, one file each; adding a file there is all it takes. Another package offers its own through
-an entry point in the group ``harness.<kind>`` that names the class. A plug-in that cannot be imported stays
-listed as broken, with the reason, and does not disturb the others.
+an entry point in the group ``harness.<kind>`` that names the class. A plug-in that cannot be imported, or whose class
+has a defect (``Plugin.defect``), stays listed as broken, with the reason, and does not disturb the others.
 
 Finding a plug-in does not import torch: see ``_torch_postponed``.
 """
@@ -16,10 +16,10 @@ import importlib
 import pkgutil
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -91,10 +91,22 @@ class Plugin:
     Settings: ClassVar[type[Settings]] = Settings
     presets: ClassVar[Mapping[str, Preset]] = {}
 
+    @classmethod
+    def defect(cls, names: Collection[str]) -> str | None:
+        """What is wrong with how the class is written, or None; with a defect it is listed as broken.
+
+        Args:
+            names: of all plug-ins of its kind.
+
+        Returns:
+            A sentence that names the class and says what to do.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of one kind: the class behind it and what the name stands for, or why it cannot be had."""
+    """One name of one kind: the class behind it and what the name stands for, or why it cannot be used."""
 
     kind: str
     name: str
@@ -104,6 +116,7 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
     tricks: tuple[Any, ...] = ()
     broken: str | None = None
+    """Why it cannot be used, as the rest of a sentence that begins with its name."""
 
 
 def entries(kind: str) -> list[Entry]:
@@ -127,12 +140,15 @@ def find(kind: str, name: str) -> Entry:
         known = names(kind)
         raise HarnessError(f"unknown name {shown(name)} in {kind}{nearest(name, known)} (known: {', '.join(known)})")
     if entry.broken is not None:
-        raise HarnessError(f"{name!r} in {kind} cannot be imported: {entry.broken}")
+        raise HarnessError(f"{name!r} in {kind} {entry.broken}")
     return entry
 
 
-class Choice(BaseModel):
-    """A plug-in chosen by name, with all its settings filled in."""
+P_co = TypeVar("P_co", bound=Plugin, covariant=True)
+
+
+class Choice(BaseModel, Generic[P_co]):
+    """A plug-in chosen by name, with all its settings filled in: ``Choice[Trick]`` is the choice of a trick."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -140,12 +156,27 @@ class Choice(BaseModel):
     name: str
     settings: SerializeAsAny[Settings]
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, _: Any) -> type[Choice]:
+            """The class itself: a choice is of the same class whatever it chooses, so that it can be pickled."""
+            return cls
+
     @property
-    def plugin(self) -> type[Any]:
+    def plugin(self) -> type[P_co]:
         """The chosen class."""
         plugin = find(self.kind, self.name).plugin
         assert plugin is not None  # find() refuses broken entries
         return plugin
+
+    def make(self, *args: Any) -> P_co:
+        """The chosen plug-in with its settings.
+
+        Args:
+            args: what plug-ins of its kind are made from besides their settings, for example a data shape.
+        """
+        make: Callable[..., P_co] = self.plugin
+        return make(self.settings, *args)
 
     def canonical(self) -> dict[str, Any]:
         """What the choice comes to, in plain values: equal for a preset and for its settings written out."""
@@ -160,7 +191,7 @@ class ChoiceError(ValueError):
         self.problems = problems
 
 
-def choose(kind: str, value: Any) -> Choice:
+def choose(kind: str, value: Any) -> Choice[Any]:
     """Read a choice as suites write it: ``name``, or ``{name: …, setting: value, …}``.
 
     Settings that are mappings are laid over those of the preset key by key, so that
@@ -191,13 +222,13 @@ def choose(kind: str, value: Any) -> Choice:
     return Choice(kind=kind, name=given["name"], settings=settings)
 
 
-def chooser(kind: str) -> Callable[[Any], Choice]:
-    """``choose`` as a pydantic validator: ``Annotated[Choice, BeforeValidator(chooser("networks"))]``.
+def chooser(kind: str) -> Callable[[Any], Choice[Any]]:
+    """``choose`` as a pydantic validator: ``Annotated[Choice[Architecture], BeforeValidator(…)]``.
 
     The problems travel in the error's context; ``flatten`` lays them out again with their full paths.
     """
 
-    def validate(value: Any) -> Choice:
+    def validate(value: Any) -> Choice[Any]:
         try:
             return choose(kind, value)
         except ChoiceError as error:
@@ -248,7 +279,7 @@ def _scan_now(kind: str) -> dict[str, Entry]:
         try:
             module = importlib.import_module(f"{package.__name__}.{info.name}")
         except (Exception, SystemExit) as error:  # a broken file must not take the others with it
-            found[info.name] = Entry(kind, info.name, broken=f"{type(error).__name__}: {error}")
+            found[info.name] = _unimportable(kind, info.name, error)
             continue
         for value in vars(module).values():
             if isinstance(value, type) and value.__module__ == module.__name__:
@@ -260,8 +291,18 @@ def _scan_now(kind: str) -> dict[str, Entry]:
                 raise TypeError(f"{point.value} is no class of the kind that {FOLDERS[kind]}.base defines")
             _add(found, kind, plugin)
         except (Exception, SystemExit) as error:  # nor must a broken package
-            found.setdefault(point.name, Entry(kind, point.name, broken=f"{type(error).__name__}: {error}"))
-    return found
+            found.setdefault(point.name, _unimportable(kind, point.name, error))
+    return {name: _examined(entry, found.keys()) for name, entry in found.items()}
+
+
+def _unimportable(kind: str, name: str, error: BaseException) -> Entry:
+    return Entry(kind, name, broken=f"cannot be imported: {type(error).__name__}: {error}")
+
+
+def _examined(entry: Entry, names: Collection[str]) -> Entry:
+    """The entry, broken where its class has a defect."""
+    defect = entry.plugin.defect(names) if entry.plugin is not None else None
+    return entry if defect is None else Entry(entry.kind, entry.name, broken=f"is refused: {defect}")
 
 
 def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:

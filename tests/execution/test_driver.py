@@ -13,7 +13,7 @@ from harness_cli import Workspace
 from harness.base.errors import HarnessError
 from harness.base.states import State
 from harness.execution import driver
-from harness.execution.engine import Died, Engine, Event
+from harness.execution.engine import Died, Ended, Engine, Event, Started
 from harness.store import delivery, folders
 from harness.store import runs as runs_module
 from harness.store.journal import NAME, Records
@@ -24,8 +24,6 @@ from harness.trial.task import Outcome, Task
 
 class Lingering(Engine):
     """Every trial is recorded as done at once; its worker never says so, but does as told once that is delivered."""
-
-    device = "cpu"
 
     def __init__(self, then: Callable[[str], list[Event]]) -> None:
         self.then = then
@@ -102,6 +100,40 @@ def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
     assert engine.trained == [trial.key for trial in plan.trials]
     runs = [(run.data.tags["key"], runs_module.state(run)) for run in runs_module.Store(tmp_path).runs()]
     assert sorted(runs) == sorted((key, "done") for key in engine.trained)
+
+
+class Queueing(Lingering):
+    """A cluster's queue: a trial waits for a machine for longer than it may take, and is trained at once then."""
+
+    queues = True
+
+    def __init__(self) -> None:
+        super().__init__(is_silent)
+        self.asked = 0
+
+    def submit(self, task: Task) -> None:
+        self.task, self.asked = task, 0
+
+    def wait(self, seconds: float) -> list[Event]:
+        time.sleep(0.05)
+        self.asked += 1
+        if self.task is None or self.asked < 5:
+            return []
+        task, self.task = self.task, None
+        outcome = Outcome(State.DONE, "", {"fid": 1.0, "covered_classes": 10.0})
+        Records(task.folder).end(outcome)
+        self.trained.append(task.key)
+        return [Started(task.key, "cuda:7"), Ended(task.key, outcome)]
+
+
+def test_the_time_in_a_queue_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "STARTING", 0.01)
+    plan = make_plan(read_suite(Workspace(tmp_path).suite(seeds=1, run={"time_limit": 0.01})))
+    engine, told = Queueing(), Told()
+    with folders.exclusive(tmp_path, "a test"):
+        driver.Driver(plan, tmp_path, engine, told).run()
+    assert told.states == ["done"] * 2
+    assert engine.trained == [trial.key for trial in plan.trials]
 
 
 @pytest.mark.parametrize("shared", ["shared.db", "one/mlflow.db"])

@@ -11,7 +11,7 @@ import pytest
 
 STARTS_TWO = """
 import multiprocessing, signal
-from harness.engines import local
+from harness.execution import local
 
 def tell(pipe):
     pipe.send(signal.pthread_sigmask(signal.SIG_BLOCK, []))

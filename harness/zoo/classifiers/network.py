@@ -13,6 +13,7 @@ from pydantic import Field
 from harness.zoo import registry
 from harness.zoo.classifiers.base import Classifier, Round
 from harness.zoo.networks.base import evaluating
+from harness.zoo.optimisation import descend
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,9 +46,7 @@ class Network(Classifier):
             targets = torch.zeros(len(images), device=images.device)
             targets[: len(images) // 2] = 1
             loss = torch.nn.functional.binary_cross_entropy_with_logits(self.logits(images), targets)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            descend(optimiser, loss)
         self.network.requires_grad_(False)  # from now on gradients go through it to the generator
 
     def probability(self, images: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from harness.base.errors import HarnessError
 from harness.zoo.data import downloads
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
 from harness.zoo.data.digests import Stamp, refuse_altered, remembered, stamps
-from harness.zoo.data.published import download, verified
+from harness.zoo.data.published import verified
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,8 @@ class Cifar10(DataSet):
     def fetch(self) -> str:
         if _find() is None:
             wanted = VERSIONS[0]
-            download(self.name, wanted.archive, wanted.md5, MIRRORS)
+            verify = functools.partial(verified, md5=wanted.md5)
+            downloads.download(self.name, wanted.archive, MIRRORS, verify)
         version, path = _source()
         _arrays(version, path)
         return f"{self.name}: {path}, verified"

@@ -99,31 +99,30 @@ def _advice(file: File) -> str:
     )
 
 
-def download(data_set: str, file: File, mirrors: Sequence[str]) -> Path:
-    """Bring a gzipped file from the first mirror that gives the right bytes into the cache folder.
+def download(data_set: str, name: str, mirrors: Sequence[str], verify: Callable[[Path], object]) -> Path:
+    """Bring a file from the first mirror that gives the right bytes into the cache folder.
 
     It is written under a temporary name, verified, flushed to disk and only then renamed: whatever interrupts this,
     no half-written or wrong file is left under the final name.
 
+    Args:
+        name: the file's name, at the mirrors and in the cache folder.
+        verify: raises ``HarnessError`` where a file is not the right one.
+
     Raises:
         HarnessError: no mirror gave it; the message says what each one answered.
     """
-    folder = cache_folder() / data_set
-    target = folder / f"{file.name}.gz"
+    target = cache_folder() / data_set / name
     answers = []
     for mirror in mirrors:
-        url = f"{mirror.rstrip('/')}/{target.name}"
+        url = f"{mirror.rstrip('/')}/{name}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _download(url, target, file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            bring(url, target, verify)
             return target
         except (OSError, HTTPException, HarnessError) as error:
             answers.append(f"  {url}: {error}")
-    raise HarnessError(f"{target.name} could not be downloaded to {folder}:\n" + "\n".join(answers))
-
-
-def _download(url: str, target: Path, file: File) -> None:
-    bring(url, target, lambda part: content(part, file))
+    raise HarnessError(f"{name} could not be downloaded to {target.parent}:\n" + "\n".join(answers))
 
 
 def bring(url: str, target: Path, verify: Callable[[Path], object]) -> None:

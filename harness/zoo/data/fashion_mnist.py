@@ -21,7 +21,7 @@ from harness.base.errors import HarnessError
 from harness.zoo.data import downloads
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
 from harness.zoo.data.digests import Stamp, refuse_altered, remembered, stamps
-from harness.zoo.data.published import download, verified
+from harness.zoo.data.published import verified
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ class FashionMnist(DataSet):
     def fetch(self) -> str:
         for name in MD5:
             if _find(name) is None:
-                download(self.name, f"{name}.gz", MD5[name], MIRRORS)
+                downloads.download(self.name, f"{name}.gz", MIRRORS, functools.partial(verified, md5=MD5[name]))
         for split in FILES:
             _arrays(split)
         places = " and ".join(sorted({str(path.parent) for path in _paths()}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import torch
@@ -72,7 +73,8 @@ class Mnist(DataSet):
         if found is not None:
             return found
         try:
-            return downloads.download(self.name, file, MIRRORS)
+            verify = functools.partial(downloads.content, file=file)
+            return downloads.download(self.name, f"{file.name}.gz", MIRRORS, verify)
         except HarnessError as error:
             raise HarnessError(self._missing(error)) from error
 

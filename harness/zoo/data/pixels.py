@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-from typing import TYPE_CHECKING
-
 import torch
 
 if TYPE_CHECKING:

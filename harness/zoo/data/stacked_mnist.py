@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
 
 from harness.zoo import registry
 from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
+
+if TYPE_CHECKING:
+    from harness.zoo.registry import Choice
 
 SEEDS: dict[Split, int] = {"train": 0, "test": 1}
 
@@ -39,9 +42,8 @@ class StackedMnist(DataSet):
     @property
     def source(self) -> DataSet:
         """The data set that digits are taken from."""
-        choice = registry.choose("data", self.settings.source)
-        made: DataSet = choice.plugin(choice.settings)
-        return made
+        source: Choice[DataSet] = registry.choose("data", self.settings.source)
+        return source.make()
 
     def whole_digest(self) -> str:
         return hashlib.sha256(f"stacked {self.source.digest()}".encode()).hexdigest()

@@ -18,6 +18,8 @@ from pydantic import BeforeValidator, Field
 
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.encoding import Encoding, EncodingSettings, one_hidden_layer
+from harness.zoo.networks.base import Architecture
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ CODED = 10_000
 class AutoencoderSettings(EncodingSettings):
     """Parameters of the autoencoder."""
 
-    architecture: Annotated[Choice, BeforeValidator(one_hidden_layer)] = Field(
-        {},  # type: ignore[assignment]  # the validator turns it into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(one_hidden_layer)] = Field(
+        {},  # type: ignore[arg-type]  # the validator turns it into a Choice
         description="the networks it is made of; by default one hidden layer of 400 units on each side",
     )
     rate: float = Field(1e-3, gt=0, le=1, description="learning rate of Adam")
@@ -57,9 +59,7 @@ class Autoencoder(Encoding):
     def step(self, batch: Labelled) -> dict[str, Tensor]:
         self._fitted = None
         loss = squared_error(batch.images, self.before(self.said(batch.images)).tanh())
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         return {"reconstruction_loss": loss.detach()}
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 
@@ -32,10 +32,19 @@ class Translation(NamedTuple):
 class Model(Plugin, abc.ABC):
     """A way of training a generative model.
 
+    Attributes:
+        takes_tricks: whether it asks the hooks of ``tricks`` as it trains. It must then be a ``Game``
+            (``harness.zoo.tricks.game``). Beside a model that does not, every trick is refused.
+        offers: what ``capabilities`` may say beyond the words of ``harness.zoo.capabilities``, each with what it
+            promises. A plug-in that offers something new to tricks or metrics of its own states the word here.
+
     Training draws its random numbers from torch's global state on the CPU and from ``rng`` on the device; both are
     saved with a checkpoint. Networks are initialised from seeds that derive from ``seed`` and the network's role, so
     that arms with the same generator start from the same weights.
     """
+
+    takes_tricks: ClassVar[bool] = False
+    offers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -63,10 +72,7 @@ class Model(Plugin, abc.ABC):
     def capabilities(cls, settings: Any) -> frozenset[str]:
         """What tricks and metrics may require of the model with these settings.
 
-        For tricks, for example ``discriminator_features``. For metrics, each a method beside ``sample``:
-        ``probability`` (``probability``, of a GAN whose D gives one),
-        ``conditional`` (``sample_classes``), ``classifier`` (``classify``), ``codes`` (``codes``), ``reconstruction``
-        (``reconstruct``), ``translation`` (``translate``).
+        Words of ``harness.zoo.capabilities``, which has what each promises, and of ``offers``.
         """
         return frozenset()
 

@@ -24,15 +24,17 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from harness.zoo import registry
-from harness.zoo.data.base import Labelled, Shape, Split
+from harness.zoo.data.base import DataSet, Labelled, Shape, Split
+from harness.zoo.data.order import Shuffled
+from harness.zoo.data.pixels import from_uint8
 from harness.zoo.models.base import Model, Translation
 from harness.zoo.models.seeds import seeded
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.data.base import DataSet
 
 BATCH = 500
 """Images translated at a time."""
@@ -43,8 +45,8 @@ SHOWN = 16
 class CycleGANSettings(registry.Settings):
     """The source domain, the weights of the terms, and the sizes of the networks."""
 
-    source: Annotated[Choice, BeforeValidator(chooser("data"))] = Field(
-        "digits",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    source: Annotated[Choice[DataSet], BeforeValidator(chooser("data"))] = Field(
+        "digits",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the data set that is translated; the suite's data are what it is translated into",
     )
     cycle: float = Field(10.0, ge=0, description="weight of the cycle term (λ)")
@@ -71,11 +73,12 @@ class CycleGAN(Model):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        data, device = _source(self.settings), self.compute.device
+        data, device = self.settings.source.make(), self.compute.device
         self.source: dict[Split, Labelled] = {
             split: Labelled(*(tensor.to(device) for tensor in data.load(split))) for split in ("train", "test")
         }
-        self.batches = Batches(self.source["train"].images, _generator(self.seed, "source"))
+        self.order = Shuffled(len(self.source["train"].images), _generator(self.seed, "source"))
+        """Of the source domain; the target domain's is the loop's."""
         roles = ("target", "source")
         self.generators = [self._generator(role).to(device) for role in roles]
         self.discriminators = [self._discriminator(role).to(device) for role in roles]
@@ -91,7 +94,7 @@ class CycleGAN(Model):
 
     @classmethod
     def refusal(cls, settings: CycleGANSettings, shape: Shape) -> str | None:
-        data, name = _source(settings), settings.source.name
+        data, name = settings.source.make(), settings.source.name
         if data.points or min(shape.height, shape.width) < 8:
             return f"it translates images from 8×8 up, not {'points' if data.points else _words(shape)}"
         if data.shape[:3] != shape[:3]:
@@ -122,7 +125,7 @@ class CycleGAN(Model):
     def step(self, batch: Labelled) -> dict[str, Tensor]:
         # Laid out channel by channel: normalisation over each channel is much slower on channels_last.
         target = batch.images.clone(memory_format=torch.contiguous_format)
-        source = self.batches.next(len(target))
+        source = self._of_the_source(len(target))
         for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
             for group in optimiser.param_groups:
                 group["lr"] = self.settings.rate * falling(self.taken, self.steps, self.settings.decay_from)
@@ -130,6 +133,11 @@ class CycleGAN(Model):
         scalars |= self._discriminator_step((target, source), fakes)
         self.taken += 1
         return scalars
+
+    def _of_the_source(self, n: int) -> Tensor:
+        """n images of the source domain, as floats in [-1, 1]."""
+        images = self.source["train"].images
+        return from_uint8(images[self.order.next(n).to(images.device, non_blocking=True)])
 
     def _generator_step(self, source: Tensor, target: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         """Train both generators; their losses, and the translations into target and source."""
@@ -147,7 +155,7 @@ class CycleGAN(Model):
         cycle = distance(back_source, source) + distance(back_target, target)
         identity = distance(same_source, source) + distance(same_target, target)
         loss = adversarial + self.settings.cycle * cycle + self.settings.identity * identity
-        _descend(self.generator_optimiser, loss)
+        descend(self.generator_optimiser, loss)
         for network in self.discriminators:
             network.requires_grad_(True)
         terms = {
@@ -163,7 +171,7 @@ class CycleGAN(Model):
         for network, pool, real, fake in zip(self.discriminators, self.pools, reals, fakes, strict=True):
             on_real, on_fake = self._run(network, torch.cat([real, pool.exchange(fake)])).chunk(2)
             losses.append((least_squares(on_real, 1) + least_squares(on_fake, 0)) / 2)
-        _descend(self.discriminator_optimiser, losses[0] + losses[1])
+        descend(self.discriminator_optimiser, losses[0] + losses[1])
         return {"discriminator_loss": (losses[0] + losses[1]).detach()}
 
     def _run(self, network: nn.Module, images: Tensor) -> Tensor:
@@ -175,14 +183,14 @@ class CycleGAN(Model):
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         images = self.source["train"].images
         chosen = torch.randint(len(images), (n,), generator=rng, device=images.device)
-        return _translated(self.generators[0], _floats(images[chosen]))
+        return _translated(self.generators[0], from_uint8(images[chosen]))
 
     def translate(self, n: int, rng: torch.Generator) -> Translation:
         """Images of the source's test split; every one of them once before one comes twice."""
         images, labels = self.source["test"]
         orders = [torch.randperm(len(images), generator=rng, device=images.device) for _ in range(0, n, len(images))]
         chosen = torch.cat(orders)[:n]
-        source = _floats(images[chosen])
+        source = from_uint8(images[chosen])
         translated = _translated(self.generators[0], source)
         return Translation(source, labels[chosen], translated, _translated(self.generators[1], translated))
 
@@ -200,7 +208,7 @@ class CycleGAN(Model):
             "generator_optimiser": self.generator_optimiser.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
             "pools": {role: pool.state_dict() for role, pool in enumerate(self.pools)},
-            "batches": self.batches.state_dict(),
+            "batches": self.order.state_dict(),
             "taken": self.taken,
         }
 
@@ -211,7 +219,7 @@ class CycleGAN(Model):
             self.pools[role].load_state_dict(state["pools"][role])
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
         self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
-        self.batches.load_state_dict(state["batches"])
+        self.order.load_state_dict(state["batches"])
         self.taken = state["taken"]
 
 
@@ -256,36 +264,6 @@ class Pool:
         self._rng.set_state(state["rng"].cpu())
 
 
-class Batches:
-    """Endless mini-batches of the source domain, epoch after epoch, each in a new order.
-
-    Args:
-        images: uint8, on the device.
-        rng: of the CPU; decides the orders.
-    """
-
-    def __init__(self, images: Tensor, rng: torch.Generator) -> None:
-        self._images = images
-        self._rng = rng
-        self._order = torch.empty(0, dtype=torch.long)
-
-    def next(self, n: int) -> Tensor:
-        """n images as floats in [-1, 1]; they may reach over the end of an epoch."""
-        while len(self._order) < n:
-            self._order = torch.cat([self._order, torch.randperm(len(self._images), generator=self._rng)])
-        chosen, self._order = self._order[:n], self._order[n:]
-        return _floats(self._images[chosen.to(self._images.device, non_blocking=True)])
-
-    def state_dict(self) -> dict[str, Any]:
-        """The order that is left of this epoch, and the random state."""
-        return {"order": self._order, "rng": self._rng.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave."""
-        self._order = state["order"].cpu()
-        self._rng.set_state(state["rng"].cpu())
-
-
 def least_squares(logits: Tensor, wanted: float) -> Tensor:
     """E[(D − wanted)²], the adversarial loss of section 4, over images and patches."""
     return (logits - wanted).square().mean()
@@ -301,31 +279,18 @@ def falling(step: int, steps: int, start: float) -> float:
     return min(1.0, (steps - step) / max(1.0, (1 - start) * steps))
 
 
-def _source(settings: CycleGANSettings) -> DataSet:
-    data: DataSet = settings.source.plugin(settings.source.settings)
-    return data
-
-
 def _generator(seed: int, role: str) -> torch.Generator:
-    """A stream of random numbers, on the CPU, for one purpose."""
+    """A stream of random numbers, on the CPU, for one purpose.
+
+    Its seed is drawn, and not ``derived`` itself: published results of this model were trained so.
+    """
     with seeded(seed, role):
         return torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-
-
-def _floats(images: Tensor) -> Tensor:
-    """uint8 images as floats in [-1, 1]."""
-    return images.float() / 127.5 - 1
 
 
 def _translated(network: nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([network(part) for part in torch.split(images, BATCH)])
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
 
 
 def _words(shape: Shape) -> str:

@@ -32,20 +32,20 @@ from harness.zoo import registry
 from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model
 from harness.zoo.models.seeds import seeded
-from harness.zoo.networks.base import evaluating
+from harness.zoo.networks import base as networks
+from harness.zoo.networks.base import Architecture, evaluating
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.zoo.networks.base import Architecture
-
 
 class DiscriminatorOnlySettings(registry.Settings):
     """Parameters of the ascent, the pool and the discriminator."""
 
-    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the discriminator's network",
     )
     ascent_steps: int = Field(30, ge=1, le=10000, description="steps of the ascent from noise (k)")
@@ -68,7 +68,7 @@ class DiscriminatorOnly(Model):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         s, device = self.settings, self.compute.device
-        architecture: Architecture = s.architecture.plugin(s.architecture.settings, self.shape)
+        architecture = s.architecture.make(self.shape)
         with seeded(self.seed, "discriminator"):
             self.discriminator = architecture.discriminator(self.shape.channels)
         self.discriminator.to(device)
@@ -83,9 +83,7 @@ class DiscriminatorOnly(Model):
 
     @classmethod
     def refusal(cls, settings: DiscriminatorOnlySettings, shape: Shape) -> str | None:
-        choice = settings.architecture
-        reason = choice.plugin.refusal(choice.settings, shape)
-        return f"architecture {choice.name!r}: {reason}" if reason else None
+        return networks.refusal(settings.architecture, shape)
 
     @property
     def batches_per_step(self) -> int:
@@ -142,9 +140,7 @@ class DiscriminatorOnly(Model):
         # one batch, so that a normalisation over it does not tell the two apart
         on_real, on_negative = torch.split(self._logits(torch.cat([real, negative])), [len(real), len(negative)])
         loss = softplus(-on_real).mean() + softplus(on_negative).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         return {
             "discriminator_loss": loss.detach(),
             "d_real": on_real.detach().sigmoid().mean(),

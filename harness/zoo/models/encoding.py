@@ -19,6 +19,7 @@ from harness.zoo import registry
 from harness.zoo.data.base import Shape
 from harness.zoo.models.base import Model
 from harness.zoo.models.seeds import seeded
+from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import evaluating
 from harness.zoo.registry import Choice, chooser
 
@@ -33,12 +34,11 @@ WALK = 2.5
 """How far a latent walk goes from 0, in standard deviations of the prior."""
 
 
-def one_hidden_layer(value: Any) -> Choice:
+def one_hidden_layer(value: Any) -> Choice[Architecture]:
     """Read an architecture; where none is named it is one hidden layer of 400 units: 784-400-20."""
     if isinstance(value, dict) and "name" not in value:
         value = {"name": "mlp", "width": 400, "layers": 1, "slope": 0.0, "gain": 1.0} | value
-    choice: Choice = chooser("networks")(value)
-    return choice
+    return chooser("networks")(value)
 
 
 class EncodingSettings(registry.Settings):
@@ -56,8 +56,8 @@ class Encoding(Model):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        choice = self.settings.architecture
-        architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        choice: Choice[Architecture] = self.settings.architecture
+        architecture = choice.make(self.shape)
         with seeded(self.seed, "generator"):
             self.decoder = before_tanh(architecture.generator(self.settings.latent))
         with seeded(self.seed, "encoder"):
@@ -71,9 +71,7 @@ class Encoding(Model):
 
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
-        choice = settings.architecture
-        reason = choice.plugin.refusal(choice.settings, shape)
-        return f"architecture {choice.name!r}: {reason}" if reason else None
+        return networks.refusal(settings.architecture, shape)
 
     def place(self, network: nn.Module) -> None:
         """Move a network to where the model computes."""

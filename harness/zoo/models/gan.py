@@ -23,14 +23,15 @@ from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model, in_float32
 from harness.zoo.models.paths import ROWS, paths, tiles
 from harness.zoo.models.seeds import seeded
-from harness.zoo.networks.base import evaluating
+from harness.zoo.networks import base as networks
+from harness.zoo.networks.base import Architecture, evaluating
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, Preset, chooser
 from harness.zoo.tricks.game import Drawn, Rates, Seen
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.networks.base import Architecture
     from harness.zoo.networks.modules import Discriminator
     from harness.zoo.networks.scores import Scores
     from harness.zoo.objectives import Objective
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 class GANSettings(registry.Settings):
     """Parameters of the adversarial game; the defaults are those of the vanilla GAN."""
 
-    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the networks of both players",
     )
     objective: str = Field("non_saturating", description="what the players minimise: see harness/zoo/objectives.py")
@@ -81,6 +82,7 @@ class GAN(Model):
     paper = "Goodfellow et al. 2014"
     Settings = GANSettings
     settings: GANSettings
+    takes_tricks = True
     presets = {
         "dcgan": Preset(
             "deep convolutional GAN, with rates tuned for small budgets (the paper's are 2e-4 for both)",
@@ -141,8 +143,7 @@ class GAN(Model):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        choice = self.settings.architecture
-        self.architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        self.architecture = self.settings.architecture.make(self.shape)
         with seeded(self.seed, "generator"):
             self.generator = self.make_generator(self.architecture)
         with seeded(self.seed, "discriminator"):
@@ -180,9 +181,7 @@ class GAN(Model):
 
     @classmethod
     def refusal(cls, settings: GANSettings, shape: Shape) -> str | None:
-        choice = settings.architecture
-        reason = choice.plugin.refusal(choice.settings, shape)
-        return f"architecture {choice.name!r}: {reason}" if reason else None
+        return networks.refusal(settings.architecture, shape)
 
     @property
     def batches_per_step(self) -> int:
@@ -301,7 +300,7 @@ class GAN(Model):
             drawn = self.draw(batch.labels)
         real, fake = self.see(batch.images, batch.labels), self.see(drawn.images, batch.labels, drawn)
         loss = self.discriminator_loss(real, fake)
-        self._descend(self.discriminator_optimiser, loss)
+        descend(self.discriminator_optimiser, loss)
         for trick in self.tricks:
             trick.after_discriminator_step(self)
         outputs = {"d_real": real.scores.logits.detach(), "d_fake": fake.scores.logits.detach()}
@@ -330,7 +329,7 @@ class GAN(Model):
         real = self.see(batch.images, batch.labels, gradient=weights is not None, weights=weights)
         fake = self.see(drawn.images, batch.labels, drawn, weights=weights)
         loss = self._generator_loss(real, fake)
-        self._descend(self.generator_optimiser, loss)
+        descend(self.generator_optimiser, loss)
         self.discriminator.requires_grad_(True)
         return {"generator_loss": loss.detach()}
 
@@ -372,11 +371,6 @@ class GAN(Model):
         for optimiser, rate in zip(optimisers, self.rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
-
-    def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
 
     def _optimiser(self, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         if self.settings.optimiser == "rmsprop":

@@ -19,21 +19,20 @@ from pydantic import BeforeValidator, Field
 from harness.zoo.models.base import in_float32
 from harness.zoo.models.gan import GAN, GANSettings
 from harness.zoo.models.seeds import seeded
-from harness.zoo.networks.base import evaluating
+from harness.zoo.networks.base import Architecture, evaluating
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.networks.base import Architecture
     from harness.zoo.tricks.game import Seen
 
 
 class InfoGANSettings(GANSettings):
     """Parameters of the game with codes; the paper's for MNIST."""
 
-    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        {"name": "dcgan", "hidden": 1024},  # type: ignore[assignment]  # the validator turns it into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
+        {"name": "dcgan", "hidden": 1024},  # type: ignore[arg-type]  # the validator turns it into a Choice
         description="the networks of both players; without the paper's hidden layer the category finds no digits",
     )
     latent: int = Field(62, ge=1, le=4096, description="dimensions of z, the part that means nothing")

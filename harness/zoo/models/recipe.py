@@ -42,24 +42,24 @@ from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
 from harness.zoo.models.paths import ROWS, pictures
 from harness.zoo.models.seeds import seeded
-from harness.zoo.networks.base import evaluating
+from harness.zoo.networks import base as networks
+from harness.zoo.networks.base import Architecture, evaluating
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.zoo.networks.base import Architecture
-
 
 class RecipeSettings(registry.Settings):
     """Parameters of a round."""
 
-    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "fully_connected",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
+        "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the generator, and the classifier where that is a network",
     )
-    classifier: Annotated[Choice, BeforeValidator(chooser("classifiers"))] = Field(
-        "network",  # type: ignore[assignment]  # as above
+    classifier: Annotated[Choice[Classifier], BeforeValidator(chooser("classifiers"))] = Field(
+        "network",  # type: ignore[arg-type]  # as above
         description="what tells real from synthetic",
     )
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ N(0, 1)")
@@ -87,8 +87,7 @@ class Recipe(Model):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        choice = self.settings.architecture
-        self.architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        self.architecture = self.settings.architecture.make(self.shape)
         with seeded(self.seed, "generator"):
             self.generator = self.architecture.generator(self.settings.latent)
         self.generator.to(self.compute.device)
@@ -107,9 +106,7 @@ class Recipe(Model):
 
     @classmethod
     def refusal(cls, settings: RecipeSettings, shape: Shape) -> str | None:
-        choice = settings.architecture
-        reason = choice.plugin.refusal(choice.settings, shape)
-        return f"architecture {choice.name!r}: {reason}" if reason else None
+        return networks.refusal(settings.architecture, shape)
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
         fed_back = 0.0 if self.stopped else self._round(len(batch.images))
@@ -149,10 +146,8 @@ class Recipe(Model):
 
     def _classifier(self, size: int) -> Classifier:
         """One that knows nothing yet."""
-        choice = self.settings.classifier
         about = Round(self.architecture, self.shape.channels, size, self.compute, self.rng)
-        classifier: Classifier = choice.plugin(choice.settings, about)
-        return classifier
+        return self.settings.classifier.make(about)
 
     def _improve(self, classifier: Classifier, latents: Tensor, samples: Tensor, real: Tensor, size: int) -> None:
         """Generator steps on mini-batches of what is fed back."""
@@ -171,9 +166,7 @@ class Recipe(Model):
                 loss = softplus(-classifier.logits(images)).mean()
             else:
                 loss = mse_loss(images.float(), aims[places])
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
+            descend(self.optimiser, loss)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         return self._generate(self._latents(n, rng))

@@ -20,11 +20,13 @@ from pydantic import Field
 
 from harness.zoo import registry
 from harness.zoo.data.base import Labelled, Shape
+from harness.zoo.data.order import Shuffled
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
 from harness.zoo.models.paths import ROWS, pictures
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import evaluating
+from harness.zoo.optimisation import descend, move_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,8 +75,8 @@ class SemiSupervised(Model):
         self.discriminator.adapt(as_floats(self.training.images[:ADAPTED]))
         self.average: Classifier = copy.deepcopy(self.discriminator).requires_grad_(False).eval()
         self.labelled = self._labelled()
-        self.order = torch.empty(0, dtype=torch.long, device=self.compute.device)
-        """Places of the labelled images whose turn is still to come, the next one first."""
+        self.order = Shuffled(len(self.labelled.labels), self.rng)
+        """Of the labelled images: none comes a second time before every other has come."""
         players = {"generator": self.generator, "discriminator": self.discriminator}
         self.rates = {"generator": self.settings.generator_rate, "discriminator": self.settings.discriminator_rate}
         self.optimisers = {
@@ -119,13 +121,12 @@ class SemiSupervised(Model):
         self.taken += 1
         # An average over the last steps at most: early on 1 / steps forgets the beginning.
         weight = max(1 - self.settings.decay, 1 / (self.taken + 9))
-        pairs = [list(network.parameters()) for network in (self.average, self.discriminator)]
-        torch._foreach_lerp_([p.data for p in pairs[0]], [p.data for p in pairs[1]], weight)
+        move_average(self.average, self.discriminator, weight)
         return scalars
 
     def _discriminator_step(self, images: Tensor) -> dict[str, Tensor]:
         n = len(images)
-        chosen = self._every_label_in_turn(n)
+        chosen = self.order.next(n)
         with torch.no_grad():
             generated = self._generate(n)
         with self.compute.autocast():
@@ -133,24 +134,13 @@ class SemiSupervised(Model):
         labelled, real, fake = logits.chunk(3)
         supervised = torch.nn.functional.cross_entropy(labelled, self.labelled.labels[chosen])
         unsupervised = unlabelled_loss(real, fake)
-        self._descend("discriminator", supervised + unsupervised)
+        descend(self.optimisers["discriminator"], supervised + unsupervised)
         wrong = (labelled.argmax(1) != self.labelled.labels[chosen]).float().mean()
         return {
             "supervised_loss": supervised.detach(),
             "unsupervised_loss": unsupervised.detach(),
             "labelled_error": wrong,
         }
-
-    def _every_label_in_turn(self, n: int) -> Tensor:
-        """n places of labelled images in random order, none drawn a second time before every other was.
-
-        A round goes on from step to step.
-        """
-        while len(self.order) < n:
-            fresh = torch.randperm(len(self.labelled.labels), device=self.compute.device, generator=self.rng)
-            self.order = torch.cat([self.order, fresh])
-        chosen, self.order = self.order[:n], self.order[n:]
-        return chosen
 
     def _generator_step(self, images: Tensor) -> dict[str, Tensor]:
         self.discriminator.requires_grad_(False)
@@ -159,7 +149,7 @@ class SemiSupervised(Model):
                 _, real = self.discriminator(images)
             _, fake = self.discriminator(self._generate(len(images)))
         loss = (real.mean(0) - fake.mean(0)).square().mean()
-        self._descend("generator", loss)
+        descend(self.optimisers["generator"], loss)
         self.discriminator.requires_grad_(True)
         return {"generator_loss": loss.detach()}
 
@@ -170,11 +160,6 @@ class SemiSupervised(Model):
 
     def _latents(self, n: int, rng: torch.Generator) -> Tensor:
         return torch.rand(n, self.settings.latent, device=self.compute.device, generator=rng)
-
-    def _descend(self, player: str, loss: Tensor) -> None:
-        self.optimisers[player].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimisers[player].step()
 
     def classify(self, images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -201,7 +186,7 @@ class SemiSupervised(Model):
             "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
-            "order": self.order,
+            "order": self.order.state_dict(),
             "taken": self.taken,
         }
 
@@ -211,7 +196,7 @@ class SemiSupervised(Model):
         self.average.load_state_dict(state["average"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        self.order = state["order"].to(self.compute.device)
+        self.order.load_state_dict(state["order"])
         self.taken = state["taken"]
 
 

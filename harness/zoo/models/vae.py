@@ -27,6 +27,8 @@ from pydantic import BeforeValidator, Field
 
 from harness.zoo.data.base import Shape
 from harness.zoo.models.encoding import EncodingSettings, Variational, kl_to_prior, one_hidden_layer
+from harness.zoo.networks.base import Architecture
+from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ LEAST_VARIANCE = 1e-5
 class VAESettings(EncodingSettings):
     """Parameters of the variational autoencoder."""
 
-    architecture: Annotated[Choice, BeforeValidator(one_hidden_layer)] = Field(
-        {},  # type: ignore[assignment]  # the validator turns it into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(one_hidden_layer)] = Field(
+        {},  # type: ignore[arg-type]  # the validator turns it into a Choice
         description="the networks it is made of; by default one hidden layer of 400 units on each side",
     )
     likelihood: Literal["bernoulli", "gaussian"] = Field("bernoulli", description="of an image, given its code")
@@ -77,9 +79,7 @@ class VAE(Variational):
         reconstruction = negative(batch.images, before)
         divergence = kl_to_prior(mean, log_variance).sum(1).mean()
         loss = reconstruction + self.settings.beta * divergence
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         return {"reconstruction_loss": reconstruction.detach(), "kl": divergence.detach(), "loss": loss.detach()}
 
     def parts(self) -> dict[str, Any]:

@@ -29,21 +29,21 @@ from pydantic import BeforeValidator, Field
 
 from harness.zoo.models.encoding import EncodingSettings, Variational, kl_to_prior, without_dropout
 from harness.zoo.models.seeds import seeded
+from harness.zoo.networks.base import Architecture
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from harness.zoo.data.base import Labelled
-    from harness.zoo.networks.base import Architecture
     from harness.zoo.networks.scores import Scores
 
 
 class VAEGANSettings(EncodingSettings):
     """Parameters of the VAE-GAN."""
 
-    architecture: Annotated[Choice, BeforeValidator(chooser("networks"))] = Field(
-        "dcgan",  # type: ignore[assignment]  # the validator turns the name into a Choice
+    architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
+        "dcgan",  # type: ignore[arg-type]  # the validator turns the name into a Choice
         description="the networks that encoder, decoder and discriminator are made of",
     )
     gamma: float = Field(1e-2, ge=0, le=1000, description="γ, weight of likeness against realism for the decoder")
@@ -65,8 +65,7 @@ class VAEGAN(Variational):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        choice = self.settings.architecture
-        architecture: Architecture = choice.plugin(choice.settings, self.shape)
+        architecture = self.settings.architecture.make(self.shape)
         with seeded(self.seed, "discriminator"):
             self.discriminator = without_dropout(architecture.discriminator(self.shape.channels))
         self.place(self.discriminator)

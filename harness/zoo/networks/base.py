@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.zoo.data.base import Shape
-from harness.zoo.registry import Plugin
+from harness.zoo.registry import Choice, Plugin
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,12 @@ class Architecture(Plugin, abc.ABC):
 
         ``channels`` is that of what the discriminator sees, which is more than the data's where images are packed.
         """
+
+
+def refusal(choice: Choice[Architecture], shape: Shape) -> str | None:
+    """Why a model that uses the chosen architecture cannot serve images of this shape, or None if it can."""
+    reason = choice.plugin.refusal(choice.settings, shape)
+    return f"architecture {choice.name!r}: {reason}" if reason else None
 
 
 @contextlib.contextmanager

@@ -7,8 +7,12 @@ a suite lists them means nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.base.validation import nearest, shown
+from harness.zoo import capabilities
 from harness.zoo.data.base import Shape
 from harness.zoo.registry import Plugin
 from harness.zoo.tricks.game import Rates
@@ -21,15 +25,22 @@ if TYPE_CHECKING:
     from harness.zoo.tricks.game import Drawn, Game, Seen
 
 
+CLAIMS: Mapping[str, str] = {
+    "generator_loss": "it replaces the objective's generator loss by its own",
+    "sampler": "it offers the network that samples are drawn from",
+    "opponent": "it offers the discriminator that the generator plays against",
+}
+"""What only one trick of an arm may own: the hook -> what the trick does with it."""
+
+
 class Trick(Plugin):
-    """A training trick. Override the hooks that it needs.
+    """A training trick. Override the hooks that it needs; a helper's name begins with an underscore.
 
     Attributes:
-        requires: what the model must offer (see ``Model.capabilities``).
-        conflicts: names of tricks, or capabilities of models, beside which the trick makes no sense.
-        claims: what only one trick of an arm may own: ``generator_loss`` (it replaces the objective's generator
-            loss by its own), ``sampler`` (it offers the network that samples are drawn from), ``opponent`` (it
-            offers the discriminator that the generator plays against).
+        requires: what the model must offer (words of ``harness.zoo.capabilities``).
+        conflicts: names of tricks, or capabilities of models, beside which the trick makes no sense. It is enough
+            that one of two tricks says so: name only tricks that are there wherever yours is.
+        claims: what only one trick of an arm may own (words of ``CLAIMS``).
         hides: what the model no longer offers to metrics beside the trick, for example ``probability`` where the
             discriminator does not say how probable it is that a single image is real, or has learned to tell so
             of other images than are sampled.
@@ -42,6 +53,21 @@ class Trick(Plugin):
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    @classmethod
+    def defect(cls, names: Collection[str]) -> str | None:
+        own = [base for base in cls.__mro__ if issubclass(base, Trick) and base is not Trick]
+        for base in own:
+            for name, value in vars(base).items():
+                method = isinstance(value, FunctionType | classmethod | staticmethod)
+                if method and not name.startswith("_") and not hasattr(Trick, name):
+                    return (
+                        f"{base.__name__} defines the method {name}, which is no hook of a trick"
+                        f"{nearest(name, list(HOOKS))}; give it a hook's name, or one that begins with an underscore"
+                    )
+        if all(getattr(cls, hook) is getattr(Trick, hook) for hook in HOOKS):
+            return f"{cls.__name__} overrides no hook, so it changes nothing: override one of {', '.join(HOOKS)}"
+        return _unknown_word(cls, names)
 
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
@@ -101,3 +127,28 @@ class Trick(Plugin):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that ``state_dict`` gave."""
+
+
+HOOKS = tuple(
+    name
+    for name, value in vars(Trick).items()
+    if isinstance(value, FunctionType) and not name.startswith("_") and name not in ("state_dict", "load_state_dict")
+)
+"""The names of the hooks, in the order in which a game asks them."""
+
+
+def _unknown_word(trick: type[Trick], names: Collection[str]) -> str | None:
+    """What is wrong with the words that a trick states, or None."""
+    words = capabilities.known()
+    for attribute, known, what in (
+        ("requires", words, "which no model offers"),
+        ("conflicts", {*words, *names}, "which is neither a trick nor offered by any model"),
+        ("claims", CLAIMS, "which cannot be claimed"),
+        ("hides", words, "which no model offers"),
+    ):
+        for word in sorted(getattr(trick, attribute) - set(known)):
+            return (
+                f"{trick.__name__}.{attribute} names {shown(word)}, {what}{nearest(word, list(known))} "
+                f"(known: {', '.join(sorted(known))})"
+            )
+    return None

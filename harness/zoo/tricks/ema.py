@@ -12,13 +12,15 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import Field
 
 from harness.zoo import registry
+from harness.zoo.optimisation import move_average
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
+    import torch
+
     from harness.zoo.tricks.game import Game
 
 
@@ -51,17 +53,7 @@ class ExponentialMovingAverage(Trick):
         # Early on the average would mostly hold the initial weights: a decay of t / (t + 9) at most forgets them.
         self.steps += 1
         decay = min(self.settings.decay, self.steps / (self.steps + 9))
-        with torch.no_grad():
-            averaged = [tensor.data for tensor in self.average.parameters()]
-            current = [tensor.data for tensor in game.generator.parameters()]
-            torch._foreach_lerp_(averaged, current, 1 - decay)
-            # The running statistics of batch normalisation belong to the weights that they were taken under, and
-            # are averaged like them; counters are copied.
-            for mean, buffer in zip(self.average.buffers(), game.generator.buffers(), strict=True):
-                if mean.is_floating_point():
-                    mean.lerp_(buffer, 1 - decay)
-                else:
-                    mean.copy_(buffer)
+        move_average(self.average, game.generator, 1 - decay)
 
     def sampler(self, game: Game) -> torch.nn.Module:
         return self.average

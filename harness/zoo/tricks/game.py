@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Game(Protocol):
     """The adversarial game, as tricks see it: any two-player model that offers this can be trained with them.
 
-    ``harness.zoo.models.gan.GAN`` does. Every image is in [-1, 1] and has the shape (channels, height, width).
+    ``harness.zoo.models.gan.GAN`` does. Such a model says so (``Model.takes_tricks``) and asks the tricks' hooks, in
+    the order in which ``harness.zoo.tricks.base.Trick`` lists them; each one's output is the input of the next.
+    Every image is in [-1, 1] and has the shape (channels, height, width).
     """
 
     shape: Shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,7 +40,7 @@ def toy(**settings: Any) -> Any:
     model.discriminators = [Toy(2.0), Toy(1.0, 1.0)]
     model.generator_optimiser = model._adam(model.generators)
     model.discriminator_optimiser = model._adam(model.discriminators)
-    model.batches = SimpleNamespace(next=lambda n: constant(X, n))
+    model._of_the_source = lambda n: constant(X, n)
     return model
 
 
@@ -214,10 +213,10 @@ def test_a_pool_keeps_no_hold_of_what_it_was_given() -> None:
 def test_every_image_of_the_source_comes_once_an_epoch() -> None:
     model: Any = build(SMALL)
     images = source("train").images
-    batches = torch.cat([model.batches.next(599), model.batches.next(599)])
+    batches = torch.cat([model._of_the_source(599), model._of_the_source(599)])
     assert torch.equal(*(_sorted(part) for part in (batches, as_floats(images))))
     assert not torch.equal(batches, as_floats(images))
-    assert model.batches.next(7).shape == (7, 1, 28, 28)
+    assert model._of_the_source(7).shape == (7, 1, 28, 28)
 
 
 def test_translations_of_the_source_s_test_split() -> None:

@@ -66,7 +66,7 @@ def test_the_generator_s_output_is_the_logistic_function_on_minus_1_to_1() -> No
 
 def test_every_labelled_image_has_its_turn_before_one_comes_again() -> None:
     model = _model(20)
-    chosen = model._every_label_in_turn(50)
+    chosen = model.order.next(50)
     assert sorted(chosen[:20].tolist()) == sorted(chosen[20:40].tolist()) == list(range(20))
     assert chosen[:20].tolist() != chosen[20:40].tolist()
     assert len(set(chosen[40:].tolist())) == 10
@@ -74,7 +74,7 @@ def test_every_labelled_image_has_its_turn_before_one_comes_again() -> None:
     resumed = _model(20)
     resumed.load_state_dict(copy.deepcopy(model.state_dict()))
     for taken_up in (model, resumed):
-        assert sorted([*chosen[40:].tolist(), *taken_up._every_label_in_turn(10).tolist()]) == list(range(20))
+        assert sorted([*chosen[40:].tolist(), *taken_up.order.next(10).tolist()]) == list(range(20))
 
 
 def test_the_players_see_different_images() -> None:

@@ -1,0 +1,38 @@
+"""Steps that several trainings share, each written once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of the optimiser down the gradient of a scalar loss."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+
+
+def move_average(average: nn.Module, network: nn.Module, weight: float) -> None:
+    """average ← (1 − weight) · average + weight · now, for all weights of a network.
+
+    The running statistics of batch normalisation belong to the weights that they were taken under, and are averaged
+    like them; counters are copied.
+
+    Args:
+        average: a copy of the network, without gradients.
+        network: the network that is trained.
+        weight: in [0, 1].
+    """
+    with torch.no_grad():
+        averaged, current = ([tensor.data for tensor in net.parameters()] for net in (average, network))
+        torch._foreach_lerp_(averaged, current, weight)
+        for mean, buffer in zip(average.buffers(), network.buffers(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(buffer, weight)
+            else:
+                mean.copy_(buffer)
