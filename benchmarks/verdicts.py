@@ -1,6 +1,6 @@
 """How often verdicts and intervals are right, by simulation: the tables in docs/statistics.md.
 
-    python benchmarks/verdicts.py [--runs 2000]
+python benchmarks/verdicts.py [--runs 2000]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from harness.analysis.statistics import interval, seeds_needed, verdict, verdicts
+
 
 def covered(n: int, rng: np.random.Generator, skewed: bool, how: str, runs: int) -> float:
     """Share of intervals at 95 % that hold the true mean, of normal values or of e^N(0, 1)."""
@@ -59,7 +60,9 @@ def guesses(pilot: int, effect: float, rng: np.random.Generator, runs: int) -> s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=2000, help="of an interval; of a verdict half, of a guess a quarter")
+    parser.add_argument(
+        "--runs", type=int, default=2000, help="of an interval; of a verdict half, of a guess a quarter"
+    )
     runs = parser.parse_args().runs
     errors(runs)
     print()
@@ -78,7 +81,11 @@ def power(runs: int) -> None:
         needed = seeds_needed(-effect, 1.0, 0.0)
         assert needed is not None
         told = [guesses(pilot, effect, rng, runs // 4) if pilot < needed else "–" for pilot in pilots]
-        print(f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng, runs // 2):.0f} % | " + " | ".join(told) + " |")
+        print(
+            f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng, runs // 2):.0f} % | "
+            + " | ".join(told)
+            + " |"
+        )
 
 
 def errors(runs: int) -> None:
@@ -87,7 +94,11 @@ def errors(runs: int) -> None:
     print("| seeds | t, normal | t, skewed | bootstrap, normal | false alarms | of five | effect 1 sd | 2 sd | 3 sd |")
     print("|---|---|---|---|---|---|---|---|---|")
     for n in (3, 5, 10):
-        row = [covered(n, rng, False, "t", runs), covered(n, rng, True, "t", runs), covered(n, rng, False, "bootstrap", runs)]
+        row = [
+            covered(n, rng, False, "t", runs),
+            covered(n, rng, True, "t", runs),
+            covered(n, rng, False, "bootstrap", runs),
+        ]
         row += [found(n, 0.0, rng, runs // 2), alarms(n, 5, rng, runs // 2)]
         row += [found(n, effect, rng, runs // 2) for effect in (1.0, 2.0, 3.0)]
         print(f"| {n} | " + " | ".join(f"{100 * value:.0f} %" for value in row) + " |", flush=True)

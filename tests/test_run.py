@@ -52,7 +52,7 @@ def test_every_trial_is_in_the_table(finished: Workspace) -> None:
     ]  # fmt: skip
     assert list(rows[0]) == [
         "key", "arm", "model", "tricks", "data", "seed", "state", "reason", "seconds_train", "seconds_evaluate",
-        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "sharpness", "mlflow_run_id",
+        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "sharpness", "mlflow_run_id", "other_code",
     ]  # fmt: skip
 
 
