@@ -52,7 +52,8 @@ def test_every_trial_is_in_the_table(finished: Workspace) -> None:
     ]  # fmt: skip
     assert list(rows[0]) == [
         "key", "arm", "model", "tricks", "data", "seed", "state", "reason", "seconds_train", "seconds_evaluate",
-        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "sharpness", "mlflow_run_id", "other_code",
+        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "sharpness", "mlflow_run_id",
+        "other_code",
     ]  # fmt: skip
 
 
@@ -286,6 +287,7 @@ def weights(workspace: Workspace) -> dict[str, bytes]:
         (["report", "tiny.yaml"], "holds no finished trial"),
         (["ui"], "no store"),
         (["data", "fetch", "mnits"], "did you mean 'mnist'"),
+        (["data", "fetch", "folder"], "path"),
         (["list", "suites"], "no folder suites/"),
     ],
 )
