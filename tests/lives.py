@@ -27,7 +27,7 @@ from mlflow.entities import Run
 
 from harness.base.files import load_state
 from harness.store.journal import NAME, read
-from harness.store.runs import SEAL
+from harness.store.seals import SEAL
 
 STEPS = 120
 PHASES = ("queueing", "training", "checkpointing", "evaluation", "recording", "reporting")

@@ -28,6 +28,7 @@ from optuna.trial import TrialState
 from harness import judge
 from harness.analysis import loading, regression
 from harness.analysis.regression import ArmBaseline, Baseline, Distribution
+from harness.base.digests import seal
 from harness.base.errors import HarnessError
 from harness.base.files import COMPUTED_ANEW, load_state, read_sealed, save_state, write_sealed
 from harness.base.states import State
@@ -225,8 +226,8 @@ def optuna_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
         value = trial.suggest_float("rate", 1e-4, 1e-1, log=True) + number
         trial.report(value, 1)
         trial.set_user_attr("keys", ["0123456789abcdef"])
-        trial.set_user_attr(study.KEYS_SEAL, sqlite.seal([number, ["0123456789abcdef"]]))
-        trial.set_user_attr(study.PARAMETERS_SEAL, sqlite.seal(trial.params))
+        trial.set_user_attr(study.KEYS_SEAL, seal([number, ["0123456789abcdef"]]))
+        trial.set_user_attr(study.PARAMETERS_SEAL, seal(trial.params))
         [frozen] = [f for f in made.get_trials() if f.number == trial.number]
         frozen.state, frozen.value = TrialState.COMPLETE, value
         trial.set_user_attr(study.SEAL, study._seal(frozen))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from harness.base.states import State
+    from harness.store.runs import Standing
     from harness.suite.plan import Plan, Trial
     from harness.zoo.data.base import DataSet
     from harness.zoo.registry import Choice
@@ -294,7 +294,7 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
             click.echo(text)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Trial], float | None], list[str]]:
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None], list[str]]:
     """What the store knows of the plan: states, times, and what the code has changed since; without a store nothing
     heavy is imported."""
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
@@ -320,7 +320,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
     from harness.suite.plan import make_plan
 
     outcome = loading.load(make_plan(read_suite(suite, sets)), results)
-    if not outcome.records:
+    if not (outcome.records or outcome.altered):
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
     page = reporting.write(outcome, results / outcome.plan.suite.name)
     reporting.console(outcome, page, Console())
