@@ -40,7 +40,7 @@ COUNTED = '''
 import os
 import time
 
-from harness.models.gan import GAN
+from harness.zoo.models.gan import GAN
 
 
 class Counted(GAN):

@@ -550,4 +550,8 @@ def data_fetch(name: str) -> None:
     """Download and verify a data set."""
     from harness.zoo import registry
 
-    click.echo(registry.choose("data", name).make().fetch())
+    try:
+        choice = registry.choose("data", name)
+    except registry.ChoiceError as error:
+        raise HarnessError(str(error)) from error
+    click.echo(choice.make().fetch())
