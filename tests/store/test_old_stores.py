@@ -123,8 +123,8 @@ def test_what_the_harness_itself_wrote(tmp_path: Path) -> None:
     # Another library is looked at closely, whatever the note says.
     stamped(lambda value: value.update(optuna=["2.0", "v2.6.0.a"]), tmp_path)
     study.storage(tmp_path)
-    stamped(lambda value: value.update(format=2), tmp_path)
-    with pytest.raises(HarnessError, match=r"has format 2, and this harness knows 1.*newer one"):
+    stamped(lambda value: value.update(format=sqlite.FORMAT + 1), tmp_path)
+    with pytest.raises(HarnessError, match=rf"has format {sqlite.FORMAT + 1}, .* knows {sqlite.FORMAT}:.*newer one"):
         study.storage(tmp_path)
 
 
