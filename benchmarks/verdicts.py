@@ -1,22 +1,22 @@
 """How often verdicts and intervals are right, by simulation: the tables in docs/statistics.md.
 
-python benchmarks/verdicts.py
+python benchmarks/verdicts.py [--runs 2000]
 """
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 from scipy.stats import bootstrap
 
 from harness.analysis.statistics import interval, seeds_needed, verdict, verdicts
 
-RUNS = 2000
 
-
-def covered(n: int, rng: np.random.Generator, skewed: bool, how: str) -> float:
+def covered(n: int, rng: np.random.Generator, skewed: bool, how: str, runs: int) -> float:
     """Share of intervals at 95 % that hold the true mean, of normal values or of e^N(0, 1)."""
     truth, hits = (np.exp(0.5) if skewed else 0.0), 0
-    for _ in range(RUNS):
+    for _ in range(runs):
         values = np.exp(rng.normal(size=n)) if skewed else rng.normal(size=n)
         if how == "t":
             _, low, high = interval(values)
@@ -24,33 +24,33 @@ def covered(n: int, rng: np.random.Generator, skewed: bool, how: str) -> float:
             found = bootstrap((values,), np.mean, n_resamples=999, method="percentile", rng=rng)
             low, high = found.confidence_interval
         hits += low <= truth <= high
-    return hits / RUNS
+    return hits / runs
 
 
-def found(n: int, effect: float, rng: np.random.Generator) -> float:
+def found(n: int, effect: float, rng: np.random.Generator, runs: int) -> float:
     """Share of runs in which an arm that is better by ``effect`` standard deviations (of the paired differences)
     is called better (of those that equal the baseline: called better or worse)."""
     hits = 0
-    for _ in range(RUNS // 2):
+    for _ in range(runs):
         kind = verdict(dict(enumerate(rng.normal(-effect, 1, n))), dict.fromkeys(range(n), 0.0), "lower", 0.0).kind
         hits += kind in (("better",) if effect else ("better", "worse"))
-    return hits / (RUNS // 2)
+    return hits / runs
 
 
-def alarms(n: int, arms: int, rng: np.random.Generator) -> float:
+def alarms(n: int, arms: int, rng: np.random.Generator, runs: int) -> float:
     """Share of runs in which any of several arms, all equal to the baseline, is called better or worse."""
     hits = 0
-    for _ in range(RUNS // 2):
+    for _ in range(runs):
         baseline = dict(enumerate(rng.normal(size=n)))
         others = {str(arm): dict(enumerate(rng.normal(size=n))) for arm in range(arms)}
         hits += any(v.kind in ("better", "worse") for v in verdicts(others, baseline, "lower", 0.0).values())
-    return hits / (RUNS // 2)
+    return hits / runs
 
 
-def guesses(pilot: int, effect: float, rng: np.random.Generator) -> str:
+def guesses(pilot: int, effect: float, rng: np.random.Generator, runs: int) -> str:
     """What inconclusive pilots estimate as the number of seeds in all: median, and from where to where 80 % lie."""
     numbers = []
-    while len(numbers) < RUNS // 4:
+    while len(numbers) < runs:
         told = verdict(dict(enumerate(rng.normal(-effect, 1, pilot))), dict.fromkeys(range(pilot), 0.0), "lower", 0.0)
         if told.kind == "inconclusive":
             numbers.append(np.inf if told.further is None else pilot + told.further)
@@ -59,12 +59,17 @@ def guesses(pilot: int, effect: float, rng: np.random.Generator) -> str:
 
 
 def main() -> None:
-    errors()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--runs", type=int, default=2000, help="of an interval; of a verdict half, of a guess a quarter"
+    )
+    runs = parser.parse_args().runs
+    errors(runs)
     print()
-    power()
+    power(runs)
 
 
-def power() -> None:
+def power(runs: int) -> None:
     """The number of seeds that the verdict asks for: is it right, and how well do few seeds estimate it?"""
     rng = np.random.default_rng(1)
     pilots = (3, 5, 10)
@@ -75,19 +80,27 @@ def power() -> None:
     for effect in (0.5, 1.0, 2.0, 3.0):
         needed = seeds_needed(-effect, 1.0, 0.0)
         assert needed is not None
-        told = [guesses(pilot, effect, rng) if pilot < needed else "–" for pilot in pilots]
-        print(f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng):.0f} % | " + " | ".join(told) + " |")
+        told = [guesses(pilot, effect, rng, runs // 4) if pilot < needed else "–" for pilot in pilots]
+        print(
+            f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng, runs // 2):.0f} % | "
+            + " | ".join(told)
+            + " |"
+        )
 
 
-def errors() -> None:
+def errors(runs: int) -> None:
     """Coverage of intervals, false alarms of verdicts, and how often true effects are found."""
     rng = np.random.default_rng(0)
     print("| seeds | t, normal | t, skewed | bootstrap, normal | false alarms | of five | effect 1 sd | 2 sd | 3 sd |")
     print("|---|---|---|---|---|---|---|---|---|")
     for n in (3, 5, 10):
-        row = [covered(n, rng, False, "t"), covered(n, rng, True, "t"), covered(n, rng, False, "bootstrap")]
-        row += [found(n, 0.0, rng), alarms(n, 5, rng)]
-        row += [found(n, effect, rng) for effect in (1.0, 2.0, 3.0)]
+        row = [
+            covered(n, rng, False, "t", runs),
+            covered(n, rng, True, "t", runs),
+            covered(n, rng, False, "bootstrap", runs),
+        ]
+        row += [found(n, 0.0, rng, runs // 2), alarms(n, 5, rng, runs // 2)]
+        row += [found(n, effect, rng, runs // 2) for effect in (1.0, 2.0, 3.0)]
         print(f"| {n} | " + " | ".join(f"{100 * value:.0f} %" for value in row) + " |", flush=True)
 
 

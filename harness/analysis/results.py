@@ -113,6 +113,8 @@ class Results:
         missing: trials of the plan that have none yet.
         store: the MLflow tracking URI.
         experiment: the MLflow experiment.
+        altered: trials whose runs somebody changed after they ended, without values: they are among the missing, enter
+            no table but ``trials`` and no verdict.
     """
 
     plan: Plan
@@ -120,6 +122,7 @@ class Results:
     missing: int
     store: str
     experiment: str
+    altered: tuple[Record, ...] = ()
 
     @property
     def values(self) -> dict[str, Value]:
@@ -153,6 +156,13 @@ class Results:
     def of(self, arm: str) -> list[Record]:
         """The records of an arm, by seed."""
         return list(self._by_arm.get(arm, ()))
+
+    @cached_property
+    def listed(self) -> list[Record]:
+        """The records of all arms, and the altered trials among them, by arm and seed."""
+        arms = dict.fromkeys([*self.arms, *(record.arm for record in self.altered)])
+        order = {arm: place for place, arm in enumerate(arms)}
+        return sorted([*self.records, *self.altered], key=lambda record: (order[record.arm], record.seed))
 
     def offers(self, arm: str, column: str) -> bool:
         """Whether the arm can have a value in this column: a trial that is done lacks what its model cannot give."""
@@ -227,8 +237,7 @@ class Results:
                 "mlflow_run_id": record.run_id,
                 "other_code": " ".join(record.other_code),
             }
-            for arm in self.arms
-            for record in self.of(arm)
+            for record in self.listed
         ]
         outcome = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason"]
         seconds = ["seconds_train", "seconds_evaluate"]

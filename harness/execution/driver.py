@@ -23,7 +23,7 @@ from harness.base.files import cache_folder, sweep
 from harness.base.messages import told_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
-from harness.execution.study import Known, Queue, Work, queues, storage
+from harness.execution.study import Known, Queue, Work, asked_for, queues, storage
 from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
 from harness.store.delivery import Delivery
@@ -33,6 +33,8 @@ from harness.store.runs import Store
 from harness.trial.task import Outcome, Task
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from harness.suite.plan import Plan, Trial
 
 ATTEMPTS = 3
@@ -127,11 +129,13 @@ class Driver:
         self.store.create()
         self.delivery = Delivery(self.store, work, self.listener.note)
         # Deliver what the last driver left, and read what is done.
-        known, parent = self._catch_up(work)
+        known, altered, parent = self._catch_up(work)
         self._remove_leftovers(known)
         # The queues of Optuna, in line with the store.
         with sqlite.reading(self.results.resolve() / "optuna.db", sqlite.OPTUNA):
-            self.queues = queues(self.plan, storage(self.results), known)
+            studies = storage(self.results)
+            self._note_altered(altered, known, asked_for(self.plan, studies) if altered else [])
+            self.queues = queues(self.plan, studies, known)
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
@@ -144,15 +148,19 @@ class Driver:
         journal.interrupt(work)  # trials that wait for another attempt
         self._deliver_rest(parent)
 
-    def _catch_up(self, work: Path) -> tuple[dict[str, Known], str]:
-        """Deliver all earlier journals; what the store then knows, and the id of the suite's parent run."""
+    def _catch_up(self, work: Path) -> tuple[dict[str, Known], list[Run], str]:
+        """Deliver all earlier journals, and read the store.
+
+        Returns:
+            The trials that have an outcome, the altered runs, the id of the suite's parent run.
+        """
         journal.interrupt(work)  # only this driver holds the store, so no trial without an end is still running
         with self.store.answering():
             self.delivery.deliver()
             self.delivery.remember()
             _, parent = self.delivery.suite(self.plan.suite.name)
             self.store.describe(parent, self.plan.suite)
-            return self._known(), parent
+            return *self._known(), parent
 
     def _deliver_rest(self, parent: str) -> None:
         """Deliver what is left, and end the parent run. A store that fails while stopping is a note, not an error."""
@@ -165,18 +173,33 @@ class Driver:
                 raise
             self.listener.note(str(error))
 
-    def _known(self) -> dict[str, Known]:
-        """Every trial in the store that has an outcome of its own."""
+    def _known(self) -> tuple[dict[str, Known], list[Run]]:
+        """Every trial in the store that has an outcome, and the runs that were altered after they ended."""
         known: dict[str, Known] = {}
+        altered: list[Run] = []
         runs = list(self.store.runs())
         for run in runs:
             state = runs_module.state(run)
+            if state is State.ALTERED:
+                altered.append(run)
+            if not state.own:
+                continue
             keys = identity.keys(run.data.tags)
-            if state.own and (new := [k for k in keys if k not in known or known[k].state is not State.DONE]):
+            if new := [key for key in keys if key not in known or known[key].state is not State.DONE]:
                 record = self.store.record(run, "", with_curves=False)
                 known |= dict.fromkeys(new, Known(state, record.values, record.reason))
         self.store.end_ghosts(runs)
-        return known
+        return known, altered
+
+    def _note_altered(self, altered: Sequence[Run], known: dict[str, Known], trials: Sequence[Trial]) -> None:
+        """Tell the user which trials of the plan have only an altered run; they are trained again."""
+        wanted = {trial.key: trial for trial in trials}
+        for run in altered:
+            standing = runs_module.standing(run)
+            for key in runs_module.of_trials(run, wanted.keys()) - known.keys():
+                known[key] = Known(standing.state, {}, standing.reason)
+                trial = wanted[key]
+                self.listener.note(f"{trial.label}: {standing.state}: {standing.reason}")
 
     def _remove_leftovers(self, known: dict[str, Known]) -> None:
         """Remove what a killed driver or worker left: files of settled trials, half-written files."""
