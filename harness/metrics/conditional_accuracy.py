@@ -28,13 +28,13 @@ class ConditionalAccuracy(Metric):
     """Share of images of a requested class that the judge assigns to that class."""
 
     name = "conditional_accuracy"
-    summary = "share of images of a wanted class in which the judge finds that class"
+    summary = "share of images of a requested class in which the judge finds that class"
     paper = "Mirza and Osindero 2014 (the model); Odena et al. 2017, section 4.1 (the measure)"
     needs_judge = True
     requires = frozenset({"conditional"})
     values = {
         "conditional_accuracy": Value(
-            "Conditional accuracy", "higher", "images that show the class asked for", digits=1, percent=True
+            "Conditional accuracy", "higher", "images that show the requested class", digits=1, percent=True
         )
     }
 

@@ -34,7 +34,7 @@ class ModeCoverage(Metric):
     """Covered classes, effective classes exp(H), KL to the training histogram, share of rejected samples."""
 
     name = "mode_coverage"
-    summary = "classes that the judge finds among the samples, their histogram, and the share that is no digit"
+    summary = "classes that the judge finds among the samples, their histogram, and the share without a class"
     paper = "Santurkar et al. 2018 (mode collapse, by a classifier that labels the samples)"
     Settings = CoverageSettings
     settings: CoverageSettings

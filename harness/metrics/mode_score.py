@@ -34,7 +34,9 @@ class ModeScore(Metric):
     summary = "exp(E KL(p(y|x) ‖ p_gen(y)) − KL(p_gen(y) ‖ p_train(y))) with the judge's class probabilities"
     paper = "Che et al. 2017 (mode regularised GAN), with p_gen in the first term"
     needs_judge = True
-    values = {"mode_score": Value("MODE score", "higher", "Inception score less KL(samples ‖ training classes)")}
+    values = {
+        "mode_score": Value("MODE score", "higher", "Inception score with a penalty KL(samples ‖ training classes)")
+    }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         training = training_shares(reference.training.labels, samples.probabilities.shape[1])

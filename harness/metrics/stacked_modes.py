@@ -30,7 +30,7 @@ class StackedModes(Metric):
     """Modes that hold a sample, and KL(samples' modes ‖ uniform)."""
 
     name = "stacked_modes"
-    summary = "modes of 1000 that Stacked-MNIST samples hit (argmax per channel), and their KL to uniform"
+    summary = "modes of 1000 that Stacked-MNIST samples cover (argmax per channel), and their KL to uniform"
     paper = "Metz et al. 2017 (unrolled GAN); Lin et al. 2018 (PacGAN), table 2"
     needs_judge = True
     values = {

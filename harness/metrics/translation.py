@@ -41,7 +41,7 @@ class TranslationQuality(Metric):
     """
 
     name = "translation"
-    summary = "share of translations in which the judge still sees the source's class; error there and back"
+    summary = "share of translations in which the judge finds the source's class; error of the round trip"
     paper = "Zhu et al. 2017, equation 2 (cycle error)"
     Settings = TranslationSettings
     settings: TranslationSettings

@@ -69,7 +69,7 @@ class Folder(DataSet):
     """The images in a folder of the user, decoded once."""
 
     name = "folder"
-    summary = "your own images, a class a sub-folder, brought to one size"
+    summary = "your own images, one sub-folder per class, resized to one size"
     Settings = FolderSettings
     settings: FolderSettings
 

@@ -60,7 +60,7 @@ class DiscriminatorOnly(Model):
     """A discriminator, and the pool of negatives that its ascents have produced."""
 
     name = "discriminator_only"
-    summary = "no generator: ascend the discriminator from noise, feed what is found back as negatives"
+    summary = "no generator: gradient ascent on the discriminator from noise, its results are the negatives"
     paper = "Tu 2007; Lazarow et al. 2017 (introspective neural networks)"
     Settings = DiscriminatorOnlySettings
     settings: DiscriminatorOnlySettings

@@ -50,7 +50,7 @@ class InfoGAN(GAN):
     """The GAN with codes, and Q, which recovers them."""
 
     name = "infogan"
-    summary = "a categorical and continuous codes, read back from the image by Q, which shares D's layers"
+    summary = "a categorical and continuous codes, recovered from the image by Q, which shares D's layers"
     paper = "Chen et al. 2016, equations 5 and 6"
     Settings = InfoGANSettings
     settings: InfoGANSettings

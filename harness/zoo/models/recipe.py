@@ -80,7 +80,7 @@ class Recipe(Model):
     """A generator, and a new classifier for every round."""
 
     name = "recipe"
-    summary = "rounds: train a classifier from scratch, stop at chance, else feed its true positives back"
+    summary = "rounds: train a classifier from scratch, stop at chance, otherwise feed its true positives back"
     paper = "Goodfellow et al. 2014, as explained in class; stopping rule: Lopez-Paz and Oquab 2017, section 3"
     Settings = RecipeSettings
     settings: RecipeSettings

@@ -35,7 +35,7 @@ class GradientPenalty(Trick):
     """Adds the penalty to the discriminator's loss."""
 
     name = "gradient_penalty"
-    summary = "the discriminator's slope is drawn towards 1 between real and generated images, or around the data"
+    summary = "the discriminator's slope is pulled to 1 between real and generated images, or around the data"
     paper = "Gulrajani et al. 2017, equation 3; Kodali et al. 2017"
     Settings = GradientPenaltySettings
     settings: GradientPenaltySettings

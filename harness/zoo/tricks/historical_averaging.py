@@ -33,7 +33,7 @@ class HistoricalAveraging(Trick):
     """Adds the squared distance from the average to both losses."""
 
     name = "historical_averaging"
-    summary = "both players' parameters are held near the average of their past"
+    summary = "the parameters of both players are kept near the average of their past values"
     paper = "Salimans et al. 2016, section 3.3"
     Settings = HistorySettings
     settings: HistorySettings

@@ -36,7 +36,7 @@ class LatentReconstruction(Trick):
     """Trains a reconstructor beside the game and adds its error to the generator's loss."""
 
     name = "latent_reconstruction"
-    summary = "a network must be able to map generated images back to their latents"
+    summary = "a network must be able to recover the latents from generated images"
     paper = "Srivastava et al. 2017, equation 3"
     Settings = ReconstructionSettings
     settings: ReconstructionSettings

@@ -32,7 +32,7 @@ class MinibatchDiscrimination(Trick):
     """Adds B features to the discriminator."""
 
     name = "minibatch_discrimination"
-    summary = "the discriminator is told how near each image lies to the others of its mini-batch"
+    summary = "the discriminator gets the distance of each image to the others of its mini-batch"
     paper = "Salimans et al. 2016, section 3.2"
     Settings = DiscriminationSettings
     settings: DiscriminationSettings

@@ -22,7 +22,7 @@ class MinibatchStandardDeviation(Trick):
     """Adds one feature to the discriminator."""
 
     name = "minibatch_stddev"
-    summary = "the discriminator is told the mean standard deviation of its features over the mini-batch"
+    summary = "the discriminator gets the mean standard deviation of its features over the mini-batch"
     paper = "Karras et al. 2018, section 3"
     requires = frozenset({"discriminator_features"})
     hides = frozenset({"probability"})  # it depends on the other images

@@ -34,7 +34,7 @@ class ModeSeeking(Trick):
     """Adds the inverse ratio of distances to the generator's loss."""
 
     name = "mode_seeking"
-    summary = "the generator is charged for drawing like images from unlike latents"
+    summary = "the generator is penalised for similar images from different latents"
     paper = "Mao et al. 2019, equation 3"
     Settings = SeekingSettings
     settings: SeekingSettings

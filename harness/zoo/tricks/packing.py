@@ -34,7 +34,7 @@ class Packing(Trick):
     """Stacks the images of a mini-batch along the channels."""
 
     name = "packing"
-    summary = "the discriminator judges packs of 2 images of a kind, so that it can see a lack of variety"
+    summary = "the discriminator scores packs of 2 images, so that it can detect a lack of variety"
     paper = "Lin et al. 2018, section 2"
     Settings = PackingSettings
     settings: PackingSettings

@@ -28,7 +28,7 @@ class TwoSidedLabelSmoothing(Trick):
     """Targets α for real and β for generated images."""
 
     name = "two_sided_label_smoothing"
-    summary = "targets .9 and .1: the control that the paper warns of"
+    summary = "targets .9 and .1: a control, which the paper warns of"
     paper = "Salimans et al. 2016, section 3.4"
     Settings = TwoSidedSettings
     settings: TwoSidedSettings
