@@ -523,4 +523,5 @@ def data_fetch(name: str) -> None:
     """Download and verify a data set."""
     from harness.zoo import registry
 
+    registry.find("data", name)  # an unknown name is a mistake of the user's
     click.echo(registry.choose("data", name).make().fetch())
