@@ -1,10 +1,10 @@
-"""What authors of plug-ins and engines build on, in one place: ``from harness.plugins import Trick, Settings``.
+"""The public names for authors of plug-ins and engines: ``from harness.plugins import Trick, Settings``.
 
-Each kind has its base class here, with what its methods are given and give; docs/plugins.md has an example of each,
-``harness.testing`` its contract. The harness's own plug-ins derive from the same classes.
+It has the base class of each kind of plug-in, and the types that its methods take and return. docs/plugins.md has an
+example of each kind, ``harness.testing`` its contract. The built-in plug-ins derive from the same classes.
 
-A name is imported when it is first asked for, so that finding a plug-in costs no more than it uses. ``Discriminator``
-is a torch module: import it inside the method that builds one, and `harness plan` need not wait for torch.
+A name is imported at its first use, so that a plug-in imports only what it needs. ``Discriminator`` is a torch module:
+import it inside the method that builds one, so that `harness plan` does not wait for torch.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ PLACES = {
     "harness.zoo.tricks.base": ("Trick",),
     "harness.zoo.tricks.game": ("Drawn", "Game", "Rates", "Seen"),
 }
-"""Module -> what this one hands on of it: the same as the imports above, which only type checkers see."""
+"""Module -> its names that this module exports. They are the same as in the imports above, for type checkers."""
 
 _PLACE = {name: place for place, names in PLACES.items() for name in names}
 
@@ -115,7 +115,7 @@ def __getattr__(name: str) -> Any:
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(place)
-    # Of a package it is a module.
+    # In a package, the name is that of a module.
     return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{place}.{name}")
 
 

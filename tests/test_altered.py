@@ -16,7 +16,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from harness.store.runs import Store
 
 EMA = "gan + ema"
-ON = " after the run ended: `harness run` trains it anew, or put back what was there"
+ON = " after the run ended: `harness run` trains it again, or restore the old value"
 
 
 @pytest.fixture(scope="module")

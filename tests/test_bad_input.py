@@ -102,7 +102,7 @@ def test_overrides(tmp_path: Path, suite: Path) -> None:
         (["--set", "data=mnist"], {"HARNESS_DATA": "file"}, "MNIST is not on this machine"),
         (["--set", "data=mnist"], {"HARNESS_DATA": "x" * 5000, "HARNESS_CACHE": "file"}, "could not be downloaded"),
         ([], {"HARNESS_RESULTS": "file"}, "is a file"),
-        ([], {"HARNESS_RESULTS": "file/x"}, "cannot be made"),
+        ([], {"HARNESS_RESULTS": "file/x"}, "cannot be created"),
         ([], {"MLFLOW_TRACKING_URI": "sqlite:////nowhere/at/all.db"}, "MLFLOW_TRACKING_URI is"),
     ],
 )
@@ -134,7 +134,7 @@ def test_addresses_of_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ad
     from harness.store.runs import Store
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with pytest.raises(HarnessError, match=r"MLFLOW_TRACKING_URI is .* which is no store: expected") as raised:
+    with pytest.raises(HarnessError, match=r"MLFLOW_TRACKING_URI is .* which is not a store: expected") as raised:
         Store(tmp_path)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 500

@@ -285,7 +285,7 @@ def mlflow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
         [record] = found.records
         return record if record.artifacts is not None and record.artifacts.is_dir() else None
 
-    return Victim(path, read, (" after the run ended: `harness run` trains it anew",))
+    return Victim(path, read, (" after the run ended: `harness run` trains it again",))
 
 
 @pytest.mark.parametrize("lost", ["deleted", "scheme", "place"])

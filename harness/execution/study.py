@@ -123,7 +123,7 @@ def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Know
 
 
 def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
-    """The trials that a plan asks for; of a search, those of the configurations that it has tried."""
+    """The trials that a plan asks for; for a search, those of the configurations that it has tried."""
     if plan.suite.search is None:
         return list(plan.trials)
     cells = [cell for cell in plan.cells if cell.excluded is None]

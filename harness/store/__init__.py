@@ -1,4 +1,6 @@
-"""Where results are kept: a trial writes a ``journal``, ``delivery`` brings it to MLflow, ``runs`` reads it back.
+"""The store of results: workers write a ``journal``, ``delivery`` brings it to MLflow, ``runs`` reads it back.
 
-``identity`` and ``seals`` say what a run is of and whether somebody changed it. Only this place imports mlflow.
+``identity`` and ``seals`` tell which trial a run belongs to and whether somebody changed it; ``record`` is a row of
+results, ``folders`` has the layout and the lock of a results folder, ``sqlite`` checks the files, ``upgrade`` upgrades
+old stores. Only this package imports mlflow. Import the modules, not this package: it exports nothing.
 """

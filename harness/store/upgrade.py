@@ -1,8 +1,7 @@
-"""Brings a store of an older harness up to date: its runs learn which settings they were trained with.
+"""Upgrades a store of an older harness: adds the hash of their settings to its runs.
 
-Runs that were recorded before settings and code were kept apart have one key over both, which no later code can
-compute again. From what such a run says of itself (its parameters, and how it was measured) the settings are found,
-and the run shows in reports as a result of other code.
+Older runs have one key for settings and code together, which later code cannot compute again. Here the settings are
+found from the run's params and its protocol. Reports then show the run as a result of other code.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ LITERALS = {"True": True, "False": False, "None": None}
 
 
 def upgrade(store: Store) -> tuple[int, dict[str, list[str]]]:
-    """Bring every old run that has ended up to date.
+    """Upgrade every old run that has ended.
 
     Returns:
-        How many were; and why others could not be, reason -> ids of runs.
+        The number of upgraded runs; and why others could not be upgraded, reason -> ids of runs.
     """
     brought, left = 0, dict[str, list[str]]()
     for run in list(store.runs()):
@@ -52,7 +51,7 @@ def upgrade(store: Store) -> tuple[int, dict[str, list[str]]]:
 
 
 def copied(store: Store) -> Path | None:
-    """A copy of the store's database beside it, under a name of its own; None where it is a server's.
+    """Copy the store's database to a new file beside it; None if the store is a server.
 
     Raises:
         HarnessError: the copy cannot be written.
@@ -73,10 +72,10 @@ def copied(store: Store) -> Path | None:
 
 
 def _trial(store: Store, run: Run) -> Trial:
-    """The trial of an old run, with today's digests of its data and judges, which must be those that it was of.
+    """The trial of an old run. Its data and judges must have the same digests today.
 
     Raises:
-        HarnessError: it cannot be told.
+        HarnessError: the trial cannot be determined.
     """
     config = _nested(run.data.params)
     try:
@@ -89,21 +88,21 @@ def _trial(store: Store, run: Run) -> Trial:
             evaluate=Evaluate.model_validate(config["evaluate"]),
         )
     except (ChoiceError, ValueError, KeyError, TypeError) as error:
-        raise HarnessError("its settings are none of this version of the harness") from error
+        raise HarnessError("this version of the harness does not accept its settings") from error
     recorded = store.record(run, "", with_curves=False).read("protocol.json")
     if not recorded:
-        raise HarnessError("how it was measured is not at hand (protocol.json)")
+        raise HarnessError("its protocol.json is missing")
     wanted = {"data_hash": arm.data.make().digest()[:16]}
     if arm.evaluate.features in judge.names():
         wanted["features_hash"] = judge.digest(arm.evaluate.features)[:16]
     for fields in recorded.values():
         if any(fields.get(name) != digest for name, digest in wanted.items()):
-            raise HarnessError("it is of other data, or was measured by another judge")
+            raise HarnessError("its data or its judge have changed")
     return planned(arm, int(run.data.tags["seed"]))
 
 
 def _nested(params: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that MLflow keeps as dotted names with texts."""
+    """Nested settings from MLflow's params, which have dotted names and text values."""
     nested: dict[str, Any] = {}
     for path, text in params.items():
         at, (*above, last) = nested, path.split(".")

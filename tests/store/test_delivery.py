@@ -204,7 +204,7 @@ def test_a_server_that_is_killed_and_comes_back_after_the_run(
     assert driver.returncode == 2, output
     assert "Traceback" not in output
     assert "done in" in output
-    assert "what 1 trial recorded is kept in" in output
+    assert "the records of 1 trial are kept in" in output
     assert "does not answer" in workspace.run("run", suite, code=2)  # nor is anything lost by trying
     assert trained(workspace)
     server.start()

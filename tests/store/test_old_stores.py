@@ -51,7 +51,7 @@ def opened(path: Path) -> None:
 def test_an_older_store_is_refused_with_the_command(tmp_path: Path, name: str) -> None:
     path = old(name, tmp_path)
     before = path.read_bytes()
-    with pytest.raises(HarnessError, match=r"older version of (mlflow|optuna).*keep a copy of it, then run") as caught:
+    with pytest.raises(HarnessError, match=r"older version of (mlflow|optuna).*make a copy of it, then run") as caught:
         opened(path)
     assert shlex.quote(sqlite.address(path)) in str(caught.value)
     assert path.read_bytes() == before
