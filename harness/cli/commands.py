@@ -430,9 +430,7 @@ def judge() -> None:
 @click.option("--data", default="mnist", show_default=True, help="The data set, as in a suite: NAME or {name: …}.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
-@click.option(
-    "--steps", type=click.IntRange(min=1), help="Optimizer steps of each of the two networks [default: 2000]."
-)
+@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps of each of the two networks [2000].")
 @click.option("--factor", type=click.IntRange(1, 16), help="Multiplies the width of the networks [default: 1].")
 @click.option("--mirror", is_flag=True, help="Mirrored images keep their class (photographs): train on them too.")
 @device_option
