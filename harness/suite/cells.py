@@ -84,7 +84,7 @@ class Combination:
 
 
 class Places:
-    """Finds the positions of cells by their values on axes, fast for thousands of cells. Excluded cells are left out."""
+    """Finds the positions of cells by their values on axes, fast for thousands of cells. Skips excluded cells."""
 
     def __init__(self, combinations: Sequence[Combination]) -> None:
         self.combinations = combinations
@@ -273,9 +273,7 @@ class Cells:
         """Check that each parameter of the space exists in every cell, and that its bounds are allowed there."""
         trained = [combination for combination in combinations if combination.excluded is None]
         if space and len(trained) > MAX_STUDIES:
-            self.report(
-                ("search",), f"a search runs one study per cell: {len(trained)} cells are more than {MAX_STUDIES}"
-            )
+            self.report(("search",), f"one study per cell makes {len(trained)} studies, more than {MAX_STUDIES}")
             return
         for name, values in space.items():
             path = ("search", "space", name)
