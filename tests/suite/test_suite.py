@@ -115,7 +115,7 @@ MALFORMED = {
         "6:3",
         "the product has 10201 cells",
     ),
-    "same value twice": ("matrix: {tricks: [[ema], [{name: ema}]]}\n", "5:26", "on this axis already"),
+    "same value twice": ("matrix: {tricks: [[ema], [{name: ema}]]}\n", "5:26", "has the same value already"),
     "same arm twice": (
         "matrix: {tricks: [[ema], [{name: ema, decay: 0.999}]]}\n",
         "5:26",
