@@ -220,7 +220,7 @@ def test_idx_files(content: bytes) -> None:
 
 
 def test_a_file_that_decompresses_without_end_is_refused(tmp_path: Path) -> None:
-    file = downloads.File("images", "0" * 64)
+    file = downloads.RemoteFile("images", "0" * 64)
     with gzip.open(tmp_path / "images.gz", "wb", compresslevel=1) as packed:
         for _ in range(100):
             packed.write(bytes(1 << 20))
@@ -305,7 +305,9 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
 
 
 def test_a_quota_that_is_used_up_is_named() -> None:
-    from harness.base.diagnosis import refusal  # quotas need a disk that has them: here it is what the system would say
+    from harness.base.diagnosis import (
+        storage_error,  # quotas need a disk that has them: here it is what the system would say
+    )
 
     error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
-    assert "results/mlflow.db: the quota of the disk is used up; free some space" in str(refusal(error))
+    assert "results/mlflow.db: the quota of the disk is used up; free some space" in str(storage_error(error))

@@ -95,7 +95,7 @@ class Baseline(_Strict):
 
 
 @dataclass(frozen=True)
-class Cell:
+class ColumnCheck:
     """The result of the check for a column of an arm, or for its failures.
 
     Attributes:
@@ -125,10 +125,10 @@ class Check:
 
     suite: str
     alpha: float
-    cells: tuple[Cell, ...]
+    cells: tuple[ColumnCheck, ...]
 
     @property
-    def red(self) -> tuple[Cell, ...]:
+    def red(self) -> tuple[ColumnCheck, ...]:
         """The cells that make the check fail."""
         return tuple(cell for cell in self.cells if cell.state in RED)
 
@@ -288,7 +288,7 @@ def check(results: Results, baseline: Baseline, alpha: float = ALPHA) -> Check:
 
 def compared(
     now: Baseline, baseline: Baseline, better: Mapping[str, statistics.Better], alpha: float = ALPHA
-) -> list[Cell]:
+) -> list[ColumnCheck]:
     """The result for every column of every arm, and for the failures of every arm."""
     pairs = [(arm, column) for arm, before in baseline.arms.items() for column in [*before.columns, FAILURES]]
     raw = [_p(now.arms[arm], baseline.arms[arm], column, better) for arm, column in pairs]
@@ -312,26 +312,28 @@ def _values(arm: ArmBaseline, column: str) -> list[float]:
     return list(arm.columns[column].values.values())
 
 
-def _cell(arm: str, column: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float, level: float) -> Cell:
+def _cell(
+    arm: str, column: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float, level: float
+) -> ColumnCheck:
     """The result for a column. ``level``: the level at which Holm's procedure tests the smallest p-value."""
     was = before.columns[column]
     if column not in now.columns:
-        return Cell(arm, column, "missing", was.mean, np.nan, np.nan, np.nan, "no trial gave a value")
+        return ColumnCheck(arm, column, "missing", was.mean, np.nan, np.nan, np.nan, "no trial gave a value")
     found = now.columns[column]
     if found.values == was.values:
-        return Cell(arm, column, "equal or better", was.mean, found.mean, 1.0, 0.0, "the same to the bit")
+        return ColumnCheck(arm, column, "equal or better", was.mean, found.mean, 1.0, 0.0, "the same to the bit")
     detectable = statistics.welch_detectable(_values(now, column), _values(before, column), level)
     state: State = "equal or better"
     if p <= alpha:
         state = "worse"
     elif detectable > RELEVANT * abs(was.mean):
         state = "too noisy to tell"
-    return Cell(arm, column, state, was.mean, found.mean, p, detectable)
+    return ColumnCheck(arm, column, state, was.mean, found.mean, p, detectable)
 
 
-def _failures(arm: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float) -> Cell:
+def _failures(arm: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float) -> ColumnCheck:
     """The result for an arm's failures: red by the test, or if none failed before and most fail now."""
     new = [f"seed {seed} {why}" for seed, why in now.failures.items() if seed not in before.failures]
     most = not before.failures and 2 * len(now.failures) > now.trials
     state: State = "worse" if most or p <= alpha else "equal or better"
-    return Cell(arm, FAILURES, state, len(before.failures), len(now.failures), p, np.nan, "; ".join(new))
+    return ColumnCheck(arm, FAILURES, state, len(before.failures), len(now.failures), p, np.nan, "; ".join(new))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.suite import Expectation
     from harness.suite.plan import Plan
 
-Outcome = Literal["met", "missed", "open"]
+ExpectationOutcome = Literal["met", "missed", "open"]
 Support = Literal["supported", "contradicted", "undecided"]
 
 NEGLIGIBLE = 0.05
@@ -42,7 +42,7 @@ class ArmVerdict(Verdict):
 
 
 @dataclass(frozen=True)
-class Measured:
+class ArmMean:
     """The mean of an arm over n values of a metric, with its 95 % interval; NaN if there is none."""
 
     arm: str
@@ -72,7 +72,7 @@ class Step:
 
     arm: str
     other: str
-    outcome: Outcome
+    outcome: ExpectationOutcome
     effect: float
     low: float
     high: float
@@ -98,9 +98,9 @@ class Finding:
     number: int
     expectation: Expectation
     places: tuple[tuple[str, ...], ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[ArmMean, ...]
     steps: tuple[Step, ...]
-    outcome: Outcome
+    outcome: ExpectationOutcome
 
 
 @dataclass(frozen=True)
@@ -340,13 +340,13 @@ class Results:
         """The names of the arms that have these values on these axes; excluded arms are left out."""
         return tuple(cell.name for cell in self.plan.cells if not cell.excluded and matches(cell.combination, where))
 
-    def _measured(self, arm: str, column: str) -> Measured:
+    def _measured(self, arm: str, column: str) -> ArmMean:
         alike = not protocol.among(self.of(arm), self.metric_of(column))
         values = np.asarray(list(self.by_seed(arm, column).values()) if alike else [], dtype=float)
         n = int(np.isfinite(values).sum())
-        return Measured(arm, *statistics.interval(values), n=n, failed=len(values) - n)
+        return ArmMean(arm, *statistics.interval(values), n=n, failed=len(values) - n)
 
-    def _hopeless(self, measured: Measured) -> bool:
+    def _hopeless(self, measured: ArmMean) -> bool:
         """Whether the arm has a trial for every seed, and all failed."""
         return measured.n == 0 and measured.failed >= len(self.plan.suite.seeds)
 
@@ -354,7 +354,7 @@ class Results:
         """The result of a value, or of bounds, that the suite expects of an arm."""
         measured = self._measured(arm, expectation.metric)
         low, high = expectation.bounds
-        outcome: Outcome = "missed" if self._hopeless(measured) else "open"
+        outcome: ExpectationOutcome = "missed" if self._hopeless(measured) else "open"
         if measured.n:
             rounding = 1e-9 * abs(measured.mean)  # 0.93 + 0.07 is not exactly 1 in floating point
             outcome = "met" if low - rounding <= measured.mean <= high + rounding else "missed"
@@ -385,7 +385,7 @@ class Results:
             steps.append(Step(arm, other, outcome, test.effect, test.low, test.high, test.n, p, support))
         return Finding(number, expectation, places, tuple(measured.values()), tuple(steps), _together(steps))
 
-    def _better(self, one: Measured, other: Measured, column: str) -> Outcome:
+    def _better(self, one: ArmMean, other: ArmMean, column: str) -> ExpectationOutcome:
         """Whether the mean of one is better than the mean of the other."""
         sign = 1 if self.values[column].better == "lower" else -1
         cost, against = (np.inf if self._hopeless(found) else sign * found.mean for found in (one, other))
@@ -421,7 +421,7 @@ EXPECTATION_COLUMNS = [
 ]
 
 
-def _together(steps: Sequence[Step]) -> Outcome:
+def _together(steps: Sequence[Step]) -> ExpectationOutcome:
     """The outcome of an order: missed if a step is missed, else open if a step is open, else met."""
     outcomes = {step.outcome for step in steps}
     return "missed" if "missed" in outcomes else "open" if "open" in outcomes else "met"

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Better = Literal["lower", "higher"]
-Kind = Literal["better", "worse", "no difference larger than δ", "inconclusive"]
+VerdictKind = Literal["better", "worse", "no difference larger than δ", "inconclusive"]
 
 ALPHA = 0.05
 """The largest chance that a suite calls any arm different that is not (family-wise error rate)."""
@@ -63,7 +63,7 @@ class Verdict:
         baseline_trials: all trials of the baseline.
     """
 
-    kind: Kind
+    kind: VerdictKind
     effect: float
     low: float
     high: float
@@ -228,7 +228,7 @@ def _verdict(
     """The verdict that follows from the tests of a difference and of equality."""
     arm, baseline, better, delta = question.arm, question.baseline, question.better, question.delta
     effect, low, high = interval(differences, 1 - different.level)
-    kind: Kind = "inconclusive"
+    kind: VerdictKind = "inconclusive"
     if equal.p <= alpha:
         kind = "no difference larger than δ"
     elif different.p <= alpha:

@@ -44,7 +44,7 @@ class Harness(click.Group):
             context.exit(MISTAKE)
         except KeyboardInterrupt:
             _keep_the_exit_code()
-            click.echo(interrupts.farewell(), err=True)
+            click.echo(interrupts.interrupted_message(), err=True)
             context.exit(interrupts.EXIT_CODE)
         except SystemExit:
             _keep_the_exit_code()
@@ -53,9 +53,9 @@ class Harness(click.Group):
             sys.stderr.close()
             context.exit(0)
         except Exception as error:
-            from harness.base.diagnosis import refusal
+            from harness.base.diagnosis import storage_error
 
-            if (message := refusal(error)) is None:  # a bug in the harness: show the whole traceback
+            if (message := storage_error(error)) is None:  # a bug in the harness: show the whole traceback
                 raise
             click.echo(f"error: {message}", err=True)
             context.exit(MISTAKE)
@@ -179,7 +179,7 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()
     except driver.Interrupted:
-        console.print(interrupts.farewell(), markup=False, soft_wrap=True)
+        console.print(interrupts.interrupted_message(), markup=False, soft_wrap=True)
         return False
     finally:
         engine.close()
@@ -491,7 +491,7 @@ def judge_train(
     made = choice.make()
     if not made.present():
         click.echo(made.fetch())
-    recipe = labelled.Recipe(**own)
+    recipe = labelled.LabelledSettings(**own)
     labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, click.echo)
     if made.judge:
         click.echo(f"note: metrics use the judge {made.judge}, which comes with the harness, for this data")

@@ -184,7 +184,7 @@ def _expectations_markdown(results: Results) -> str:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A number in a table: with full precision, for sorting, and as shown."""
 
     exact: str
@@ -200,9 +200,9 @@ class Row:
     colour: str
     baseline: bool
     n: int
-    failed: Cell
+    failed: TableCell
     verdict: str
-    cells: list[Cell]
+    cells: list[TableCell]
 
 
 def _leaderboard(results: Results) -> list[Row]:
@@ -222,16 +222,16 @@ def _leaderboard(results: Results) -> list[Row]:
     ]
 
 
-def _cell(row: pd.Series[Any], column: str, meaning: Value) -> Cell:
+def _cell(row: pd.Series[Any], column: str, meaning: Value) -> TableCell:
     mean = float(row[f"{column}_mean"])
     inside = words.bounds(row[f"{column}_low"], row[f"{column}_high"], meaning)
-    return Cell(repr(mean) if np.isfinite(mean) else "", words.number(mean, meaning), inside)
+    return TableCell(repr(mean) if np.isfinite(mean) else "", words.number(mean, meaning), inside)
 
 
-def _failed(failed: int, trials: int) -> Cell:
+def _failed(failed: int, trials: int) -> TableCell:
     """The number of failed trials, with the interval of the failure rate."""
     rate = statistics.failure_rate(failed, trials)
-    return Cell(str(failed), str(failed), f"{words.share(rate.low)} to {words.share(rate.high)}")
+    return TableCell(str(failed), str(failed), f"{words.share(rate.low)} to {words.share(rate.high)}")
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class Compared:
     arm: str
     colour: str
     verdict: str
-    cells: list[Cell]
+    cells: list[TableCell]
     """Effect, p-value, probability of improvement, interquartile mean, failure rate."""
 
 
@@ -258,11 +258,11 @@ def _comparison(results: Results) -> list[Compared]:
         at = f"{words.share(row['confidence'], 1)} interval " if inside else ""
         rate = words.share(row["failure_rate"])
         cells = [
-            Cell("", words.number(row["effect"], meaning, signed=True), at + inside),
-            Cell("", tables.bare_p(row["p"]), ""),
-            Cell("", words.share(row["improvement"]), ""),
-            Cell("", words.number(row["iqm"], meaning), ""),
-            Cell("", rate, f"{words.share(row['failure_low'])} to {words.share(row['failure_high'])}"),
+            TableCell("", words.number(row["effect"], meaning, signed=True), at + inside),
+            TableCell("", tables.bare_p(row["p"]), ""),
+            TableCell("", words.share(row["improvement"]), ""),
+            TableCell("", words.number(row["iqm"], meaning), ""),
+            TableCell("", rate, f"{words.share(row['failure_low'])} to {words.share(row['failure_high'])}"),
         ]
         kind = "baseline" if row["arm"] == results.baseline else row["verdict"] or words.NOTHING
         rows.append(Compared(row["arm"], colours[row["arm"]], kind, cells))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
     from harness.analysis.loading import OtherCode
     from harness.analysis.protocol import Difference
-    from harness.analysis.results import ArmVerdict, Finding, Measured, Results, Step
+    from harness.analysis.results import ArmMean, ArmVerdict, Finding, Results, Step
     from harness.analysis.statistics import Verdict
     from harness.metrics.base import Value
     from harness.store.record import Record
@@ -300,7 +300,7 @@ def stated(value: float, meaning: Value) -> str:
     return shown + (" %" if meaning.percent else "")
 
 
-def measured(found: Measured, meaning: Value) -> str:
+def measured(found: ArmMean, meaning: Value) -> str:
     """A mean with its interval and the number of its seeds."""
     if found.n == 0:
         return f"no value: {count(found.failed, 'trial')} failed" if found.failed else "no value yet"

@@ -20,7 +20,7 @@ from harness.base import validation
 from harness.base.errors import HarnessError
 from harness.base.validation import nearest, shown
 from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
-from harness.suite.document import MAX_DEPTH, NoSuchPath, Path, put
+from harness.suite.document import MAX_DEPTH, KeyPath, NoSuchPath, put
 from harness.zoo.compatibility import offered, refusals, with_own
 from harness.zoo.registry import Choice, ChoiceError, choose
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOTS = ("model", "tricks", "data", "train")
 """The parts of an arm; an axis of the matrix is a path into one of these."""
 
-ORIGINS: Mapping[Path, Path] = {
+ORIGINS: Mapping[KeyPath, KeyPath] = {
     ("model",): ("base", "model"),
     ("tricks",): ("base", "tricks"),
     ("data",): ("data",),
@@ -189,7 +189,7 @@ class Cells:
                 reasons[hit] = reasons[hit] or str(entry.get("reason", ""))
         return reasons
 
-    def meant(self, where: Mapping[str, Any], path: Path) -> dict[str, set[int]] | None:
+    def meant(self, where: Mapping[str, Any], path: KeyPath) -> dict[str, set[int]] | None:
         """Axis → the positions on it of the value in ``where``; None, after a report, if there is no such value."""
         meant: dict[str, set[int]] = {}
         for axis, value in where.items():
@@ -219,7 +219,7 @@ class Cells:
         axes = {axis: self.axes[axis][index] for axis, index in indices.items()}
         raw: Any = self._base()
         origins = dict(ORIGINS)
-        problems: list[tuple[Path, str, str]] = []
+        problems: list[tuple[KeyPath, str, str]] = []
         for axis in self.order:
             origin = ("matrix", axis, indices[axis])
             try:
@@ -239,7 +239,7 @@ class Cells:
                 self.report(path, message, kind)
         return Combination(axes, excluded, raw, parts)
 
-    def _blame(self, indices: Mapping[str, int], root: str) -> Path:
+    def _blame(self, indices: Mapping[str, int], root: str) -> KeyPath:
         """The place to name when the parts of a cell do not fit: the last axis that changed this part."""
         for axis in reversed(self.order):
             if axis.partition(".")[0] == root:
@@ -257,7 +257,7 @@ class Cells:
                 path = ("matrix", differing[-1], index[differing[-1]])
                 self.report(path, "another cell of the matrix gives the same arm, written in another way")
 
-    def single(self, where: Mapping[str, Any], path: Path, places: Places) -> int | None:
+    def single(self, where: Mapping[str, Any], path: KeyPath, places: Places) -> int | None:
         """The position of the single cell that ``where`` selects; None, after a report, if it does not select one."""
         if self.meant(where, path) is None:
             return None
@@ -304,14 +304,14 @@ class Cells:
 
 def resolved(
     raw: Mapping[str, Any], kept: dict[str, Any] | None = None
-) -> tuple[Parts | None, list[tuple[Path, str, str]]]:
+) -> tuple[Parts | None, list[tuple[KeyPath, str, str]]]:
     """The parts from their plain values, or None; and the problems as (path, message, kind).
 
     ``kept`` caches results between calls.
     """
     kept = {} if kept is None else kept
     found: dict[str, Any] = {}
-    problems: list[tuple[Path, str, str]] = []
+    problems: list[tuple[KeyPath, str, str]] = []
     for root in ROOTS:
         key = root + json.dumps(raw.get(root), sort_keys=True)
         if key not in kept:
@@ -362,7 +362,7 @@ def _resolve_tricks(raw: Any) -> tuple[Choice[Trick], ...]:
         raise ChoiceError([((), f"expected a list of tricks, got {shown(raw)}", "list_type")])
     if len(raw) > MAX_CHOICES:
         raise ChoiceError([((), f"must have at most {MAX_CHOICES} entries, has {len(raw)}", "too_long")])
-    problems: list[tuple[Path, str, str]] = []
+    problems: list[tuple[KeyPath, str, str]] = []
     tricks: list[Choice[Trick]] = []
     for index, one in enumerate(raw):
         try:
@@ -423,7 +423,7 @@ def _within(indices: Mapping[str, int], meant: Mapping[str, set[int]]) -> bool:
     return all(indices[axis] in allowed for axis, allowed in meant.items())
 
 
-def _origin(path: Path, kind: str, origins: Mapping[Path, Path]) -> Path:
+def _origin(path: KeyPath, kind: str, origins: Mapping[KeyPath, KeyPath]) -> KeyPath:
     """The path in the document of the value at this path of an arm."""
     if kind not in ("choice_type", "needed", "unknown_name"):
         # If a whole mapping is wrong, name the axis that changes it, not the base.

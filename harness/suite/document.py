@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
 
 from harness.base.validation import shown
 
-Path = tuple[int | str, ...]
+KeyPath = tuple[int | str, ...]
 """The path from the top of a document to a value: keys of mappings and positions in lists."""
 
 MAX_BYTES = 256 * 1024
@@ -85,11 +85,11 @@ class Document:
     """Plain values, with the place of each key and value."""
 
     value: Any = None
-    keys: dict[Path, Place] = field(default_factory=dict)
-    values: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[KeyPath, Place] = field(default_factory=dict)
+    values: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def place(self, path: Path, of_key: bool = False) -> Place:
+    def place(self, path: KeyPath, of_key: bool = False) -> Place:
         """The place of the value (or of its key); if the file does not have it, of the nearest value around it."""
         if of_key and path in self.keys:
             return self.keys[path]
@@ -112,7 +112,7 @@ class NoSuchPath(Exception):
     """A path leads through a value that is no mapping or list, or to a list element that does not exist."""
 
 
-def put(value: Any, steps: Sequence[int | str], new: Any) -> tuple[Any, Path]:
+def put(value: Any, steps: Sequence[int | str], new: Any) -> tuple[Any, KeyPath]:
     """A copy of ``value`` with ``new`` at ``steps``, and the path of ``new``.
 
     Missing mappings are created. A bare name stands for a mapping with that name. The name of a list element can
@@ -144,7 +144,7 @@ def _element(elements: list[Any], step: int | str) -> int:
     raise NoSuchPath(f"{step!r} is not in the list {shown(elements)}")
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """A path as text: ``matrix.tricks[1]``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{shortened(step)}" for step in path).removeprefix(".")
 
@@ -229,7 +229,7 @@ class _Reader:
             return self.last  # an empty value: its event has the position of the next token
         return Place(self.override, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def _problem(self, place: Place, path: Path, message: str) -> None:
+    def _problem(self, place: Place, path: KeyPath, message: str) -> None:
         self.document.problems.append(Problem(place, dotted(path), message))
 
     def _grow(self, by: int, place: Place) -> None:
@@ -237,7 +237,7 @@ class _Reader:
         if self.count > MAX_VALUES:
             raise NotYaml(place, f"more than {MAX_VALUES} values (a value counts again for each alias)")
 
-    def _node(self, event: Event, path: Path, depth: int) -> Any:
+    def _node(self, event: Event, path: KeyPath, depth: int) -> Any:
         place = self._place(event)
         self.document.values[path] = place
         if isinstance(event, AliasEvent):
@@ -267,7 +267,7 @@ class _Reader:
         self._grow(size, place)
         return value
 
-    def _content(self, event: Event, path: Path, depth: int) -> Any:
+    def _content(self, event: Event, path: KeyPath, depth: int) -> Any:
         if isinstance(event, MappingStartEvent):
             return self._mapping(path, depth)
         if isinstance(event, SequenceStartEvent):
@@ -280,7 +280,7 @@ class _Reader:
         while not isinstance(event := self._next(), end):
             yield event
 
-    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+    def _mapping(self, path: KeyPath, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for event in self._until(MappingEndEvent):
             place = self._place(event)
@@ -295,7 +295,7 @@ class _Reader:
             mapping[key] = self._node(self._next(), (*path, key), depth + 1)
         return mapping
 
-    def _scalar(self, event: ScalarEvent, path: Path) -> Any:
+    def _scalar(self, event: ScalarEvent, path: KeyPath) -> Any:
         text = self._text(event, path)
         if not event.implicit[0]:  # quoted, or a block of text
             return text
@@ -305,7 +305,7 @@ class _Reader:
             self._problem(self._place(event), path, str(error))
             return 0
 
-    def _text(self, event: ScalarEvent, path: Path) -> str:
+    def _text(self, event: ScalarEvent, path: KeyPath) -> str:
         """The text of a scalar. Escapes in quotes must not produce characters that are forbidden in the file."""
         text = str(event.value)
         wrong = _FORBIDDEN.search(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path as File
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -33,9 +33,9 @@ from harness.suite.declaration import (
 from harness.suite.document import (
     MAX_DEPTH,
     Document,
+    KeyPath,
     NoSuchPath,
     NotYaml,
-    Path,
     Place,
     Problem,
     dotted,
@@ -78,7 +78,7 @@ class Suite(Declaration):
         combinations: the cells of the matrix, with the excluded ones.
     """
 
-    path: File = File()
+    path: Path = Path()
     text: str = ""
     sets: tuple[str, ...] = ()
     combinations: tuple[Combination, ...] = ()
@@ -107,7 +107,7 @@ def columns(metrics: Iterable[Choice[Metric]]) -> dict[str, Value]:
     return {column: value for metric in metrics for column, value in metric.plugin.values.items()}
 
 
-def read_suite(path: File, sets: Sequence[str] = ()) -> Suite:
+def read_suite(path: Path, sets: Sequence[str] = ()) -> Suite:
     """Read a suite file with overrides (``PATH=VALUE``).
 
     Raises:
@@ -148,7 +148,7 @@ def suite_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "harness suite"}
 
 
-def _content(path: File) -> bytes:
+def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise SuiteError([f"{path}: a folder, no file"])
@@ -160,7 +160,7 @@ def _content(path: File) -> bytes:
         raise SuiteError([f"{path}: cannot be read: {error}"]) from error
 
 
-def _near_file(path: File) -> str:
+def _near_file(path: Path) -> str:
     here = sorted(str(file) for file in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
     return nearest(str(path), here)
 
@@ -275,13 +275,13 @@ class _Checker:
                 self.add(path, message, kind)
             return None
 
-    def add(self, path: Path, message: str, kind: str = "") -> None:
+    def add(self, path: KeyPath, message: str, kind: str = "") -> None:
         """Report a problem with the value at this path."""
         path = self._in_document(path, keep_last=kind in ("missing", "needed"))
         place = self.document.place(path, of_key=kind == "extra_forbidden")
         self.problems.append(Problem(place, dotted(path), message))
 
-    def _in_document(self, path: Path, keep_last: bool) -> Path:
+    def _in_document(self, path: KeyPath, keep_last: bool) -> KeyPath:
         """The path without the steps that pydantic adds, such as a union's tag. The last may be a missing key."""
         value, found = self.document.value, list[int | str]()
         for position, step in enumerate(path):
@@ -318,7 +318,7 @@ class _Checker:
             if isinstance(name, str) and name not in known:
                 self._unknown_column(path, name, known)
 
-    def _unknown_column(self, path: Path, name: str, known: Mapping[str, Value]) -> None:
+    def _unknown_column(self, path: KeyPath, name: str, known: Mapping[str, Value]) -> None:
         hint = nearest(name, list(known))
         self.add(path, f"no metric of this suite gives {name!r}{hint} (known: {', '.join(known)})")
 
@@ -327,7 +327,7 @@ class _Checker:
         search = self._section("search", Search)
         sought = search.objective.metric if search else None
         baseline = [cell for cell in trained if matches(cell, compare.baseline or {})][:1]
-        asked: list[tuple[Path, str | None, list[Combination]]] = [
+        asked: list[tuple[KeyPath, str | None, list[Combination]]] = [
             (("compare", "metric"), compare.metric, trained if search and sought is None else baseline)
         ]
         if sought is not None:
@@ -354,7 +354,7 @@ class _Checker:
                 if reason := _unanswered(expectation.metric, metrics, trained):
                     self.add(("expect", number, "metric"), reason)
 
-    def _expected_cells(self, path: Path, expectation: Expectation, cells: Cells, places: Places) -> set[int]:
+    def _expected_cells(self, path: KeyPath, expectation: Expectation, cells: Cells, places: Places) -> set[int]:
         """The positions of the cells that an expectation is about; reports problems."""
         meant, compared, above = set[int](), 0, 0
         for step, where in enumerate(expectation.groups):
