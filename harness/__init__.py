@@ -1,4 +1,10 @@
-"""A benchmark harness for generative adversarial networks."""
+"""A benchmark harness for generative adversarial networks: from a suite file to verdicts.
+
+Scripts and notebooks import ``load`` from here. Authors of plug-ins derive from the base classes of ``zoo`` and
+``metrics`` and test with ``testing``. The packages, from top to bottom: cli, report, analysis, execution, store,
+trial, suite, metrics, judge, zoo, base. Each imports only what stands below it; docs/architecture.md says what
+each one is for.
+"""
 
 from __future__ import annotations
 

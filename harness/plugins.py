@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from harness.zoo.tricks.game import Drawn as Drawn
     from harness.zoo.tricks.game import Game as Game
     from harness.zoo.tricks.game import Rates as Rates
-    from harness.zoo.tricks.game import Seen as Seen
+    from harness.zoo.tricks.game import Scored as Scored
 
 PLACES = {
     "harness.base.errors": ("HarnessError",),
@@ -103,7 +103,7 @@ PLACES = {
     "harness.zoo.optimisation": ("descend", "move_average"),
     "harness.zoo.registry": ("Choice", "Preset", "Settings", "choose", "chooser"),
     "harness.zoo.tricks.base": ("Trick",),
-    "harness.zoo.tricks.game": ("Drawn", "Game", "Rates", "Seen"),
+    "harness.zoo.tricks.game": ("Drawn", "Game", "Rates", "Scored"),
 }
 """Module -> its names that this module exports. They are the same as in the imports above, for type checkers."""
 

@@ -29,7 +29,7 @@ import torch
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Started, Stepped
 from harness.metrics.images import Images, Reference
-from harness.store.journal import NAME, Records, read
+from harness.store.journal import NAME, Journal, read
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
 from harness.trial.task import Intermediate, Task
@@ -568,7 +568,7 @@ class EngineContract:
             assert [bool(event.point) for event in stepped] == [False, *(True for _ in stepped[1:])]
             assert [event.step for event in stepped] == sorted(event.step for event in stepped)
             assert stepped[-1].step == task.trial.arm.train.steps
-            assert Records(task.folder).outcome == ended.outcome, "recorded before it is told"
+            assert Journal(task.folder).outcome == ended.outcome, "recorded before it is told"
             [environment] = [entry["tags"] for entry, _ in read(task.folder / NAME) if entry["kind"] == "environment"]
             assert environment["device"].partition(":")[0] == started.device.partition(":")[0]
         assert engine.wait(0.01) == []
@@ -583,10 +583,10 @@ class EngineContract:
         assert isinstance(ended, Ended)
         assert ended.outcome.state is State.INTERRUPTED
         assert (task.folder / "checkpoint.pt").exists()
-        assert Records(task.folder).interrupted
+        assert Journal(task.folder).interrupted
         assert engine.free == self.slots
 
-        Records(task.folder).begin("contract", task.trial)
+        Journal(task.folder).begin("contract", task.trial)
         engine.submit(task)
         resumed = self._steps(engine, task, points=0)
         assert resumed.step > 0, "it goes on from its checkpoint"
@@ -602,7 +602,7 @@ class EngineContract:
         journal = (task.folder / NAME).read_bytes()
         self._steps(engine, other, never=task.key)
         assert (task.folder / NAME).read_bytes() == journal, "nobody writes there any more"
-        assert Records(task.folder).outcome is None
+        assert Journal(task.folder).outcome is None
         engine.kill(other.key)
         assert engine.free == self.slots
         assert engine.wait(0.01) == []
@@ -622,7 +622,7 @@ class EngineContract:
         task = _task(tmp_path, 0)
         trial = dataclasses.replace(task.trial, settings="not these")  # a key that is not this trial's is refused
         wrong = dataclasses.replace(task, trial=trial, folder=tmp_path / "work" / trial.key)
-        Records(wrong.folder).begin("contract", wrong.trial)
+        Journal(wrong.folder).begin("contract", wrong.trial)
         engine.submit(wrong)
         *_, ended = self._ends(engine, [wrong])[wrong.key]
         assert isinstance(ended, Ended)
@@ -643,7 +643,7 @@ class EngineContract:
             *_, died = self._ends(engine, [task])[task.key]
             assert isinstance(died, Died)
             assert died.reason
-            assert Records(task.folder).outcome is None
+            assert Journal(task.folder).outcome is None
         finally:
             engine.kill(task.key)
         assert engine.free == self.slots
@@ -657,7 +657,7 @@ class EngineContract:
         journal = (task.folder / NAME).read_bytes()
         engine.close()
         assert (task.folder / NAME).read_bytes() == journal
-        assert Records(task.folder).outcome is None
+        assert Journal(task.folder).outcome is None
 
     def _events(self, engine: Engine) -> Iterator[Event]:
         """The events of the engine, until ``patience`` is over."""
@@ -716,5 +716,5 @@ def _task(folder: Path, seed: int, endless: bool = False, intermediate: Intermed
     plan = make_plan(read_suite(path))
     [trial] = plan.trials
     task = Task(trial, plan.suite.run, folder / "work" / trial.key, folder / "cache", intermediate)
-    Records(task.folder).begin("contract", trial)
+    Journal(task.folder).begin("contract", trial)
     return task

@@ -67,9 +67,9 @@ OVERRIDES = {
     "train.steps.deeper=1": "cannot be set inside 20",
     "trian.steps=1": "did you mean 'train'?",
     "Train.steps=1": "did you mean 'train'?",
-    "suite=../../x": "is no name",
+    "suite=../../x": "is no valid name",
     "suite=con": "is reserved",
-    "suite=" + "x" * 100_000: "is no name",
+    "suite=" + "x" * 100_000: "is no valid name",
     "seeds.0=1": "cannot be set inside 2",
     "seeds=" + "1" * 20: "is too large",
     "matrix.tricks.0=1": "expected a list, got 1",
@@ -220,7 +220,7 @@ def test_idx_files(content: bytes) -> None:
 
 
 def test_a_file_that_decompresses_without_end_is_refused(tmp_path: Path) -> None:
-    file = downloads.File("images", "0" * 64)
+    file = downloads.RemoteFile("images", "0" * 64)
     with gzip.open(tmp_path / "images.gz", "wb", compresslevel=1) as packed:
         for _ in range(100):
             packed.write(bytes(1 << 20))
@@ -305,7 +305,9 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
 
 
 def test_a_quota_that_is_used_up_is_named() -> None:
-    from harness.base.diagnosis import refusal  # quotas need a disk that has them: here it is what the system would say
+    from harness.base.diagnosis import (
+        storage_error,  # quotas need a disk that has them: here it is what the system would say
+    )
 
     error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
-    assert "results/mlflow.db: the quota of the disk is used up; free some space" in str(refusal(error))
+    assert "results/mlflow.db: the quota of the disk is used up; free some space" in str(storage_error(error))

@@ -37,7 +37,7 @@ from harness.judge import catalogue
 from harness.metrics.images import cached_tensors
 from harness.store import journal, sqlite
 from harness.store.delivery import Delivery
-from harness.store.journal import Records
+from harness.store.journal import Journal
 from harness.store.record import Record
 from harness.store.runs import Store
 from harness.suite import read_suite
@@ -45,7 +45,7 @@ from harness.suite.plan import make_plan
 from harness.trial.task import Outcome
 from harness.zoo import registry
 from harness.zoo.data import digests, downloads, fashion_mnist
-from harness.zoo.data.downloads import File
+from harness.zoo.data.downloads import RemoteFile
 
 NOTED = "made anew, and named"
 REFUSED = "refused"
@@ -166,7 +166,7 @@ IDX = bytes((0, 0, 8, 1, 0, 0, 0, 60)) + bytes(range(60))
 
 def idx(zipped: bool) -> Callable[[Path, pytest.MonkeyPatch], Victim]:
     def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
-        file = File("numbers-idx1-ubyte", hashlib.sha256(IDX).hexdigest())
+        file = RemoteFile("numbers-idx1-ubyte", hashlib.sha256(IDX).hexdigest())
         path = tmp_path / (file.name + ".gz" * zipped)
         path.write_bytes(gzip.compress(IDX, mtime=0) if zipped else IDX)
 
@@ -254,7 +254,7 @@ def recorded(folder: Path) -> tuple[Path, str]:
     suite = folder / "tiny.yaml"
     suite.write_text("suite: tiny\ndata: digits\nbase: {model: gan}\nseeds: 1\nevaluate: {metrics: [fid]}\n")
     [trial] = make_plan(read_suite(suite)).trials
-    kept = Records(folder / "work" / trial.key)
+    kept = Journal(folder / "work" / trial.key)
     kept.begin("tiny", trial)
     kept.environment({"device": "cpu", "threads": "1"})
     kept.points([(name, step, 0.1 * step) for step in range(1, 40) for name in ("one", "other")])

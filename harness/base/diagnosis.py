@@ -10,7 +10,7 @@ from harness.base.errors import HarnessError
 
 FULL = "no space is left on the disk; free some space"
 READ_ONLY = "it cannot be written to; make it writable, or use another --results"
-AILMENTS = {
+OS_ERRORS = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: "the quota of the disk is used up; free some space",
     errno.EFBIG: "a file has reached the limit of file sizes (`ulimit -f`); raise the limit",
@@ -19,7 +19,7 @@ AILMENTS = {
     errno.EPERM: "access is denied; change its permissions, or choose another place",
 }
 """errno -> what is wrong and what to do."""
-SQLITE_AILMENTS = {
+SQLITE_ERRORS = {
     "disk is full": FULL,
     "disk I/O error": "the disk fails, or a file has reached the limit of file sizes (`ulimit -f`)",
     "readonly database": READ_ONLY,
@@ -29,14 +29,14 @@ SQLITE_AILMENTS = {
 """Part of SQLite's message -> what is wrong and what to do."""
 
 
-def refusal(error: BaseException, where: object = None) -> HarnessError | None:
+def storage_error(error: BaseException, where: object = None) -> HarnessError | None:
     """The message for the user if a disk or a store has caused this exception, directly or indirectly; else None."""
     for cause in _causes(error):
         why, place = None, where
         if isinstance(cause, OSError):
-            why, place = AILMENTS.get(cause.errno or 0), cause.filename or where
+            why, place = OS_ERRORS.get(cause.errno or 0), cause.filename or where
         elif isinstance(cause, sqlite3.Error):
-            why = next((text for sign, text in SQLITE_AILMENTS.items() if sign in str(cause)), None)
+            why = next((text for sign, text in SQLITE_ERRORS.items() if sign in str(cause)), None)
             place = getattr(cause, "filename", None) or where  # set by harness/store/sqlite.py
         if why is not None:
             named = f"{place}: " if place else ""

@@ -36,7 +36,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
-def made_whole(path: Path, make: Callable[[Path], None]) -> None:
+def create_atomically(path: Path, make: Callable[[Path], None]) -> None:
     """Create a file that needs several writes atomically: in a temporary folder, then renamed into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(".tmp", f".{path.name}.", path.parent, ignore_cleanup_errors=True) as folder:

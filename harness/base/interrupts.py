@@ -25,7 +25,7 @@ def command_line() -> str:
     return shlex.join(["harness", *sys.argv[1:]])
 
 
-def farewell() -> str:
+def interrupted_message() -> str:
     """The message at the end of an interrupted command."""
     return f"interrupted; continue with: {command_line()}"
 
@@ -38,7 +38,7 @@ def end_at_once(*_: object) -> NoReturn:
     with contextlib.suppress(OSError):
         if os.isatty(1):  # the progress bars have hidden the cursor
             os.write(1, SHOW_CURSOR)
-        os.write(2, f"{farewell()}\n".encode(errors="backslashreplace"))
+        os.write(2, f"{interrupted_message()}\n".encode(errors="backslashreplace"))
     os._exit(EXIT_CODE)
 
 

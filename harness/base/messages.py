@@ -27,7 +27,7 @@ class _Handler(logging.Handler):
 
 
 @contextlib.contextmanager
-def told_to(tell: Callable[[str], None]) -> Iterator[None]:
+def messages_to(tell: Callable[[str], None]) -> Iterator[None]:
     """Messages inside the ``with`` block go to ``tell``."""
     handler, before = _Handler(tell), _log.propagate
     _log.addHandler(handler)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.base import interrupts
 from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, sweep
-from harness.base.messages import told_to
+from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
 from harness.execution.study import Known, Queue, Work, asked_for, queues, storage
@@ -28,7 +28,7 @@ from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
 from harness.store.delivery import Delivery
 from harness.store.folders import Folders
-from harness.store.journal import Records
+from harness.store.journal import Journal
 from harness.store.runs import Store
 from harness.trial.task import Outcome, Task
 
@@ -118,7 +118,7 @@ class Driver:
             Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second signal ends the process at once).
             HarnessError: a disk or a store has failed; the next run continues from here.
         """
-        with self._signals(), told_to(self.listener.note):
+        with self._signals(), messages_to(self.listener.note):
             self._run()
             if self._stopping:
                 raise Interrupted
@@ -284,7 +284,7 @@ class Driver:
             work.intermediate,
         )
         self.delivery.closed.pop(trial.key, None)  # the outcome of an earlier attempt
-        Records(task.folder).begin(self.plan.suite.name, trial)
+        Journal(task.folder).begin(self.plan.suite.name, trial)
         self._running[trial.key] = _Running(work, queue, crowded=False)
         for running in self._running.values() if len(self._running) > 1 else ():
             running.crowded = True
@@ -333,14 +333,14 @@ class Driver:
     def _recorded(self, running: _Running) -> Outcome | None:
         """The outcome that the worker has recorded; None if the trial has not ended."""
         key = running.work.trial.key
-        return Records(Folders(self.results).work / key).outcome or self.delivery.closed.get(key)
+        return Journal(Folders(self.results).work / key).outcome or self.delivery.closed.get(key)
 
     def _end(self, running: _Running, outcome: Outcome, keep: bool = False) -> None:
         """Record an outcome in place of the worker. With ``keep``, the next run resumes from the checkpoint."""
         try:
             recorded = self._recorded(running)
             if recorded is None:
-                Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
+                Journal(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
             outcome = recorded or outcome
         except OSError as error:  # a full disk: the next run tries this trial again
             self.listener.note(f"{running.work.trial.label}: {outcome.state}, but this cannot be recorded: {error}")

@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from harness.base.messages import told_to
+from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event
 from harness.execution.worker import QUIT, STOP, perform, send, tell
@@ -172,7 +172,7 @@ def work(pipe: Connection, log: Path, device: str) -> None:
         if task == QUIT:
             return
         if task != STOP:  # a STOP here came after its trial had ended
-            with told_to(functools.partial(tell, task.key, pipe)):
+            with messages_to(functools.partial(tell, task.key, pipe)):
                 event = perform(task, device, pipe)
             send(pipe, event)
 

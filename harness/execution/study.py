@@ -22,9 +22,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.base import digests
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
-from harness.base.files import made_whole
+from harness.base.files import create_atomically
 from harness.base.seeds import derived
 from harness.base.states import State
 from harness.store import sqlite
@@ -102,7 +102,7 @@ def storage(results: Path) -> optuna.storages.BaseStorage:
     """
     path = results.resolve() / "optuna.db"
     if not path.exists():
-        made_whole(path, lambda new: _opened(new).engine.dispose())  # a kill must not leave half a store
+        create_atomically(path, lambda new: _opened(new).engine.dispose())  # a kill must not leave half a store
     sqlite.check(path, sqlite.OPTUNA)
     with sqlite.reading(path, sqlite.OPTUNA):
         return _opened(path)
@@ -444,7 +444,7 @@ def _trials(study: optuna.Study) -> list[FrozenTrial]:
     try:
         found = study.get_trials(deepcopy=False)
     except Exception as error:  # a damaged value can make Optuna raise anything
-        raise refusal(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
+        raise storage_error(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
     if [frozen.number for frozen in found] != list(range(len(found))):
         raise _damaged(study, "trials are missing from the sequence")
     for frozen in found:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Event, Measured, Noted, Started, Stepped
-from harness.store.journal import Records
+from harness.store.journal import Journal
 from harness.trial.task import Outcome, RecordingError, Task
 
 STOP = "stop"
@@ -27,7 +27,7 @@ def perform(task: Task, device: str, pipe: Connection) -> Event:
     from harness.trial.device import release
 
     try:
-        records = Records(task.folder)
+        records = Journal(task.folder)
         if records.outcome is not None:  # an earlier worker died after it had recorded the outcome
             return Ended(task.key, records.outcome)
         if plan.trial(task.trial.arm, task.trial.seed).key != task.key:
@@ -41,7 +41,7 @@ def perform(task: Task, device: str, pipe: Connection) -> Event:
             records.end(outcome)
         return Ended(task.key, outcome)
     except Exception as error:  # the journal cannot be written: the driver tries the trial again
-        refused = refusal(error)
+        refused = storage_error(error)
         return Died(task.key, f"{type(error).__name__}: {error}", str(refused) if refused else None)
     finally:
         release()
@@ -50,7 +50,7 @@ def perform(task: Task, device: str, pipe: Connection) -> Event:
 class _Recorder:
     """Sends the events of a trial to the driver, and writes its journal."""
 
-    def __init__(self, key: str, pipe: Connection, records: Records) -> None:
+    def __init__(self, key: str, pipe: Connection, records: Journal) -> None:
         self.key = key
         self.pipe = pipe
         self.records = records

@@ -49,7 +49,7 @@ OUTLIERS = 500
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LabelledSettings:
     """Settings of the training.
 
     Attributes:
@@ -74,7 +74,7 @@ def train(
     out: Path | None = None,
     device: str = "cpu",
     seed: int = 0,
-    recipe: Recipe | None = None,
+    recipe: LabelledSettings | None = None,
     report: Report = print,
 ) -> str:
     """Train a judge for a data set, evaluate it, write its weights; returns its name.
@@ -91,7 +91,7 @@ def train(
     Raises:
         HarnessError: a judge cannot be trained for this data, or the data cannot be loaded.
     """
-    recipe, name = recipe or Recipe(), catalogue.trained_name(data)
+    recipe, name = recipe or LabelledSettings(), catalogue.trained_name(data)
     training, validation = _parts(data, seed)
     said = {"seed": str(seed), "recipe": json.dumps(asdict(recipe)), "data_hash": data.digest()}
     said |= {"data": json.dumps(choice), "held_back": str(len(validation.labels))}
@@ -177,7 +177,7 @@ def _parts(data: DataSet, seed: int) -> tuple[Labelled, Labelled]:
     return Labelled(images[used], labels[used]), Labelled(images[kept], labels[kept])
 
 
-def _batches(role: str, source: AnySource, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(role: str, source: AnySource, recipe: LabelledSettings) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches: images, those of the data first and then the outliers, and the labels of the first."""
     shown = [family for name, family in SHOWN.items() if role == "coverage" or name in NOWHERE_NEAR]
     for _ in range(recipe.steps):

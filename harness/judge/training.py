@@ -43,7 +43,7 @@ DISTORTED = 0.6
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSettings:
     """Settings of the training."""
 
     epochs: float = 8
@@ -60,7 +60,7 @@ def train(
     out: Path,
     device: str = "cpu",
     seed: int = 0,
-    recipe: Recipe | None = None,
+    recipe: TrainingSettings | None = None,
     report: Report = print,
 ) -> None:
     """Train both networks of the judge of 28×28 digits and write their weights.
@@ -68,7 +68,7 @@ def train(
     Raises:
         HarnessError: MNIST is not on this machine.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or TrainingSettings()
     training, validation = _digits()
     early = early_images("dcgan", (20, 40, 80), 1500, seed)
     steps = max(1, int(recipe.epochs * len(training.labels) / recipe.batch_size))
@@ -101,7 +101,7 @@ def trained(
     seed: int,
     batches: Iterable[tuple[Tensor, Tensor]],
     steps: int,
-    rates: Rates,
+    rates: ErrorRates,
     report: Report,
 ) -> nn.Module:
     """Train one of the two networks of a judge for this number of steps (see ``fit``)."""
@@ -133,7 +133,7 @@ def write(
     return paths
 
 
-class Rates(Protocol):
+class ErrorRates(Protocol):
     """The settings that the loop needs."""
 
     @property
@@ -152,7 +152,7 @@ def fit(
     role: str,
     batches: Iterable[tuple[Tensor, Tensor]],
     steps: int,
-    rates: Rates,
+    rates: ErrorRates,
     report: Report,
 ) -> None:
     """Train a network for this number of steps.
@@ -191,7 +191,9 @@ def _loss(role: str, output: Any, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits[:n], labels) + 0.3 * uniform
 
 
-def _batches(role: str, source: Source, early: Tensor, recipe: Recipe, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    role: str, source: Source, early: Tensor, recipe: TrainingSettings, steps: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches: images, the digits first and then the outliers, and the labels of the digits."""
     shown = {name: family for name, family in TRAINED.items() if role == "coverage" or name in FAR}
     share = recipe.outliers // (len(shown) + 1)

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from harness.base import digests
 from harness.base.states import State
 from harness.store import journal, seals, sqlite
-from harness.store.journal import Entry, Records
+from harness.store.journal import Journal, Line
 from harness.store.runs import SECONDS, Store, _brief, flat
 from harness.store.seals import CURVE_PREFIX, TRIAL
 from harness.trial.task import Outcome
@@ -52,7 +52,7 @@ def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -
     return end | seals.of(tags | end, numbers, points, config)
 
 
-def _parameters(begin: Entry) -> dict[str, str]:
+def _parameters(begin: Line) -> dict[str, str]:
     """The params of a run: as many of its settings as MLflow accepts at once, and the seed."""
     settings = [(name, str(value)[:LONGEST_PARAM]) for name, value in flat(begin["config"]) if str(value)]
     return dict(settings[:99]) | {"seed": begin["tags"]["seed"]}
@@ -140,7 +140,7 @@ class Delivery:
         for path, place in self._places.items():
             if place.run_id and not place.refused and place.offset > place.remembered:
                 told = {"run_id": place.run_id, "token": place.token, "experiment": place.experiment}
-                Records(path.parent).delivered(self.store.shown, place.offset, told)
+                Journal(path.parent).delivered(self.store.shown, place.offset, told)
                 place.remembered = place.offset
 
     def _place(self, path: Path) -> _Place:
@@ -216,7 +216,7 @@ class Delivery:
             self._log(place.run_id, metrics=metrics)
         place.offset = behind
 
-    def _close(self, path: Path, end: Entry) -> None:
+    def _close(self, path: Path, end: Line) -> None:
         """The whole journal is delivered: remove it."""
         del self._places[path]
         self.closed[path.parent.name] = Outcome(**end["outcome"])
@@ -224,7 +224,7 @@ class Delivery:
         if not end["keep"]:
             shutil.rmtree(path.parent, ignore_errors=True)
 
-    def _tell(self, entry: Entry, place: _Place, folder: Path) -> None:
+    def _tell(self, entry: Line, place: _Place, folder: Path) -> None:
         client, run_id = self.store.client, place.run_id
         match entry["kind"]:
             case "begin":
@@ -263,7 +263,7 @@ class Delivery:
             client.delete_run(double)
         return ids[0] if ids else ""
 
-    def _begin(self, entry: Entry, place: _Place) -> None:
+    def _begin(self, entry: Line, place: _Place) -> None:
         client, suite, tags = self.store.client, entry["suite"], entry["tags"]
         place.experiment, parent = self.suite(suite)
         place.token = entry["token"]
@@ -283,7 +283,7 @@ class Delivery:
             self._suites[name] = (experiment, self.store.parent(name, experiment))
         return self._suites[name]
 
-    def _end(self, place: _Place, entry: Entry, path: Path) -> None:
+    def _end(self, place: _Place, entry: Line, path: Path) -> None:
         """Store the outcome, and end the run last, so that a run that has ended is complete."""
         outcome = Outcome(**entry["outcome"])
         numbers = outcome.values | dict(zip(SECONDS, (outcome.seconds_train, outcome.seconds_evaluate), strict=True))
@@ -298,5 +298,5 @@ class Delivery:
         self.store.client.set_terminated(place.run_id, status, entry["time"])
 
 
-def _metric(name: str, value: float, step: int, entry: Entry) -> Metric:
+def _metric(name: str, value: float, step: int, entry: Line) -> Metric:
     return Metric(name, value, entry["time"], step)

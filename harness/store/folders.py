@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
 from harness.base.files import write_bytes
 from harness.store.runs import Store
@@ -79,7 +79,7 @@ def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
     except filelock.Timeout:
         raise HarnessError(f"the store in {what} is in use by {_first(holder)}: {advice}") from None
     except OSError as error:
-        raise refusal(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
+        raise storage_error(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
     try:
         holder.unlink(missing_ok=True)  # left by a driver that was killed
         since = time.strftime("%Y-%m-%d %H:%M:%S")

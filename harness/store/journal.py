@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from harness.suite.plan import Trial
 
 NAME = "records.jsonl"
-Entry = dict[str, Any]
+Line = dict[str, Any]
 
 
-class Records:
+class Journal:
     """The journal of one trial, opened for writing. Only one process at a time may do so.
 
     Args:
@@ -124,7 +124,7 @@ class Records:
             os.close(handle)
         self._note(entry)
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: Line) -> None:
         match entry["kind"]:
             case "points":
                 for name, step, _ in entry["points"]:
@@ -135,7 +135,7 @@ class Records:
                 self.outcome = Outcome(**entry["outcome"])
 
 
-def read(path: Path, offset: int = 0) -> Iterator[tuple[Entry, int]]:
+def read(path: Path, offset: int = 0) -> Iterator[tuple[Line, int]]:
     """The records from an offset on, each with the offset after it, up to the first damaged line."""
     try:
         with path.open("rb") as file:
@@ -158,6 +158,6 @@ def files(work: Path) -> list[Path]:
 def interrupt(work: Path) -> None:
     """Record in every journal without an end that its trial was interrupted. Call it only while no worker runs."""
     for path in files(work):
-        records = Records(path.parent)
+        records = Journal(path.parent)
         if records.begun:
             records.interrupt()

@@ -34,9 +34,9 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
-from harness.base.files import made_whole
+from harness.base.files import create_atomically
 from harness.base.messages import note
 from harness.base.states import State
 from harness.base.validation import shown
@@ -105,7 +105,7 @@ class Store:
 
     def silent(self, error: Exception) -> HarnessError:
         """The message for the user if the store does not answer."""
-        known = refusal(error, self.file)
+        known = storage_error(error, self.file)
         text = str(known) if known else f"the MLflow store {self.shown} does not answer ({_brief(error)})"
         if self.local and known is None:
             text = f"the MLflow store {self.shown} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
@@ -144,7 +144,7 @@ class Store:
         self.results.mkdir(parents=True, exist_ok=True)
         if self.file is not None and not self.file.exists():
             # A kill must not leave half a store.
-            made_whole(self.file, lambda new: _open(sqlite.patient(new)))
+            create_atomically(self.file, lambda new: _open(sqlite.patient(new)))
         with self.answering():
             _open(self.address)
             if self.file is not None:

@@ -164,7 +164,7 @@ def reading(path: Path, kind: Kind) -> Iterator[None]:
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         damaged = HarnessError(f"{path} is damaged ({why[:300]}): restore a copy of it, or {kind.without}")
-        raise diagnosis.refusal(error, path) or damaged from error
+        raise diagnosis.storage_error(error, path) or damaged from error
 
 
 @contextlib.contextmanager

@@ -176,8 +176,8 @@ def assert_arrived_once(server: Server, seed: int, undisturbed: Workspace, folde
     assert "seconds_train" in ours.data.metrics
 
 
-def recorded(workspace: Workspace) -> list[journal.Records]:
-    return [journal.Records(path.parent) for path in journal.files(workspace.results / "work")]
+def recorded(workspace: Workspace) -> list[journal.Journal]:
+    return [journal.Journal(path.parent) for path in journal.files(workspace.results / "work")]
 
 
 def trained(workspace: Workspace) -> bool:

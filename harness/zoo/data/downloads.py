@@ -36,14 +36,14 @@ TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class File:
+class RemoteFile:
     """A file of a data set: its name without ``.gz``, and the SHA-256 (hex) of its decompressed bytes."""
 
     name: str
     sha256: str
 
 
-def digest_of(files: Iterable[File]) -> str:
+def digest_of(files: Iterable[RemoteFile]) -> str:
     """SHA-256 (hex) of a data set that consists of these files, from their stated digests; reads no file."""
     return hashlib.sha256("\n".join(f"{f.name} {f.sha256}" for f in files).encode()).hexdigest()
 
@@ -55,7 +55,7 @@ def folders(data_set: str) -> list[Path]:
     return [*own, cache_folder() / data_set]
 
 
-def find(data_set: str, file: File) -> Path | None:
+def find(data_set: str, file: RemoteFile) -> Path | None:
     """The file, raw or gzipped, in the first folder that has it; None if no folder has it. Does not verify it."""
     for folder in folders(data_set):
         for path in (folder / file.name, folder / f"{file.name}.gz"):
@@ -64,7 +64,7 @@ def find(data_set: str, file: File) -> Path | None:
     return None
 
 
-def content(path: Path, file: File) -> bytes:
+def content(path: Path, file: RemoteFile) -> bytes:
     """The decompressed and verified bytes of a file. They stay in memory as long as the file does not change.
 
     Raises:
@@ -78,7 +78,7 @@ def content(path: Path, file: File) -> bytes:
 
 
 @functools.lru_cache(maxsize=4)
-def _content(path: Path, file: File, _mtime_ns: int, _size: int) -> bytes:
+def _content(path: Path, file: RemoteFile, _mtime_ns: int, _size: int) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:
             data = opened.read(LARGEST)  # a longer file has another digest in any case
@@ -92,7 +92,7 @@ def _content(path: Path, file: File, _mtime_ns: int, _size: int) -> bytes:
     return data
 
 
-def _advice(file: File) -> str:
+def _advice(file: RemoteFile) -> str:
     return (
         f"expected {file.name} with SHA-256 {file.sha256} (decompressed); "
         "delete the file, so that it is downloaded again, or replace it with the right one"

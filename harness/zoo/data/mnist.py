@@ -10,7 +10,7 @@ import torch
 from harness.base.errors import HarnessError
 from harness.zoo.data import downloads
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
-from harness.zoo.data.downloads import File
+from harness.zoo.data.downloads import RemoteFile
 from harness.zoo.data.strokes import StrokeSettings, redrawn
 
 MIRRORS = (
@@ -18,14 +18,14 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist",
 )
 
-FILES: dict[Split, tuple[File, File]] = {
+FILES: dict[Split, tuple[RemoteFile, RemoteFile]] = {
     "train": (
-        File("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-        File("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        RemoteFile("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        RemoteFile("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
     ),
     "test": (
-        File("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-        File("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        RemoteFile("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        RemoteFile("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     ),
 }
 
@@ -64,10 +64,10 @@ class Mnist(DataSet):
         places = " and ".join(sorted({str(path.parent) for path, _ in paths}))
         return f"{self.name}: four files in {places}, verified by their SHA-256"
 
-    def _content(self, file: File) -> bytes:
+    def _content(self, file: RemoteFile) -> bytes:
         return downloads.content(self._path(file), file)
 
-    def _path(self, file: File) -> Path:
+    def _path(self, file: RemoteFile) -> Path:
         """The path of the file; downloads it if no folder has it."""
         found = downloads.find(self.name, file)
         if found is not None:

@@ -27,7 +27,7 @@ from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import Architecture, evaluating
 from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, Preset, chooser
-from harness.zoo.tricks.game import Drawn, Rates, Seen
+from harness.zoo.tricks.game import Drawn, Rates, Scored
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -262,11 +262,11 @@ class GAN(Model):
         """The input of the discriminator's network, from images and their labels."""
         return images
 
-    def own_discriminator_loss(self, real: Seen, fake: Seen) -> Tensor | None:
+    def own_discriminator_loss(self, real: Scored, fake: Scored) -> Tensor | None:
         """A term that a variant of the game adds to the discriminator's loss."""
         return None
 
-    def own_generator_loss(self, real: Seen, fake: Seen) -> Tensor | None:
+    def own_generator_loss(self, real: Scored, fake: Scored) -> Tensor | None:
         """A term that a variant of the game adds to the generator's loss."""
         return None
 
@@ -299,7 +299,7 @@ class GAN(Model):
     def _discriminator_step(self, batch: Labelled) -> dict[str, Tensor]:
         with torch.no_grad():
             drawn = self.draw(batch.labels)
-        real, fake = self.see(batch.images, batch.labels), self.see(drawn.images, batch.labels, drawn)
+        real, fake = self.scored(batch.images, batch.labels), self.scored(drawn.images, batch.labels, drawn)
         loss = self.discriminator_loss(real, fake)
         descend(self.discriminator_optimiser, loss)
         for trick in self.tricks:
@@ -309,7 +309,7 @@ class GAN(Model):
         shown = torch.sigmoid if self.objective.probabilistic else (lambda logits: logits)
         return {"discriminator_loss": loss.detach()} | {name: shown(c).mean() for name, c in outputs.items()}
 
-    def discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
         """The objective's loss, and the terms of the variant and the tricks."""
         targets = objectives.Targets()
         for trick in self.tricks:
@@ -327,14 +327,14 @@ class GAN(Model):
         for trick in self.tricks:
             weights = trick.opponent(self, batch, drawn) or weights
         # Unrolled weights depend on the generator, and so do the scores of real images.
-        real = self.see(batch.images, batch.labels, gradient=weights is not None, weights=weights)
-        fake = self.see(drawn.images, batch.labels, drawn, weights=weights)
+        real = self.scored(batch.images, batch.labels, gradient=weights is not None, weights=weights)
+        fake = self.scored(drawn.images, batch.labels, drawn, weights=weights)
         loss = self._generator_loss(real, fake)
         descend(self.generator_optimiser, loss)
         self.discriminator.requires_grad_(True)
         return {"generator_loss": loss.detach()}
 
-    def _generator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def _generator_loss(self, real: Scored, fake: Scored) -> Tensor:
         terms = [(trick, trick.generator_loss(self, real, fake)) for trick in self.tricks]
         replacing = [term for trick, term in terms if term is not None and "generator_loss" in trick.claims]
         added = [term for trick, term in terms if term is not None and "generator_loss" not in trick.claims]
@@ -354,18 +354,18 @@ class GAN(Model):
         """
         return self.objective.discriminator(real, fake.detach(), objectives.Targets())
 
-    def see(
+    def scored(
         self,
         images: Tensor,
         labels: Tensor,
         drawn: Drawn | None = None,
         gradient: bool = True,
         weights: Mapping[str, Tensor] | None = None,
-    ) -> Seen:
+    ) -> Scored:
         """Pass images through ``discriminator_input`` of every trick, to be scored (with these weights, if any)."""
         for trick in self.tricks:
             images = trick.discriminator_input(images, self)
-        return Seen(self, images, labels, drawn, gradient, weights)
+        return Scored(self, images, labels, drawn, gradient, weights)
 
     def _set_rates(self) -> None:
         factor = 1 + (self.settings.final_rate - 1) * self.done

@@ -25,7 +25,7 @@ from harness.zoo.registry import Choice, chooser
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.tricks.game import Seen
+    from harness.zoo.tricks.game import Scored
 
 
 class InfoGANSettings(GANSettings):
@@ -98,13 +98,13 @@ class InfoGAN(GAN):
         one_hot = torch.nn.functional.one_hot(category, k).to(noise.dtype)
         return torch.cat([noise[:, :z], one_hot, self.uniform(noise[:, z + 1 :]) * 2 - 1], 1)
 
-    def own_discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def own_discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
         return self._information(fake)
 
-    def own_generator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def own_generator_loss(self, real: Scored, fake: Scored) -> Tensor:
         return self._information(fake)
 
-    def _information(self, fake: Seen) -> Tensor:
+    def _information(self, fake: Scored) -> Tensor:
         """−λ log Q(c | x), the mean over generated images."""
         assert fake.drawn is not None
         with self.compute.autocast():

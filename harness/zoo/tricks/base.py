@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.zoo.data.base import Labelled
     from harness.zoo.objectives import Targets
-    from harness.zoo.tricks.game import Drawn, Game, Seen
+    from harness.zoo.tricks.game import Drawn, Game, Scored
 
 
 CLAIMS: Mapping[str, str] = {
@@ -97,7 +97,7 @@ class Trick(Plugin):
         """Change the discriminator's targets."""
         return targets
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor | None:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor | None:
         """A term (a scalar) to add to the discriminator's loss."""
         return None
 
@@ -108,7 +108,7 @@ class Trick(Plugin):
         """If it claims ``opponent``: parameters and buffers of the discriminator that the generator plays against."""
         return None
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor | None:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor | None:
         """A term (a scalar) to add to the generator's loss; the whole loss if it claims ``generator_loss``."""
         return None
 

@@ -19,7 +19,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class FeatureMatchingSettings(registry.Settings):
@@ -39,7 +39,7 @@ class FeatureMatching(Trick):
     requires = frozenset({"discriminator_features"})
     claims = frozenset({"generator_loss"})
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         # With unrolling, the features of real images depend on the generator, too, through the discriminator.
         return self.settings.weight * feature_distance(real.scores.features, fake.scores.features)
 

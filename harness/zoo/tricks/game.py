@@ -55,15 +55,15 @@ class Game(Protocol):
     def drawn_from(self, latents: Tensor) -> Drawn:
         """Generate images from these latents (n, d), as in training."""
 
-    def see(
+    def scored(
         self, images: Tensor, labels: Tensor, drawn: Drawn | None = None, *, weights: Mapping[str, Tensor] | None = None
-    ) -> Seen:
+    ) -> Scored:
         """Pass images through ``discriminator_input`` of every trick, to be scored (with these weights, if any)."""
 
     def discriminate(self, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor] | None = None) -> Scores:
         """The scores of images (n, …) by the discriminator, or by one with these weights."""
 
-    def discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
         """The discriminator's total loss, a scalar: the objective's, and the terms of variant and tricks."""
 
 
@@ -81,7 +81,7 @@ class Drawn(NamedTuple):
     latents: Tensor
 
 
-class Seen:
+class Scored:
     """The discriminator's input and its scores, which are computed at their first use.
 
     Attributes:

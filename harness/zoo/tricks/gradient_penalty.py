@@ -21,7 +21,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     import torch
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class GradientPenaltySettings(registry.Settings):
@@ -43,7 +43,7 @@ class GradientPenalty(Trick):
     # With batch normalisation the score of an image depends on the other images of the batch.
     conflicts = frozenset({"discriminator_batch_norm"})
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         if self.settings.around == "data":
             points = penalties.perturbed(real.images, game.rng)
         else:

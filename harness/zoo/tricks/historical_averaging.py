@@ -20,7 +20,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class HistorySettings(registry.Settings):
@@ -55,10 +55,10 @@ class HistoricalAveraging(Trick):
         distances = [(parameter - average).square().sum() for parameter, average in pairs]
         return self.settings.weight * torch.stack(distances).sum()
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         return self._distance(game, "discriminator")
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         return self._distance(game, "generator")
 
     def after_step(self, game: Game) -> None:

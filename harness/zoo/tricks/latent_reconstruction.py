@@ -22,7 +22,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class ReconstructionSettings(registry.Settings):
@@ -52,7 +52,7 @@ class LatentReconstruction(Trick):
         self.network = network.to(game.compute.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.settings.rate, fused=True)
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         assert fake.drawn is not None
         with game.compute.autocast():
             guessed: torch.Tensor = self.network(fake.drawn.images)

@@ -21,7 +21,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class SeekingSettings(registry.Settings):
@@ -40,7 +40,7 @@ class ModeSeeking(Trick):
     settings: SeekingSettings
     requires = frozenset({"generator", "latent"})
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> Tensor:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> Tensor:
         assert fake.drawn is not None
         own, size = fake.drawn.latents, game.latent
         z, condition = own[:, :size], own[:, size:]

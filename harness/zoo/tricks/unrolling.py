@@ -62,8 +62,8 @@ class Unrolling(Trick):
         moments = _moments(game)
         group = game.discriminator_optimiser.param_groups[0]
         for _ in range(self.settings.steps):
-            real = game.see(batch.images, batch.labels, weights=weights | buffers)
-            fake = game.see(drawn.images, batch.labels, drawn, weights=weights | buffers)
+            real = game.scored(batch.images, batch.labels, weights=weights | buffers)
+            fake = game.scored(drawn.images, batch.labels, drawn, weights=weights | buffers)
             loss = game.discriminator_loss(real, fake)
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
             for name, gradient in zip(weights, gradients, strict=True):

@@ -12,7 +12,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     import torch
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class ZeroCentredSettings(registry.Settings):
@@ -32,7 +32,7 @@ class ZeroCentred(Trick):
     conflicts = frozenset({"discriminator_batch_norm"})
     at: ClassVar[Literal["real", "fake"]]
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         start = self.settings.weight
         end = start if self.settings.final is None else self.settings.final
         weight = start + (end - start) * game.done
