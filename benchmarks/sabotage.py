@@ -1,12 +1,13 @@
 """Tests the regression check: puts faults into scratch copies of this code, one at a time; each must turn a check red.
 
-    python benchmarks/sabotage.py [--only NAME …] [--repeats 10] [--markdown FILE]
+    python benchmarks/sabotage.py [--only NAME …] [--repeats 10] [--tests-only] [--markdown FILE]
 
 A sabotage is an exact replacement of text. If a file no longer has the text, the script stops, because the fault would
 prove nothing. Each copy runs `harness check` on suites/regression.yaml; if that is green, it runs the tests that name
 the fault, which must pass in a clean copy first. Clean copies with other seeds must stay green. `nox -s sabotage` calls
 it. Finished rows are stored beside the Markdown file and not run again. All copies share one store: arms that a fault
-does not affect are not trained again, because their keys have a digest of the code that they run.
+does not affect are not trained again, because their keys have a digest of the code that they run. `--tests-only` trains
+nothing: it runs only the tests.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "Fréchet distance on unclipped images",
-        "harness/metrics/images.py",
+        "harness/zoo/data/pixels.py",
         "((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)",
         "((images.float() * 1.1 + 1) * 127.5).round().to(torch.int16).to(torch.uint8)",
         ("tests/metrics",),
@@ -105,16 +106,16 @@ SABOTAGES = (
     ),
     Sabotage(
         "data without shuffling",
-        "harness/trial/loop.py",
-        "epoch = torch.randperm(len(self.data.images), generator=self._rng)",
-        "epoch = self.data.labels.cpu().argsort(stable=True)",
+        "harness/zoo/data/order.py",
+        "epoch = torch.randperm(self._size, device=self._rng.device, generator=self._rng)",
+        "epoch = torch.arange(self._size, device=self._rng.device)",
         ("tests/trial/test_loop.py",),
     ),
     Sabotage(
         "every second discriminator step skipped",
         "harness/zoo/models/gan.py",
-        "        self._descend(self.discriminator_optimiser, loss)\n",
-        "        if self.taken % 2 == 0:\n            self._descend(self.discriminator_optimiser, loss)\n",
+        "        descend(self.discriminator_optimiser, loss)\n",
+        "        if self.taken % 2 == 0:\n            descend(self.discriminator_optimiser, loss)\n",
         ("tests/zoo/models",),
     ),
 )
@@ -154,6 +155,14 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
         if sabotage is not None and not check.startswith("red"):
             tests = tested(copy, *sabotage.tests)
         return Row(name, check, tests)
+
+
+def run_tests(sabotage: Sabotage) -> Row:
+    """Run the tests in a sabotaged copy, without the check."""
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
+        copied(Path(scratch))
+        apply(sabotage, Path(scratch))
+        return Row(sabotage.name, "–", tested(Path(scratch), *sabotage.tests))
 
 
 def tested(copy: Path, *tests: str) -> str:
@@ -221,6 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="names (or parts of them) of the sabotages to try")
     parser.add_argument("--repeats", type=int, default=10, help="number of clean copies, each with its own seeds")
+    parser.add_argument("--tests-only", action="store_true", help="train nothing; the tests alone must find the faults")
     parser.add_argument("--markdown", type=Path, default=ROOT / "sabotage.md", help="file of the table")
     chosen = parser.parse_args()
     kept = chosen.markdown.with_suffix(".json")
@@ -229,7 +239,7 @@ def main() -> None:
     jobs: list[tuple[Sabotage | None, str, str | None]] = [(s, s.name, None) for s in wanted]
     jobs += [
         (None, f"clean {i + 1}", f"[{', '.join(str(100 * (i + 1) + s) for s in range(5))}]")
-        for i in range(chosen.repeats)
+        for i in range(0 if chosen.tests_only else chosen.repeats)
     ]
     store = kept.with_suffix(".store").resolve()
     if any(row.name not in {done.name for done in rows} for row in wanted):
@@ -237,7 +247,8 @@ def main() -> None:
     for sabotage, name, seeds in jobs:
         if any(row.name == name for row in rows):
             continue
-        rows.append(run(sabotage, name, seeds, store))
+        only_tests = chosen.tests_only and sabotage is not None
+        rows.append(run_tests(sabotage) if only_tests else run(sabotage, name, seeds, store))
         kept.write_text(json.dumps([vars(row) for row in rows], indent=1))
         chosen.markdown.write_text(table(rows), encoding="utf-8")
         print(rows[-1], flush=True)

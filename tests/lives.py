@@ -27,7 +27,7 @@ from mlflow.entities import Run
 
 from harness.base.files import load_state
 from harness.store.journal import NAME, read
-from harness.store.runs import SEAL
+from harness.store.seals import SEAL
 
 STEPS = 120
 PHASES = ("queueing", "training", "checkpointing", "evaluation", "recording", "reporting")
@@ -40,7 +40,7 @@ COUNTED = '''
 import os
 import time
 
-from harness.models.gan import GAN
+from harness.zoo.models.gan import GAN
 
 
 class Counted(GAN):

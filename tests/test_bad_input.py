@@ -297,7 +297,8 @@ def test_inception_s_weights_that_are_not_there(tmp_path: Path, monkeypatch: pyt
 def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_trained(tmp_path: Path) -> None:
     (tmp_path / "wrong.pth").write_bytes(b"wrong")
     workspace = Workspace(tmp_path, {"HARNESS_INCEPTION": str(tmp_path / "wrong.pth")})
-    suite = workspace.suite(evaluate={"samples": 64, "features": "inception", "metrics": ["fid"]})
+    evaluate = {"samples": 64, "features": "inception", "metrics": ["fid"]}
+    suite = workspace.suite(evaluate=evaluate, compare={"metric": "fid"})
     assert "not the Inception weights" in workspace.run("run", suite, code=2)
     assert not list(workspace.results.glob("*.db"))
 

@@ -24,7 +24,7 @@ LONG: dict[str, Any] = {
     "train": {"steps": 400, "batch_size": 16, "precision": "float32"},
     "seeds": 1,
     "matrix": {"tricks": [[]]},
-    "evaluate": {"samples": 64, "metrics": ["fid"]},
+    "evaluate": {"samples": 64, "metrics": ["fid", "sharpness"]},
     "run": {"snapshots": 2, "curve_points": 100, "checkpoint_seconds": 0.001},
 }
 

@@ -1,25 +1,189 @@
-"""What README and docs/ tell users to type on the suites that come with the harness can be typed."""
+"""What README and docs/ tell users to type can be typed: every command runs in a small form, or is listed with why not.
+
+The small form is the command itself, word for word, in a folder where every suite is a small one (the quickstart with
+two steps): all share their trials, so that only the first command trains them.
+"""
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from harness_cli import Workspace
+from ruamel.yaml import YAML
 
+from harness.cli.commands import main
 from harness.suite import read_suite
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROGRAMS = ("harness", "nox", "python", "pip", "pytest", "mlflow")
 SHOWN = re.compile(r"harness (?:run|plan|check) (suites/[\w/]+\.yaml)([^`\n|#]*)")
+
+
+def texts() -> list[str]:
+    """The pages, without breaks inside commands."""
+    return [re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8")) for page in PAGES]
+
+
+def commands(line: str) -> list[str]:
+    """The commands of a line, without comments."""
+    parts = re.sub(r"\s#.*", "", line.strip().removeprefix("$ ")).split(" && ")
+    parts = [re.sub(r"^(\w+=\S+ )+", "", part.strip()) for part in parts]  # what is set for one command
+    return [part for part in parts if part.split(" ")[0] in PROGRAMS]
+
+
+def fenced() -> list[str]:
+    """The commands in fenced blocks (or, in Markdown's other form, indented by four), each once."""
+    found: list[str] = []
+    for text in texts():
+        blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.S | re.M)
+        lines = [line for block in blocks for line in block.splitlines()]
+        lines += re.findall(r"^    (\S.*)", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), re.M)
+        found += [command for line in lines for command in commands(line)]
+    return list(dict.fromkeys(found))
+
+
+def mentioned() -> list[str]:
+    """The commands that stand in a sentence, each once."""
+    inline = (match for text in texts() for match in re.findall(r"`([^`\n]+)`", text))
+    return list(dict.fromkeys(command for each in inline for command in commands(each) if " " in command))
+
+
+# A command -> what is put after it; what runs is the command itself, with that.
+FEW = " --workers 1 --device cpu"
+RUN: dict[str, str] = {
+    "harness run suites/quickstart.yaml": FEW,
+    "harness run suites/tricks_ablation.yaml": FEW,
+    "harness run suites/tricks_ablation.yaml --set seeds=8": " --set seeds=2" + FEW,
+    "harness run suites/mode_collapse_ring.yaml": FEW,
+    "harness plan suites/tricks_ablation.yaml": "",
+    "harness report suites/tricks_ablation.yaml": "",
+    'harness compare "dcgan + feature_matching" dcgan --suite suites/quickstart.yaml': "",
+    "harness check my_suite.yaml --baseline baselines/my_suite.json --update": FEW,
+    "harness check my_suite.yaml --baseline baselines/my_suite.json"
+    " --junit regression.xml --markdown regression.md": FEW,
+    "harness compare suites/quickstart.yaml mine.yaml": "",
+    "harness compare 1a2b3c4d 5e6f7a8b": "",
+    "harness list tricks": "",
+    "harness doctor": "",
+}
+"""In this order: a store must be there before it can be reported."""
+
+PLANNED = "its suite is read with these settings below; what they train is trained by nox -s smoke"
+LISTED: dict[str, str] = {
+    "pip install -e .": "needs a package registry; CI does it in a clean environment (.ci/run)",
+    "pip install nox uv": "needs a package registry; CI does it in a clean environment (.ci/run)",
+    "nox -s tests": "these tests",
+    "nox -s chaos -- --minutes 30 --seed 0": "half an hour; tests/test_benchmarks.py runs a minute of it",
+    "python benchmarks/gpu.py --minutes 9 --out gpu": "tests/test_gpu_script.py runs it on the CPU",
+    "pip download --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux_2_28_x86_64 --platform "
+    "manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d wheels -r benchmarks/gpu-wheels.txt": "needs a registry",
+    "pip install --no-index --no-deps --no-compile --upgrade --target /tmp/site --find-links wheels "
+    "-r benchmarks/gpu-wheels.txt": "needs what the command before it downloads",
+    "python benchmarks/training_step.py": "minutes; tests/test_benchmarks.py runs a round of it",
+    "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",
+    "harness ui": "a server that does not end; tests/test_security.py starts and stops it",
+    "harness compare tiny.yaml fewer.yaml": "a refusal; tests/analysis/test_compare.py runs it",
+    "harness judge train --data NAME [--set KEY=VALUE …]": "a form; tests/judge/test_labelled.py trains such a judge",
+    "harness judge train --data cifar10 --mirror": "a download; tests/judge/test_labelled.py trains for a few steps",
+    "harness judge train --out my-weights": "minutes on MNIST; tests/judge/test_labelled.py trains other judges",
+    "harness judge evaluate": "a minute on MNIST; see the slow test below",
+    "harness run suites/quickstart.yaml --set train.steps=100 --set seeds=1": PLANNED,
+    "harness run suites/quickstart.yaml --set 'matrix.tricks=[[], [feature_matching], [ema]]'": PLANNED,
+    "harness run suites/quickstart.yaml --set 'matrix.model.latent=[32, 100]' --set compare.baseline=null": PLANNED,
+    'harness run suites/quickstart.yaml --set exclude.0.reason="no features worth matching"': PLANNED,
+    "harness run suites/tricks_ablation.yaml --set base.model.architecture.width=16": PLANNED,
+    "harness run suites/tricks_ablation.yaml --set seeds=3": PLANNED,
+    "harness run suites/tricks_ablation.yaml --set 'matrix.tricks=[[ema]]' --set "
+    "'matrix.model.architecture.convolutions=[0, 1]' --set seeds=1 --set compare.baseline=null --set 'names={}' "
+    "--set 'expect=[]'": PLANNED,
+}
+"""Commands that do not run here, and why not. Their options are checked."""
+
+
+def test_every_command_of_a_block_runs_or_is_listed() -> None:
+    assert sorted(fenced()) == sorted([*RUN, *LISTED])
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A folder in which all suites of the pages are small; commands find each other's trials."""
+    workspace = Workspace(tmp_path_factory.mktemp("documentation"), {"COLUMNS": "200"})
+    small: Any = YAML(typ="safe").load(ROOT / "suites" / "quickstart.yaml")
+    small |= {"train": {"steps": 2, "batch_size": 8}, "seeds": 1}
+    small["evaluate"] = {"samples": 32, "metrics": ["sharpness"]}
+    small["compare"]["metric"] = "sharpness"
+    (workspace.folder / "suites").mkdir()
+    for path in ("my_suite", "mine", "suites/quickstart", "suites/tricks_ablation", "suites/mode_collapse_ring"):
+        workspace.suite(path, **small | {"suite": Path(path).name})
+    return workspace
+
+
+def test_the_commands_of_blocks_run(workspace: Workspace) -> None:
+    for command, more in RUN.items():
+        words = shlex.split(command + more)
+        if "1a2b3c4d" in words:  # the beginnings of two runs' ids
+            words[-2:] = [row["mlflow_run_id"][:12] for row in workspace.table("quickstart")[:2]]
+        code = (0, 1) if command == "harness doctor" else (0,)  # it may find something missing here
+        assert workspace.run(*words[1:], code=code), command
+    for path in ("baselines/my_suite.json", "regression.xml", "regression.md", "results/tricks_ablation/report.html"):
+        assert (workspace.folder / path).is_file(), path
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+def test_the_judge_that_comes_with_the_harness_is_evaluated(workspace: Workspace) -> None:
+    assert "accepted, shown in training" in workspace.run("judge", "evaluate")
+
+
+PLACEHOLDERS = {"NAME": "digits", "KEY=VALUE": "a=1", "SUITE": "s.yaml", "NAME-DIGEST": "digits-f23f79de", "N": "0"}
+
+
+@pytest.mark.parametrize("command", [*LISTED, *mentioned()])
+def test_a_command_has_the_options_that_are_shown(command: str) -> None:
+    program, *words = [PLACEHOLDERS.get(w, w) for w in shlex.split(re.sub(r"[\[\]…]", "", command)) if w != "…"]
+    if program == "harness":
+        parse(main, words, whole=command in LISTED or any(word.startswith("-") for word in words))
+    elif program == "nox":
+        own = words[: words.index("--")] if "--" in words else words
+        assert own[0] == "-s"
+        assert own[1] in sessions()
+        assert set(own[2:]) <= {"--no-venv", "--force-python", "3.13"}
+    elif program == "python":
+        assert (ROOT / words[0]).is_file()
+    else:
+        assert command in LISTED or command == "pytest -m chaos --chaos-seed N"
+
+
+def parse(group: click.Group, words: list[str], whole: bool) -> None:
+    """Find a command and read its options, without running it; of one that is only named (not whole) the name."""
+    context = click.Context(group, info_name="harness")
+    command: click.Command = group
+    while isinstance(command, click.Group):
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command = found
+        context = click.Context(command, parent=context)
+    if whole or words:
+        command.make_context(command.name, list(words), parent=context.parent)
+
+
+def sessions() -> set[str]:
+    """The sessions of noxfile.py."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
 
 
 def shown() -> list[tuple[str, str]]:
     """The suites in commands, and the words that follow, wherever pages show them; each once."""
-    texts = (re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8")) for page in PAGES)
-    return sorted({(match[1], match[2].strip()) for text in texts for match in SHOWN.finditer(text)})
+    return sorted({(match[1], match[2].strip()) for text in texts() for match in SHOWN.finditer(text)})
 
 
 @pytest.mark.parametrize(("suite", "options"), shown())
@@ -33,3 +197,4 @@ def test_commands_are_found() -> None:
     found = shown()
     assert len(found) > 20
     assert any("convolutions" in options for _, options in found)  # goes over two lines
+    assert len(mentioned()) > 30

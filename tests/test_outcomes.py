@@ -27,8 +27,8 @@ from pathlib import Path
 
 import torch
 
-from harness.data.digits import Digits
-from harness.models.gan import GAN
+from harness.zoo.data.digits import Digits
+from harness.zoo.models.gan import GAN
 
 
 class Unjudged(Digits):
@@ -203,7 +203,7 @@ def suite_of(workspace: Workspace, name: str, models: list[str], **settings: flo
         base={},
         matrix={"model": [{"name": model} | SMALL for model in models]},
         seeds=1,
-        evaluate={"samples": 100, "metrics": ["fid"]},
+        evaluate={"samples": 100, "metrics": ["fid", "sharpness"]},
         run={"snapshots": 0, "curve_points": 20, **settings},
         compare={"metric": "fid"},
     )
@@ -281,7 +281,7 @@ def test_out_of_memory_is_tried_again_with_nothing_beside_it(
     assert_known_everywhere(workspace, "memory", memory["hungry"], "out-of-memory", "CUDA out of memory", "at step 3")
     for model in ("crowded", "killed"):
         assert_known_everywhere(workspace, "memory", memory[model], "done")
-        assert memory[model]["fid"] == memory["gan"]["fid"]  # nothing was made smaller for it
+        assert memory[model]["sharpness"] == memory["gan"]["sharpness"]  # nothing was made smaller for it
     steps = [line.split() for line in (workspace.folder / "steps").read_text().splitlines()]
     for model in ("hungry", "crowded", "killed"):
         pids = list(dict.fromkeys(pid for name, pid in steps if name == model))

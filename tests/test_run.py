@@ -26,7 +26,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for name, age in ((".digest.json.left.tmp", 3600), (".digest.json.coming.tmp", 0)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
-    workspace.run("run", workspace.suite(), "--workers", "2")
+    workspace.run("run", workspace.suite(), "--workers", "2", fresh=True)
     return workspace
 
 
@@ -52,8 +52,22 @@ def test_every_trial_is_in_the_table(finished: Workspace) -> None:
     ]  # fmt: skip
     assert list(rows[0]) == [
         "key", "arm", "model", "tricks", "data", "seed", "state", "reason", "seconds_train", "seconds_evaluate",
-        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "mlflow_run_id",
+        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "sharpness", "mlflow_run_id",
+        "other_code",
     ]  # fmt: skip
+
+
+def test_another_seed_and_another_trick_give_other_numbers(finished: Workspace) -> None:
+    # What the comparisons of tables in these tests rest on. A trial's curve moves from point to point, too.
+    assert len({row["sharpness"] for row in finished.table()}) == 4
+    store, curves = client(finished), []
+    for run in trial_runs(finished):
+        points = store.get_metric_history(run.info.run_id, "train/generator_loss")
+        curves.append(tuple(point.value for point in points))
+        assert len(set(curves[-1])) == len(points) == 10
+    assert len(set(curves)) == 2  # ema leaves training as it is
+    trained = weights(finished).values()
+    assert len(set(trained)) == 4
 
 
 def test_mlflow_holds_the_same_numbers_as_the_table(finished: Workspace) -> None:
@@ -61,7 +75,7 @@ def test_mlflow_holds_the_same_numbers_as_the_table(finished: Workspace) -> None
     for row in finished.table():
         run = runs[row["mlflow_run_id"]]
         assert run.info.status == "FINISHED"
-        for column in ("fid", "covered_classes", "no_digit", "seconds_train"):
+        for column in ("fid", "covered_classes", "no_digit", "sharpness", "seconds_train"):
             assert run.data.metrics[column] == float(row[column])
         for tag in ("key", "arm", "model", "tricks", "seed", "data"):
             assert run.data.tags[tag] == row[tag]
@@ -149,8 +163,9 @@ def test_the_report_shows_the_table_s_numbers(finished: Workspace) -> None:
     page = (finished.results / "tiny" / "report.html").read_text()
     board = finished.table(name="leaderboard")
     assert {row["arm"] for row in board} == {"gan", "gan + ema"}
+    assert len({row["sharpness_mean"] for row in board}) == 2
     for row in board:
-        shown = f"{float(row['fid_mean']):.2f}"
+        shown = f"{float(row['sharpness_mean']):.3f}"
         assert shown in page
         assert shown in output
     assert "Does it work?" in page
@@ -179,8 +194,9 @@ def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None
         study_name=study.study_name, storage=f"sqlite:///{workspace.results / 'optuna.db'}"
     ).trials
     for trial in values:
-        own = [float(row["fid"]) for row in rows if f"#{trial.number} " in row["arm"]]
+        own = [float(row["sharpness"]) for row in rows if f"#{trial.number} " in row["arm"]]
         assert trial.value == pytest.approx(sum(own) / 2)
+    assert len({trial.value for trial in values}) == 3
     assert "done before" in workspace.run("run", suite)
     assert workspace.table("search") == rows
     # Evaluated on the way, for a pruner that lets the first five live: the same numbers.
@@ -271,6 +287,7 @@ def weights(workspace: Workspace) -> dict[str, bytes]:
         (["report", "tiny.yaml"], "holds no finished trial"),
         (["ui"], "no store"),
         (["data", "fetch", "mnits"], "did you mean 'mnist'"),
+        (["data", "fetch", "folder"], "path"),
         (["list", "suites"], "no folder suites/"),
     ],
 )

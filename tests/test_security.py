@@ -43,7 +43,7 @@ KNOWN = {
     "cifar10.py: pickle.Unpickler",
     "testing.py: import pickle",  # a contract compares random states by their bytes
     "testing.py: pickle.dumps",
-    "storage.py: import pickle",  # the name of an error
+    "files.py: import pickle",  # the name of an error
 }
 NEVER = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execvp", "os.execv", "os.spawnv"}
 NEVER |= {"subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp", "yaml.load", "yaml.unsafe_load"}
@@ -355,7 +355,7 @@ SECRETS = {
 PWNED = '<img src=x onerror="document.documentElement.dataset.pwned=1"><script>document.documentElement.dataset.pwned=1'
 PWNED += "</script>'\"</title></style></textarea><svg/onload=pwned()>{{ 7 * 7 }}"
 PLUGIN = f'''
-from harness.tricks.base import Trick
+from harness.zoo.tricks.base import Trick
 
 class Hostile(Trick):
     """{PWNED.replace('"', "'")}"""
@@ -548,12 +548,12 @@ def test_the_ui_listens_on_this_machine_alone_and_says_so(hostile: tuple[Workspa
     from click.testing import CliRunner
 
     from harness.cli.commands import main
-    from harness.store import runs
+    from harness.store import ui
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with mock.patch.object(runs.subprocess, "Popen") as started:
+    with mock.patch.object(ui.subprocess, "Popen") as started:
         words = ["ui", "--results", str(hostile[0].results), "--port", str(port)]
         plain = CliRunner().invoke(main, words)
         more = CliRunner().invoke(main, [*words, "--host", "0.0.0.0"])

@@ -19,7 +19,11 @@ from harness.base import files
 
 pytestmark = pytest.mark.slow
 
-SMALL: dict[str, Any] = {"seeds": 1, "matrix": {"tricks": [[]]}, "evaluate": {"samples": 64, "metrics": ["fid"]}}
+SMALL: dict[str, Any] = {
+    "seeds": 1,
+    "matrix": {"tricks": [[]]},
+    "evaluate": {"samples": 64, "metrics": ["fid", "sharpness"]},
+}
 ODD = "mit Blank, ü 数 100% #1?"
 
 # Read by every Python process that has its folder on its path. The clock goes back an hour at every twentieth look.
@@ -83,7 +87,7 @@ def works(workspace: Workspace, plain: dict[Any, Any], results: Path | None = No
     assert after == before
     for path in results.rglob("*.json"):
         json.loads(path.read_text("utf-8"))
-    assert all("," not in row["fid"] for row in workspace.table(results=results))
+    assert all("," not in row["fid"] + row["sharpness"] for row in workspace.table(results=results))
 
 
 HOMELESS = {"HOME": "/dev/null/home", "HARNESS_CACHE": "", "XDG_CACHE_HOME": ""}

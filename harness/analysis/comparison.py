@@ -20,10 +20,11 @@ from harness.analysis import loading, protocol, statistics
 from harness.analysis.results import Results, negligible
 from harness.analysis.statistics import Question, Verdict
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.base.validation import nearest
 from harness.store import runs as runs_module
 from harness.store.record import Record
-from harness.store.runs import Store, flat
+from harness.store.runs import Store, flat, standing
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
 from harness.zoo import registry
@@ -209,7 +210,14 @@ def arms(results: Results, one: str, other: str, metric: str | None = None) -> C
             questions[column] = _question((results, one), (results, other), column)
     settings = _differences(_config(results, one), _config(results, other))
     rows = _rows(columns, questions, notes, lambda name: results.values[name])
-    return Comparison("value", one, other, rows, settings, tuple(_unchecked([*results.of(one), *results.of(other)])))
+    unchecked = _unchecked([*results.of(one), *results.of(other)])
+    return Comparison("value", one, other, rows, settings, (*_altered(results, (one, other)), *unchecked))
+
+
+def _altered(results: Results, arms: Sequence[str]) -> Iterator[str]:
+    for record in results.altered:
+        if record.arm in arms:
+            yield f"{record.arm}, seed {record.seed} is left out: {record.state}: {record.reason}."
 
 
 def _arm(results: Results, name: str) -> None:
@@ -299,7 +307,8 @@ def suites(one: Results, other: Results, metric: str | None = None) -> Compariso
     settings = dict.fromkeys(d for arm in common for d in _differences(_config(one, arm), _config(other, arm)))
     rows = _rows(common, questions, notes, lambda _: other.values[column])
     unchecked = _unchecked(record for arm in common for record in (*one.of(arm), *other.of(arm)))
-    return Comparison("arm", *names, rows, tuple(settings), (*_alone(one, other, names), *unchecked))
+    left_out = [*_altered(one, common), *_altered(other, common)]
+    return Comparison("arm", *names, rows, tuple(settings), (*_alone(one, other, names), *left_out, *unchecked))
 
 
 def _common_metric(one: Results, other: Results, metric: str | None) -> str:
@@ -338,7 +347,7 @@ def runs(store: Store, one: str, other: str, metric: str | None = None) -> Compa
     first, second = _find(store, one), _find(store, other)
     if first.info.run_id == second.info.run_id:
         raise HarnessError(f"{one} and {other} are the same run: give two different runs")
-    record, against = (store.record(run, run.data.tags["arm"], with_curves=False) for run in (first, second))
+    record, against = (_record(store, run) for run in (first, second))
     meanings = _meanings()
     recorded = {**record.values, **against.values}
     columns = [name for name in meanings if name in recorded] + sorted(recorded.keys() - meanings.keys())
@@ -355,6 +364,13 @@ def runs(store: Store, one: str, other: str, metric: str | None = None) -> Compa
     settings = _differences(dict(_settings(first.data.params)), dict(_settings(second.data.params)))
     remarks = (*_remarks(record), *_remarks(against))
     return Comparison("value", name, other_name, tuple(rows), settings, remarks)
+
+
+def _record(store: Store, run: Any) -> Record:
+    stands = standing(run)
+    if stands.state is State.ALTERED:
+        raise HarnessError(f"the run {run.info.run_id} is {stands.state}: {stands.reason}")
+    return store.record(run, run.data.tags["arm"], with_curves=False)
 
 
 def _title(record: Record) -> str:
@@ -374,11 +390,12 @@ def _find(store: Store, text: str) -> Any:
             "--suite SUITE"
         )
     ids = [run for run in every if text and run.info.run_id.startswith(text)]
-    keys = {run.data.tags["key"] for run in every if text and run.data.tags["key"].startswith(text)}
-    alike = ([run for run in every if run.data.tags["key"] == key] for key in keys)
+    every_key = [run.data.tags.get("key", "") for run in every]
+    keys = {key for key in every_key if text and key.startswith(text)}
+    alike = ([run for run, own in zip(every, every_key, strict=True) if own == key] for key in keys)
     found = {run.info.run_id: run for run in [*ids, *map(runs_module.speaking, alike)]}
     if not found:
-        known = [run.info.run_id for run in every] + [run.data.tags["key"] for run in every]
+        known = [run.info.run_id for run in every] + every_key
         raise HarnessError(
             f"no run or trial of the store in {store.results} begins with {text!r}{nearest(text, known)}: "
             "trials.csv and `harness plan SUITE --json` list them. To compare arms, add --suite SUITE; to compare "

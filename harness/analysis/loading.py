@@ -15,10 +15,9 @@ from harness.base.messages import note
 from harness.base.states import State
 from harness.execution.study import configurations, storage
 from harness.store import identity, sqlite
-from harness.store import runs as runs_module
 from harness.store.identity import Change
 from harness.store.record import Record
-from harness.store.runs import Store
+from harness.store.runs import SECONDS, Standing, Store, standing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     from harness.suite.plan import Plan, Trial
 
 
-def states(plan: Plan, results: Path) -> dict[str, State]:
-    """Key -> state of each trial of a plan that the store knows; the other trials are to do."""
-    return {key: runs_module.state(run) for key, run in Store(results).found(plan.trials).current.items()}
+def states(plan: Plan, results: Path) -> dict[str, Standing]:
+    """Key -> state and reason of each trial of a plan that the store knows; the other trials are to do."""
+    return {key: standing(run) for key, run in Store(results).found(plan.trials).current.items()}
 
 
 def _asked_for(plan: Plan, results: Path) -> tuple[list[Trial], set[str]]:
@@ -64,6 +63,9 @@ def of_other_code(plan: Plan, results: Path) -> list[OtherCode]:
     store = Store(results)
     trials, _ = _asked_for(plan, results)
     found, groups = store.found(trials), dict[str, OtherCode]()
+    if found.old and any(trial.key not in found.current for trial in trials):
+        runs = "1 run of an older harness is" if found.old == 1 else f"{found.old} runs of an older harness are"
+        note(f"{runs} not read: run `harness upgrade`, which copies the store and brings it up to date")
     for trial in trials:
         if trial.key in found.other and trial.key not in found.current:
             for run in reversed(found.other[trial.key]):
@@ -99,15 +101,44 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     store = Store(results)
     trials, never = _asked_for(plan, results)
     runs = store.found(trials)
-    ended = {key: run for key, run in runs.current.items() if runs_module.state(run) is not State.INTERRUPTED}
+    stands = {key: standing(run) for key, run in runs.current.items()}
+    without = (State.INTERRUPTED, State.ALTERED)
+    ended = {key: run for key, run in runs.current.items() if stands[key].state not in without}
     missing = {trial.key for trial in trials} - ended.keys() - (never - runs.current.keys())
     served = {trial.arm.name for trial in trials if trial.key in ended}
     ended |= runs.of_other_code(trial for trial in trials if trial.arm.name not in served)
     found = tuple(
         store.record(ended[trial.key], trial.arm.name, with_curves, trial) for trial in trials if trial.key in ended
     )
+    altered = tuple(
+        _without_values(trial, stands[trial.key], runs.current[trial.key].info.run_id)
+        for trial in trials
+        if trial.key in stands and stands[trial.key].state is State.ALTERED
+    )
     _tell_of_lost_files(found, store)
-    return Results(plan, found, len(missing), store.shown, plan.suite.name)
+    return Results(plan, found, len(missing), store.shown, plan.suite.name, altered)
+
+
+def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:
+    """The record of an altered trial: what the suite says of it, the reason, and no values."""
+    arm = trial.arm
+    return Record(
+        key=trial.key,
+        arm=arm.name,
+        model=arm.model.name,
+        tricks=" + ".join(trick.name for trick in arm.tricks),
+        data=arm.data.name,
+        seed=trial.seed,
+        state=stands.state,
+        reason=stands.reason,
+        seconds_train=0.0,
+        seconds_evaluate=0.0,
+        values={},
+        run_id=run_id,
+        curves=[],
+        artifacts=None,
+        environment={},
+    )
 
 
 def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
@@ -130,9 +161,9 @@ def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | No
     for run in store.runs() if store.exists else ():
         config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
         steps = config["train.steps"] or ""
-        # No digest protects the params of a run: anybody may have edited them.
-        if runs_module.state(run) is State.DONE and re.fullmatch(r"[1-9]\d{0,8}", steps):
-            seconds = sum(run.data.metrics.get(name, 0.0) for name in runs_module.SECONDS)
+        # The seals of older runs do not cover the params: anybody may have edited them.
+        if standing(run).state is State.DONE and re.fullmatch(r"[1-9]\d{0,8}", steps):
+            seconds = sum(run.data.metrics.get(name, 0.0) for name in SECONDS)
             arms.setdefault(_signature(run.data.tags, config), []).append(seconds)
             models.setdefault(run.data.tags["model"], []).append(seconds / int(steps))
 

@@ -14,7 +14,6 @@ Fisher's exact test. Holm's procedure bounds the chance of a false alarm over al
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from harness.analysis import protocol, statistics
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import write_bytes
 
@@ -237,7 +237,7 @@ def read(path: Path) -> Baseline:
 
 def _digest(value: Mapping[str, Any]) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return digests.of_text(text)
 
 
 # --- the comparison --------------------------------------------------------------------------------------

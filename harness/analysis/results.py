@@ -113,6 +113,8 @@ class Results:
         missing: the number of trials of the plan without an outcome.
         store: the MLflow tracking URI.
         experiment: the MLflow experiment.
+        altered: trials whose MLflow runs somebody changed after they ended. They have no values here, count as missing,
+            and are in no verdict and no table except ``trials``.
     """
 
     plan: Plan
@@ -120,6 +122,7 @@ class Results:
     missing: int
     store: str
     experiment: str
+    altered: tuple[Record, ...] = ()
 
     @property
     def values(self) -> dict[str, Value]:
@@ -153,6 +156,13 @@ class Results:
     def of(self, arm: str) -> list[Record]:
         """The records of an arm, by seed."""
         return list(self._by_arm.get(arm, ()))
+
+    @cached_property
+    def listed(self) -> list[Record]:
+        """The records of all arms and the altered trials, by arm and seed."""
+        arms = dict.fromkeys([*self.arms, *(record.arm for record in self.altered)])
+        order = {arm: place for place, arm in enumerate(arms)}
+        return sorted([*self.records, *self.altered], key=lambda record: (order[record.arm], record.seed))
 
     def offers(self, arm: str, column: str) -> bool:
         """Whether the arm's model can give this value: a finished trial lacks the values that its model cannot give."""
@@ -229,8 +239,7 @@ class Results:
                 "mlflow_run_id": record.run_id,
                 "other_code": " ".join(record.other_code),
             }
-            for arm in self.arms
-            for record in self.of(arm)
+            for record in self.listed
         ]
         outcome = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason"]
         seconds = ["seconds_train", "seconds_evaluate"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.base import digests
 from harness.base.messages import note
 
 COMPUTED_ANEW = "it is computed anew"
@@ -60,7 +60,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_sealed(path: Path, content: bytes) -> None:
     """Write a file headed by the SHA-256 of its content, atomically."""
-    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    write_bytes(path, digests.of_bytes(content).encode() + b"\n" + content)
 
 
 def read_sealed(path: Path, instead: str) -> bytes | None:
@@ -72,7 +72,7 @@ def read_sealed(path: Path, instead: str) -> bytes | None:
         head, _, content = path.read_bytes().partition(b"\n")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if hashlib.sha256(content).hexdigest().encode() != head:
+    if digests.of_bytes(content).encode() != head:
         note(f"{path} is damaged (its SHA-256 is not the one in its head): {instead}")
         return None
     return content

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a trial ended, or that it has not. Journals, MLflow's tags, Optuna's attributes and CSVs hold the value.
+    """How a trial ended, that it has not, or that its stored run was changed since.
+
+    Journals, MLflow's tags, Optuna's attributes and CSVs hold the value.
 
     A trial without a run in the store has no state: it is to do.
 
@@ -51,4 +53,11 @@ class State(StrEnum):
         False,
         False,
         "yes, from its checkpoint, in the same MLflow run",
+    )
+    ALTERED = (
+        "altered",
+        "somebody changed the stored run after it ended: it is not trusted, and enters no verdict",
+        False,
+        False,
+        "yes, from its beginning, in a new MLflow run",
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from harness.base.states import State
+    from harness.store.runs import Standing
     from harness.suite.plan import Plan, Trial
     from harness.zoo.data.base import DataSet
     from harness.zoo.registry import Choice
@@ -298,7 +298,7 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
             click.echo(text)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Trial], float | None], list[str]]:
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None], list[str]]:
     """The states and durations that the store has for the plan, and remarks on results of other code.
 
     Without a store it imports nothing heavy.
@@ -310,6 +310,31 @@ def _stored(plan: Plan, results: Path) -> tuple[dict[str, State], Callable[[Tria
 
     remarks = words.changes(loading.of_other_code(plan, results))
     return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
+
+
+@main.command()
+@results_option
+@interrupts.ending_at_once()
+def upgrade(results: Path) -> None:
+    """Copy a store of an older harness, then bring it up to date.
+
+    Its results are shown again, as results of other code.
+    """
+    from harness.store import folders
+    from harness.store.runs import Store
+    from harness.store.upgrade import copied
+    from harness.store.upgrade import upgrade as upgraded
+
+    store = Store(results)
+    if not store.exists:
+        raise HarnessError(f"there is no store in {results}")
+    with folders.exclusive(results, interrupts.command_line()):
+        if (copy := copied(store)) is not None:
+            click.echo(f"copied the database to {copy}")
+        brought, left = upgraded(store)
+    click.echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
+    for reason, runs in left.items():
+        click.echo(f"{len(runs)} left unchanged, the first {runs[0]}: {reason}")
 
 
 @main.command()
@@ -325,8 +350,10 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
-    outcome = loading.load(make_plan(read_suite(suite, sets)), results)
-    if not outcome.records:
+    plan = make_plan(read_suite(suite, sets))
+    outcome = loading.load(plan, results)
+    if not (outcome.records or outcome.altered):
+        loading.of_other_code(plan, results)  # says whether an older harness wrote the store
         raise HarnessError(
             f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
         )
@@ -531,4 +558,8 @@ def data_fetch(name: str) -> None:
     """Download a data set and check its digest."""
     from harness.zoo import registry
 
-    click.echo(registry.choose("data", name).make().fetch())
+    try:
+        choice = registry.choose("data", name)
+    except registry.ChoiceError as error:
+        raise HarnessError(str(error)) from error
+    click.echo(choice.make().fetch())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -115,5 +116,10 @@ def _store(results: Path) -> Iterator[Finding]:
             sqlite.check(queue, sqlite.OPTUNA)
         except HarnessError as error:
             yield Finding("queue", "", str(error), needed=True)
-    done = sum(state(run) is State.DONE for run in runs)
-    yield Finding("store", f"{store.shown}: {len(runs)} trials, {done} done")
+    counts = Counter(state(run) for run in runs)
+    text = f"{store.shown}: {len(runs)} trials, {counts[State.DONE]} done"
+    if altered := counts[State.ALTERED]:
+        text += (
+            f", {altered} changed after they ended (`harness plan SUITE` names them, `harness run SUITE` trains them)"
+        )
+    yield Finding("store", text)

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.cli.progress import duration
 from harness.execution.devices import cores
 from harness.zoo import registry
 
 if TYPE_CHECKING:
-    from harness.base.states import State
+    from harness.store.runs import Standing
     from harness.suite.plan import Plan, Trial
 
 TO_DO = "to do"
 Guess = Callable[["Trial"], float | None]
 
 
-def as_json(plan: Plan, states: Mapping[str, State], guess: Guess) -> str:
+def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
     """The plan as JSON."""
     value = {
         "suite": plan.suite.name,
@@ -34,7 +35,8 @@ def as_json(plan: Plan, states: Mapping[str, State], guess: Guess) -> str:
                 "key": trial.key,
                 "arm": trial.arm.name,
                 "seed": trial.seed,
-                "state": states.get(trial.key, TO_DO),
+                "state": _state(trial, states),
+                "reason": states[trial.key].reason if trial.key in states else "",
                 "seconds": guess(trial),
             }
             for trial in plan.trials
@@ -44,7 +46,7 @@ def as_json(plan: Plan, states: Mapping[str, State], guess: Guess) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def show(plan: Plan, states: Mapping[str, State], guess: Guess) -> None:
+def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
     """The plan on the console."""
     from rich.console import Console
     from rich.table import Table
@@ -53,16 +55,20 @@ def show(plan: Plan, states: Mapping[str, State], guess: Guess) -> None:
     console = Console()
     table = Table("arm", "seed", "key", "state", title=Text(plan.suite.name), title_justify="left")
     for trial in plan.trials:
-        table.add_row(Text(trial.arm.name), str(trial.seed), trial.key, states.get(trial.key, TO_DO))
+        table.add_row(Text(trial.arm.name), str(trial.seed), trial.key, _state(trial, states))
     for cell in plan.cells:
         if cell.excluded is not None:
             table.add_row(Text(cell.name), "", "", Text(f"excluded: {cell.excluded}"))
     console.print(table)
+    for trial in plan.trials:
+        if trial.key in states and states[trial.key].state is State.ALTERED:
+            line = f"{trial.label}: {State.ALTERED}: {states[trial.key].reason}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in summary(plan, states, guess):
         console.print(line, markup=False, highlight=False)
 
 
-def summary(plan: Plan, states: Mapping[str, State], guess: Guess) -> list[str]:
+def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[str]:
     """How many trials are to do, and an estimate of the time."""
     search = plan.suite.search
     if search is not None:
@@ -70,9 +76,9 @@ def summary(plan: Plan, states: Mapping[str, State], guess: Guess) -> list[str]:
         each = search.n_trials * len(plan.suite.seeds)
         return [f"a search in {cells} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} "
                 f"seeds = {each} trials each"]  # fmt: skip
-    counts = Counter(states.get(trial.key, TO_DO) for trial in plan.trials)
+    counts = Counter(_state(trial, states) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
-    todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].settled]
+    todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].state.settled]
     known = [seconds for trial in todo if (seconds := guess(trial)) is not None]
     if todo and known:
         total = sum(known) / len(known) * len(todo)
@@ -84,6 +90,10 @@ def summary(plan: Plan, states: Mapping[str, State], guess: Guess) -> list[str]:
     elif todo:
         lines.append("this store has no finished trial of these models yet: no estimate of the time")
     return lines
+
+
+def _state(trial: Trial, states: Mapping[str, Standing]) -> str:
+    return states[trial.key].state if trial.key in states else TO_DO
 
 
 def plugins(kind: str) -> list[str]:

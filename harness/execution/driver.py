@@ -23,7 +23,7 @@ from harness.base.files import cache_folder, sweep
 from harness.base.messages import told_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
-from harness.execution.study import Known, Queue, Work, queues, storage
+from harness.execution.study import Known, Queue, Work, asked_for, queues, storage
 from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
 from harness.store.delivery import Delivery
@@ -33,6 +33,8 @@ from harness.store.runs import Store
 from harness.trial.task import Outcome, Task
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from harness.suite.plan import Plan, Trial
 
 ATTEMPTS = 3
@@ -122,10 +124,12 @@ class Driver:
         self.store = Store(self.results)
         self.store.create()
         self.delivery = Delivery(self.store, work, self.listener.note)
-        known, parent = self._caught_up(work)
+        known, altered, parent = self._caught_up(work)
         self._tidy(known)
         with sqlite.reading(self.results.resolve() / "optuna.db", sqlite.OPTUNA):
-            self.queues = queues(self.plan, storage(self.results), known)
+            studies = storage(self.results)
+            self._tell_of_altered(altered, known, asked_for(self.plan, studies) if altered else [])
+            self.queues = queues(self.plan, studies, known)
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
@@ -137,15 +141,18 @@ class Driver:
         journal.interrupt(work)  # what was to be tried again
         self._deliver_the_rest(parent)
 
-    def _caught_up(self, work: Path) -> tuple[dict[str, Known], str]:
-        """What the store knows once it has heard all that was recorded before; the id of the suite's parent run."""
+    def _caught_up(self, work: Path) -> tuple[dict[str, Known], list[Run], str]:
+        """What the store knows once it has heard all that was recorded before.
+
+        The trials that reached an outcome, the runs that somebody changed, the id of the suite's parent run.
+        """
         journal.interrupt(work)  # nobody else holds the store, so what has not ended was left
         with self.store.answering():
             self.delivery.deliver()
             self.delivery.remember()
             _, parent = self.delivery.suite(self.plan.suite.name)
             self.store.describe(parent, self.plan.suite)
-            return self._known(), parent
+            return *self._known(), parent
 
     def _deliver_the_rest(self, parent: str) -> None:
         try:
@@ -157,18 +164,33 @@ class Driver:
                 raise
             self.listener.note(str(error))
 
-    def _known(self) -> dict[str, Known]:
-        """Every trial in the store that reached an outcome."""
+    def _known(self) -> tuple[dict[str, Known], list[Run]]:
+        """Every trial in the store that reached an outcome, and the runs that were changed after they ended."""
         known: dict[str, Known] = {}
+        altered: list[Run] = []
         runs = list(self.store.runs())
         for run in runs:
             state = runs_module.state(run)
+            if state is State.ALTERED:
+                altered.append(run)
+            if not state.own:
+                continue
             keys = identity.keys(run.data.tags)
-            if state.own and (new := [k for k in keys if k not in known or known[k].state is not State.DONE]):
+            if new := [key for key in keys if key not in known or known[key].state is not State.DONE]:
                 record = self.store.record(run, "", with_curves=False)
                 known |= dict.fromkeys(new, Known(state, record.values, record.reason))
         self.store.end_ghosts(runs)
-        return known
+        return known, altered
+
+    def _tell_of_altered(self, altered: Sequence[Run], known: dict[str, Known], trials: Sequence[Trial]) -> None:
+        """Name the trials of the plan that have no run but one that was changed; they are trained anew."""
+        wanted = {trial.key: trial for trial in trials}
+        for run in altered:
+            stands = runs_module.standing(run)
+            for key in runs_module.of_trials(run, wanted.keys()) - known.keys():
+                known[key] = Known(stands.state, {}, stands.reason)
+                trial = wanted[key]
+                self.listener.note(f"{trial.label}: {stands.state}: {stands.reason}")
 
     def _tidy(self, known: dict[str, Known]) -> None:
         """Remove what a killed driver or worker left: files of trials that are settled, half-written files."""

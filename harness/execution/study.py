@@ -8,8 +8,6 @@ reconciled with MLflow: a trial is done when both say so, whichever a crash left
 from __future__ import annotations
 
 import abc
-import hashlib
-import json
 import math
 import statistics
 import warnings
@@ -23,6 +21,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.base import digests
 from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
@@ -121,6 +120,14 @@ def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Know
     if plan.suite.search is None:
         return [MatrixQueue(plan, store, known)]
     return [SearchQueue(plan.suite, cell, store, known) for cell in plan.cells if cell.excluded is None]
+
+
+def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
+    """The trials that a plan asks for; of a search, those of the configurations that it has tried."""
+    if plan.suite.search is None:
+        return list(plan.trials)
+    cells = [cell for cell in plan.cells if cell.excluded is None]
+    return [trial for cell in cells for one in configurations(plan.suite, cell, store) for trial in one.trials]
 
 
 class MatrixQueue(Queue):
@@ -233,6 +240,8 @@ class SearchQueue(Queue):
             pruner=_pruner(self.search),
         )
         self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
+        self._anew = deque(self._altered())
+        """Trials of closed configurations whose runs somebody changed: trained anew, which changes no configuration."""
         self.current: optuna.Trial | None = None
         self._values: dict[str, float] = {}
         self._bad: str | None = None
@@ -240,14 +249,26 @@ class SearchQueue(Queue):
         self._trials: dict[str, Trial] = {}
         self._ready: deque[Trial] = deque()
         self._running: set[str] = set()
+        self._again: set[str] = set()
 
     @property
     def remaining(self) -> int:
         left = self.search.n_trials - self.finished
         ended = len(self._values) if self.current is not None else 0
-        return max(0, left * len(self.suite.seeds) - ended)
+        return max(0, left * len(self.suite.seeds) - ended) + len(self._anew)
+
+    def _altered(self) -> list[Trial]:
+        if all(known.state is not State.ALTERED for known in self.known.values()):
+            return []
+        closed = [one for one in configurations(self.suite, self.cell, self.study._storage) if one.closed]
+        trials = {trial.key: trial for one in closed for trial in one.trials if trial.key in self.known}
+        return [trial for key, trial in trials.items() if self.known[key].state is State.ALTERED]
 
     def next(self) -> Work | None:
+        if self._anew:
+            trial = self._anew.popleft()
+            self._again.add(trial.key)
+            return Work(trial)
         while not self._ready:
             if self.current is not None or self.finished >= self.search.n_trials:
                 return None
@@ -272,7 +293,7 @@ class SearchQueue(Queue):
         self._trials = {trial.key: trial for trial in trials}
         self.current.set_user_attr("arm", arm.name)
         self.current.set_user_attr("keys", list(self._trials))
-        self.current.set_user_attr(KEYS_SEAL, sqlite.seal([self.current.number, list(self._trials)]))
+        self.current.set_user_attr(KEYS_SEAL, digests.seal([self.current.number, list(self._trials)]))
         for trial in trials:
             found = self.known.get(trial.key)
             # What another search pruned this one may let live.
@@ -306,7 +327,7 @@ class SearchQueue(Queue):
                 state=TrialState.RUNNING,
                 params=drawn.params,
                 distributions=drawn.distributions,
-                user_attrs={PARAMETERS_SEAL: sqlite.seal(drawn.params)},
+                user_attrs={PARAMETERS_SEAL: digests.seal(drawn.params)},
             )
         )
         return self._open()
@@ -340,6 +361,9 @@ class SearchQueue(Queue):
     def tell(self, key: str, outcome: Outcome) -> None:
         self._running.discard(key)
         self.known[key] = Known(outcome.state, outcome.values, outcome.reason)
+        if key in self._again:
+            self._again.discard(key)
+            return
         self._note(key, self.known[key])
         if self._bad is not None:
             self._ready.clear()
@@ -372,7 +396,7 @@ def _name(suite: Suite, cell: Cell) -> str:
     """
     assert suite.search is not None
     search = suite.search.model_dump(mode="json", exclude={"n_trials"})
-    digest = hashlib.sha256(json.dumps([search, suite.seeds, suite.target], sort_keys=True).encode()).hexdigest()
+    digest = digests.of_value([search, suite.seeds, suite.target])
     return f"{suite.name}/{suite.target.metric}/{cell.key}/{digest[:8]}"
 
 
@@ -422,9 +446,9 @@ def _trials(study: optuna.Study) -> list[FrozenTrial]:
         raise _damaged(study, "trials are missing between others")
     for frozen in found:
         attributes = frozen.user_attrs
-        seals = {PARAMETERS_SEAL: sqlite.seal(frozen.params)}
+        seals = {PARAMETERS_SEAL: digests.seal(frozen.params)}
         if frozen.state.is_finished():
-            seals |= {SEAL: _seal(frozen), KEYS_SEAL: sqlite.seal([frozen.number, attributes.get("keys")])}
+            seals |= {SEAL: _seal(frozen), KEYS_SEAL: digests.seal([frozen.number, attributes.get("keys")])}
         if any(attributes.get(name) not in (None, right) for name, right in seals.items()):
             raise _damaged(study, f"trial {frozen.number} is not as it was written, its digest differs")
     return found
@@ -440,7 +464,7 @@ def _damaged(study: optuna.Study, why: str) -> HarnessError:
 def _seal(frozen: FrozenTrial) -> str:
     """The digest of what the sampler and the pruner learn from a configuration that is closed."""
     value = frozen.value if frozen.state == TrialState.COMPLETE else None
-    return sqlite.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
+    return digests.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
 
 
 def _distribution(space: FloatRange | IntRange | Categorical) -> BaseDistribution:

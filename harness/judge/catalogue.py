@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, write_bytes
 from harness.base.validation import nearest
@@ -72,17 +72,16 @@ def digest(name: str) -> str:
     Raises:
         HarnessError: there is no such judge, or its files are not those that its sums are of.
     """
-    content, found = hashlib.sha256(), files(name)
+    found = files(name)
+    own = {path: digests.of_file(path) for _, path in sorted(found.items())}
     sums = _sums(found["features"].parent, name)
-    for _, path in sorted(found.items()):
-        own = hashlib.sha256(path.read_bytes())
-        if sums.get(path.name) != own.hexdigest():
+    for path, actual in own.items():
+        if sums.get(path.name) != actual:
             raise HarnessError(
-                f"{path}: damaged or exchanged: its SHA-256 is {own.hexdigest()}, and {name}.sha256 beside it says "
+                f"{path}: damaged or exchanged: its SHA-256 is {actual}, and {name}.sha256 beside it says "
                 f"{sums.get(path.name, 'nothing of it')}: {remedy(path)}"
             )
-        content.update(own.digest())
-    return content.hexdigest()
+    return digests.of_bytes(*map(bytes.fromhex, own.values()))
 
 
 def _sums(folder: Path, name: str) -> dict[str, str]:
@@ -104,7 +103,7 @@ def _sums(folder: Path, name: str) -> dict[str, str]:
 def write_sums(folder: Path, name: str) -> None:
     """State the sums of a judge's files, which are whole now."""
     paths = [_path(folder, name, role) for role in ROLES]
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
+    lines = [f"{digests.of_file(path)}  {path.name}\n" for path in paths]
     write_bytes(folder / f"{name}.sha256", "".join(lines).encode())
     digest.cache_clear()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.zoo.data.downloads import bring
 
@@ -69,7 +69,7 @@ def weights_file() -> Path:
 
 
 def _verify(path: Path) -> None:
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+    if digests.of_file(path) != SHA256:
         raise HarnessError(
             f"{path}: not the Inception weights of torch-fidelity's release (its SHA-256 should be {SHA256}): "
             "delete the file and fetch it again"

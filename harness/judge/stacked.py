@@ -7,12 +7,12 @@ third. The channels are taken to be independent given the image, so that joint p
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from harness.base import digests
 from harness.judge.judge import Judge
 
 
@@ -32,7 +32,7 @@ class StackedJudge:
     def __init__(self, single: Judge, channels: int = 3) -> None:
         self.single = single
         self.name = single.name
-        self.digest = hashlib.sha256(f"{single.digest} {channels} channels".encode()).hexdigest()
+        self.digest = digests.of_text(f"{single.digest} {channels} channels")
         self.shape = (channels, *single.shape[1:])
         self.classes = single.classes**channels
         self.feature_dim = channels * single.feature_dim

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from harness.base import digests
 from harness.base.files import COMPUTED_ANEW, load_state, save_state
 
 if TYPE_CHECKING:
@@ -60,9 +60,8 @@ class Images:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of shape and content."""
-        content = hashlib.sha256(repr(tuple(self.pixels.shape)).encode())
-        content.update(self.pixels.cpu().contiguous().numpy().tobytes())
-        return content.hexdigest()
+        content = self.pixels.cpu().contiguous().numpy()
+        return digests.of_bytes(repr(tuple(self.pixels.shape)).encode(), content.tobytes())
 
     @property
     def features(self) -> Tensor:

@@ -117,7 +117,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         comparison=_comparison(results),
         forest=next((_safe(drawing.inline) for drawing in drawings if not drawing.arm), None),
         cards=cards,
-        failures=[record for arm in results.arms for record in results.of(arm) if not record.done],
+        failures=[record for record in results.listed if not record.done],
         sources=sources.sources(results),
         explained=sources.explained(results),
         protocol=_protocol(results),

@@ -188,7 +188,7 @@ def _expectations(results: Results, say: _Sayer) -> None:
 
 
 def _failures(results: Results, say: _Sayer) -> None:
-    failed = [record for arm in results.arms for record in results.of(arm) if not record.done]
+    failed = [record for record in results.listed if not record.done]
     if not failed:
         return
     say(f"{words.count(len(failed), 'trial')} without values:", "bold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import socket
@@ -15,10 +14,12 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from harness.base import digests
 from harness.base.states import State
-from harness.store import journal, sqlite
+from harness.store import journal, seals, sqlite
 from harness.store.journal import Entry, Records
-from harness.store.runs import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, SECONDS, Store, _brief, _seal, flat
+from harness.store.runs import SECONDS, Store, _brief, flat
+from harness.store.seals import CURVE_PREFIX, TRIAL
 from harness.trial.task import Outcome
 
 BATCH = 1000
@@ -42,18 +43,26 @@ LONGEST_PARAM = 6000
 
 def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -> dict[str, str]:
     """What is written of a trial's end, with the digests of that and of all that its records hold."""
-    tags, points, files = dict[str, str](), set[tuple[str, int, float]](), dict[str, str]()
+    tags, points, files, config = {"role": TRIAL}, set[seals.Point](), dict[str, str](), dict[str, str]()
     for entry, _ in journal.read(path):
         tags |= entry.get("tags", {})
         points |= {(name, step, float(value)) for name, step, value in entry.get("points", ())}
+        if entry["kind"] == "begin":
+            config = _parameters(entry)
         if entry["kind"] == "environment":
             tags["environment"] = " ".join(sorted(entry["tags"]))
         # Pictures have checksums of their own, and may be too many for a tag.
         if entry["kind"] == "file" and not entry["name"].endswith(".png") and (path.parent / entry["name"]).is_file():
             content = (path.parent / entry["name"]).read_bytes()
-            files["/".join(filter(None, (entry["folder"], entry["name"])))] = hashlib.sha256(content).hexdigest()
-    end = outcome | {CURVES_SEAL: sqlite.seal(sorted(points)), FILES: json.dumps(files, sort_keys=True)}
-    return end | {SEAL: _seal(tags | end, numbers)}
+            files["/".join(filter(None, (entry["folder"], entry["name"])))] = digests.of_bytes(content)
+    end = outcome | {seals.FILES: json.dumps(files, sort_keys=True)}
+    return end | seals.of(tags | end, numbers, points, config)
+
+
+def _parameters(begin: Entry) -> dict[str, str]:
+    """The parameters of a run: as many of its settings as MLflow takes at once, and the seed."""
+    settings = [(name, str(value)[:LONGEST_PARAM]) for name, value in flat(begin["config"]) if str(value)]
+    return dict(settings[:99]) | {"seed": begin["tags"]["seed"]}
 
 
 @dataclass
@@ -264,13 +273,12 @@ class Delivery:
         place.token = entry["token"]
         run_id = self._only(place)
         if not run_id:
-            own = {"role": "trial", "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
+            own = {"role": TRIAL, "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
             own["results_folder"] = f"{socket.gethostname()}:{self.store.results}"
             name = f"{tags['arm']}, seed {tags['seed']}"
             run_id = str(client.create_run(place.experiment, entry["time"], tags | own, name).info.run_id)
         place.run_id = run_id
-        params = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flat(entry["config"]) if str(value)]
-        client.log_batch(run_id, params=[*params[:99], Param("seed", tags["seed"])])
+        client.log_batch(run_id, params=[Param(name, value) for name, value in _parameters(entry).items()])
 
     def suite(self, name: str) -> tuple[str, str]:
         """The ids of a suite's experiment and of its parent run, made if need be."""

@@ -8,13 +8,13 @@ code at hand.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.base import digests
 from harness.suite.plan import Trial, key_of
 
 SETTINGS, CODE, PARTS, ACCEPTED = "settings", "code", "code_parts", "code_accepted"
@@ -38,7 +38,12 @@ def tags_of(trial: Trial) -> dict[str, str]:
 
 def keys(tags: Mapping[str, str]) -> set[str]:
     """The keys of the trials that a run may speak for: its own, and those with code that it was accepted for."""
-    return {tags["key"], *(key_of(tags[SETTINGS], each["code"]) for each in acceptances(tags))}
+    return {tags.get("key", ""), *accepted_keys(tags)}
+
+
+def accepted_keys(tags: Mapping[str, str]) -> set[str]:
+    """The keys of the trials, with other code than its own, that a run was accepted for."""
+    return {key_of(tags.get(SETTINGS, ""), each["code"]) for each in acceptances(tags)}
 
 
 def parts(tags: Mapping[str, str]) -> dict[str, str]:
@@ -49,9 +54,16 @@ def parts(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def acceptances(tags: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The codes that a run was accepted for: ``code``, ``change``, ``modules``, ``commit``, ``when``."""
-    found: list[dict[str, Any]] = json.loads(tags.get(ACCEPTED, "[]"))
-    return found
+    """The codes that a run was accepted for: ``code``, ``change``, ``modules``, ``commit``, ``when``.
+
+    None where somebody changed the tag so that it says nothing: the run then speaks for its own code alone.
+    """
+    try:
+        found = json.loads(tags.get(ACCEPTED, "[]"))
+        whole = all({"code", "change", "modules", "commit", "when"} <= each.keys() for each in found)
+    except (ValueError, TypeError, AttributeError):
+        return []
+    return found if whole else []
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class Change:
     @property
     def digest(self) -> str:
         """What the change is called: 8 hexadecimal digits, the same for all trials that it changes alike."""
-        return hashlib.sha256(json.dumps(sorted(self.parts.items())).encode()).hexdigest()[:8]
+        return digests.of_value(sorted(self.parts.items()))[:8]
 
 
 def change(before: Mapping[str, str], now: Mapping[str, str]) -> Change:
@@ -86,7 +98,9 @@ def change(before: Mapping[str, str], now: Mapping[str, str]) -> Change:
 
 def between(tags: Mapping[str, str], trial: Trial) -> Change:
     """What differs between a run's code and that of a trial of the same settings."""
-    found, before = change(parts(tags), trial.code.parts), tags.get(CODE, UNKNOWN)
+    if UNKNOWN in (known := parts(tags)):
+        return Change({UNKNOWN: (known[UNKNOWN], "")})
+    found, before = change(known, trial.code.parts), tags.get(CODE, UNKNOWN)
     if not found.parts and before != trial.code.digest:  # the same definitions, imported in another way
         return Change({"imports:": (before, trial.code.digest)})
     return found

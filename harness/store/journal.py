@@ -16,12 +16,12 @@ import json
 import os
 import time
 import uuid
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.base import digests
 from harness.base.messages import note
 from harness.store import identity
 from harness.trial.task import Outcome
@@ -111,7 +111,7 @@ class Records:
     def _append(self, kind: str, **content: Any) -> None:
         entry = {"time": int(time.time() * 1000), "kind": kind, **content}
         body = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
-        line = b"%08x %s\n" % (zlib.crc32(body), body)
+        line = b"%s %s\n" % (digests.checksum(body), body)
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         size = os.fstat(handle).st_size
         try:
@@ -143,7 +143,7 @@ def read(path: Path, offset: int = 0) -> Iterator[tuple[Entry, int]]:
             file.seek(offset)
             for line in file:
                 checksum, _, body = line.rstrip(b"\n").partition(b" ")
-                if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(body):
+                if not line.endswith(b"\n") or checksum != digests.checksum(body):
                     return
                 offset += len(line)
                 yield json.loads(body), offset

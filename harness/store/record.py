@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.states import State
 
@@ -78,7 +78,7 @@ class Record:
             content = (self.artifacts / name).read_bytes()
         except OSError:
             return {}
-        if self.files.get(name) not in (None, hashlib.sha256(content).hexdigest()):
+        if self.files.get(name) not in (None, digests.of_bytes(content)):
             raise HarnessError(
                 f"{self.artifacts / name} is not as it was written (its SHA-256 differs): restore a copy of it, or "
                 f"delete it to do without, or have the trial trained anew: `mlflow runs delete --run-id {self.run_id}`"

@@ -12,14 +12,13 @@ import json
 import logging
 import os
 import re
-import shlex
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # must stand before the import
@@ -38,10 +37,12 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
+from harness.base.messages import note
 from harness.base.states import State
 from harness.base.validation import shown
-from harness.store import identity, journal, sqlite
+from harness.store import identity, journal, seals, sqlite
 from harness.store.record import Record
+from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, TRIAL
 
 if TYPE_CHECKING:
     from harness.suite import Suite
@@ -56,10 +57,6 @@ DATABASES = ("postgresql", "mysql", "mssql")
 """Kinds of database servers that MLflow can use."""
 SECONDS = ("seconds_train", "seconds_evaluate")
 """Numbers about the trial itself, which stand beside its values."""
-CURVE_PREFIX = "train/"
-"""MLflow metrics under this prefix are curves over training; the others are final values."""
-SEAL, CURVES_SEAL, FILES = "seal", "seal_curves", "files"
-"""Tags of a run that has ended: digests of what is read of it, of its curves, and of each of its files."""
 
 
 class Store:
@@ -217,15 +214,14 @@ class Store:
             while experiments:
                 page = client.search_runs(
                     experiments,
-                    "",  # not by role: a trial whose role is damaged must be named, and not be missed
+                    "",  # not by role: a trial whose role was changed must be named, and not be missed
                     ViewType.ACTIVE_ONLY,
                     max_results=1000,
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
                 for run in page:
-                    if run.data.tags.get("role") == "trial" or SEAL in run.data.tags:
-                        self._refuse_altered(run)
+                    if run.data.tags.get("role") == TRIAL or SEAL in run.data.tags:
                         yield run
                 token = page.token
                 if not token:
@@ -238,10 +234,14 @@ class Store:
         found = Found({}, {})
         for run in self.runs() if self.exists else ():
             tags = run.data.tags
-            speaks_for = identity.keys(tags) & wanted
-            for key in speaks_for:
+            stands_for = of_trials(run, wanted)
+            for key in stands_for:
                 found.current[key] = speaking([found.current[key], run] if key in found.current else [run])
-            if not speaks_for and tags.get(identity.SETTINGS) in alike and state(run).own:
+            if stands_for or not state(run).own:
+                continue
+            if identity.SETTINGS not in tags:
+                found.old += 1
+            elif tags[identity.SETTINGS] in alike:
                 found.other.setdefault(alike[tags[identity.SETTINGS]], []).append(run)
         return found
 
@@ -250,19 +250,13 @@ class Store:
         self.client.set_tag(run.info.run_id, identity.ACCEPTED, identity.accepted(run.data.tags, trial, commit))
 
     def record(self, run: Run, arm: str, with_curves: bool = True, trial: Trial | None = None) -> Record:
-        """A run as a row of the results, under the name that the arm has in the suite at hand.
+        """A run that is not altered as a row of the results, under the name that the arm has in the suite at hand.
 
         With the trial that it stands for, the row says where the run's code differs from that trial's.
         """
         tags, metrics = run.data.tags, run.data.metrics
         curves = self._curves(run) if with_curves else []
-        if (
-            with_curves
-            and tags.get(CURVES_SEAL) not in (None, sqlite.seal(curves))
-            and state(run) is not State.INTERRUPTED
-        ):
-            raise self._altered(run)
-        values = {name: value for name, value in metrics.items() if not _is_curve(name) and name not in SECONDS}
+        values = {name: metrics[name] for name in _own(run) if not _is_curve(name) and name not in SECONDS}
         return Record(
             key=tags["key"],
             arm=arm,
@@ -283,73 +277,91 @@ class Store:
             **identity.code(tags, trial),
         )
 
-    def _curves(self, run: Run) -> list[tuple[str, int, float]]:
-        """(name, step, value) by name and step. Not by their times, which may have been set back."""
+    def _curves(self, run: Run) -> list[seals.Point]:
+        """(name, step, value) by name and step. Not by their times, which may have been set back.
+
+        None of them where one point is not as it was recorded. No verdict comes of curves, so the trial's values count.
+        """
         with self.answering():
             client = self.client
-            points = {
-                (name.removeprefix(CURVE_PREFIX), point.step, point.value)
-                for name in run.data.metrics
-                if _is_curve(name)
-                for point in client.get_metric_history(run.info.run_id, name)
-            }
-        return sorted(points)
-
-    def _refuse_altered(self, run: Run) -> None:
-        """Refuse a run that is not as it was written. Those of before there were seals have none.
-
-        Raises:
-            HarnessError: which one, and what to do.
-        """
+            points = sorted(
+                {
+                    (name.removeprefix(CURVE_PREFIX), point.step, point.value)
+                    for name in _own(run)
+                    if _is_curve(name)
+                    for point in client.get_metric_history(run.info.run_id, name)
+                }
+            )
         tags = run.data.tags
-        sealed = SEAL in tags and state(run) is not State.INTERRUPTED  # one that is gone on with
-        if "key" not in tags or tags.get("role") != "trial" or (sealed and tags[SEAL] != _seal(tags, run.data.metrics)):
-            raise self._altered(run)
-
-    def _altered(self, run: Run) -> HarnessError:
-        tags, run_id = run.data.tags, run.info.run_id
-        named = f"{tags.get('arm', '?')}, seed {tags.get('seed', '?')}"
-        command = f"MLFLOW_TRACKING_URI={shlex.quote(self.shown)} mlflow runs delete --run-id {run_id}"
-        return HarnessError(
-            f"the run {run_id} ({named}) in {self.shown} is not as it was written (its digest differs): the store is "
-            f"damaged. Restore a copy of it, or have this trial trained anew: `{command}`, then `harness run`"
+        if tags.get(CURVES_SEAL) in (None, seals.curves(points)):
+            return points
+        note(
+            f"{tags['arm']}, seed {tags['seed']}: a point of its curves was changed after the run ended (run "
+            f"{run.info.run_id} in {self.shown}): its curves are left out"
         )
+        return []
 
 
 def _open(uri: str) -> None:
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
-def state(run: Run) -> State:
-    """The trial's state: a run without an end was interrupted (or is running now), whatever else it says."""
-    if run.info.status == "RUNNING":
-        return State.INTERRUPTED
+class Standing(NamedTuple):
+    """The state of a stored run, and why it is that."""
+
+    state: State
+    reason: str
+
+
+def standing(run: Run) -> Standing:
+    """What a run came to: without an end it was interrupted (or is running now), whatever else it says."""
+    tags, status = run.data.tags, run.info.status
+    said = tags.get("state")
+    # One that ended, is gone on with and is left again has the seal of its first end.
+    if status == "RUNNING" or (said == State.INTERRUPTED and (SEAL not in tags or status == "KILLED")):
+        return Standing(State.INTERRUPTED, "")
+    if changes := seals.changes(tags, run.data.metrics, run.data.params):
+        on = "`harness run` trains it anew, or put back what was there"
+        return Standing(State.ALTERED, f"{', '.join(changes)} after the run ended: {on}")
     try:
-        return State(run.data.tags["state"])
-    except (KeyError, ValueError):  # its end was never written, or somebody changed it
-        return State.FAILED
+        return Standing(State(said or ""), tags.get("reason", ""))
+    except ValueError:  # of an older version that wrote no seal
+        return Standing(State.FAILED, tags.get("reason", ""))
 
 
-def _seal(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
-    """The digest of all that is read of a run but its curves, which have their own among the tags."""
-    names = ["key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES]
-    names += tags.get("environment", "").split()
-    names += [name for name in (identity.SETTINGS, identity.CODE, identity.PARTS) if name in tags]  # newer than seals
-    values = {name: float(value) for name, value in metrics.items() if not _is_curve(name)}
-    return sqlite.seal([{name: tags.get(name, "") for name in names}, values])
+def state(run: Run) -> State:
+    """The state of a stored run."""
+    return standing(run).state
 
 
-@dataclass(frozen=True)
+def _own(run: Run) -> list[str]:
+    """The metrics that the harness wrote into a run; what others added is not read."""
+    sealed = seals.sealed_metrics(run.data.tags)
+    return [name for name in run.data.metrics if sealed is None or name in sealed]
+
+
+def of_trials(run: Run, wanted: Set[str]) -> set[str]:
+    """The keys, of those wanted, of the trials that a run may speak for; of an altered one, that it spoke for."""
+    tags = run.data.tags
+    if state(run) is not State.ALTERED:
+        return identity.keys(tags) & wanted
+    own = seals.key(tags, wanted)
+    return ({own} if own is not None else set()) | (identity.accepted_keys(tags) & wanted)
+
+
+@dataclass
 class Found:
     """What a store has of some trials.
 
     Attributes:
         current: key -> the run that speaks for the trial.
         other: key -> the runs of the same settings whose code is another, the oldest first.
+        old: how many runs an older harness recorded, which do not say of which settings they are.
     """
 
     current: dict[str, Run]
     other: dict[str, list[Run]]
+    old: int = 0
 
     def of_other_code(self, trials: Iterable[Trial]) -> dict[str, Run]:
         """Key -> the run of other code that stands for a trial, of those whose arms have none by the code at hand.
@@ -370,7 +382,7 @@ class Found:
 
 def speaking(runs: Iterable[Run]) -> Run:
     """Which of the runs of one key, the oldest first, speaks for it: the done one, else one that diverged, else the
-    newest that ended, else the newest (by a clock that may have been set back).
+    newest that ended, else the newest (by a clock that may have been set back); an altered one where there is no other.
 
     One that has not ended may be another machine's, which trains the same just now.
     """
@@ -378,7 +390,7 @@ def speaking(runs: Iterable[Run]) -> Run:
 
 
 def _weight(run: Run) -> int:
-    return {State.DONE: 3, State.DIVERGED: 2, State.INTERRUPTED: 0}.get(state(run), 1)
+    return {State.DONE: 3, State.DIVERGED: 2, State.INTERRUPTED: 0, State.ALTERED: -1}.get(state(run), 1)
 
 
 def local_path(uri: str | None) -> Path | None:

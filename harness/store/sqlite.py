@@ -1,14 +1,13 @@
 """The SQLite files of the stores: looked at before they are used, and waited for when locked.
 
-SQLite keeps no checksums, so what is read from it as a result is sealed by whoever writes it (``seal``). This module
-sees to the file: its structure, and who made it. MLflow and Optuna would take up the files of their older versions
-without a word, and leave them half-way when they are killed meanwhile.
+SQLite keeps no checksums, so what is read from it as a result is sealed by whoever writes it (``digests.seal``). This
+module sees to the file: its structure, and who made it. MLflow and Optuna would take up the files of their older
+versions without a word, and leave them half-way when they are killed meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import shlex
@@ -26,7 +25,7 @@ from harness.base import diagnosis, files
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 
-FORMAT = 1
+FORMAT = 2
 """Of what the harness writes into its stores; another number for every change that older code would misread."""
 STAMP = "store"
 PATIENCE = 300.0
@@ -179,21 +178,3 @@ def waiting(what: object) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def seal(value: Any) -> str:
-    """A digest of a value as JSON: what is read later is what was written if it has the same."""
-    text = json.dumps(_as_kept(value), sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _as_kept(value: Any) -> Any:
-    """A value as SQLite gives it back: without the sign of zero, which JSON would tell apart."""
-    match value:
-        case float():
-            return value + 0.0
-        case list() | tuple():
-            return [_as_kept(part) for part in value]
-        case dict():
-            return {name: _as_kept(part) for name, part in value.items()}
-    return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.base import files
+from harness.base import digests, files
 from harness.base.seeds import derived
 from harness.metrics.images import Extractor, Images, Reference
 from harness.suite.fingerprint import fingerprint
@@ -119,8 +118,7 @@ class Evaluator:
             "features": self.extractor.digest,
             "judge": self.judge.digest if self.judge else None,
         }
-        digest = hashlib.sha256(json.dumps(name, sort_keys=True).encode()).hexdigest()
-        path = self.cache / f"floors-{digest[:24]}.sealed" if self.cache else None
+        path = self.cache / f"floors-{digests.of_value(name)[:24]}.sealed" if self.cache else None
         kept = files.read_sealed(path, files.COMPUTED_ANEW) if path else None
         if kept is not None:
             found: dict[str, float] = json.loads(kept)

@@ -29,10 +29,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("compare"), {"COLUMNS": "200"})
     tiny = workspace.suite("tiny", **QUICK)
     longer = workspace.suite("longer", **QUICK | {"train": QUICK["train"] | {"steps": 4}})  # type: ignore[operator]
-    evaluate = {"samples": 64, "metrics": ["fid"]}
+    evaluate = {"samples": 64, "metrics": ["sharpness"]}
     fewer = workspace.suite("fewer", **QUICK, matrix={"tricks": [[]]}, evaluate=evaluate)
     matrix = {"train.precision": ["float32", "bfloat16"]}
-    halves = workspace.suite("halves", **QUICK, matrix=matrix, compare={"metric": "fid"})
+    halves = workspace.suite("halves", **QUICK, matrix=matrix, compare={"metric": "sharpness"})
     workspace.run("run", tiny, longer, fewer, halves, "--workers", "1", "--device", "cpu")
     return workspace
 
@@ -65,8 +65,9 @@ def test_two_runs_with_the_settings_that_differ(trained: Workspace) -> None:
     assert "train.steps" in output
     assert "evaluate.samples" not in output
     assert "verdict" not in output
-    assert f"{float(tiny['fid']):.2f}" in output
-    assert f"{float(longer['fid']):.2f}" in output
+    assert tiny["sharpness"] != longer["sharpness"]
+    assert f"{float(tiny['sharpness']):.3f}" in output
+    assert f"{float(longer['sharpness']):.3f}" in output
 
 
 def test_two_suites_arm_by_arm(trained: Workspace) -> None:
@@ -140,8 +141,10 @@ def test_notebooks_load_a_suite_in_a_line(trained: Workspace, tmp_path: Path, mo
     with pytest.raises(HarnessError, match=r"has no trial of .*tiny.yaml: run `harness run "):
         harness.load("tiny", tmp_path / "elsewhere")
     table = loaded.compare("gan + ema", "gan").set_index("value")
-    fid = loaded.trials.pivot(index="seed", columns="arm", values="fid")
-    assert table.loc["fid", "effect"] == pytest.approx((fid["gan + ema"] - fid["gan"]).mean())
+    values = loaded.trials.pivot(index="seed", columns="arm", values="sharpness")
+    effect = (values["gan + ema"] - values["gan"]).mean()
+    assert table.loc["sharpness", "effect"] == pytest.approx(effect)
+    assert effect != 0
 
 
 def _results(tmp_path: Path, values: Callable[[str, int], float | None]) -> Results:
@@ -150,7 +153,8 @@ def _results(tmp_path: Path, values: Callable[[str, int], float | None]) -> Resu
     from harness.suite.plan import make_plan
 
     order = {"order": [{"tricks": []}, {"tricks": ["ema"]}], "metric": "fid", "source": "made up"}
-    plan = make_plan(read_suite(Workspace(tmp_path).suite("made_up", seeds=5, expect=[order])))
+    suite = Workspace(tmp_path).suite("made_up", seeds=5, expect=[order], compare={"metric": "fid"})
+    plan = make_plan(read_suite(suite))
     records = []
     for trial in plan.trials:
         fid = values(trial.arm.name, trial.seed)

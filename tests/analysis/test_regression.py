@@ -155,7 +155,7 @@ def test_a_check_that_is_refused_leaves_nothing_green_behind(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_from_the_first_baseline_to_red(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, {"COLUMNS": "250"})
-    suite = workspace.suite(seeds=4, matrix={"tricks": [[]]}, evaluate={"samples": 64, "metrics": ["fid"]})
+    suite = workspace.suite(seeds=4, matrix={"tricks": [[]]}, evaluate={"samples": 64, "metrics": ["sharpness"]})
     path, junit, page = tmp_path / "base" / "b.json", tmp_path / "out" / "j.xml", tmp_path / "out" / "m.md"
     words: tuple[str | Path, ...] = ("check", suite, "--baseline", path)
 
@@ -163,35 +163,35 @@ def test_from_the_first_baseline_to_red(tmp_path: Path) -> None:
     assert not workspace.results.exists()  # nothing was trained for that
     workspace.run(*words, "--update")
     stored = json.loads(path.read_text())
-    assert stored["arms"]["gan"]["columns"]["fid"]["n"] == 4
-    assert stored["arms"]["gan"]["protocol"]["fid"]["samples"] == 64
+    assert stored["arms"]["gan"]["columns"]["sharpness"]["n"] == 4
+    assert stored["arms"]["gan"]["protocol"]["sharpness"]["samples"] == 64
 
     output = workspace.run(*words, "--junit", junit, "--markdown", page)
     assert "tiny is green" in output
     assert "the same to the bit" in page.read_text()
     root = ElementTree.parse(junit).getroot()
-    assert [case.get("name") for case in root.iter("testcase")] == ["fid", "failures"]
+    assert [case.get("name") for case in root.iter("testcase")] == ["sharpness", "failures"]
     assert root.get("failures") == "0"
 
     def far_better(value: dict[str, Any]) -> None:
-        values = {str(seed): 1.0 + seed / 1000 for seed in range(4)}
+        values = {str(seed): 90 + seed / 10 for seed in range(4)}
         x = np.array(list(values.values()))
         found = {"n": 4, "mean": x.mean(), "sd": x.std(ddof=1), "values": values}
-        value["arms"]["gan"]["columns"]["fid"] = found
+        value["arms"]["gan"]["columns"]["sharpness"] = found
 
     tampered(path, far_better)
     assert "tiny is red" in workspace.run(*words, "--junit", junit, "--markdown", page, code=1)
     root = ElementTree.parse(junit).getroot()
     assert root.get("failures") == "1"
-    assert [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None] == ["fid"]
+    assert [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None] == ["sharpness"]
     assert [line for line in page.read_text().splitlines() if "|" in line and "worse" in line]
 
     output = workspace.run(*words, "--update")  # shows the difference
-    assert "1.002" in output
+    assert "90.15" in output
     assert json.loads(path.read_text()) == stored
 
     def other_samples(value: dict[str, Any]) -> None:
-        value["arms"]["gan"]["protocol"]["fid"]["samples"] = 65
+        value["arms"]["gan"]["protocol"]["sharpness"]["samples"] = 65
 
     tampered(path, other_samples)
     output = workspace.run(*words, code=2)

@@ -22,7 +22,7 @@ ARBITER = judge.load("mnist", "cpu")
 
 def load(name: str, split: str) -> Labelled:
     choice = registry.choose("data", name)
-    return choice.plugin(choice.settings).load(split)
+    return choice.make().load(split)
 
 
 def source(data: Labelled) -> Source:

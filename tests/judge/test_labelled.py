@@ -256,7 +256,7 @@ def test_commands_that_are_wrong(empty: Path, arguments: list[str], message: str
 
 def digits() -> DataSet:
     choice = registry.choose("data", "digits")
-    made: DataSet = choice.plugin(choice.settings)
+    made: DataSet = choice.make()
     return made
 
 

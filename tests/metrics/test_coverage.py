@@ -75,6 +75,32 @@ def test_a_class_below_the_share_is_not_covered(data: tuple[Labelled, Reference]
     assert measure(more, reference)["covered_classes"] == 2
 
 
+def test_a_class_with_exactly_the_share_is_covered() -> None:
+    choice = registry.choose("data", "digits")
+    real = choice.plugin(choice.settings).load("test")
+    reference = Reference(real.images, ARBITER, ARBITER, real.labels, real, choice.plugin(choice.settings))
+    seen = Images(real.images, ARBITER, ARBITER)
+    read = seen.probabilities.argmax(1)
+    zero, nine = (int((seen.confidence * (read == label)).argmax()) for label in (0, 9))
+    for nines, expected in ((4, 1), (5, 2)):  # .5 % of 1000 are 5
+        shown = torch.tensor([zero] * (1000 - nines) + [nine] * nines)
+        pixels = real.images[shown]
+        assert measure(pixels, reference)["covered_classes"] == expected
+
+
+def test_a_sample_of_exactly_the_least_confidence_counts() -> None:
+    choice = registry.choose("data", "digits")
+    data = choice.plugin(choice.settings)
+    real = data.load("test")
+    reference = Reference(real.images, ARBITER, ARBITER, real.labels, real, data)
+    unsure = Images(real.images, ARBITER, ARBITER).confidence.argmin()[None]
+    one = Images(real.images[unsure], ARBITER, ARBITER)
+    [confidence] = one.confidence
+    for least, expected in ((confidence, 0.0), (confidence.nextafter(torch.tensor(1.0)), 1.0)):
+        metric = registry.choose("metrics", {"name": "mode_coverage", "confidence": float(least)})
+        assert metric.plugin(metric.settings).compute(one, reference)["no_digit"] == expected
+
+
 def test_divergence_by_hand() -> None:
     shares = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
     reference = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)

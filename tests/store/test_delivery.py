@@ -35,7 +35,7 @@ import os
 import time
 from pathlib import Path
 
-from harness.models.gan import GAN
+from harness.zoo.models.gan import GAN
 
 
 class Gated(GAN):
@@ -55,7 +55,7 @@ SUITE: dict[str, Any] = {
     "train": {"steps": 60, "batch_size": 16, "precision": "float32"},
     "base": {"model": {"name": "gated", "architecture": {"name": "fully_connected", "width": 32}}},
     "matrix": {"tricks": [[]]},
-    "evaluate": {"samples": 100, "metrics": ["fid"]},
+    "evaluate": {"samples": 100, "metrics": ["fid", "sharpness"]},
     "run": {"snapshots": 3, "curve_points": 30},
     "compare": {"metric": "fid"},
 }

@@ -174,6 +174,16 @@ def test_a_key_covers_the_data_and_the_code(tmp_path: Path, monkeypatch: pytest.
     assert keys(tmp_path, GOOD) == before
 
 
+def test_a_key_covers_the_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = GOOD.replace("digits", "ring").replace("{model: dcgan}", "{model: {name: gan, architecture: mlp}}")
+    before = keys(tmp_path, GOOD), keys(tmp_path, points), keys(tmp_path, GOOD, "evaluate.features=inception")
+    monkeypatch.setattr("harness.judge.digest", lambda name: f"other weights of {name}")
+    assert not keys(tmp_path, GOOD) & before[0]
+    assert keys(tmp_path, points) == before[1]  # which no judge looks at
+    # The data's own judge counts classes, wherever the features come from.
+    assert not keys(tmp_path, GOOD, "evaluate.features=inception") & before[2]
+
+
 def test_settings_and_code_are_two_parts_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = plan(tmp_path, GOOD).trials
     monkeypatch.setattr("harness.suite.plan.fingerprint", lambda _: Code("other", {}))

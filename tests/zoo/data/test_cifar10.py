@@ -27,7 +27,7 @@ NAMES = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
 
 def data(**settings: object) -> cifar10.Cifar10:
     choice = registry.choose("data", {"name": "cifar10", **settings})
-    made: cifar10.Cifar10 = choice.plugin(choice.settings)
+    made: cifar10.Cifar10 = choice.make()
     return made
 
 

@@ -19,7 +19,7 @@ TRAIN, TEST = 20, 10
 
 def data(**settings: object) -> fashion_mnist.FashionMnist:
     choice = registry.choose("data", {"name": "fashion_mnist", **settings})
-    made: fashion_mnist.FashionMnist = choice.plugin(choice.settings)
+    made: fashion_mnist.FashionMnist = choice.make()
     return made
 
 

@@ -20,7 +20,7 @@ from harness.zoo.data import folder
 
 def data(**settings: object) -> folder.Folder:
     choice = registry.choose("data", {"name": "folder", "size": 4, **settings})
-    made: folder.Folder = choice.plugin(choice.settings)
+    made: folder.Folder = choice.make()
     return made
 
 

@@ -19,7 +19,7 @@ from harness.zoo.data.downloads import File
 
 def data() -> mnist.Mnist:
     choice = registry.choose("data", "mnist")
-    made: mnist.Mnist = choice.plugin(choice.settings)
+    made: mnist.Mnist = choice.make()
     return made
 
 

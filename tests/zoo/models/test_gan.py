@@ -55,6 +55,16 @@ def test_the_optimisers_go_at_the_rates_that_are_asked_for() -> None:
     assert moved == pytest.approx(3e-4, rel=1e-3)  # Adam's first step is the rate, whatever the gradient
 
 
+def test_rates_go_in_a_line_to_their_share_at_the_end() -> None:
+    game = build(SMALL | {"generator_rate": 4e-4, "discriminator_rate": 2e-4, "final_rate": 0.1})
+    # Of 100 steps; in the 51st half of the training is behind, and the factor is half of 1 + .1.
+    for taken, factor in ((0, 1.0), (50, 0.55), (100, 0.1), (200, 0.1)):
+        game.taken = taken
+        game.step(batch(8))
+        rates = [o.param_groups[0]["lr"] for o in (game.generator_optimiser, game.discriminator_optimiser)]
+        assert rates == pytest.approx([4e-4 * factor, 2e-4 * factor])
+
+
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
 def test_latents_have_the_distribution_that_is_asked_for(distribution: str) -> None:
     game = build(SMALL | {"latent_distribution": distribution})

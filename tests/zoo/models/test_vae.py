@@ -197,7 +197,7 @@ def test_it_is_trained_on_points() -> None:
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_it_learns_digits(likelihood: str) -> None:
     choice = registry.choose("data", "digits")
-    digits = choice.plugin(choice.settings).load("train")
+    digits = choice.make().load("train")
     images = as_floats(digits.images)
     model: Any = build({"name": "vae", "likelihood": likelihood, "architecture": {"width": 100}})
     losses, divergences = [], []

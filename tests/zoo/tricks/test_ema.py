@@ -40,6 +40,25 @@ def test_samples_and_published_weights_are_the_average_s() -> None:
     assert equal(game.weights(), dict(trick.average.state_dict()))
 
 
+def test_statistics_of_normalisation_are_averaged_by_hand_and_counters_copied() -> None:
+    game = build("dcgan", tricks=[{"name": "ema", "decay": 0.15}])
+    [trick] = game.tricks
+    kept, current = (
+        next(module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+        for network in (trick.average, game.generator)
+    )
+    for buffer, old, new in ((kept.running_mean, 1, 3), (kept.running_var, 10, 20), (kept.num_batches_tracked, 5, 8)):
+        buffer.fill_(old)
+        [name] = [name for name, one in kept.named_buffers() if one is buffer]
+        current.get_buffer(name).fill_(new)
+    trick.after_step(game)  # the first decay is 1/10
+    assert torch.allclose(kept.running_mean, torch.tensor(0.1 * 1 + 0.9 * 3))
+    assert torch.allclose(kept.running_var, torch.tensor(0.1 * 10 + 0.9 * 20))
+    assert kept.num_batches_tracked == 8
+    trick.after_step(game)  # the second would be 2/11, more than the .15 of the settings
+    assert torch.allclose(kept.running_mean, torch.tensor(0.15 * 2.8 + 0.85 * 3))
+
+
 def test_statistics_of_normalisation_are_averaged_too() -> None:
     game = build("dcgan", tricks=[{"name": "ema", "decay": 0.0}])
     [trick] = game.tricks

@@ -1,0 +1,138 @@
+"""What a run that has ended was sealed with, and what of it somebody changed since.
+
+A stored run can be edited: in MLflow's user interface, through its client, in the database. So a run that ends takes
+with it a digest of every tag, metric and parameter that is read again. One that differs is named, and the run is not
+trusted. What others add to a run is neither sealed nor read.
+
+Runs of older versions of the harness have one digest for all of it, or none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.base import digests
+from harness.store import identity
+
+SEAL, PARAMETERS_SEAL, CURVES_SEAL, FILES = "seal", "seal_parameters", "seal_curves", "files"
+"""Tags of a run that has ended: digests of its tags and metrics, of its parameters, of its curves, of its files."""
+TRIAL = "trial"
+"""The tag ``role`` of a trial's run."""
+CURVE_PREFIX = "train/"
+"""MLflow metrics under this prefix are curves over training; the others are final values."""
+
+_READ = ("key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES)
+"""Tags that are read of a run, besides those that the tag ``environment`` lists and those of its identity."""
+_SHORT = 8
+"""Hexadecimal digits of a field's digest."""
+_LONGEST = 7500
+"""Characters of a seal; MLflow takes 8000 in a tag."""
+
+Point = tuple[str, int, float]
+
+
+def of(
+    tags: Mapping[str, str], metrics: Mapping[str, float], points: Iterable[Point], parameters: Mapping[str, str]
+) -> dict[str, str]:
+    """The tags that seal a run: of what it holds when it ends, ``points`` being those of its curves."""
+    ordered = sorted(points)
+    last = {CURVE_PREFIX + name: value for name, _, value in ordered}  # what MLflow shows as a curve's value
+    own = {CURVES_SEAL: curves(ordered), PARAMETERS_SEAL: _packed({"parameter": parameters}) or ""}
+    sealed = dict(tags) | own
+    fields = {name: sealed.get(name, "") for name in ("role", *_names(sealed), PARAMETERS_SEAL)}
+    return own | {SEAL: _packed({"tag": fields, "metric": {**metrics, **last}}) or _whole(sealed, metrics)}
+
+
+def again(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
+    """The seal of a run of an older version whose tags are changed by us; empty where it had none."""
+    return {SEAL: _whole(tags, metrics)} if SEAL in tags else {}
+
+
+def curves(points: Sequence[Point]) -> str:
+    """The digest of curves: (name, step, value), in order."""
+    return digests.seal(points)
+
+
+def changes(tags: Mapping[str, str], metrics: Mapping[str, float], parameters: Mapping[str, str]) -> list[str]:
+    """What is not as it was when the run ended, for example ``tag 'seed' was changed``; empty where all is."""
+    text = tags.get(SEAL)
+    if text is None:
+        return ["tag 'seal' was removed"] if CURVES_SEAL in tags or FILES in tags else _unreadable(tags)
+    if re.fullmatch(r"[0-9a-f]{32}", text):
+        whole = tags.get("role") == TRIAL and text == _whole(tags, metrics)
+        return [] if whole else ["something was changed"]
+    if (sealed := _unpacked(text)) is None:
+        return ["tag 'seal' was changed"]
+    found = _differences(sealed, {"tag": tags, "metric": metrics})
+    if not found and (text := tags.get(PARAMETERS_SEAL, "")):
+        found = _differences(_unpacked(text) or {}, {"parameter": parameters})
+    return found
+
+
+def sealed_metrics(tags: Mapping[str, str]) -> frozenset[str] | None:
+    """The metrics and curves that a run had when it ended; None where its seal does not tell."""
+    sealed = _unpacked(tags.get(SEAL, ""))
+    return None if sealed is None else frozenset(sealed.get("metric", {}))
+
+
+def key(tags: Mapping[str, str], wanted: Iterable[str]) -> str | None:
+    """Which of the wanted keys is that of a run, whatever became of its tag; None if none is."""
+    said, sealed = tags.get("key"), (_unpacked(tags.get(SEAL, "")) or {}).get("tag", {}).get("key")
+    if sealed is not None and (said is None or _digest(said) != sealed):
+        return next((one for one in wanted if _digest(one) == sealed), None)
+    return said if said in set(wanted) else None
+
+
+def _differences(sealed: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = []
+    for kind, fields in sealed.items():
+        for name, digest in fields.items():
+            value = now.get(kind, {}).get(name)
+            if _digest("" if value is None else value) != digest:  # an empty text may be no tag at all
+                found.append(f"{kind} {name!r} was {'removed' if value is None else 'changed'}")
+    return found
+
+
+def _unreadable(tags: Mapping[str, str]) -> list[str]:
+    """What a run without a seal of each field must have, and has not."""
+    found = [
+        f"tag {name!r} was removed" for name in ("key", "arm", "model", "tricks", "data", "seed") if name not in tags
+    ]
+    if not re.fullmatch(r"-?\d{1,18}", tags.get("seed", "0")):
+        found.append("tag 'seed' was changed")
+    return found
+
+
+def _names(tags: Mapping[str, str]) -> list[str]:
+    newer = [name for name in (identity.SETTINGS, identity.CODE, identity.PARTS) if name in tags]
+    return [*_READ, *tags.get("environment", "").split(), *newer]
+
+
+def _whole(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
+    """One digest of all tags and values, as runs had it before each field had its own, and where those are too many."""
+    values = {name: float(value) for name, value in metrics.items() if not name.startswith(CURVE_PREFIX)}
+    return digests.seal([{name: tags.get(name, "") for name in _names(tags)}, values])
+
+
+def _digest(value: Any) -> str:
+    return digests.of_value(value if isinstance(value, str) else float(value))[:_SHORT]
+
+
+def _packed(kinds: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The digest of each field, as the text of a tag; None where that would be too long."""
+    short = {kind: {name: _digest(value) for name, value in fields.items()} for kind, fields in kinds.items()}
+    text = json.dumps(short, sort_keys=True, separators=(",", ":"))
+    return text if len(text) <= _LONGEST else None
+
+
+def _unpacked(text: str) -> dict[str, dict[str, str]] | None:
+    """What ``_packed`` made; None where the text is no such thing."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    whole = isinstance(found, dict) and all(isinstance(fields, dict) for fields in found.values())
+    return found if whole else None

@@ -1,0 +1,87 @@
+"""Every script of benchmarks/ runs, in a small form, by its own command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "benchmarks"
+
+PROVED_ELSEWHERE = {"gpu": "test_gpu_script.py"}
+"""The beginning of a script's name -> the test file that runs it."""
+
+
+def script(name: str, *words: str | Path) -> str:
+    """What a script prints."""
+    command = [sys.executable, FOLDER / f"{name}.py", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def module(name: str) -> ModuleType:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_no_script_is_without_a_test() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    for path in FOLDER.glob("*.py"):
+        elsewhere = PROVED_ELSEWHERE.get(path.stem.partition("_")[0])
+        assert (ROOT / "tests" / elsewhere).is_file() if elsewhere else f'script("{path.stem}"' in here, path.name
+
+
+def test_the_time_of_a_training_step() -> None:
+    models = ("gan", "wgan_gp", "vae")  # one of them takes several batches a step
+    lines = script("training_step", "--rounds", "1", "--steps", "1", "--models", *models).splitlines()
+    assert "median of 1 rounds" in lines[0]
+    found = [
+        re.fullmatch(r"(\w+) +float32 +([\d.]+) ms +bfloat16 +([\d.]+) ms +ratio [\d.]+", line) for line in lines[1:]
+    ]
+    assert [match and match[1] for match in found] == list(models)
+
+
+def test_the_simulations_of_verdicts() -> None:
+    errors, power = script("verdicts", "--runs", "8").split("\n\n")
+    for table, rows in (
+        (errors, ("| 3 |", "| 5 |", "| 10 |")),
+        (power, ("| 0.5 sd |", "| 1 sd |", "| 2 sd |", "| 3 sd |")),
+    ):
+        head, rule, *body = table.strip().splitlines()
+        assert head.count("|") == rule.count("|")
+        assert [line.startswith(row) for line, row in zip(body, rows, strict=True)] == [True] * len(rows)
+
+
+def test_every_sabotage_finds_its_text_and_its_tests() -> None:
+    sabotage = module("sabotage")
+    for one in sabotage.SABOTAGES:
+        assert (ROOT / one.file).read_text(encoding="utf-8").count(one.old) == 1, one.name
+        assert one.new != one.old
+        assert all((ROOT / path).exists() for path in one.tests)
+
+
+@pytest.mark.slow
+def test_a_sabotage_is_seen_by_tests_alone(tmp_path: Path) -> None:
+    page = tmp_path / "sabotage.md"
+    words = ("--tests-only", "--only", "data without shuffling", "--markdown", page)
+    assert "'red: " in script("sabotage", *words).replace('"', "'")
+    assert "| data without shuffling | – | red: FAILED tests/trial/test_loop.py" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_session_of_chaos(tmp_path: Path) -> None:
+    words = ("--minutes", "1", "--processes", "1", "--folder", tmp_path, "-k", "made_up_suites")
+    assert re.search(r"^[1-9]\d* tests passed, 0 failed", script("chaos", *words), re.M)
+    assert "made-up suites" in (tmp_path / "summary.md").read_text(encoding="utf-8")
