@@ -158,7 +158,7 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
 
 
 def run_tests(sabotage: Sabotage) -> Row:
-    """What the tests say of a sabotaged copy, without the check."""
+    """Run the tests in a sabotaged copy, without the check."""
     with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
         copied(Path(scratch))
         apply(sabotage, Path(scratch))

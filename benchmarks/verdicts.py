@@ -63,7 +63,7 @@ def guesses(pilot: int, effect: float, rng: np.random.Generator, runs: int) -> s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--runs", type=int, default=2000, help="of an interval; of a verdict half, of a guess a quarter"
+        "--runs", type=int, default=2000, help="runs per interval; half as many per verdict, a quarter per estimate"
     )
     runs = parser.parse_args().runs
     errors(runs)
@@ -87,7 +87,7 @@ def power(runs: int) -> None:
         told = [guesses(pilot, effect, rng, runs // 4) if pilot < needed else "–" for pilot in pilots]
         print(
             f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng, runs // 2):.0f} % | "
-            + " | ".join(told)
+            + " | ".join(estimates)
             + " |"
         )
 

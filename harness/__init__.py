@@ -1,9 +1,7 @@
 """A benchmark harness for generative adversarial networks: from a suite file to verdicts.
 
-Scripts and notebooks import ``load`` from here. Authors of plug-ins derive from the base classes of ``zoo`` and
-``metrics`` and test with ``testing``. The packages, from top to bottom: cli, report, analysis, execution, store,
-trial, suite, metrics, judge, zoo, base. Each imports only what stands below it; docs/architecture.md says what
-each one is for.
+Scripts and notebooks import ``load`` from here. Authors of plug-ins import their base classes from ``harness.plugins``
+and their tests from ``harness.testing``. docs/architecture.md lists the packages; each imports only those below it.
 """
 
 from __future__ import annotations

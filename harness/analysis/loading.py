@@ -65,7 +65,7 @@ def of_other_code(plan: Plan, results: Path) -> list[OtherCode]:
     found, groups = store.found(trials), dict[str, OtherCode]()
     if found.old and any(trial.key not in found.current for trial in trials):
         runs = "1 run of an older harness is" if found.old == 1 else f"{found.old} runs of an older harness are"
-        note(f"{runs} not read: `harness upgrade` brings the store up to date, after a copy")
+        note(f"{runs} not read: run `harness upgrade`, which copies the store and brings it up to date")
     for trial in trials:
         if trial.key in found.other and trial.key not in found.current:
             for run in reversed(found.other[trial.key]):
@@ -102,8 +102,8 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     trials, never = _asked_for(plan, results)
     runs = store.found(trials)
     stands = {key: standing(run) for key, run in runs.current.items()}
-    untold = (State.INTERRUPTED, State.ALTERED)
-    ended = {key: run for key, run in runs.current.items() if stands[key].state not in untold}
+    without = (State.INTERRUPTED, State.ALTERED)
+    ended = {key: run for key, run in runs.current.items() if stands[key].state not in without}
     missing = {trial.key for trial in trials} - ended.keys() - (never - runs.current.keys())
     served = {trial.arm.name for trial in trials if trial.key in ended}
     ended |= runs.of_other_code(trial for trial in trials if trial.arm.name not in served)
@@ -120,7 +120,7 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
 
 
 def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:
-    """A trial whose run is not to be trusted: what the suite says of it, and why."""
+    """The record of an altered trial: what the suite says of it, the reason, and no values."""
     arm = trial.arm
     return Record(
         key=trial.key,

@@ -113,8 +113,8 @@ class Results:
         missing: the number of trials of the plan without an outcome.
         store: the MLflow tracking URI.
         experiment: the MLflow experiment.
-        altered: trials whose runs somebody changed after they ended, without values: they are among the missing, enter
-            no table but ``trials`` and no verdict.
+        altered: trials whose MLflow runs somebody changed after they ended. They have no values here, count as missing,
+            and are in no verdict and no table except ``trials``.
     """
 
     plan: Plan
@@ -159,7 +159,7 @@ class Results:
 
     @cached_property
     def listed(self) -> list[Record]:
-        """The records of all arms, and the altered trials among them, by arm and seed."""
+        """The records of all arms and the altered trials, by arm and seed."""
         arms = dict.fromkeys([*self.arms, *(record.arm for record in self.altered)])
         order = {arm: place for place, arm in enumerate(arms)}
         return sorted([*self.records, *self.altered], key=lambda record: (order[record.arm], record.seed))

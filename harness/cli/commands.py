@@ -316,7 +316,7 @@ def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[T
 @results_option
 @interrupts.ending_at_once()
 def upgrade(results: Path) -> None:
-    """Bring a store that an older harness wrote up to date, after a copy.
+    """Copy a store of an older harness, then bring it up to date.
 
     Its results are shown again, as results of other code.
     """
@@ -334,7 +334,7 @@ def upgrade(results: Path) -> None:
         brought, left = upgraded(store)
     click.echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
     for reason, runs in left.items():
-        click.echo(f"{len(runs)} left as they were, the first {runs[0]}: {reason}")
+        click.echo(f"{len(runs)} left unchanged, the first {runs[0]}: {reason}")
 
 
 @main.command()

@@ -176,7 +176,7 @@ def test_a_store_of_an_older_harness_is_brought_up_to_date_after_a_copy(tmp_path
     workspace.run("run", suite)
     [row] = workspace.table()
     aged(workspace.results)
-    assert "1 run of an older harness is not read: `harness upgrade`" in workspace.run("report", suite, code=2)
+    assert "1 run of an older harness is not read: run `harness upgrade`" in workspace.run("report", suite, code=2)
     output = workspace.run("upgrade")
     assert "1 run brought up to date" in output
     copy = workspace.results / "mlflow.db.before-upgrade"
@@ -207,5 +207,5 @@ def test_a_run_of_other_data_is_not_taken_for_one_of_this(tmp_path: Path) -> Non
         Store(workspace.results).client.set_tag(run.info.run_id, name, value)
     output = workspace.run("upgrade")
     assert "0 runs brought up to date" in output
-    assert "1 left as they were" in output
+    assert "1 left unchanged" in output
     assert "other data" in output
