@@ -306,7 +306,7 @@ def test_a_folder_of_another_form_is_refused(root: Path, make: Callable[[Path], 
 def test_without_harness_data_a_relative_path_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_DATA")
     assert not data().present()
-    with pytest.raises(HarnessError, match="HARNESS_DATA names, which is not set"):
+    with pytest.raises(HarnessError, match="relative to HARNESS_DATA, which is not set"):
         data().digest()
 
 
