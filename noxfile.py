@@ -1,6 +1,6 @@
-"""Checks of this project: `nox --list` shows them all, and .ci/run runs those that must pass.
+"""The checks of this project: `nox --list` shows them; .ci/run runs those that must pass.
 
-Sessions run with the interpreter that runs nox; `nox -s tests --force-python 3.12` picks another.
+Sessions use the interpreter that runs nox; `nox -s tests --force-python 3.12` uses another.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ import nox
 from nox.virtualenv import PassthroughEnv
 
 nox.needs_version = ">=2024.10"
-nox.options.default_venv_backend = "uv|virtualenv"  # uv installs torch much faster, where it is there
+nox.options.default_venv_backend = "uv|virtualenv"  # uv, if installed, installs torch much faster
 nox.options.sessions = ["lint", "types", "tests"]
 
 
 def install(session: nox.Session, *extras: str) -> None:
-    """Install the harness as it lies here; nothing under --no-venv, where the interpreter has what it needs."""
+    """Install this checkout of the harness. Installs nothing under --no-venv: that interpreter must have everything."""
     if not isinstance(session.virtualenv, PassthroughEnv):
         session.install("-e", f".[{','.join(extras)}]" if extras else ".", "-c", "constraints.txt")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite; tests that need MNIST run where HARNESS_DATA is set. Arguments go to pytest."""
+    """The test suite; tests that need MNIST run only if HARNESS_DATA is set. Arguments go to pytest."""
     install(session, "test")
     session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The tests that take minutes: real runs that are killed, cut off, starved, searched and repeated."""
+    """The tests that take minutes: real runs that are killed, starved and repeated, and searches."""
     install(session, "test")
     session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "slow and not chaos", *session.posargs)
 
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """The tests that need a CUDA device. With --no-venv it uses an interpreter that has torch already."""
+    """The tests that need a CUDA device. With --no-venv they use an interpreter that has torch already."""
     install(session, "test")
     session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs, env={"HARNESS_REQUIRE_GPU": "1"})
 
@@ -54,10 +54,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types of the whole package, strictly."""
+    """Type checks of the whole package, strict."""
     install(session, "types", "test")  # harness.testing needs pytest
     session.run("mypy")
-    # What only a GPU runs, no test here does: its types at least are looked at.
+    # No test without a GPU runs these scripts: check at least their types.
     scripts = sorted(str(path) for path in Path("benchmarks").glob("gpu*.py"))
     session.run("mypy", *scripts, env={"MYPYPATH": "benchmarks"})
 
@@ -69,7 +69,7 @@ def smoke(session: nox.Session) -> None:
     folder = session.create_tmp()
     for suite in sorted(Path("suites").glob("*.yaml")):
         if suite.stem == "one_class_cifar10":
-            session.log(f"{suite} needs CIFAR-10 and a judge of it: see its head")
+            session.log(f"{suite} needs CIFAR-10 and a judge of it: see the comment at its top")
             continue
         if "data: digits" not in suite.read_text() and "HARNESS_DATA" not in os.environ:
             session.log(f"{suite} needs MNIST: set HARNESS_DATA to include it")
@@ -79,7 +79,7 @@ def smoke(session: nox.Session) -> None:
 
 @nox.session
 def regression(session: nox.Session) -> None:
-    """Train suites/regression.yaml and hold it against the committed baseline; `-- --update` measures a new one."""
+    """Train suites/regression.yaml and compare it with the committed baseline; `-- --update` measures a new one."""
     install(session)
     folder = Path(session.create_tmp()).resolve()
     session.run(
@@ -92,13 +92,13 @@ def regression(session: nox.Session) -> None:
 
 @nox.session
 def sabotage(session: nox.Session) -> None:
-    """Long: faults put into copies of this code must turn the check or a test red, clean copies must not."""
+    """Long. Faults in copies of this code must turn the check or a test red; clean copies must stay green."""
     install(session, "test")
     session.run("python", "benchmarks/sabotage.py", *session.posargs)
 
 
 @nox.session
 def chaos(session: nox.Session) -> None:
-    """The fault tests for a while: `-- --minutes 30 --seed 0`. What was tried and lost goes to results/chaos."""
+    """The fault tests for some minutes: `-- --minutes 30 --seed 0`. Writes its summary to results/chaos."""
     install(session, "test")
     session.run("python", "benchmarks/chaos.py", *session.posargs)

@@ -1,9 +1,10 @@
-"""Runs the tests marked `chaos` again and again, with a new seed each round, until the time is over.
+"""Runs the tests marked `chaos` repeatedly, with a new seed each round, until the time is over.
 
     python benchmarks/chaos.py [--minutes 30] [--seed 0] [--processes 2] [--folder results/chaos] [PYTEST-ARGUMENT ...]
 
-Prints, and writes to summary.md in the folder, what was tried, how often, what was skipped, and what went wrong. Exit
-code 1 where something did, or nothing passed. `nox -s chaos` calls it. One round: `pytest -m chaos --chaos-seed N`.
+Prints a summary and writes it to summary.md in the folder: which faults were tried and how often, which tests were
+skipped, and which failed. Exit code 1 if a test failed or none passed. `nox -s chaos` calls it. One round:
+`pytest -m chaos --chaos-seed N`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME_IS_OVER = "the time is over"
-"""Why `tests/conftest.py` begins no more tests."""
+"""The reason of `tests/conftest.py` for skipping the remaining tests."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What came of a test: passed, failed, or skipped with a reason."""
+    """The result of a test: passed, failed, or skipped with a reason."""
 
     test: str
     outcome: str
@@ -34,10 +35,10 @@ class Case:
 
 
 def main() -> int:
-    """Run the rounds, and say what came of them."""
-    parser = argparse.ArgumentParser(description="Fault tests for a number of minutes.")
+    """Run the rounds and write the summary. Returns: the exit code."""
+    parser = argparse.ArgumentParser(description="Run fault tests for a number of minutes.")
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--seed", type=int, default=0, help="of the first round; the next ones count on")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first round; each later round adds 1")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=ROOT / "results" / "chaos")
     options, pytest_arguments = parser.parse_known_args()
@@ -69,7 +70,7 @@ def main() -> int:
 
 
 def read(xml: Path) -> Iterator[Case]:
-    """What came of each test of a round."""
+    """The result of each test of a round."""
     for case in ElementTree.parse(xml).iter("testcase"):
         kinds = {child.tag: child.get("message", "") for child in case}
         outcome = "failed" if kinds.keys() & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
@@ -77,7 +78,7 @@ def read(xml: Path) -> Iterator[Case]:
 
 
 def problems(code: int, cases: list[Case]) -> list[str]:
-    """What went wrong in a round: pytest's exit code is that of all tests passed (0) or of some failed (1)."""
+    """The failures of a round. pytest's exit code must be 0 (all tests passed) or 1 (some failed)."""
     failed = [case.test for case in cases if case.outcome == "failed"]
     if code not in (0, 1) or (code == 1 and not failed):
         failed.append(f"pytest ended with exit code {code}")
@@ -87,7 +88,7 @@ def problems(code: int, cases: list[Case]) -> list[str]:
 
 
 def summary(record: Path, first: int, last: int, seconds: float, cases: list[Case], failures: list[str]) -> str:
-    """What was tried, by kind and detail, what was skipped, and what was lost, as Markdown."""
+    """The summary as Markdown: faults tried by kind and detail, tests skipped, and failures."""
     lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
     counts: dict[str, Counter[str]] = {}
     for entry in map(json.loads, lines):

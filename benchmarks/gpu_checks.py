@@ -252,7 +252,7 @@ def _as_trials(place: Place) -> Iterator[None]:
 
 def _values(place: Place, name: str, where: torch.device, asked: Callable[[Model], Any]) -> dict[str, float]:
     choice = registry.choose("metrics", name)
-    metric, known = choice.plugin(choice.settings), _measurable(place, choice)
+    metric, known = choice.make(), _measurable(place, choice)
     training, test = on_device(known.load("train"), where), on_device(known.load("test"), where)
     arbiter: Any = None if known.points else judge.load("mnist", where)
     extractor: Extractor = Points() if known.points else arbiter
@@ -296,10 +296,10 @@ def _offering(requires: frozenset[str], training: Labelled, known: Any, where: t
         if known.points:
             choice = registry.choose("models", {"name": name, "architecture": "mlp"})
         if choice.plugin.refusal(choice.settings, known.shape) is None:
-            tricks = [trick.plugin(trick.settings) for trick in with_own(choice, ())]
+            tricks = [trick.make() for trick in with_own(choice, ())]
             compute, rng = Compute(where, torch.float32), torch.Generator(where).manual_seed(0)
             torch.manual_seed(0)
-            made: Model = choice.plugin(choice.settings, known.shape, training, 10, tricks, compute, 0, rng)
+            made: Model = choice.make(known.shape, training, 10, tricks, compute, 0, rng)
             return made
     raise Skip(f"no model offers {', '.join(sorted(requires))} on this data")
 

@@ -107,7 +107,7 @@ class Place:
 def data(name: str) -> DataSet:
     """A data set with its default settings."""
     choice = registry.choose("data", name)
-    found: DataSet = choice.plugin(choice.settings)
+    found: DataSet = choice.make()
     return found
 
 

@@ -345,7 +345,7 @@ class Measured:
             raise Skip(reason)
         with computing(arm(self.place, "dcgan"), self.place.device):
             images, reference = self.images, self.evaluator.reference
-            metric = choice.plugin(choice.settings)
+            metric = choice.make()
             rows = [
                 Row(which, _timed(self.place, lambda: metric.compute(images, reference), 1), "s")
                 for which in ("first", "again")

@@ -1,13 +1,13 @@
-"""Proves the regression check: sabotages this code in scratch copies, one at a time; each must turn something red.
+"""Tests the regression check: puts faults into scratch copies of this code, one at a time; each must turn a check red.
 
     python benchmarks/sabotage.py [--only NAME …] [--repeats 10] [--tests-only] [--markdown FILE]
 
-A sabotage is an exact replacement of text; one that no longer finds its text stops everything (it would prove nothing).
-First comes `harness check` on suites/regression.yaml, then, where quality alone cannot tell, the tests that name the
-fault, which must pass in a clean copy first. Clean copies with seeds of their own must stay green. `nox -s sabotage`
-calls it. Rows that are done are kept beside the Markdown file and not run again; all copies share one store, so that
-arms which a fault cannot touch are not trained for it: their keys hold the code that they run. With `--tests-only`
-nothing is trained: do the tests alone see the faults?
+A sabotage is an exact replacement of text. If a file no longer has the text, the script stops, because the fault would
+prove nothing. Each copy runs `harness check` on suites/regression.yaml; if that is green, it runs the tests that name
+the fault, which must pass in a clean copy first. Clean copies with other seeds must stay green. `nox -s sabotage` calls
+it. Finished rows are stored beside the Markdown file and not run again. All copies share one store: arms that a fault
+does not affect are not trained again, because their keys have a digest of the code that they run. With `--tests-only`
+nothing is trained: only the tests must see the faults.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Sabotage:
     """A fault put in on purpose.
 
     Attributes:
-        name: what is wrong.
-        file: the file, from the root.
-        old: its text, which occurs there once.
-        new: what takes its place.
-        tests: the tests that must see it, where quality does not.
+        name: a description of the fault.
+        file: the file, relative to the root.
+        old: the text to replace; it occurs in the file once.
+        new: the replacement.
+        tests: the tests that must fail if the check is green.
     """
 
     name: str
@@ -123,13 +123,13 @@ SABOTAGES = (
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one copy."""
+    """The result of one copy."""
 
     name: str
     check: str
-    """green, red (with the arms and values that are worse), or the message of a check that could not compare."""
+    """green, red (with the arms and values that are worse), or the message of a check that ended in an error."""
     tests: str
-    """green or red, or – where quality was enough."""
+    """green or red; – if the check was red already."""
 
     @property
     def caught(self) -> bool:
@@ -137,12 +137,12 @@ class Row:
 
     @property
     def as_it_should_be(self) -> bool:
-        """A clean copy is green, a sabotaged one is caught; a check that could not compare proves neither."""
+        """A clean copy is green, a sabotaged one is caught; a check that ended in an error proves neither."""
         return self.check.startswith("green") if self.name.startswith("clean") else self.caught
 
 
 def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) -> Row:
-    """Check a scratch copy, sabotaged or clean; a clean one draws seeds of its own."""
+    """Check a scratch copy, sabotaged or clean; a clean copy gets its own seeds."""
     with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
         copy = Path(scratch)
         copied(copy)
@@ -150,7 +150,7 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
             apply(sabotage, copy)
         more = ["--set", f"seeds={seeds}"] if seeds else []
         done = python(copy, *CHECK, *more, "--results", str(store), "--markdown", str(copy / "summary.md"))
-        check = told(done, copy / "summary.md")
+        check = described(done, copy / "summary.md")
         tests = "–"
         if sabotage is not None and not check.startswith("red"):
             tests = tested(copy, *sabotage.tests)
@@ -158,7 +158,7 @@ def run(sabotage: Sabotage | None, name: str, seeds: str | None, store: Path) ->
 
 
 def run_tests(sabotage: Sabotage) -> Row:
-    """What the tests say of a sabotaged copy, without the check."""
+    """Run the tests in a sabotaged copy, without the check."""
     with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
         copied(Path(scratch))
         apply(sabotage, Path(scratch))
@@ -166,7 +166,7 @@ def run_tests(sabotage: Sabotage) -> Row:
 
 
 def tested(copy: Path, *tests: str) -> str:
-    """What the tests say of a copy. Only a test that ran and failed is red: what cannot run proves nothing."""
+    """The result of the tests in a copy. Only a test that ran and failed is red: others prove nothing."""
     found = python(copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
     failed = [line.split(" - ")[0] for line in found.stdout.splitlines() if line.startswith("FAILED")]
     if found.returncode == 1 and failed:
@@ -175,7 +175,7 @@ def tested(copy: Path, *tests: str) -> str:
 
 
 def control(wanted: list[Sabotage]) -> None:
-    """The tests that are to find the faults must pass where there is none; stop where they do not."""
+    """Run the tests that must find the faults in a clean copy; exit if they do not pass."""
     with tempfile.TemporaryDirectory(prefix="sabotage-") as scratch:
         copied(Path(scratch))
         outcome = tested(Path(scratch), *dict.fromkeys(test for sabotage in wanted for test in sabotage.tests))
@@ -184,7 +184,7 @@ def control(wanted: list[Sabotage]) -> None:
 
 
 def copied(copy: Path) -> None:
-    """Copy what a copy needs."""
+    """Copy the files that a scratch copy needs."""
     for part in COPIED:
         source, target = ROOT / part, copy / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -192,24 +192,24 @@ def copied(copy: Path) -> None:
 
 
 def apply(sabotage: Sabotage, copy: Path) -> None:
-    """Put the fault in; stop where its text is not there exactly once."""
+    """Put the fault into the copy; exit if its text does not occur exactly once."""
     path = copy / sabotage.file
     text = path.read_text(encoding="utf-8")
     if text.count(sabotage.old) != 1:
-        sys.exit(f"{sabotage.file}: the text that {sabotage.name!r} replaces is there {text.count(sabotage.old)} times")
+        sys.exit(f"{sabotage.file}: the text that {sabotage.name!r} replaces occurs {text.count(sabotage.old)} times")
     path.write_text(text.replace(sabotage.old, sabotage.new), encoding="utf-8")
 
 
 def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python in the copy, with the copy's own code."""
+    """Run Python in the copy, with the code of the copy."""
     environment = os.environ | {"PYTHONPATH": str(copy)}
     return subprocess.run(
         [sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True, check=False
     )
 
 
-def told(done: subprocess.CompletedProcess[str], summary: Path) -> str:
-    """The outcome of a check in a line."""
+def described(done: subprocess.CompletedProcess[str], summary: Path) -> str:
+    """The outcome of a check in one line."""
     if done.returncode == 0:
         return "green"
     if done.returncode == 1 and summary.is_file():
@@ -229,9 +229,9 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="names (or parts of them) of the sabotages to try")
-    parser.add_argument("--repeats", type=int, default=10, help="clean copies, each with seeds of its own")
-    parser.add_argument("--tests-only", action="store_true", help="train nothing; the tests alone must see the faults")
-    parser.add_argument("--markdown", type=Path, default=ROOT / "sabotage.md", help="where the table goes")
+    parser.add_argument("--repeats", type=int, default=10, help="number of clean copies, each with its own seeds")
+    parser.add_argument("--tests-only", action="store_true", help="train nothing; only the tests must see the faults")
+    parser.add_argument("--markdown", type=Path, default=ROOT / "sabotage.md", help="file of the table")
     chosen = parser.parse_args()
     kept = chosen.markdown.with_suffix(".json")
     rows = [Row(**row) for row in json.loads(kept.read_text())] if kept.is_file() else []
@@ -254,7 +254,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     wrong = [row.name for row in rows if not row.as_it_should_be]
     if wrong:
-        sys.exit(f"not as it should be: {', '.join(wrong)}")
+        sys.exit(f"not as expected: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

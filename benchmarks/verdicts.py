@@ -1,4 +1,4 @@
-"""How often verdicts and intervals are right, by simulation: the tables in docs/statistics.md.
+"""Simulates how often verdicts and intervals are right: the tables in docs/statistics.md.
 
 python benchmarks/verdicts.py [--runs 2000]
 """
@@ -14,7 +14,7 @@ from harness.analysis.statistics import interval, seeds_needed, verdict, verdict
 
 
 def covered(n: int, rng: np.random.Generator, skewed: bool, how: str, runs: int) -> float:
-    """Share of intervals at 95 % that hold the true mean, of normal values or of e^N(0, 1)."""
+    """Share of 95 % intervals that contain the true mean, for normal values or for exp(N(0, 1))."""
     truth, hits = (np.exp(0.5) if skewed else 0.0), 0
     for _ in range(runs):
         values = np.exp(rng.normal(size=n)) if skewed else rng.normal(size=n)
@@ -28,8 +28,10 @@ def covered(n: int, rng: np.random.Generator, skewed: bool, how: str, runs: int)
 
 
 def found(n: int, effect: float, rng: np.random.Generator, runs: int) -> float:
-    """Share of runs in which an arm that is better by ``effect`` standard deviations (of the paired differences)
-    is called better (of those that equal the baseline: called better or worse)."""
+    """Share of runs in which an arm is called better that is better by ``effect`` standard deviations.
+
+    The standard deviation is that of the paired differences. For an effect of 0: called better or worse.
+    """
     hits = 0
     for _ in range(runs):
         kind = verdict(dict(enumerate(rng.normal(-effect, 1, n))), dict.fromkeys(range(n), 0.0), "lower", 0.0).kind
@@ -48,7 +50,7 @@ def alarms(n: int, arms: int, rng: np.random.Generator, runs: int) -> float:
 
 
 def guesses(pilot: int, effect: float, rng: np.random.Generator, runs: int) -> str:
-    """What inconclusive pilots estimate as the number of seeds in all: median, and from where to where 80 % lie."""
+    """The total number of seeds that inconclusive pilots estimate: median, and the range of the middle 80 %."""
     numbers = []
     while len(numbers) < runs:
         told = verdict(dict(enumerate(rng.normal(-effect, 1, pilot))), dict.fromkeys(range(pilot), 0.0), "lower", 0.0)
@@ -61,7 +63,7 @@ def guesses(pilot: int, effect: float, rng: np.random.Generator, runs: int) -> s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--runs", type=int, default=2000, help="of an interval; of a verdict half, of a guess a quarter"
+        "--runs", type=int, default=2000, help="runs per interval; half as many per verdict, a quarter per estimate"
     )
     runs = parser.parse_args().runs
     errors(runs)
@@ -70,11 +72,13 @@ def main() -> None:
 
 
 def power(runs: int) -> None:
-    """The number of seeds that the verdict asks for: is it right, and how well do few seeds estimate it?"""
+    """Whether the number of seeds that a verdict suggests is right, and how well few seeds estimate it."""
     rng = np.random.default_rng(1)
     pilots = (3, 5, 10)
     print(
-        "| effect | seeds needed | better at that number | " + " | ".join(f"told by {n} seeds" for n in pilots) + " |"
+        "| effect | seeds needed | better at that number | "
+        + " | ".join(f"estimate of {n} seeds" for n in pilots)
+        + " |"
     )
     print("|---|---|---|" + "---|" * len(pilots))
     for effect in (0.5, 1.0, 2.0, 3.0):
@@ -83,7 +87,7 @@ def power(runs: int) -> None:
         told = [guesses(pilot, effect, rng, runs // 4) if pilot < needed else "–" for pilot in pilots]
         print(
             f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng, runs // 2):.0f} % | "
-            + " | ".join(told)
+            + " | ".join(estimates)
             + " |"
         )
 

@@ -1,4 +1,8 @@
-"""A benchmark harness for generative adversarial networks."""
+"""A benchmark harness for generative adversarial networks: from a suite file to verdicts.
+
+Scripts and notebooks import ``load`` from here. Authors of plug-ins import their base classes from ``harness.plugins``
+and their tests from ``harness.testing``. docs/architecture.md lists the packages; each imports only those below it.
+"""
 
 from __future__ import annotations
 

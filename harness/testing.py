@@ -1,12 +1,12 @@
-"""The contracts of every kind of plug-in and of engines, as tests that their authors can run.
+"""The contracts of every kind of plug-in and of engines, as tests that plug-in authors can run.
 
-In a test module of your own:
+In your own test module:
 
 
     class TestMyTrick(TrickContract):
         names = ["my_trick"]
 
-Left as they are, the contracts run over everything that is registered. They need pytest (``gan-harness[test]``).
+Without ``names``, a contract runs over all registered plug-ins of its kind. It needs pytest (``gan-harness[test]``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import torch
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Started, Stepped
 from harness.metrics.images import Images, Reference
-from harness.store.journal import NAME, Records, read
+from harness.store.journal import NAME, Journal, read
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
 from harness.trial.task import Intermediate, Task
@@ -48,7 +48,7 @@ BATCH = 8
 
 
 class Contract:
-    """Parametrises ``name`` over everything registered of a kind, or over ``names``."""
+    """Parametrises ``name`` over all registered plug-ins of a kind, or over ``names``."""
 
     kind: ClassVar[str]
     names: ClassVar[list[str] | None] = None
@@ -59,7 +59,7 @@ class Contract:
 
 
 def train(model: Model, steps: int, seed: int = 0) -> list[dict[str, float]]:
-    """Train on random images that depend on the seed and the number of the step; the scalars of every step."""
+    """Train on random images, which depend on the seed and the step; returns the scalars of every step."""
     rng, scalars = torch.Generator().manual_seed(seed), []
     for _ in range(steps):
         images, labels = random_batch(model.shape, BATCH * model.batches_per_step, rng)
@@ -69,7 +69,7 @@ def train(model: Model, steps: int, seed: int = 0) -> list[dict[str, float]]:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether two nests of containers, tensors and plain values are equal, tensors bit for bit."""
+    """Whether two nested containers of tensors and plain values are equal, tensors bit for bit."""
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):
@@ -80,7 +80,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def check_continues(make: Any) -> None:
-    """A state that was saved, written out, and taken up by a new object leads to the very same training."""
+    """A new model with a saved state trains exactly like the model that was saved."""
     whole = make()
     train(whole, 2, seed=1)
     state = copy.deepcopy(whole.state_dict())
@@ -95,7 +95,7 @@ def check_continues(make: Any) -> None:
 
 
 class ModelContract(Contract):
-    """What the loop relies on in every model."""
+    """The properties of models that the training loop relies on."""
 
     kind = "models"
 
@@ -121,7 +121,7 @@ class ModelContract(Contract):
         train(model, 2)
         after = model.state_dict()
         moved = _moved(before, after)
-        # An objective of differences of logits leaves the last bias of the discriminator alone: it cancels.
+        # With an objective of differences of logits, the last bias of the discriminator cancels and does not move.
         moved.pop("/discriminator/head.bias", None)
         assert moved, "no weight moved"
         assert all(moved.values()), [path for path, changed in moved.items() if not changed]
@@ -170,7 +170,7 @@ class ModelContract(Contract):
 
 
 class Spy(Trick):
-    """Changes nothing, and notes which hooks it is asked, in which order."""
+    """A trick that changes nothing, and records which hooks are called, in which order."""
 
     name = "spy"
     summary = "changes nothing"
@@ -186,7 +186,7 @@ class Spy(Trick):
 
 
 def _moved(before: Any, after: Any, path: str = "") -> dict[str, bool]:
-    """Path -> whether it changed, for every weight and bias in a state (not the optimisers')."""
+    """Path -> whether it changed, for every weight and bias in a state (not in that of optimizers)."""
     found: dict[str, bool] = {}
     for key, value in before.items() if isinstance(before, dict) else ():
         here = f"{path}/{key}"
@@ -202,11 +202,11 @@ def _moved(before: Any, after: Any, path: str = "") -> dict[str, bool]:
 
 
 class Refused(AssertionError):
-    """No model can take these tricks together."""
+    """No model accepts these tricks together."""
 
 
 class TrickContract(Contract):
-    """What the game relies on in every trick. It is tried on the first model that can take it."""
+    """The properties of tricks that the game relies on, tested with the first model that accepts the trick."""
 
     kind = "tricks"
     candidates: ClassVar[list[Any]] = [
@@ -216,7 +216,7 @@ class TrickContract(Contract):
     ]
 
     def game(self, *names: str) -> Any:
-        """A model that the tricks can be applied to."""
+        """The first candidate that accepts these tricks."""
         tricks = tuple(registry.choose(self.kind, name) for name in names)
         reasons: list[str] = []
         for model in self.candidates:
@@ -246,13 +246,13 @@ class TrickContract(Contract):
         plain, tricked = build(model), build(model, tricks=[name])
         samples = []
         for game in (plain, tricked):
-            torch.manual_seed(0)  # of dropout: both draw alike, so that only the trick can make the difference
+            torch.manual_seed(0)  # equal dropout in both, so that only the trick can make a difference
             train(game, 3)
             samples.append(game.sample(4, torch.Generator().manual_seed(0)))
         assert not torch.equal(*samples)
 
     def test_keeps_its_networks_on_the_game_s_device(self, name: str) -> None:
-        # The device "meta" computes nothing, but every machine has it.
+        # Every machine has the device "meta", which computes nothing.
         game = build(self.game(name), tricks=[name], device="meta")
         for trick in game.tricks:
             for value in vars(trick).values():
@@ -270,7 +270,7 @@ class TrickContract(Contract):
     def test_beside_every_later_trick_it_trains_or_is_refused(self, name: str) -> None:
         for other in registry.names(self.kind):
             if other <= name:
-                continue  # that pair is tried under the other's name
+                continue  # this pair is tested under the other trick's name
             try:
                 model = self.game(name, other)
             except Refused as refusal:
@@ -283,19 +283,18 @@ class TrickContract(Contract):
 
 
 class MetricContract(Contract):
-    """What evaluation relies on in every metric. It is tried on real digits and on noise.
+    """The properties of metrics that evaluation relies on, tested on real digits and on noise.
 
-    What asks the model for more than samples, or is not made for digits, is skipped by name: it needs tests of its
-    own beside it.
+    A metric that needs more of the model than samples, or is not made for digits, is skipped: it needs its own tests.
     """
 
     kind = "metrics"
     noise_is_not_worse: ClassVar[dict[str, str]] = {
-        "sharpness": "noise answers to the Laplace filter more strongly than any image",
-        "memorisation": "nobody remembers noise; the real digits that play the samples are training images",
-        "data_copying": "nobody remembers noise; the real digits that play the samples are training images",
+        "sharpness": "the Laplace filter responds to noise more strongly than to any image",
+        "memorisation": "noise is not copied; the real digits used as samples are training images",
+        "data_copying": "noise is not copied; the real digits used as samples are training images",
     }
-    """Column -> why real digits need not score better than noise there."""
+    """Column -> why real digits need not have a better value than noise."""
 
     def test_says_what_it_is(self, name: str) -> None:
         entry = registry.find(self.kind, name)
@@ -339,7 +338,7 @@ class MetricContract(Contract):
         digits = registry.choose("data", "digits")
         data = digits.make()
         if choice.plugin.requires:
-            pytest.skip(f"{name} asks the model for {', '.join(sorted(choice.plugin.requires))}")
+            pytest.skip(f"{name} requires of the model {', '.join(sorted(choice.plugin.requires))}")
         if reason := choice.plugin.refusal(choice.settings, data):
             pytest.skip(f"{name} refuses digits: {reason}")
         training, test = data.load("train"), data.load("test")
@@ -350,7 +349,7 @@ class MetricContract(Contract):
 
 
 class DataContract(Contract):
-    """What the harness relies on in every data set that is on this machine."""
+    """The properties of data sets that the harness relies on, tested for those that are on this machine."""
 
     kind = "data"
 
@@ -367,7 +366,7 @@ class DataContract(Contract):
             assert not data.points or images.abs().max() <= 1
             assert images.shape == (len(labels), *shape[:3])
             assert labels.dtype == torch.int64
-            # Of a thousand classes a held-out split may lack one.
+            # With a thousand classes, the test split may lack one.
             assert set(labels.tolist()) <= set(range(shape.classes))
             assert split == "test" or len(set(labels.tolist())) == shape.classes
         again = data.load("train")
@@ -389,7 +388,7 @@ class DataContract(Contract):
 
 
 class ClassifierContract(Contract):
-    """What every binary classifier must do."""
+    """The properties of classifiers that the model ``recipe`` relies on."""
 
     kind = "classifiers"
 
@@ -447,7 +446,7 @@ class ClassifierContract(Contract):
 
 
 class ArchitectureContract(Contract):
-    """What models and tricks rely on in every architecture."""
+    """The properties of architectures that models and tricks rely on."""
 
     kind = "networks"
     latent = 6
@@ -484,7 +483,7 @@ class ArchitectureContract(Contract):
     @pytest.mark.parametrize("more", [0, 1, 2])
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_the_discriminator_scores_images(self, name: str, shape: Shape, more: int) -> None:
-        """Also of more channels than the data's, as where images are packed or have a label beside them."""
+        """Also with more channels than the data's, as for packed images or images with a label."""
         network = self.make(name, shape).discriminator(shape.channels + more)
         images = torch.rand(4, shape.channels + more, *shape[1:3], generator=torch.Generator().manual_seed(0)) * 2 - 1
         logits, features = network(images)
@@ -518,22 +517,22 @@ class ArchitectureContract(Contract):
 
 
 class EngineContract:
-    """What the driver relies on in every engine: the head of ``harness.execution.engine`` in tests, on real trials.
+    """The properties of engines that the driver relies on: the docstring of ``harness.execution.engine`` as tests.
 
-    A subclass makes the engine. The tests share one; each leaves it with nothing to do.
+    The trials are real. A subclass makes the engine. The tests share one engine; each leaves it without a trial.
     """
 
     slots = 2
     patience = 300
-    """Seconds after which a trial that has to tell something counts as lost."""
+    """Seconds to wait for an event before the test fails."""
 
     def make(self, folder: Path) -> Engine:
-        """The engine, with ``slots`` slots; ``folder`` is for what it writes itself."""
+        """The engine, with ``slots`` slots; ``folder`` is for its own files."""
         raise NotImplementedError
 
     def crash(self, engine: Engine, key: str) -> None:
-        """End the worker that has this trial, as the system would for want of memory. Not the engine's own ``kill``."""
-        pytest.skip("crash() says how a worker dies")
+        """Kill the worker of this trial, as the system does when memory runs out. Do not use the engine's ``kill``."""
+        pytest.skip("the subclass does not define crash()")
 
     @pytest.fixture(scope="class")
     @staticmethod
@@ -569,7 +568,7 @@ class EngineContract:
             assert [bool(event.point) for event in stepped] == [False, *(True for _ in stepped[1:])]
             assert [event.step for event in stepped] == sorted(event.step for event in stepped)
             assert stepped[-1].step == task.trial.arm.train.steps
-            assert Records(task.folder).outcome == ended.outcome, "recorded before it is told"
+            assert Journal(task.folder).outcome == ended.outcome, "recorded before it is told"
             [environment] = [entry["tags"] for entry, _ in read(task.folder / NAME) if entry["kind"] == "environment"]
             assert environment["device"].partition(":")[0] == started.device.partition(":")[0]
         assert engine.wait(0.01) == []
@@ -584,10 +583,10 @@ class EngineContract:
         assert isinstance(ended, Ended)
         assert ended.outcome.state is State.INTERRUPTED
         assert (task.folder / "checkpoint.pt").exists()
-        assert Records(task.folder).interrupted
+        assert Journal(task.folder).interrupted
         assert engine.free == self.slots
 
-        Records(task.folder).begin("contract", task.trial)
+        Journal(task.folder).begin("contract", task.trial)
         engine.submit(task)
         resumed = self._steps(engine, task, points=0)
         assert resumed.step > 0, "it goes on from its checkpoint"
@@ -603,7 +602,7 @@ class EngineContract:
         journal = (task.folder / NAME).read_bytes()
         self._steps(engine, other, never=task.key)
         assert (task.folder / NAME).read_bytes() == journal, "nobody writes there any more"
-        assert Records(task.folder).outcome is None
+        assert Journal(task.folder).outcome is None
         engine.kill(other.key)
         assert engine.free == self.slots
         assert engine.wait(0.01) == []
@@ -623,7 +622,7 @@ class EngineContract:
         task = _task(tmp_path, 0)
         trial = dataclasses.replace(task.trial, settings="not these")  # a key that is not this trial's is refused
         wrong = dataclasses.replace(task, trial=trial, folder=tmp_path / "work" / trial.key)
-        Records(wrong.folder).begin("contract", wrong.trial)
+        Journal(wrong.folder).begin("contract", wrong.trial)
         engine.submit(wrong)
         *_, ended = self._ends(engine, [wrong])[wrong.key]
         assert isinstance(ended, Ended)
@@ -644,7 +643,7 @@ class EngineContract:
             *_, died = self._ends(engine, [task])[task.key]
             assert isinstance(died, Died)
             assert died.reason
-            assert Records(task.folder).outcome is None
+            assert Journal(task.folder).outcome is None
         finally:
             engine.kill(task.key)
         assert engine.free == self.slots
@@ -658,14 +657,14 @@ class EngineContract:
         journal = (task.folder / NAME).read_bytes()
         engine.close()
         assert (task.folder / NAME).read_bytes() == journal
-        assert Records(task.folder).outcome is None
+        assert Journal(task.folder).outcome is None
 
     def _events(self, engine: Engine) -> Iterator[Event]:
-        """What the engine tells, for as long as a trial may take."""
+        """The events of the engine, until ``patience`` is over."""
         until = time.monotonic() + self.patience
         while time.monotonic() < until:
             yield from engine.wait(1.0)
-        raise AssertionError(f"nothing that was waited for within {self.patience} s")
+        raise AssertionError(f"the expected event did not come within {self.patience} s")
 
     def _heard(self, engine: Engine, task: Task, kind: type[E], never: str = "") -> E:
         """The next event of this kind of a trial."""
@@ -677,7 +676,7 @@ class EngineContract:
         raise AssertionError
 
     def _steps(self, engine: Engine, task: Task, points: int = 2, never: str = "") -> Stepped:
-        """The event when a trial has told of so many points of its curves (of none: when its training begins)."""
+        """The event after this number of points of the curves of a trial (0: when its training begins)."""
         found = self._heard(engine, task, Stepped, never)
         while points > 0:
             found = self._heard(engine, task, Stepped, never)
@@ -685,7 +684,7 @@ class EngineContract:
         return found
 
     def _ends(self, engine: Engine, tasks: list[Task]) -> dict[str, list[Event]]:
-        """All events of these trials up to their ends."""
+        """All events of these trials, until all have ended."""
         told: dict[str, list[Event]] = {task.key: [] for task in tasks}
         missing = set(told)
         for event in self._events(engine):
@@ -701,7 +700,7 @@ E = TypeVar("E", bound=Event)
 
 
 def _task(folder: Path, seed: int, endless: bool = False, intermediate: Intermediate | None = None) -> Task:
-    """A tiny trial whose journal is begun."""
+    """The task of a tiny trial; its journal is begun."""
     suite = {
         "suite": "contract",
         "data": "ring",
@@ -717,5 +716,5 @@ def _task(folder: Path, seed: int, endless: bool = False, intermediate: Intermed
     plan = make_plan(read_suite(path))
     [trial] = plan.trials
     task = Task(trial, plan.suite.run, folder / "work" / trial.key, folder / "cache", intermediate)
-    Records(task.folder).begin("contract", trial)
+    Journal(task.folder).begin("contract", trial)
     return task

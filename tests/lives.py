@@ -229,7 +229,7 @@ class Life:
         if driver.returncode == 0:  # it was about to end
             return None
         assert driver.returncode == 130, output
-        assert "go on with: harness run" in output
+        assert "continue with: harness run" in output
         self.interrupted()
         return hit
 

@@ -67,9 +67,9 @@ OVERRIDES = {
     "train.steps.deeper=1": "cannot be set inside 20",
     "trian.steps=1": "did you mean 'train'?",
     "Train.steps=1": "did you mean 'train'?",
-    "suite=../../x": "is no name",
+    "suite=../../x": "is no valid name",
     "suite=con": "is reserved",
-    "suite=" + "x" * 100_000: "is no name",
+    "suite=" + "x" * 100_000: "is no valid name",
     "seeds.0=1": "cannot be set inside 2",
     "seeds=" + "1" * 20: "is too large",
     "matrix.tricks.0=1": "expected a list, got 1",
@@ -102,7 +102,7 @@ def test_overrides(tmp_path: Path, suite: Path) -> None:
         (["--set", "data=mnist"], {"HARNESS_DATA": "file"}, "MNIST is not on this machine"),
         (["--set", "data=mnist"], {"HARNESS_DATA": "x" * 5000, "HARNESS_CACHE": "file"}, "could not be downloaded"),
         ([], {"HARNESS_RESULTS": "file"}, "is a file"),
-        ([], {"HARNESS_RESULTS": "file/x"}, "cannot be made"),
+        ([], {"HARNESS_RESULTS": "file/x"}, "cannot be created"),
         ([], {"MLFLOW_TRACKING_URI": "sqlite:////nowhere/at/all.db"}, "MLFLOW_TRACKING_URI is"),
     ],
 )
@@ -134,7 +134,7 @@ def test_addresses_of_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ad
     from harness.store.runs import Store
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with pytest.raises(HarnessError, match=r"MLFLOW_TRACKING_URI is .* which is no store: expected") as raised:
+    with pytest.raises(HarnessError, match=r"MLFLOW_TRACKING_URI is .* which is not a store: expected") as raised:
         Store(tmp_path)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 500
@@ -220,7 +220,7 @@ def test_idx_files(content: bytes) -> None:
 
 
 def test_a_file_that_decompresses_without_end_is_refused(tmp_path: Path) -> None:
-    file = downloads.File("images", "0" * 64)
+    file = downloads.RemoteFile("images", "0" * 64)
     with gzip.open(tmp_path / "images.gz", "wb", compresslevel=1) as packed:
         for _ in range(100):
             packed.write(bytes(1 << 20))
@@ -267,7 +267,8 @@ def test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HarnessError) as raised:
         choice.plugin(choice.settings).load("train")
     said = str(raised.value)
-    assert f"{len(IMAGES)} files are no image that can be read" in said
+    assert f"{len(IMAGES)} files in " in said
+    assert "cannot be read as an image" in said
     assert all(f"one/{name}.png: " in said for name in IMAGES)
     assert not (tmp_path / "cache" / "folder").exists()
 
@@ -284,8 +285,8 @@ def test_inception_s_weights_that_are_not_there(tmp_path: Path, monkeypatch: pyt
 
     (tmp_path / "wrong.pth").write_bytes(b"wrong")
     cases: dict[Any, str] = {
-        "/nowhere": "which is no file",
-        tmp_path: "which is no file",
+        "/nowhere": "which is not a file",
+        tmp_path: "which is not a file",
         tmp_path / "wrong.pth": "not the",
     }
     for given, words in cases.items():
@@ -304,7 +305,9 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
 
 
 def test_a_quota_that_is_used_up_is_named() -> None:
-    from harness.base.diagnosis import refusal  # quotas need a disk that has them: here it is what the system would say
+    from harness.base.diagnosis import (
+        storage_error,  # quotas need a disk that has them: here it is what the system would say
+    )
 
     error = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "results/mlflow.db")
-    assert "results/mlflow.db: the quota of the disk is used up; make room" in str(refusal(error))
+    assert "results/mlflow.db: the quota of the disk is used up; free some space" in str(storage_error(error))

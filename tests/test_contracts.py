@@ -41,6 +41,6 @@ class TestLocalEngine(testing.EngineContract):
 
     def crash(self, engine: Engine, key: str) -> None:
         assert isinstance(engine, LocalEngine)
-        [slot] = engine._having(key)
+        [slot] = engine._slots_of(key)
         assert slot.process.pid is not None
         os.kill(slot.process.pid, signal.SIGKILL)

@@ -37,7 +37,7 @@ from harness.judge import catalogue
 from harness.metrics.images import cached_tensors
 from harness.store import journal, sqlite
 from harness.store.delivery import Delivery
-from harness.store.journal import Records
+from harness.store.journal import Journal
 from harness.store.record import Record
 from harness.store.runs import Store
 from harness.suite import read_suite
@@ -45,7 +45,7 @@ from harness.suite.plan import make_plan
 from harness.trial.task import Outcome
 from harness.zoo import registry
 from harness.zoo.data import digests, downloads, fashion_mnist
-from harness.zoo.data.downloads import File
+from harness.zoo.data.downloads import RemoteFile
 
 NOTED = "made anew, and named"
 REFUSED = "refused"
@@ -166,7 +166,7 @@ IDX = bytes((0, 0, 8, 1, 0, 0, 0, 60)) + bytes(range(60))
 
 def idx(zipped: bool) -> Callable[[Path, pytest.MonkeyPatch], Victim]:
     def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
-        file = File("numbers-idx1-ubyte", hashlib.sha256(IDX).hexdigest())
+        file = RemoteFile("numbers-idx1-ubyte", hashlib.sha256(IDX).hexdigest())
         path = tmp_path / (file.name + ".gz" * zipped)
         path.write_bytes(gzip.compress(IDX, mtime=0) if zipped else IDX)
 
@@ -254,7 +254,7 @@ def recorded(folder: Path) -> tuple[Path, str]:
     suite = folder / "tiny.yaml"
     suite.write_text("suite: tiny\ndata: digits\nbase: {model: gan}\nseeds: 1\nevaluate: {metrics: [fid]}\n")
     [trial] = make_plan(read_suite(suite)).trials
-    kept = Records(folder / "work" / trial.key)
+    kept = Journal(folder / "work" / trial.key)
     kept.begin("tiny", trial)
     kept.environment({"device": "cpu", "threads": "1"})
     kept.points([(name, step, 0.1 * step) for step in range(1, 40) for name in ("one", "other")])
@@ -276,12 +276,16 @@ def mlflow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
     def read() -> Record | None:
         # Like a process of its own, which has nothing open and nothing remembered.
         try:
-            [record] = loading.load(make_plan(read_suite(tmp_path / "tiny.yaml")), tmp_path).records
+            found = loading.load(make_plan(read_suite(tmp_path / "tiny.yaml")), tmp_path)
         finally:
             _closed(Store(tmp_path), path)
+        if found.altered:  # one row, which says so
+            assert (found.records, found.missing) == ((), 1)
+            raise HarnessError(found.altered[0].reason)
+        [record] = found.records
         return record if record.artifacts is not None and record.artifacts.is_dir() else None
 
-    return Victim(path, read)
+    return Victim(path, read, (" after the run ended: `harness run` trains it again",))
 
 
 @pytest.mark.parametrize("lost", ["deleted", "scheme", "place"])
@@ -370,17 +374,36 @@ def test_many_damaged_files(kind: str, victim: Victim, caplog: pytest.LogCapture
         chaos.tried(f"{'bits flipped' if spoil is flipped else 'files cut short'}: {kind}", came)
 
 
-def test_a_value_in_a_database_that_is_whole_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What SQLite's own check cannot see: the last bit of a number."""
+def last_bit_flipped(path: Path, number: float) -> None:
+    """What SQLite's own check cannot see."""
+    content, value = path.read_bytes(), struct.pack(">d", number)
+    assert value in content
+    path.write_bytes(content.replace(value, value[:-1] + bytes([value[-1] ^ 1])))
+    sqlite.check(path, sqlite.MLFLOW)
+
+
+@pytest.mark.parametrize(("number", "named"), [(12.345678901, "fid"), (0.1 * 39, "train/one")])
+def test_a_value_in_a_database_that_is_whole_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: float, named: str
+) -> None:
+    """Of the outcome, and the last of a curve."""
     victim = mlflow_file(tmp_path, monkeypatch)
-    content = victim.path.read_bytes()
-    for value in (struct.pack(">d", 12.345678901), struct.pack(">d", 0.1 * 7)):  # of the outcome, of a curve
-        assert value in content
-        other = value[:-1] + bytes([value[-1] ^ 1])
-        victim.path.write_bytes(content.replace(value, other))
-        sqlite.check(victim.path, sqlite.MLFLOW)
-        with pytest.raises(HarnessError, match=r"not as it was written.*mlflow runs delete"):
-            victim.read()
+    last_bit_flipped(victim.path, number)
+    with pytest.raises(HarnessError, match=f"metric '{named}' was changed.* after the run ended: `harness run` trains"):
+        victim.read()
+
+
+def test_a_point_in_the_middle_of_a_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    victim = mlflow_file(tmp_path, monkeypatch)
+    right = victim.read()
+    last_bit_flipped(victim.path, 0.1 * 7)
+    found = victim.read()
+    assert (found.curves, found.values) == ([], right.values)
+    assert len(right.curves) == 78
+    [said] = caplog.messages
+    assert re.search(r"a point of its curves was changed after the run ended .*: its curves are left out", said)
 
 
 def test_a_run_that_no_longer_says_that_it_is_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +412,7 @@ def test_a_run_that_no_longer_says_that_it_is_a_trial(tmp_path: Path, monkeypatc
         changed = connection.execute("UPDATE tags SET value = 'trjal' WHERE key = 'role' AND value = 'trial'")
         assert changed.rowcount == 1
         connection.commit()
-    with pytest.raises(HarnessError, match=r"not as it was written.*mlflow runs delete"):
+    with pytest.raises(HarnessError, match=r"^tag 'role' was changed after the run ended"):
         victim.read()
 
 

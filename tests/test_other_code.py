@@ -101,7 +101,7 @@ def test_what_the_code_makes_anew_is_said(workspace: Workspace) -> None:
     edited(workspace.folder, *EMA)
     output = workspace.run("run", suite)
     assert "2 trials have results of other code" in output
-    assert "harness.zoo.tricks.ema changed: trained anew" in output
+    assert "harness.zoo.tricks.ema changed: to train again" in output
     rows = workspace.table()
     assert [row["mlflow_run_id"] in before for row in rows] == [True, True, False, False]
     assert {row["other_code"] for row in rows} == {""}

@@ -256,7 +256,7 @@ def assert_known_everywhere(workspace: Workspace, suite: str, row: dict[str, str
     ("model", "state", "reason"),
     [
         ("gan", "done", []),
-        ("diverging", "diverged", ["not finite by step 3"]),
+        ("diverging", "diverged", ["NaN or infinite at step 3"]),
         ("bad_samples", "diverged", ["samples hold NaN or infinity", "in the evaluation after step 20"]),
         ("bad_weights", "diverged", ["scale", "weights", "step 20"]),
         ("raising", "failed", ["ValueError: no such thing", "failing_models.py", "at step 3"]),
@@ -303,7 +303,7 @@ def test_a_worker_that_dies_after_its_last_word_is_not_missed(workspace: Workspa
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        ("slow", ["the limit of 5 s of training had passed by step"]),
+        ("slow", ["reached the time limit of 5 s of training at step"]),
         ("hanging", ["no sign of life", "after step 2", "its worker was stopped"]),
     ],
 )

@@ -1,37 +1,117 @@
-"""The plug-ins that docs/plugins.md shows are real ones: taken from there and put through their contracts."""
+"""The plug-ins that docs/plugins.md shows are real ones, and ``harness.plugins`` has what their authors need."""
 
 from __future__ import annotations
 
+import ast
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-DOCS = Path(__file__).parent.parent / "docs" / "plugins.md"
+import pytest
+from harness_cli import Workspace, package
+
+from harness import plugins
+from harness.suite.fingerprint import fingerprint
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = dict(re.findall(r'```python\n("""(\w+)\.py.*?)```', (ROOT / "docs" / "plugins.md").read_text(), re.S))
+BY_FILE = {file: text for text, file in EXAMPLES.items()}
+POINTS = {
+    "my_tricks": ("tricks", "input_dropout", "InputDropout"),
+    "my_models": ("models", "pixels", "Pixels"),
+    "my_networks": ("networks", "linear", "Linear"),
+    "my_classifiers": ("classifiers", "naive_bayes", "NaiveBayes"),
+    "my_metrics": ("metrics", "ink", "Ink"),
+    "my_data": ("data", "stripes", "Stripes"),
+}
 
 
-def test_the_documented_plugins_pass_their_contracts(tmp_path: Path) -> None:
-    trick, contract, classifier = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)
-    (tmp_path / "my_tricks.py").write_text(trick)
-    (tmp_path / "my_classifier.py").write_text(classifier)
-    (tmp_path / "test_mine.py").write_text(
-        contract + "\n\nfrom harness.testing import ClassifierContract\n\n\n"
-        'class TestNaiveBayes(ClassifierContract):\n    names = ["naive_bayes"]\n'
-    )
-    information = tmp_path / "my_plugins-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: my-plugins\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(
-        "[harness.tricks]\ninput_dropout = my_tricks:InputDropout\n"
-        "[harness.classifiers]\nnaive_bayes = my_classifier:NaiveBayes\n"
-    )
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
-    done = subprocess.run(words, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all examples are installed."""
+    folder = tmp_path_factory.mktemp("site")
+    for file, (kind, name, plugin) in POINTS.items():
+        package(folder, file, BY_FILE[file], {f"harness.{kind}": f"{name} = {file}:{plugin}"})
+    for file in ("test_mine", "test_engine"):
+        (folder / f"{file}.py").write_text(BY_FILE[file])
+    return folder
+
+
+def test_every_example_is_tried() -> None:
+    assert {*BY_FILE} == {*POINTS, "test_mine", "test_engine"}
+
+
+@pytest.mark.parametrize("file", ["test_mine", "test_engine"])
+def test_the_documented_plugins_pass_their_contracts(site: Path, file: str) -> None:
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{file}.py"]
+    done = subprocess.run(words, cwd=site, env=_environment(site), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    import os
+def test_a_suite_of_them_runs(site: Path, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"PYTHONPATH": _environment(site)["PYTHONPATH"]})
+    recipe = {"name": "recipe", "architecture": "linear", "classifier": "naive_bayes", "images": 64}
+    suite = workspace.suite(
+        matrix={"model": ["pixels", {"name": "gan", "architecture": "linear"}, recipe]},
+        evaluate={"samples": 64, "metrics": ["ink"]},
+        compare={"baseline": {"model": "pixels"}, "metric": "ink"},
+        seeds=1,
+    )
+    workspace.run("run", suite)
+    assert [row["state"] for row in workspace.table()] == ["done"] * 3
 
-    return os.environ | {"PYTHONPATH": str(folder), "PYTEST_ADDOPTS": ""}
+
+def test_to_find_them_takes_no_torch(site: Path) -> None:
+    script = (
+        "import sys, harness.plugins; from harness.zoo import registry\n"
+        f"for kind, name, _ in {list(POINTS.values())!r}: assert name in registry.names(kind), name\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], env=_environment(site), check=True)
+
+
+def test_what_type_checkers_see_is_what_there_is() -> None:
+    tree = ast.parse(Path(plugins.__file__).read_text())
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        (node.module, alias.name)
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == {(place, name) for place, names in plugins.PLACES.items() for name in names}
+    assert all(getattr(plugins, name) is not None for _, name in seen)
+    assert {name for _, name in seen} <= set(dir(plugins))
+    with pytest.raises(AttributeError, match="no attribute 'Tricks'"):
+        plugins.Tricks  # noqa: B018
+
+
+def test_the_code_of_a_plug_in_is_followed_through_the_public_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    body = "\n\nclass Mine(Trick):\n    def begin(self, game):\n        self.network = move_average(evaluating(game))\n"
+    public = "from harness.plugins import Trick, evaluating, move_average"
+    direct = (
+        "from harness.zoo.networks.base import evaluating\nfrom harness.zoo.optimisation import move_average\n"
+        "from harness.zoo.tricks.base import Trick"
+    )
+    for name, imports in (("by_public_place", public), ("by_own_place", direct)):
+        (tmp_path / f"{name}.py").write_text(imports + body)
+    found = [fingerprint({f"{name}:Mine"}) for name in ("by_public_place", "by_own_place")]
+    assert found[0].digest == found[1].digest
+    assert "harness.zoo.optimisation:move_average" in found[0].parts
+
+
+def test_nothing_that_an_author_needs_is_in_a_private_file() -> None:
+    files = [path.relative_to(ROOT) for path in (ROOT / "harness").rglob("*.py")]
+    assert not [path for path in files if re.match("_[^_]", path.name)]
+    assert not [place for place in plugins.PLACES if "._" in place]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTEST_ADDOPTS": ""}

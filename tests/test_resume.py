@@ -103,7 +103,7 @@ def stopped_well(life: Life, driver: subprocess.Popen[str]) -> None:
     """It says how to go on, and leaves nothing that runs."""
     output, _ = driver.communicate(timeout=300)
     assert driver.returncode == 130, output
-    assert "go on with: harness run" in output
+    assert "continue with: harness run" in output
     assert "Traceback" not in output
     assert waited(lambda: not session(driver.pid), seconds=60)
     life.driver = None
@@ -150,7 +150,7 @@ def test_a_damaged_checkpoint_is_named_and_its_trial_begins_anew(whole: Life, li
     life.workspace.environment["PACE"] = "0"
     output = life.finish()
     assert f"{checkpoint} is damaged" in output
-    assert "the training begins anew" in output
+    assert "the training starts again from step 0" in output
     life.check_against(whole)
 
 

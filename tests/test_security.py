@@ -252,7 +252,7 @@ def test_a_folder_of_images_runs_nothing(tmp_path: Path, reached: Path, monkeypa
         (tmp_path / "images" / "one").mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / "one" / f"{name}.png").write_bytes(pickle.dumps(Malicious(reached)))
     choice = registry.choose("data", {"name": "folder", "path": str(tmp_path / "images")})
-    with pytest.raises(HarnessError, match="no image that can be read"):
+    with pytest.raises(HarnessError, match="cannot be read as an image"):
         choice.plugin(choice.settings).load("train")
 
 
@@ -275,7 +275,7 @@ def test_no_column_of_the_stores_holds_pickles() -> None:
 def test_only_https_is_downloaded(tmp_path: Path, url: str) -> None:
     from harness.zoo.data.downloads import bring
 
-    with pytest.raises(OSError, match="only HTTPS is taken"):
+    with pytest.raises(OSError, match="only HTTPS is allowed"):
         bring(url, tmp_path / "x.gz", lambda part: None)
     assert list(tmp_path.iterdir()) == []
 
@@ -306,7 +306,7 @@ def test_a_redirect_to_plain_http_is_refused_and_a_wrong_file_is_not_kept(tmp_pa
         for name, age in ((".part-of-x-left", 3600), (".part-of-x-coming", 0)):
             (tmp_path / name).touch()
             os.utime(tmp_path / name, (time.time() - age,) * 2)
-        with pytest.raises(OSError, match="only HTTPS is taken"):
+        with pytest.raises(OSError, match="only HTTPS is allowed"):
             bring(f"{here}/away", tmp_path / "x", lambda part: None)
         # What a killed process left is gone; what may be coming now is not.
         assert [path.name for path in tmp_path.iterdir()] == [".part-of-x-coming"]
@@ -559,7 +559,7 @@ def test_the_ui_listens_on_this_machine_alone_and_says_so(hostile: tuple[Workspa
         more = CliRunner().invoke(main, [*words, "--host", "0.0.0.0"])
     assert (plain.exit_code, more.exit_code) == (0, 0), plain.output + more.output
     assert "warning" not in plain.output
-    assert "--host 0.0.0.0 is not taken" in more.output
+    assert "--host 0.0.0.0 is ignored" in more.output
     assert started.call_count == 2
     for call in started.call_args_list:
         command = call.args[0]

@@ -1,7 +1,7 @@
-"""Two arms, two runs or two suites side by side, and what a notebook wants of a suite, from one results folder.
+"""Compares two arms, two runs or two suites of one results folder, and loads a suite's results for notebooks.
 
-Arms and suites are compared on paired seeds (``statistics.answers``), with Holm's correction over all that is tested
-in one go. Single runs are set side by side without a verdict. Values of different protocols are refused.
+Arms and suites are compared on paired seeds (``statistics.answers``), with Holm's correction over all tests of one
+comparison. Two single runs get no verdict. Values of different protocols are never compared.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Row:
 
     Attributes:
         name: the value's column, or the arm.
-        meaning: how to read the numbers; None for a column that no metric is known to give.
-        one: the first's value: a mean over the trials that finished, or a run's own; NaN where there is none.
-        other: the second's.
-        verdict: what the paired seeds say of the first against the second; None where nothing is tested.
+        meaning: the unit and direction of the numbers; None if no known metric gives this column.
+        one: the value of the first: a mean over the finished trials, or the value of a run; NaN if there is none.
+        other: the value of the second.
+        verdict: the verdict on the first against the second, by paired seeds; None if nothing is tested.
         note: why there is no verdict.
     """
 
@@ -66,10 +66,10 @@ class Comparison:
     Attributes:
         of: what the rows are: values or arms.
         one: the name of the first.
-        other: the name of the second, with which the first is compared.
-        rows: a line a value, or a line an arm.
-        settings: (path, the first's, the second's) of the settings that differ; None for one that a side lacks.
-        remarks: what else must be known.
+        other: the name of the second; differences are first − second.
+        rows: one row per value, or one per arm.
+        settings: (path, value of the first, value of the second) of each setting that differs; None if it is absent.
+        remarks: further sentences for the reader, such as failures.
     """
 
     of: str
@@ -85,14 +85,14 @@ class Comparison:
         return [(row, row.verdict) for row in self.rows if row.verdict is not None]
 
     def table(self) -> pd.DataFrame:
-        """One row a line, with full precision: effect is the first − the second, p and interval are corrected."""
+        """The rows with full precision: effect is the first − the second; p and interval are corrected (Holm)."""
         fields = ("kind", "effect", "low", "high", "confidence", "n", "p", "improvement", "delta", "further")
         rows = []
         for row in self.rows:
-            told = {name: getattr(row.verdict, name, None) for name in fields}
+            tested = {name: getattr(row.verdict, name, None) for name in fields}
             if row.verdict is None:
-                told["effect"] = row.one - row.other
-            rows.append({self.of: row.name, "one": row.one, "other": row.other} | told | {"note": row.note})
+                tested["effect"] = row.one - row.other
+            rows.append({self.of: row.name, "one": row.one, "other": row.other} | tested | {"note": row.note})
         return pd.DataFrame(rows, columns=[self.of, "one", "other", *fields, "note"])
 
 
@@ -101,39 +101,39 @@ class Loaded:
     """A suite's results for notebooks.
 
     Attributes:
-        results: all that the store has of the suite.
+        results: everything that the store has of the suite.
     """
 
     results: Results
 
     @functools.cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial; see ``Results.trials``."""
+        """One row per trial; see ``Results.trials``."""
         return self.results.trials()
 
     @functools.cached_property
     def curves(self) -> pd.DataFrame:
-        """One row a point of a training curve; see ``Results.curves``."""
+        """One row per point of a training curve; see ``Results.curves``."""
         return self.results.curves()
 
     @functools.cached_property
     def arms(self) -> pd.DataFrame:
-        """One row an arm, best first; see ``Results.leaderboard``."""
+        """One row per arm, best first; see ``Results.leaderboard``."""
         return self.results.leaderboard()
 
     @functools.cached_property
     def verdicts(self) -> pd.DataFrame:
-        """One row an arm against the baseline; see ``ArmVerdict``."""
+        """One row per arm that is compared with the baseline; see ``ArmVerdict``."""
         columns = ["arm", "metric", *Verdict.__dataclass_fields__]
         return pd.DataFrame([vars(verdict) for verdict in self.results.verdicts()], columns=columns)
 
     def compare(self, one: str, other: str, metric: str | None = None) -> pd.DataFrame:
-        """Two arms, one row a value; see ``Comparison.table``."""
+        """Two arms, one row per value; see ``Comparison.table``."""
         return arms(self.results, one, other, metric).table()
 
 
 def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str] = ()) -> Loaded:
-    """What the store of a results folder has of a suite.
+    """The results that the store of a results folder has of a suite.
 
     Args:
         suite: a suite file, or the name of one in the folder ``suites``.
@@ -141,7 +141,7 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
         sets: overrides, as in ``--set``.
 
     Raises:
-        HarnessError: there is no such suite, or it is wrong, or the store has none of its trials.
+        HarnessError: there is no such suite, it has errors, or the store has none of its trials.
     """
     path = Path(suite)
     if not path.is_file() and path.parent == Path() and not path.suffix:
@@ -149,21 +149,23 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     found = loading.load(make_plan(read_suite(path, sets)), Path(results))
     if not found.records:
         where = Path(results).absolute()
-        raise HarnessError(f"the store in {where} has no trial of {path}: `harness run {path}` first")
+        raise HarnessError(f"the store in {where} has no trial of {path}: run `harness run {path}` first")
     return Loaded(found)
 
 
 def _named(name: str, folder: Path) -> Path:
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
-        raise HarnessError(f"there is no suite {name!r} in {folder}/{nearest(name, known)}: name it, or a suite file")
+        raise HarnessError(
+            f"there is no suite {name!r} in {folder}/{nearest(name, known)}: give the name of one, or a suite file"
+        )
     return folder / f"{name}.yaml"
 
 
 def compare(
     one: str, other: str, suite: Path | None, sets: Sequence[str], results: Path, metric: str | None
 ) -> Comparison:
-    """What the command compares: arms where a suite is given, suites where both are files, runs otherwise."""
+    """The comparison for the command: of arms if ``suite`` is given, of suites if both are files, else of runs."""
     if suite is not None:
         plan = make_plan(read_suite(suite, sets))
         return arms(loading.load(plan, results, with_curves=False), one, other, metric)
@@ -172,7 +174,7 @@ def compare(
         load = functools.partial(loading.load, results=results, with_curves=False)
         return suites(load(first), load(second), metric)
     if sets:
-        raise HarnessError("--set changes a suite, and runs have none: leave it out, or name the arms' --suite")
+        raise HarnessError("--set changes a suite, but runs have none: leave it out, or add --suite to compare arms")
     return runs(Store(results), one, other, metric)
 
 
@@ -184,16 +186,16 @@ def _is_suite(name: str) -> bool:
 
 
 def arms(results: Results, one: str, other: str, metric: str | None = None) -> Comparison:
-    """Two arms of a suite, on one value or on all.
+    """Compare two arms of a suite, on one value or on all.
 
     Raises:
-        ProtocolMismatch: their values cannot be compared.
+        ProtocolMismatch: their values were measured by different protocols.
         HarnessError: an arm or a value is unknown, or an arm has no outcome yet.
     """
     _arm(results, one)
     _arm(results, other)
     if one == other:
-        raise HarnessError(f"{one} was named twice: name two arms")
+        raise HarnessError(f"{one} was given twice: give two different arms")
     if metric is not None:
         _column(metric, results.values)
     owner = results.metric_of(metric) if metric else None
@@ -203,7 +205,7 @@ def arms(results: Results, one: str, other: str, metric: str | None = None) -> C
     for column in columns:
         lacking = [arm for arm in (one, other) if not results.offers(arm, column)]
         if lacking:
-            notes[column] = f"{' and '.join(lacking)} cannot have it"
+            notes[column] = f"{' and '.join(lacking)} cannot give this value"
         else:
             questions[column] = _question((results, one), (results, other), column)
     settings = _differences(_config(results, one), _config(results, other))
@@ -219,13 +221,13 @@ def _altered(results: Results, arms: Sequence[str]) -> Iterator[str]:
 
 
 def _arm(results: Results, name: str) -> None:
-    """Refuse a name that is no arm of the suite, or one of an arm without any outcome."""
+    """Raise ``HarnessError`` if the suite has no such arm, or if the arm has no outcome yet."""
     if name in results.arms:
         return
     known = list(dict.fromkeys([*(c.name for c in results.plan.cells if c.excluded is None), *results.arms]))
     where = results.plan.suite.path
     if name in known:
-        raise HarnessError(f"no trial of {name} has an outcome yet: `harness run {where}` first")
+        raise HarnessError(f"no trial of {name} has an outcome yet: run `harness run {where}` first")
     raise HarnessError(f"{where} has no arm {name!r}{nearest(name, known)} ({_known(known)})")
 
 
@@ -241,7 +243,11 @@ def _known(names: Sequence[str], most: int = LISTED) -> str:
 
 
 def _question(one: tuple[Results, str], other: tuple[Results, str], column: str) -> Question:
-    """One arm against another; δ is what the second's suite states for its compare metric, else a share of its mean."""
+    """One arm against another.
+
+    δ is the ``compare.delta`` of the second's suite if the column is its compare metric, else a share of the second's
+    mean.
+    """
     values, against = (results.by_seed(arm, column) for results, arm in (one, other))
     suite = other[0].plan.suite
     stated = suite.compare.delta if column == suite.metric else None
@@ -270,10 +276,10 @@ def _mean(values: Mapping[int, float]) -> float:
 
 
 def suites(one: Results, other: Results, metric: str | None = None) -> Comparison:
-    """The arms that two suites have in common, by name, on one value.
+    """Compare the arms that two suites have in common, by name, on one value.
 
     Raises:
-        ProtocolMismatch: the values of some arm cannot be compared.
+        ProtocolMismatch: the values of some arm were measured by different protocols.
         HarnessError: the suites have no arm or no metric in common.
     """
     column = _common_metric(one, other, metric)
@@ -293,9 +299,9 @@ def suites(one: Results, other: Results, metric: str | None = None) -> Compariso
     questions, notes = {}, {}
     for arm in common:
         if {record.key for record in one.of(arm)} == {record.key for record in other.of(arm)}:
-            notes[arm] = "the very same trials"
+            notes[arm] = "the same trials"
         elif not (one.offers(arm, column) and other.offers(arm, column)):
-            notes[arm] = "its model cannot have this value"
+            notes[arm] = "its model cannot give this value"
         else:
             questions[arm] = _question((one, arm), (other, arm), column)
     settings = dict.fromkeys(d for arm in common for d in _differences(_config(one, arm), _config(other, arm)))
@@ -308,7 +314,7 @@ def suites(one: Results, other: Results, metric: str | None = None) -> Compariso
 def _common_metric(one: Results, other: Results, metric: str | None) -> str:
     if metric is None and one.metric != other.metric:
         raise HarnessError(
-            f"the suites compare by different values, {one.metric} and {other.metric}: choose one with --metric"
+            f"the suites compare different values, {one.metric} and {other.metric}: choose one with --metric"
         )
     column = metric or one.metric
     _column(column, [name for name in one.values if name in other.values])
@@ -316,7 +322,7 @@ def _common_metric(one: Results, other: Results, metric: str | None) -> str:
 
 
 def _titles(one: Results, other: Results) -> tuple[str, str]:
-    """The suites' names, or their paths where these are the same."""
+    """The names of the suites; their paths if the names are equal."""
     names = one.plan.suite.name, other.plan.suite.name
     return names if names[0] != names[1] else (str(one.plan.suite.path), str(other.plan.suite.path))
 
@@ -332,15 +338,15 @@ def _alone(one: Results, other: Results, names: tuple[str, str]) -> Iterator[str
 
 
 def runs(store: Store, one: str, other: str, metric: str | None = None) -> Comparison:
-    """Two runs of a store, named by the beginning of their MLflow id or of their trial's key.
+    """Compare two runs of a store, each given by the beginning of its MLflow id or of its trial's key.
 
     Raises:
-        ProtocolMismatch: their values cannot be compared.
-        HarnessError: a run is unknown, or the beginning is that of several.
+        ProtocolMismatch: their values were measured by different protocols.
+        HarnessError: no run matches, or several do.
     """
     first, second = _find(store, one), _find(store, other)
     if first.info.run_id == second.info.run_id:
-        raise HarnessError(f"{one} and {other} are the same run: name two")
+        raise HarnessError(f"{one} and {other} are the same run: give two different runs")
     record, against = (_record(store, run) for run in (first, second))
     meanings = _meanings()
     recorded = {**record.values, **against.values}
@@ -372,11 +378,16 @@ def _title(record: Record) -> str:
 
 
 def _find(store: Store, text: str) -> Any:
-    """The run (MLflow's) whose id begins so, or that speaks for the trial whose key does."""
+    """The MLflow run whose id begins with ``text``, or the run that counts for the trial whose key does.
+
+    Raises:
+        HarnessError: no run matches, or several do.
+    """
     every = list(store.runs()) if store.exists else []
     if not every:
         raise HarnessError(
-            f"the store in {store.results} holds no run: `harness run SUITE` makes some; arms need --suite SUITE"
+            f"the store in {store.results} holds no run: `harness run SUITE` creates some; to compare arms, add "
+            "--suite SUITE"
         )
     ids = [run for run in every if text and run.info.run_id.startswith(text)]
     every_key = [run.data.tags.get("key", "") for run in every]
@@ -387,15 +398,16 @@ def _find(store: Store, text: str) -> Any:
         known = [run.info.run_id for run in every] + every_key
         raise HarnessError(
             f"no run or trial of the store in {store.results} begins with {text!r}{nearest(text, known)}: "
-            "trials.csv and `harness plan SUITE --json` list them; arms need --suite SUITE, and suites are files"
+            "trials.csv and `harness plan SUITE --json` list them. To compare arms, add --suite SUITE; to compare "
+            "suites, give two files"
         )
     if len(found) > 1:
-        raise HarnessError(f"{text!r} begins the names of {len(found)} runs ({_known(list(found))}): write more of it")
+        raise HarnessError(f"{text!r} matches {len(found)} runs ({_known(list(found))}): give more characters")
     return next(iter(found.values()))
 
 
 def _meanings() -> dict[str, tuple[str, Value]]:
-    """Column -> the metric that gives it, and its meaning, for all metrics that are known."""
+    """Column -> the name of the metric that gives it, and its meaning; for all known metrics."""
     plugins = [(entry.name, entry.plugin) for entry in registry.entries("metrics") if entry.plugin is not None]
     return {column: (name, meaning) for name, plugin in plugins for column, meaning in plugin.values.items()}
 
@@ -412,8 +424,8 @@ def _unchecked(records: Iterable[Record]) -> Iterator[str]:
     if unknown:
         rest = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         yield (
-            f"The protocol of {_title(unknown[0])}{rest} is not at hand (files that are missing, or not on this "
-            "machine): it was not checked."
+            f"The protocol of {_title(unknown[0])}{rest} was not checked: its files are missing, or not on this "
+            "machine."
         )
 
 
@@ -421,7 +433,7 @@ def _unchecked(records: Iterable[Record]) -> Iterator[str]:
 
 
 def _config(results: Results, arm: str) -> dict[str, str]:
-    """An arm's settings; nothing for one that a search made, whose name says what it is."""
+    """The settings of an arm; empty for an arm of a search, whose name has its settings."""
     cells = [cell for cell in results.plan.cells if cell.name == arm and cell.excluded is None]
     return dict(_settings(dict(flat(cells[0].arm.config())))) if cells else {}
 
@@ -440,7 +452,7 @@ def _settings(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _listed(value: Any) -> list[Any] | None:
-    """A list of plug-ins that was written as JSON."""
+    """The list of plug-ins that this JSON text holds; None if it is no such list."""
     if not (isinstance(value, str) and value.startswith("[")):
         return None
     try:

@@ -1,4 +1,4 @@
-"""From the store to the tables: the results of a suite so far, and what is known of its trials."""
+"""Reads the store: the results of a suite so far, the states and durations of its trials, and results of other code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def states(plan: Plan, results: Path) -> dict[str, Standing]:
-    """The state of every trial of a plan that the store knows, and why; the others are to do."""
+    """Key -> state and reason of each trial of a plan that the store knows; the other trials are to do."""
     return {key: standing(run) for key, run in Store(results).found(plan.trials).current.items()}
 
 
 def _asked_for(plan: Plan, results: Path) -> tuple[list[Trial], set[str]]:
-    """The trials of a plan, those that its search came to included; and the keys of those that will never be run."""
+    """The trials of a plan, with those that its search has chosen so far; and the keys that will never be run."""
     if plan.suite.search is None or not (results / "optuna.db").is_file():
         return list(plan.trials), set()
     studies = storage(results)
@@ -39,18 +39,18 @@ def _asked_for(plan: Plan, results: Path) -> tuple[list[Trial], set[str]]:
     with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
         tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
     trials = {trial.key: trial for one in tried for trial in one.trials}
-    # The other seeds of a configuration that was given up are not missing: they will not be run.
+    # A search runs no further seeds of a configuration that it pruned: they are not missing.
     return list(trials.values()), {trial.key for one in tried if one.closed for trial in one.trials}
 
 
 @dataclass
 class OtherCode:
-    """Trials of a plan whose results are of other code, as far as the same change lies between.
+    """Trials of a plan that other code trained; the same change lies between that code and the current one.
 
     Attributes:
-        change: what is different now.
+        change: the change since.
         commits: the git commits of the harness that trained them.
-        runs: each trial's newest such run.
+        runs: the newest such run of each trial, and the trial.
     """
 
     change: Change
@@ -59,10 +59,13 @@ class OtherCode:
 
 
 def of_other_code(plan: Plan, results: Path) -> list[OtherCode]:
-    """What the store has of the trials that the code at hand has not trained, by the change that lies between."""
+    """The trials that the store has only by other code, grouped by the change of the code since."""
     store = Store(results)
     trials, _ = _asked_for(plan, results)
     found, groups = store.found(trials), dict[str, OtherCode]()
+    if found.old and any(trial.key not in found.current for trial in trials):
+        runs = "1 run of an older harness is" if found.old == 1 else f"{found.old} runs of an older harness are"
+        note(f"{runs} not read: run `harness upgrade`, which copies the store and brings it up to date")
     for trial in trials:
         if trial.key in found.other and trial.key not in found.current:
             for run in reversed(found.other[trial.key]):
@@ -75,7 +78,9 @@ def of_other_code(plan: Plan, results: Path) -> list[OtherCode]:
 
 
 def accept(plan: Plan, results: Path, changes: Sequence[str], commit: str) -> int:
-    """Count the results of other code as those of the code at hand, where these changes lie between; how many.
+    """Count results of other code as results of the current code, if one of ``changes`` (digests) lies between.
+
+    Returns: the number of trials.
 
     Raises:
         HarnessError: no results differ by such a change.
@@ -97,8 +102,8 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     trials, never = _asked_for(plan, results)
     runs = store.found(trials)
     stands = {key: standing(run) for key, run in runs.current.items()}
-    untold = (State.INTERRUPTED, State.ALTERED)
-    ended = {key: run for key, run in runs.current.items() if stands[key].state not in untold}
+    without = (State.INTERRUPTED, State.ALTERED)
+    ended = {key: run for key, run in runs.current.items() if stands[key].state not in without}
     missing = {trial.key for trial in trials} - ended.keys() - (never - runs.current.keys())
     served = {trial.arm.name for trial in trials if trial.key in ended}
     ended |= runs.of_other_code(trial for trial in trials if trial.arm.name not in served)
@@ -115,7 +120,7 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
 
 
 def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:
-    """A trial whose run is not to be trusted: what the suite says of it, and why."""
+    """The record of an altered trial: what the suite says of it, the reason, and no values."""
     arm = trial.arm
     return Record(
         key=trial.key,
@@ -137,26 +142,26 @@ def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:
 
 
 def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
-    """Say so where trials' files are not where the store says; a server's may lie out of sight."""
+    """Print a note if the files of trials are not where the store says. A server may keep them on another machine."""
     at_hand = [record for record in found if record.files and (record.artifacts or store.file)]
     lost = [record.artifacts for record in at_hand if not (record.artifacts and record.artifacts.is_dir())]
     if lost:
         note(
             f"the files of {len(lost)} of {len(at_hand)} trials are not where {store.shown} says (the first: "
-            f"{lost[0] or 'another machine'}): they were deleted or moved, or the store is damaged. Their pictures are "
-            "left out, and how they were measured is not known."
+            f"{lost[0] or 'another machine'}): they were deleted or moved, or the store is damaged. The report lacks "
+            "their pictures, and their protocols are unknown."
         )
 
 
 def seconds_per_trial(plan: Plan, results: Path) -> Callable[[Trial], float | None]:
-    """A guess of a trial's time from what was measured: of its arm, else of its model by step; None without any."""
+    """Estimates the seconds of a trial from the store: the mean of its arm, else of its model per step, else None."""
     arms: dict[str, list[float]] = {}
     models: dict[str, list[float]] = {}
     store = Store(results)
     for run in store.runs() if store.exists else ():
         config = {name: run.data.params.get(name) for name in ("train.steps", "train.threads")}
         steps = config["train.steps"] or ""
-        # No seal of older runs covers the parameters.
+        # No digest protects the params of older runs: anybody may have edited them.
         if standing(run).state is State.DONE and re.fullmatch(r"[1-9]\d{0,8}", steps):
             seconds = sum(run.data.metrics.get(name, 0.0) for name in SECONDS)
             arms.setdefault(_signature(run.data.tags, config), []).append(seconds)

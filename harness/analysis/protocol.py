@@ -1,7 +1,7 @@
-"""How values were measured, as each trial recorded it: values of different protocols are never set side by side.
+"""Protocols: how the values of a trial were measured. Values of different protocols are never compared.
 
-A protocol has the fields of every metric: samples, features and their digest, thresholds, the data's digest, the device
-and the precision of training and of evaluation.
+A protocol has fields for each metric: samples, features and their digest, thresholds, the digest of the data, device
+and precision of training and of evaluation.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Protocol = Mapping[str, Mapping[str, Any]]
 
 
 EVERY = ""
-"""Stands for every metric."""
+"""The metric of a difference that concerns all metrics."""
 
 
 class Difference(NamedTuple):
-    """A field in which two protocols differ; None stands for a field that one of them lacks."""
+    """A field that differs between two protocols; None if a protocol lacks it."""
 
     metric: str
     field: str
@@ -35,17 +35,17 @@ class Difference(NamedTuple):
 
 
 class ProtocolMismatch(HarnessError):
-    """Values of different protocols were about to be compared."""
+    """Values that should be compared have different protocols."""
 
 
 def of(record: Record) -> Protocol:
-    """The protocol that a trial recorded; empty where there is none (a trial that failed)."""
+    """The protocol that a trial recorded; empty if there is none (a failed trial)."""
     value = record.read("protocol.json")
     return value if all(isinstance(fields, dict) for fields in value.values()) else {}
 
 
 def differences(one: Protocol, other: Protocol) -> list[Difference]:
-    """The fields that differ, metric by metric, of the metrics that both have."""
+    """The fields that differ, for each metric that both protocols have."""
     return [
         Difference(metric, field, one[metric].get(field), other[metric].get(field))
         for metric in one
@@ -58,10 +58,10 @@ def differences(one: Protocol, other: Protocol) -> list[Difference]:
 def among(records: Iterable[Record], metric: str | None = None) -> list[Difference]:
     """The fields in which any of these trials differ, each once; of one metric, or of all.
 
-    Code is a field of every metric: values that other code gave are not set beside those of this code.
+    The code is a field of every metric: values of different code are not compared.
     """
     records = list(records)
-    # A suite's trials have a few protocols between them at most.
+    # The trials of a suite have only a few distinct protocols, so that all pairs are few.
     distinct = {json.dumps(found, sort_keys=True): found for found in map(of, records) if found}
     pairs = itertools.combinations(distinct.values(), 2)
     found = {(d.metric, d.field): d for one, other in pairs for d in differences(one, other)}
@@ -73,20 +73,20 @@ def among(records: Iterable[Record], metric: str | None = None) -> list[Differen
 
 
 def unknown(records: Iterable[Record]) -> list[Record]:
-    """The trials that have values and whose protocol is not at hand: nobody can say what these may be held against."""
+    """The trials that have values but no readable protocol: whether they are comparable is unknown."""
     return [record for record in records if record.done and not of(record)]
 
 
 def refuse(found: list[Difference], what: str) -> None:
-    """Raise ``ProtocolMismatch`` if anything differs, naming ``what`` was to be compared and every field."""
+    """Raise ``ProtocolMismatch`` if anything differs; the message names ``what`` and each field."""
     if not found:
         return
     lines = "".join(f"\n  {line}" for line in told(found))
-    raise ProtocolMismatch(f"{what} were measured by different protocols, and cannot be compared:{lines}")
+    raise ProtocolMismatch(f"{what} were measured by different protocols and cannot be compared:{lines}")
 
 
 def told(found: Iterable[Difference]) -> list[str]:
-    """Each field with both values. Most fields are shared by all metrics: each is named once."""
+    """Each field with both values, as text. A field that several metrics share is listed once."""
     return list(dict.fromkeys(f"{d.field}: {_shown(d.one)} against {_shown(d.other)}" for d in found))
 
 

@@ -1,15 +1,15 @@
-"""Whether a suite has become worse than its baseline: a committed distribution, and a test against it.
+"""The regression check: is a suite worse than its committed baseline?
 
-A baseline file keeps, for every arm and column of values, what each seed came to when it was measured, with the
-protocol and the versions. Later trials of the same suite are held against it.
+A baseline file has the value of every seed for each arm and column, with the protocol and the versions. The check
+tests later trials of the same suite against it.
 
-Trials of changed code are not paired by seed. Pairing takes the same initialisation, data order and latents on both
+Trials of changed code are not paired by seed. Pairing needs the same initialisation, data order and latents on both
 sides; a change of code moves the random numbers, and even where it does not, rounding makes the trainings drift apart
 within some hundred steps. The two samples of seeds count as independent, and the test is Welch's t. If seeds do share
-something, the true error of the difference is smaller than the one that is assumed, and the check errs towards green.
+something, the true error of the difference is smaller than the assumed one, and the check errs towards green.
 
-Every column of every arm is one one-sided test of "worse than the baseline", every arm's failures are one by Fisher's
-exact test, and Holm's procedure bounds the chance that any of them turns red without a cause: ``ALPHA`` by default.
+Each column of each arm is one one-sided test of "worse than the baseline"; the failures of each arm are one test by
+Fisher's exact test. Holm's procedure bounds the chance of a false alarm over all tests: ``ALPHA`` by default.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 FORMAT: Literal[1] = 1
 ALPHA = 0.01
-"""The chance that a check turns red though nothing has become worse, over all its tests together."""
+"""The chance that a check turns red although nothing is worse, over all its tests."""
 RELEVANT = 0.5
-"""A loss of this share of the baseline's mean should be found; where noise hides it, the check says so."""
+"""The check should find a loss of this share of the baseline's mean; if noise hides it, the check says so."""
 FAILURES = "failures"
-"""Stands in the place of a column for the failed trials of an arm."""
+"""The column of a test on the failed trials of an arm."""
 ENVIRONMENT = ("device", "precision", "threads", "git_commit", "harness", "python", "torch", "torch_fidelity")
 
 State = Literal["worse", "equal or better", "too noisy to tell", "missing"]
@@ -51,7 +51,7 @@ class _Strict(BaseModel):
 
 
 class Distribution(_Strict):
-    """What the seeds of an arm came to in a column."""
+    """The values of an arm in one column: by seed, with mean and sample standard deviation (None for one seed)."""
 
     n: int = Field(ge=1)
     mean: FiniteFloat
@@ -60,7 +60,7 @@ class Distribution(_Strict):
 
     @classmethod
     def of(cls, values: Mapping[int, float]) -> Distribution:
-        """The distribution of values by seed; at least one."""
+        """The distribution of these values by seed; there must be at least one."""
         x = np.array([values[seed] for seed in sorted(values)])
         sd = float(x.std(ddof=1)) if len(x) > 1 else None
         return cls(n=len(x), mean=float(x.mean()), sd=sd, values={str(seed): values[seed] for seed in sorted(values)})
@@ -76,7 +76,7 @@ class Distribution(_Strict):
 
 
 class ArmBaseline(_Strict):
-    """An arm: how it is declared, how its values were measured, and what they were."""
+    """An arm in a baseline: its declaration, its protocol, its values and its failures."""
 
     declared: dict[str, Any]
     trials: int = Field(ge=1)
@@ -95,18 +95,18 @@ class Baseline(_Strict):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What the check found in a column of an arm, or of its failures.
+class ColumnCheck:
+    """The result of the check for a column of an arm, or for its failures.
 
     Attributes:
         arm: the arm.
         column: the column, or ``FAILURES``.
         state: the outcome.
-        before: the baseline's mean (of failures: their number).
-        now: the mean now; NaN where there is none.
-        p: the p-value of "not worse", corrected by Holm's procedure; NaN where there was no test.
-        detectable: the smallest loss that would have been found with a chance of 80 %.
-        note: what else there is to say.
+        before: the mean in the baseline (for failures: their number).
+        now: the mean now (for failures: their number); NaN if there is none.
+        p: the p-value of "not worse", corrected by Holm's procedure; NaN if there was no test.
+        detectable: the smallest loss that the test finds with a chance of 80 %.
+        note: an explanation for the reader.
     """
 
     arm: str
@@ -125,16 +125,16 @@ class Check:
 
     suite: str
     alpha: float
-    cells: tuple[Cell, ...]
+    cells: tuple[ColumnCheck, ...]
 
     @property
-    def red(self) -> tuple[Cell, ...]:
-        """What fails it."""
+    def red(self) -> tuple[ColumnCheck, ...]:
+        """The cells that make the check fail."""
         return tuple(cell for cell in self.cells if cell.state in RED)
 
     @property
     def sentence(self) -> str:
-        """The outcome in a sentence."""
+        """The outcome in one sentence."""
         noisy = sum(cell.state == "too noisy to tell" for cell in self.cells)
         more = f"; {noisy} too noisy to tell a loss of {RELEVANT:.0%}" if noisy else ""
         word = "red" if self.red else "green"
@@ -145,14 +145,14 @@ class Check:
 
 
 def measured(results: Results) -> Baseline:
-    """What a suite came to, as a baseline.
+    """The results of a suite as a baseline.
 
     Raises:
-        HarnessError: trials have no outcome, or those of an arm were measured in different ways, or nobody knows how.
+        HarnessError: trials have no outcome, or the protocols of an arm's trials differ or are unknown.
     """
     declared = {cell.name: cell.combination.raw for cell in results.plan.cells if cell.excluded is None}
     if results.missing:
-        raise HarnessError(f"{results.missing} trials have no outcome yet: the same command goes on with them")
+        raise HarnessError(f"{results.missing} trials have no outcome yet: run the same command again to continue")
     arms = {}
     for arm, raw in declared.items():
         records = results.of(arm)
@@ -176,9 +176,10 @@ def measured(results: Results) -> Baseline:
 def _refuse_unknown(arm: str, records: Iterable[Record]) -> None:
     for record in protocol.unknown(records):
         raise HarnessError(
-            f"how {arm}, seed {record.seed}, was measured is not known: its protocol.json is not at hand (in "
-            f"{record.artifacts or 'a store whose files are not on this machine'}). Restore it, check in a results "
-            f"folder of this machine, or have the trial trained anew: `mlflow runs delete --run-id {record.run_id}`"
+            f"the protocol of {arm}, seed {record.seed}, is unknown: its protocol.json is missing (in "
+            f"{record.artifacts or 'a store whose files are not on this machine'}). Restore the file, run the check in "
+            "a results folder of this machine, or train the trial again: "
+            f"`mlflow runs delete --run-id {record.run_id}`"
         )
 
 
@@ -230,7 +231,7 @@ def read(path: Path) -> Baseline:
             f"the baseline {path} is damaged ({where}: {first['msg']}): restore it, or {again}"
         ) from error
     if digest != _digest(value):
-        raise HarnessError(f"the baseline {path} is not as it was written (its digest differs): restore it, or {again}")
+        raise HarnessError(f"the baseline {path} was edited or damaged (its digest differs): restore it, or {again}")
     return baseline
 
 
@@ -243,21 +244,21 @@ def _digest(value: Mapping[str, Any]) -> str:
 
 
 def refuse_other(baseline: Baseline, plan: Plan) -> None:
-    """Refuse a plan that asks for something else than the baseline holds, before anything is trained.
+    """Check that a plan and a baseline fit together, before anything is trained.
 
     Raises:
-        HarnessError: the suite, its arms, or how they are declared differ.
+        HarnessError: the suite, its arms, or their declarations differ.
     """
     update = "`--update` writes a baseline of the suite as it is"
     if plan.suite.search is not None:
-        raise HarnessError(f"{plan.suite.path} searches: only suites without a search can be checked")
+        raise HarnessError(f"{plan.suite.path} has a search: only suites without one can be checked")
     if plan.suite.name != baseline.suite:
         raise HarnessError(f"the baseline is of the suite {baseline.suite}, not of {plan.suite.name}: {update}")
     declared = {cell.name: cell.combination.raw for cell in plan.cells if cell.excluded is None}
     _refuse_names("the baseline lacks", declared.keys() - baseline.arms.keys(), update)
     _refuse_names("the suite no longer has", baseline.arms.keys() - declared.keys(), update)
     changed = {arm for arm, raw in declared.items() if json.loads(json.dumps(raw)) != baseline.arms[arm].declared}
-    _refuse_names("the suite declares differently than for the baseline", changed, update)
+    _refuse_names("since the baseline was written, the suite changed the declaration of", changed, update)
 
 
 def _refuse_names(what: str, names: Iterable[str], update: str) -> None:
@@ -267,10 +268,11 @@ def _refuse_names(what: str, names: Iterable[str], update: str) -> None:
 
 
 def check(results: Results, baseline: Baseline, alpha: float = ALPHA) -> Check:
-    """Hold the results of a suite against its baseline.
+    """Test the results of a suite against its baseline.
 
     Raises:
-        HarnessError: they cannot be compared.
+        HarnessError: they are not comparable: the declarations or the columns differ, or trials are missing.
+        ProtocolMismatch: they were measured by different protocols.
     """
     refuse_other(baseline, results.plan)
     now = measured(results)
@@ -286,8 +288,8 @@ def check(results: Results, baseline: Baseline, alpha: float = ALPHA) -> Check:
 
 def compared(
     now: Baseline, baseline: Baseline, better: Mapping[str, statistics.Better], alpha: float = ALPHA
-) -> list[Cell]:
-    """Every column of every arm, and its failures, against the baseline."""
+) -> list[ColumnCheck]:
+    """The result for every column of every arm, and for the failures of every arm."""
     pairs = [(arm, column) for arm, before in baseline.arms.items() for column in [*before.columns, FAILURES]]
     raw = [_p(now.arms[arm], baseline.arms[arm], column, better) for arm, column in pairs]
     return [
@@ -310,29 +312,28 @@ def _values(arm: ArmBaseline, column: str) -> list[float]:
     return list(arm.columns[column].values.values())
 
 
-def _cell(arm: str, column: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float, level: float) -> Cell:
-    """The outcome in a column. ``level`` is the one at which Holm's procedure tests the smallest p-value."""
+def _cell(
+    arm: str, column: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float, level: float
+) -> ColumnCheck:
+    """The result for a column. ``level``: the level at which Holm's procedure tests the smallest p-value."""
     was = before.columns[column]
     if column not in now.columns:
-        return Cell(arm, column, "missing", was.mean, np.nan, np.nan, np.nan, "no trial gave a value")
+        return ColumnCheck(arm, column, "missing", was.mean, np.nan, np.nan, np.nan, "no trial gave a value")
     found = now.columns[column]
     if found.values == was.values:
-        return Cell(arm, column, "equal or better", was.mean, found.mean, 1.0, 0.0, "the same to the bit")
+        return ColumnCheck(arm, column, "equal or better", was.mean, found.mean, 1.0, 0.0, "the same to the bit")
     detectable = statistics.welch_detectable(_values(now, column), _values(before, column), level)
     state: State = "equal or better"
     if p <= alpha:
         state = "worse"
     elif detectable > RELEVANT * abs(was.mean):
         state = "too noisy to tell"
-    return Cell(arm, column, state, was.mean, found.mean, p, detectable)
+    return ColumnCheck(arm, column, state, was.mean, found.mean, p, detectable)
 
 
-def _failures(arm: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float) -> Cell:
-    """The outcome of an arm's failures: red by the test, or where none failed and now most do."""
+def _failures(arm: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float) -> ColumnCheck:
+    """The result for an arm's failures: red by the test, or if none failed before and most fail now."""
     new = [f"seed {seed} {why}" for seed, why in now.failures.items() if seed not in before.failures]
     most = not before.failures and 2 * len(now.failures) > now.trials
     state: State = "worse" if most or p <= alpha else "equal or better"
-    return Cell(arm, FAILURES, state, len(before.failures), len(now.failures), p, np.nan, "; ".join(new))
-
-
-# --- what is shown ---------------------------------------------------------------------------------------
+    return ColumnCheck(arm, FAILURES, state, len(before.failures), len(now.failures), p, np.nan, "; ".join(new))

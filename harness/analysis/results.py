@@ -1,7 +1,7 @@
-"""What a suite came to, as plain values and pandas tables: one record a trial, then leaderboard and verdicts.
+"""The results of a suite as pandas tables: trials, curves, leaderboard, verdicts and expectations.
 
-``tracking.py`` fills ``Results`` from the store; the report, the console and notebooks read it. Needs neither
-torch nor MLflow.
+``loading.load`` fills ``Results`` from the store; the report, the console and notebooks read it. Needs neither torch
+nor MLflow.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from harness.suite import Expectation
     from harness.suite.plan import Plan
 
-Outcome = Literal["met", "missed", "open"]
+ExpectationOutcome = Literal["met", "missed", "open"]
 Support = Literal["supported", "contradicted", "undecided"]
 
 NEGLIGIBLE = 0.05
-"""The δ of verdicts where a suite states none: this share of the baseline's mean."""
+"""The δ of verdicts if a suite states none, as a share of the baseline's mean."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class ArmVerdict(Verdict):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What an arm came to on a metric: the mean over n values and its 95 % interval, NaN where there is none."""
+class ArmMean:
+    """The mean of an arm over n values of a metric, with its 95 % interval; NaN if there is none."""
 
     arm: str
     mean: float
@@ -56,23 +56,23 @@ class Measured:
 
 @dataclass(frozen=True)
 class Step:
-    """Whether an arm is better than another, as an order says.
+    """One comparison of an expected order: is an arm better than another?
 
     Attributes:
-        arm: the arm that is said to be better.
-        other: the arm that it is said to be better than.
-        outcome: whether its mean is.
+        arm: the arm that is expected to be better.
+        other: the arm that is expected to be worse.
+        outcome: met if the means are in this order.
         effect: mean over the paired seeds of arm − other (NaN without a pair).
         low: lower bound of the effect's 95 % interval (NaN with fewer than two pairs).
         high: upper bound.
-        n: pairs.
+        n: the number of pairs.
         p: p-value of no difference, corrected for the number of steps (Holm).
-        support: whether that test finds the difference that is claimed, the opposite one, or none.
+        support: whether the test finds the expected difference, the opposite one, or none.
     """
 
     arm: str
     other: str
-    outcome: Outcome
+    outcome: ExpectationOutcome
     effect: float
     low: float
     high: float
@@ -83,24 +83,24 @@ class Step:
 
 @dataclass(frozen=True)
 class Finding:
-    """An expectation held against the measurement.
+    """An expectation and its result.
 
     Attributes:
-        number: its place in the suite, from 1.
-        expectation: what the literature has.
-        places: the arms that it is about: one alone, or those at each place of an order, the best first.
-        measured: what each of these arms came to.
-        steps: of an order, every arm at a place against every arm at the next.
-        outcome: met; missed; or open, as long as it cannot be told, for want of values or of one protocol. An arm
-            all of whose trials failed misses every value, and is worse than any other.
+        number: its position in the suite, from 1.
+        expectation: the figure or order of the literature.
+        places: the arms that it is about: one arm, or the arms at each place of an order, the best first.
+        measured: the mean of each of these arms.
+        steps: for an order: each arm at a place against each arm at the next place.
+        outcome: met, missed, or open. It is open while values are missing or protocols differ. An arm whose trials
+            all failed misses every value and is worse than any other arm.
     """
 
     number: int
     expectation: Expectation
     places: tuple[tuple[str, ...], ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[ArmMean, ...]
     steps: tuple[Step, ...]
-    outcome: Outcome
+    outcome: ExpectationOutcome
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ class Results:
     Attributes:
         plan: the cells and trials that the suite asks for.
         records: the trials that reached an outcome.
-        missing: trials of the plan that have none yet.
+        missing: the number of trials of the plan without an outcome.
         store: the MLflow tracking URI.
         experiment: the MLflow experiment.
-        altered: trials whose runs somebody changed after they ended, without values: they are among the missing, enter
-            no table but ``trials`` and no verdict.
+        altered: trials whose MLflow runs somebody changed after they ended. They have no values here, count as missing,
+            and are in no verdict and no table except ``trials``.
     """
 
     plan: Plan
@@ -126,7 +126,7 @@ class Results:
 
     @property
     def values(self) -> dict[str, Value]:
-        """What each value column means, in the order of the suite's metrics."""
+        """Column -> its meaning, in the order of the suite's metrics."""
         return self.plan.suite.columns
 
     @property
@@ -159,23 +159,23 @@ class Results:
 
     @cached_property
     def listed(self) -> list[Record]:
-        """The records of all arms, and the altered trials among them, by arm and seed."""
+        """The records of all arms and the altered trials, by arm and seed."""
         arms = dict.fromkeys([*self.arms, *(record.arm for record in self.altered)])
         order = {arm: place for place, arm in enumerate(arms)}
         return sorted([*self.records, *self.altered], key=lambda record: (order[record.arm], record.seed))
 
     def offers(self, arm: str, column: str) -> bool:
-        """Whether the arm can have a value in this column: a trial that is done lacks what its model cannot give."""
+        """Whether the arm's model can give this value: a finished trial lacks the values that its model cannot give."""
         return all(column in record.values for record in self.of(arm) if record.done)
 
     def by_seed(self, arm: str, column: str) -> dict[int, float]:
-        """An arm's values by seed: NaN for a trial that failed, and nothing at all if its model can give none."""
+        """An arm's values by seed: NaN for a failed trial; empty if its model cannot give this value."""
         if not self.offers(arm, column):
             return {}
         return {record.seed: record.values.get(column, np.nan) for record in self.of(arm)}
 
     def comparable(self, arm: str, column: str) -> dict[int, float]:
-        """An arm's values by seed; nothing at all where they are of another protocol than the baseline's."""
+        """An arm's values by seed; empty if their protocol is not the baseline's."""
         return {} if self._odd(arm, column) else self.by_seed(arm, column)
 
     def differing(self, arm: str, other: str, metric: str | None = None) -> list[Difference]:
@@ -184,34 +184,36 @@ class Results:
 
     @cached_property
     def mismatched(self) -> dict[str, list[Difference]]:
-        """The arms that cannot be compared with the baseline on the compare metric, as they were measured by another
-        protocol; the baseline itself is among them where its own trials differ."""
+        """The arms whose protocol of the compare metric differs from the baseline's: they get no verdict.
+
+        The baseline itself is one of them if the protocols of its own trials differ.
+        """
         return {arm: found for arm in self.arms if (found := self._odd(arm, self.metric))}
 
     def _odd(self, arm: str, column: str) -> list[Difference]:
-        """Where an arm's protocol of this column differs from the baseline's, or among its own trials."""
+        """The differences of an arm's protocol of this column from the baseline's, and among its own trials."""
         metric = self.metric_of(column)
         return [found for found in self._from_baseline[arm] if found.metric in (metric, protocol.EVERY)]
 
     @cached_property
     def _from_baseline(self) -> dict[str, list[Difference]]:
-        # A search has arms that it made itself, and its baseline may not be among them.
+        # A search creates its own arms; the baseline need not be one of them.
         reference = self.baseline if self.baseline in self.arms else next(iter(self.arms), "")
         return {arm: self.differing(arm, reference) for arm in self.arms}
 
     @cached_property
     def of_other_code(self) -> list[Record]:
-        """The trials whose results are of other code than that at hand."""
+        """The trials whose results are of other code than the current one."""
         return [record for record in self.records if record.other_code]
 
     @cached_property
     def vouched(self) -> list[Record]:
-        """The trials that other code trained, and whose author says that the change since changes no number."""
+        """The trials of other code that a user accepted: the change since changes no number."""
         return [record for record in self.records if record.vouched]
 
     @cached_property
     def unchecked(self) -> list[Record]:
-        """The trials whose protocol is not at hand, so that nobody can say whether it is that of the others."""
+        """The trials whose protocol cannot be read: whether it equals that of the others is unknown."""
         return protocol.unknown(self.records)
 
     def metric_of(self, column: str) -> str:
@@ -220,7 +222,7 @@ class Results:
         return next(str(choice.name) for choice in metrics if column in choice.plugin.values)
 
     def trials(self) -> pd.DataFrame:
-        """One row a trial, as in trials.csv: ordered by arm, then seed."""
+        """One row per trial, as in trials.csv: ordered by arm, then seed."""
         rows = [
             {
                 "key": record.key,
@@ -244,7 +246,7 @@ class Results:
         return pd.DataFrame(rows, columns=[*outcome, *seconds, *self.values, "mlflow_run_id", "other_code"])
 
     def curves(self) -> pd.DataFrame:
-        """One row a point of a training curve: key, arm, seed, name, step, value."""
+        """One row per point of a training curve: key, arm, seed, name, step, value."""
         rows = [
             (record.key, arm, record.seed, *point)
             for arm in self.arms
@@ -254,13 +256,13 @@ class Results:
         return pd.DataFrame(rows, columns=["key", "arm", "seed", "name", "step", "value"])
 
     def leaderboard(self) -> pd.DataFrame:
-        """One row an arm, best first: arm, n, failed, then mean, low and high of each value column.
+        """One row per arm, best first: arm, n, failed, then mean, low and high of each value column.
 
-        n is the number of trials that are done, failed that of all others. The bounds are those of a 95 % t
-        interval over the seeds (NaN for a single one). All three are NaN where the arm was measured by another
-        protocol than the baseline's, or by several (its trials have their values in ``trials``). The ranking goes by
-        the mean of the compare metric, in which a failed trial counts as the worst value that any trial of the suite
-        finished with; an arm none of whose trials finished, or that was measured by another protocol, comes last.
+        n is the number of finished trials, failed the number of all others. low and high are the bounds of a 95 % t
+        interval over the seeds (NaN for one seed). mean, low and high are NaN if the arm's protocol is not the
+        baseline's, or if its own trials differ in protocol (``trials`` has their values). Arms are ranked by the mean
+        of the compare metric, where a failed trial counts as the worst value of any finished trial of the suite. Arms
+        without a finished trial, or of another protocol, come last.
         """
         rows = []
         for arm in self.arms:
@@ -278,8 +280,8 @@ class Results:
     def verdicts(self) -> list[ArmVerdict]:
         """Each arm against the baseline on the compare metric, in the order of the leaderboard.
 
-        Empty where the baseline has no outcome or there is no other arm. Arms whose models cannot give a value
-        are left out, and those that were measured by another protocol (``mismatched``).
+        Empty if the baseline has no outcome or there is no other arm. Arms whose models cannot give the value are
+        left out, and so are arms of another protocol (``mismatched``).
         """
         others = [
             arm
@@ -299,15 +301,14 @@ class Results:
     def delta(self) -> float:
         """The difference on the compare metric below which two arms count as equal.
 
-        What the suite states as ``compare.delta``, else ``NEGLIGIBLE`` times the baseline's mean.
+        It is the suite's ``compare.delta``, else ``NEGLIGIBLE`` times the baseline's mean.
         """
         if (stated := self.plan.suite.compare.delta) is not None:
             return stated
         return negligible(self.by_seed(self.baseline, self.metric))
 
     def expectations(self) -> list[Finding]:
-        """What the suite expects, held against the measurement: a finding for every arm that a value is expected
-        of, and one for every order."""
+        """The result of each expectation of the suite: one per arm of an expected value, and one per order."""
         found = []
         for number, expectation in enumerate(self.plan.suite.expect, start=1):
             places = tuple(self._meant(where) for where in expectation.groups)
@@ -318,7 +319,7 @@ class Results:
         return found
 
     def expectations_table(self) -> pd.DataFrame:
-        """One row a value that is expected of an arm, or a step of an order, as in expectations.csv."""
+        """One row per arm of an expected value and per step of an order, as in expectations.csv."""
         rows = []
         for finding in self.expectations():
             expected = finding.expectation
@@ -336,33 +337,33 @@ class Results:
         return pd.DataFrame(rows, columns=EXPECTATION_COLUMNS)
 
     def _meant(self, where: Mapping[str, object]) -> tuple[str, ...]:
-        """The names of the arms that are trained and have these values on these axes."""
+        """The names of the arms that have these values on these axes; excluded arms are left out."""
         return tuple(cell.name for cell in self.plan.cells if not cell.excluded and matches(cell.combination, where))
 
-    def _measured(self, arm: str, column: str) -> Measured:
+    def _measured(self, arm: str, column: str) -> ArmMean:
         alike = not protocol.among(self.of(arm), self.metric_of(column))
         values = np.asarray(list(self.by_seed(arm, column).values()) if alike else [], dtype=float)
         n = int(np.isfinite(values).sum())
-        return Measured(arm, *statistics.interval(values), n=n, failed=len(values) - n)
+        return ArmMean(arm, *statistics.interval(values), n=n, failed=len(values) - n)
 
-    def _hopeless(self, measured: Measured) -> bool:
-        """Whether every trial that the suite asks for failed."""
+    def _hopeless(self, measured: ArmMean) -> bool:
+        """Whether the arm has a trial for every seed, and all failed."""
         return measured.n == 0 and measured.failed >= len(self.plan.suite.seeds)
 
     def _value(self, number: int, expectation: Expectation, arm: str) -> Finding:
-        """A value, or bounds of one, that is expected of an arm."""
+        """The result of a value, or of bounds, that the suite expects of an arm."""
         measured = self._measured(arm, expectation.metric)
         low, high = expectation.bounds
-        outcome: Outcome = "missed" if self._hopeless(measured) else "open"
+        outcome: ExpectationOutcome = "missed" if self._hopeless(measured) else "open"
         if measured.n:
-            rounding = 1e-9 * abs(measured.mean)  # .93 + .07 is not quite 1
+            rounding = 1e-9 * abs(measured.mean)  # 0.93 + 0.07 is not exactly 1 in floating point
             outcome = "met" if low - rounding <= measured.mean <= high + rounding else "missed"
         return Finding(number, expectation, ((arm,),), (measured,), (), outcome)
 
     def _order(self, number: int, expectation: Expectation, places: tuple[tuple[str, ...], ...]) -> Finding:
-        """An order that is expected of arms: every arm at a place is better than every arm at the next.
+        """The result of an expected order: each arm at a place is better than each arm at the next place.
 
-        It stays open between arms that were measured by different protocols.
+        It is open while two of its arms have different protocols.
         """
         column = expectation.metric
         measured = {arm: self._measured(arm, column) for place in places for arm in place}
@@ -384,8 +385,8 @@ class Results:
             steps.append(Step(arm, other, outcome, test.effect, test.low, test.high, test.n, p, support))
         return Finding(number, expectation, places, tuple(measured.values()), tuple(steps), _together(steps))
 
-    def _better(self, one: Measured, other: Measured, column: str) -> Outcome:
-        """Whether the mean of one is better than that of the other."""
+    def _better(self, one: ArmMean, other: ArmMean, column: str) -> ExpectationOutcome:
+        """Whether the mean of one is better than the mean of the other."""
         sign = 1 if self.values[column].better == "lower" else -1
         cost, against = (np.inf if self._hopeless(found) else sign * found.mean for found in (one, other))
         if np.isnan(cost) or np.isnan(against):
@@ -393,7 +394,7 @@ class Results:
         return "met" if cost < against else "missed"
 
     def _ranking(self) -> list[int]:
-        """Positions in ``arms``, best first; arms that tie stay in their order."""
+        """Positions in ``arms``, best first; equal arms keep their order."""
         better = self.values[self.metric].better
         of_arms: list[Mapping[int, float]] = [self.comparable(arm, self.metric) for arm in self.arms]
         fill = statistics.worst([value for arm in of_arms for value in arm.values()], better)
@@ -407,7 +408,7 @@ class Results:
 
 
 def negligible(baseline: Mapping[int, float]) -> float:
-    """δ where none is stated: a share of the mean that is compared with."""
+    """The δ if a suite states none: a share of the baseline's mean."""
     return NEGLIGIBLE * abs(statistics.interval(list(baseline.values())).mean)
 
 
@@ -420,7 +421,7 @@ EXPECTATION_COLUMNS = [
 ]
 
 
-def _together(steps: Sequence[Step]) -> Outcome:
-    """The outcome of an order: missed with its first step that is, else open as long as one is."""
+def _together(steps: Sequence[Step]) -> ExpectationOutcome:
+    """The outcome of an order: missed if a step is missed, else open if a step is open, else met."""
     outcomes = {step.outcome for step in steps}
     return "missed" if "missed" in outcomes else "open" if "open" in outcomes else "met"

@@ -1,13 +1,12 @@
-"""Says what the seeds of a suite tell: arrays in, numbers out.
+"""Intervals, tests and verdicts over seeds: arrays in, numbers out.
 
-Everything rests on Student's t, because suites have few seeds. A percentile bootstrap over three seeds
-covers the true mean in 76 % of cases where it promises 95 %: it can only resample the three values that it
-has. The t interval holds its promise at any n for normal values, and comes near it for skewed ones
-(``docs/statistics.md`` has the measured figures). Arms are paired by seed, so a verdict is the t
-interval of the differences, and the many arms of a suite are corrected for by Holm's procedure.
+All rests on Student's t, because suites have few seeds. A percentile bootstrap over three seeds covers the true mean
+in 76 % of cases instead of the nominal 95 %: it can only resample three values. The t interval has its nominal
+coverage at any n for normal values, and comes near it for skewed ones (``docs/statistics.md`` has the measured
+figures). Arms are paired by seed, so a verdict is the t interval of the differences; Holm's procedure corrects for
+the number of arms.
 
-A trial that gave no value is an outcome too. It enters as NaN: it counts as failed, and it can stop a
-verdict (see ``verdicts``).
+A failed trial is an outcome too. Its value is NaN; it can prevent a verdict (see ``verdicts``).
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Better = Literal["lower", "higher"]
-Kind = Literal["better", "worse", "no difference larger than δ", "inconclusive"]
+VerdictKind = Literal["better", "worse", "no difference larger than δ", "inconclusive"]
 
 ALPHA = 0.05
-"""The rate at which a suite may call arms different that are not, over all its arms together."""
+"""The largest chance that a suite calls any arm different that is not (family-wise error rate)."""
 POWER = 0.8
-"""The chance with which the estimated number of further seeds should settle the question."""
+"""The chance that the estimated number of further seeds settles the question."""
 MOST_SEEDS = 1000
-"""The largest number of seeds that ``seeds_needed`` looks at."""
+"""The largest number of seeds that ``seeds_needed`` tries."""
 
 
 class Interval(NamedTuple):
-    """A value and the bounds of its confidence interval, in its own unit; NaN where there is none."""
+    """A mean and the bounds of its confidence interval, in the unit of the values; NaN if there is none."""
 
     mean: float
     low: float
@@ -42,7 +41,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the paired seeds say of an arm against the baseline.
+    """The verdict on an arm against the baseline, by paired seeds.
 
     Attributes:
         kind: the verdict.
@@ -54,17 +53,17 @@ class Verdict:
         p: p-value of no difference, corrected for the number of arms (Holm).
         improvement: probability of improvement, in [0, 1].
         delta: the difference below which two arms count as equal.
-        further: further seeds that would settle an inconclusive verdict, or None if it is settled or
-            nobody can tell (fewer than two pairs, or more than ``MOST_SEEDS``).
-        held: whether the pairs that finished would settle it at the levels of Holm's procedure, and only failed
-            trials stand against that.
+        further: the estimated number of further seeds that settle an inconclusive verdict; None if it is settled, or
+            if there is no estimate (fewer than two pairs, or more than ``MOST_SEEDS``).
+        held: whether only failed trials prevent a verdict: the finished pairs alone would settle it at the levels of
+            Holm's procedure.
         failed: trials of the arm without a value.
         trials: all trials of the arm.
         baseline_failed: trials of the baseline without a value.
         baseline_trials: all trials of the baseline.
     """
 
-    kind: Kind
+    kind: VerdictKind
     effect: float
     low: float
     high: float
@@ -84,8 +83,8 @@ class Verdict:
 def interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """The mean of n values and its Student-t interval: mean ± t(n − 1) · sd / √n.
 
-    Not a bootstrap: over three seeds a percentile bootstrap covers far less than it promises. Values that
-    are not finite are left out. One value has no interval (NaN bounds); none has no mean either.
+    Not a bootstrap: over three seeds a percentile bootstrap covers far less than its nominal level. Values that
+    are not finite are left out. One value has no interval (NaN bounds); without values the mean is NaN too.
     """
     x = _finite(values)
     if len(x) == 0:
@@ -100,16 +99,16 @@ def interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
 def interquartile_mean(values: ArrayLike) -> float:
     """The mean without the lowest and the highest quarter (25 % trimmed mean; Agarwal et al. 2021).
 
-    A quarter is rounded down, so that up to three values give their plain mean.
+    A quarter is rounded down: for three values or fewer it is the plain mean.
     """
     x = _finite(values)
     return float(stats.trim_mean(x, 0.25)) if len(x) else np.nan
 
 
 def probability_of_improvement(arm: ArrayLike, baseline: ArrayLike, better: Better) -> float:
-    """The chance that a trial of the arm beats one of the baseline, over all pairs of the two.
+    """The chance that a trial of the arm beats a trial of the baseline, over all pairs of trials.
 
-    Agarwal et al. 2021: the Mann-Whitney U statistic (a tie counts half) by the number of pairs, in [0, 1].
+    Agarwal et al. 2021: the Mann-Whitney U statistic (a tie counts half) divided by the number of pairs, in [0, 1].
     """
     difference = _finite(arm)[:, None] - _finite(baseline)[None, :]
     if difference.size == 0:
@@ -119,7 +118,7 @@ def probability_of_improvement(arm: ArrayLike, baseline: ArrayLike, better: Bett
 
 
 def failure_rate(failed: int, trials: int, confidence: float = 0.95) -> Interval:
-    """The share of trials that failed, with Wilson's interval, in [0, 1]; NaN where there was no trial."""
+    """The share of failed trials, with Wilson's interval, in [0, 1]; NaN without trials."""
     if trials == 0:
         return Interval(np.nan, np.nan, np.nan)
     bounds = stats.binomtest(failed, trials).proportion_ci(confidence, method="wilson")
@@ -156,23 +155,21 @@ def verdicts(
 ) -> dict[str, Verdict]:
     """A verdict on every arm against the baseline.
 
-    Each arm is one paired t test. Over all arms together, the chance of calling any arm better or worse
-    that equals the baseline is at most ``alpha``, and so is that of calling any arm equal that differs by
-    ``delta``.
+    Each arm is one paired t test. Over all arms, the chance of calling an arm better or worse that equals the
+    baseline is at most ``alpha``; so is the chance of calling an arm equal that differs by ``delta``.
 
-    - ``no difference larger than δ``: equality is shown, by the two one-sided tests against ±δ under a Holm
-      procedure of its own (also where the interval excludes 0: a difference below δ is one that the user does
-      not care for).
+    - ``no difference larger than δ``: equality is shown, by two one-sided tests against ±δ under their own Holm
+      procedure (also if the interval excludes 0: a difference below δ does not matter to the user).
     - ``better``, ``worse``: equality is not shown, and the interval excludes 0.
     - ``inconclusive``: neither.
 
-    Where trials failed, the verdict must hold twice: on the pairs that finished, and with every failed
-    trial counted as the worst value that any trial finished with. So an arm is not called better, nor
-    equal, for the few seeds that it survived. Effect and interval are those of the pairs that finished.
+    If trials failed, the verdict must hold twice: on the finished pairs, and with every failed trial counted as the
+    worst value of any finished trial. So an arm that fails on most seeds is not called better or equal for the few
+    seeds that it survived. Effect and interval are those of the finished pairs.
 
     Args:
-        arms: value by seed of each arm; NaN for a trial that gave none.
-        baseline: value by seed of the baseline; NaN likewise.
+        arms: value by seed of each arm; NaN for a failed trial.
+        baseline: value by seed of the baseline; NaN for a failed trial.
         better: which direction is better.
         delta: the difference below which two arms count as equal, in the unit of the values.
         alpha: the error rate.
@@ -183,14 +180,14 @@ def verdicts(
 
 @dataclass(frozen=True)
 class Question:
-    """Whether one arm differs from another on one metric.
+    """The question whether one arm differs from another on one metric.
 
     Attributes:
-        arm: its value by seed; NaN for a trial that gave none.
-        baseline: the other's value by seed; NaN likewise.
+        arm: value by seed of the one; NaN for a failed trial.
+        baseline: value by seed of the other; NaN for a failed trial.
         better: which direction is better.
         delta: the difference below which the two count as equal, in the unit of the values.
-        fill: what a failed trial counts as.
+        fill: the value that a failed trial counts as.
     """
 
     arm: Mapping[int, float]
@@ -201,7 +198,7 @@ class Question:
 
 
 def answers(questions: Mapping[str, Question], alpha: float = ALPHA) -> dict[str, Verdict]:
-    """A verdict on every question, corrected for their number as in ``verdicts``: each with its own metric and pair."""
+    """A verdict on every question, corrected for their number as in ``verdicts``. Questions may differ in metric."""
     asked = list(questions.values())
     finished = [_paired(q.arm, q.baseline) for q in asked]
     filled = [_paired(_filled(q.arm, q.fill), _filled(q.baseline, q.fill)) for q in asked]
@@ -219,7 +216,7 @@ def answers(questions: Mapping[str, Question], alpha: float = ALPHA) -> dict[str
 
 
 class Tested(NamedTuple):
-    """What Holm's procedure made of one test: its corrected p-value, and the level at which it was tested."""
+    """A test under Holm's procedure: its corrected p-value, and the level at which it was tested."""
 
     p: float
     level: float
@@ -231,12 +228,12 @@ def _verdict(
     """The verdict that follows from the tests of a difference and of equality."""
     arm, baseline, better, delta = question.arm, question.baseline, question.better, question.delta
     effect, low, high = interval(differences, 1 - different.level)
-    kind: Kind = "inconclusive"
+    kind: VerdictKind = "inconclusive"
     if equal.p <= alpha:
         kind = "no difference larger than δ"
     elif different.p <= alpha:
         kind = "better" if (effect < 0) == (better == "lower") else "worse"
-    # What the finished pairs alone would have settled, and is not settled, is held up by failed trials.
+    # Only failed trials prevent a verdict that the finished pairs alone would give.
     settled = _p_difference(differences) <= different.level or _p_equivalence(differences, delta) <= equal.level
     failed, baseline_failed = (len(side) - len(_finite(list(side.values()))) for side in (arm, baseline))
     held = kind == "inconclusive" and settled
@@ -260,7 +257,7 @@ def _verdict(
 
 
 def worst(values: ArrayLike, better: Better) -> float:
-    """The worst of the values: what a failed trial counts as in verdicts and rankings. NaN of none."""
+    """The worst of the values: failed trials count as it in verdicts and rankings. NaN without values."""
     x = _finite(values)
     if len(x) == 0:
         return np.nan
@@ -275,10 +272,10 @@ def seeds_needed(
     power: float = POWER,
     alpha_equal: float | None = None,
 ) -> int | None:
-    """How many paired seeds settle a question with the chance ``power``, by the power of the paired t test.
+    """The number of paired seeds that settle a question with chance ``power``, by the power of the paired t test.
 
-    Assumes normal differences with just this mean and standard deviation. Both are estimates from the seeds
-    at hand, so from few seeds the answer is rough: it is right in order of magnitude, not to the seed.
+    Assumes normal differences with exactly this mean and standard deviation. Both are estimates from the seeds so
+    far, so from few seeds the answer is right in order of magnitude only.
 
     Args:
         effect: the true mean difference.
@@ -286,11 +283,11 @@ def seeds_needed(
         delta: the difference below which two arms count as equal.
         alpha: the two-sided level of the test.
         power: the chance.
-        alpha_equal: the level of the test of equality, where it is another one.
+        alpha_equal: the level of the test of equality, if it is not ``alpha``.
 
     Returns:
-        The smallest number from 2 to ``MOST_SEEDS`` that shows a difference, or shows that there is none as
-        large as ``delta``, whichever comes first; None if no such number does.
+        The smallest number from 2 to ``MOST_SEEDS`` that shows a difference, or that shows that none is as large as
+        ``delta``; None if there is no such number.
     """
     if not np.isfinite([effect, spread]).all() or spread <= 0:
         return None
@@ -314,20 +311,20 @@ def _power_equivalence(
 ) -> NDArray[np.float64]:
     """The chance that the 1 − alpha interval of n differences lies within ±delta (two one-sided t tests).
 
-    The usual approximation, which takes the two tests for one noncentral t each; it errs below 0 for small n.
+    The usual approximation: the sum of the powers of the two tests, minus 1. It can be below 0 for small n.
     """
     if abs(effect) >= delta:
         return np.zeros(len(n))
     critical = stats.t.ppf(1 - alpha / 2, n - 1)
     error = spread / np.sqrt(n)
-    # The normal distribution stands in for the noncentral t, which is slow and unsafe at shifts this large.
+    # Normal in place of noncentral t, which is slow and numerically unsafe at such large shifts.
     above = stats.norm.sf(critical - (effect + delta) / error)
     below = stats.norm.sf(critical - (delta - effect) / error)
     return np.asarray(above + below - 1)
 
 
 def _further(differences: NDArray[np.float64], delta: float, alpha: float, alpha_equal: float) -> int | None:
-    """How many seeds to add to these, if the true effect and spread are those seen so far; at least one."""
+    """The number of seeds to add, at least one, if the true effect and spread are those measured so far."""
     if len(differences) < 2:
         return None
     spread = float(differences.std(ddof=1))
@@ -338,8 +335,8 @@ def _further(differences: NDArray[np.float64], delta: float, alpha: float, alpha
 def _p_difference(differences: NDArray[np.float64]) -> float:
     """Two-sided p-value of a mean difference of 0; NaN with fewer than two differences.
 
-    Equal differences (counts that agree on every seed, say) have no spread, and t would be infinite on two
-    seeds already. There the sign test takes over: 2 · ½ⁿ, or 1 where nothing differs.
+    If all differences are equal (counts, for example), there is no spread, and t would be infinite from two seeds
+    on. The sign test replaces it: 2 · ½ⁿ, or 1 if all differences are 0.
     """
     n = len(differences)
     if n < 2:
@@ -350,14 +347,17 @@ def _p_difference(differences: NDArray[np.float64]) -> float:
 
 
 def _p_both(finished: NDArray[np.float64], filled: NDArray[np.float64]) -> float:
-    """The p-value of a difference that both readings find with one sign; 1 where their signs differ."""
+    """The larger p-value of a difference, without and with failed trials; 1 if their means differ in sign."""
     if len(finished) < 2 or finished.mean() * filled.mean() < 0:
         return 1.0
     return max(_p_difference(finished), _p_difference(filled))
 
 
 def _p_equivalence(differences: NDArray[np.float64], delta: float) -> float:
-    """p-value at which the two-sided interval lies within ±delta; NaN with fewer than two differences."""
+    """p-value of the two one-sided tests against ±delta; NaN with fewer than two differences.
+
+    It is the smallest level whose two-sided interval lies within ±delta.
+    """
     n = len(differences)
     if n < 2:
         return np.nan
@@ -370,9 +370,9 @@ def _p_equivalence(differences: NDArray[np.float64], delta: float) -> float:
 def _holm_levels(p: Sequence[float], alpha: float) -> list[float]:
     """The level at which Holm's procedure tested each of m p-values.
 
-    That is alpha / m for the smallest, alpha / (m − 1) for the next, … and, once one is not rejected, that
-    one's level for all the rest. An interval of confidence 1 − level then excludes 0 exactly where Holm's
-    procedure rejects.
+    The smallest is tested at alpha / m, the next at alpha / (m − 1), and so on. From the first that is not rejected,
+    all have the level of that one. So an interval of confidence 1 − level excludes 0 exactly if Holm's procedure
+    rejects.
     """
     raw = np.nan_to_num(np.asarray(p, dtype=float), nan=1.0)
     levels = np.empty_like(raw)
@@ -386,12 +386,12 @@ def _holm_levels(p: Sequence[float], alpha: float) -> list[float]:
 
 
 def _paired(arm: Mapping[int, float], baseline: Mapping[int, float]) -> NDArray[np.float64]:
-    """arm − baseline on the seeds where both have a value, in the order of the seeds."""
+    """arm − baseline on each seed on which both have a value, in the order of the seeds."""
     return _finite([arm[seed] - baseline[seed] for seed in sorted(arm.keys() & baseline.keys())])
 
 
 def _filled(arm: Mapping[int, float], value: float) -> dict[int, float]:
-    """The arm with ``value`` in the place of what is not finite."""
+    """The arm's values, with ``value`` in place of those that are not finite."""
     return {seed: own if np.isfinite(own) else value for seed, own in arm.items()}
 
 
@@ -411,8 +411,8 @@ def _standard_error(x: NDArray[np.float64]) -> float:
 def welch_worse(values: ArrayLike, before: ArrayLike, better: Better) -> float:
     """One-sided p-value of "not worse than before", by Welch's t on two independent samples.
 
-    NaN with fewer than two values on either side. Where neither sample has a spread, t would be infinite: the
-    permutation test takes over, 1 / C(n + m, n) where all are worse, and 1 otherwise.
+    NaN with fewer than two values on either side. If neither sample has a spread, t would be infinite: the
+    permutation test replaces it, 1 / C(n + m, n) if all values are worse, and 1 otherwise.
     """
     x, y = _finite(values), _finite(before)
     if min(len(x), len(y)) < 2:
@@ -425,7 +425,7 @@ def welch_worse(values: ArrayLike, before: ArrayLike, better: Better) -> float:
 
 
 def welch_detectable(values: ArrayLike, before: ArrayLike, level: float, power: float = POWER) -> float:
-    """The smallest loss that ``welch_worse`` finds at this level with the chance ``power``, by these spreads.
+    """The smallest loss that ``welch_worse`` finds at this level with chance ``power``, given these spreads.
 
     (t(1 − level) + t(power)) · standard error, the usual approximation; infinite with fewer than two values on
     either side.
@@ -447,7 +447,7 @@ def more_failures(failed: int, trials: int, failed_before: int, trials_before: i
 
 def _welch(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
     """Standard error of the difference of two means, and its degrees of freedom (Welch-Satterthwaite)."""
-    # Equal values have no spread, though their mean may be rounded.
+    # The variance of equal values may not be exactly 0 in floating point, because their mean is rounded.
     one, other = (0.0 if np.ptp(s) == 0 else float(s.var(ddof=1)) / len(s) for s in (x, y))
     if one + other == 0:
         return 0.0, 1.0

@@ -1,7 +1,7 @@
-"""Digests of what is written, so that it is known when it is read again: the one way from content to a digest.
+"""Digests of stored content, to verify it when it is read. All code computes its digests with this module.
 
-Files that others read have forms of their own, which are kept: ``NAME.sha256`` beside weights is what `sha256sum`
-writes, a baseline is digested without blanks, and a line of a journal has a short checksum.
+Three formats differ: ``NAME.sha256`` beside weights has the format of `sha256sum`, a baseline is digested as JSON
+without blanks, and a line of a journal has a short checksum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SEAL_LENGTH = 32
 
 
 def of_bytes(*parts: bytes | memoryview) -> str:
-    """SHA-256, in hexadecimal, of these bytes one after the other."""
+    """SHA-256 (hex) of the concatenation of these bytes."""
     content = hashlib.sha256()
     for part in parts:
         content.update(part)
@@ -25,12 +25,12 @@ def of_bytes(*parts: bytes | memoryview) -> str:
 
 
 def of_text(text: str) -> str:
-    """SHA-256 of a text in UTF-8, whatever characters it holds."""
+    """SHA-256 of a text in UTF-8; unpaired surrogates are allowed."""
     return of_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 def of_file(path: Path) -> str:
-    """SHA-256 of a file, as `sha256sum` gives it.
+    """SHA-256 of a file, the same as from `sha256sum`.
 
     Raises:
         OSError: it cannot be read.
@@ -39,22 +39,22 @@ def of_file(path: Path) -> str:
 
 
 def of_value(value: Any) -> str:
-    """SHA-256 of a value as JSON: the order of a mapping's names does not count, nor the sign of zero."""
+    """SHA-256 of a value as JSON. The order of keys in a mapping and the sign of zero have no effect."""
     return of_text(json.dumps(_as_kept(value), sort_keys=True))
 
 
 def seal(value: Any) -> str:
-    """The digest of a value that a database keeps beside it: the beginning of ``of_value``."""
+    """The digest of a value that is stored with it in a database: the beginning of ``of_value``."""
     return of_value(value)[:SEAL_LENGTH]
 
 
 def checksum(content: bytes) -> bytes:
-    """CRC-32 as eight hexadecimal digits: tells a line that was cut short, or damaged, from a whole one."""
+    """CRC-32 as eight hexadecimal digits: it detects a line that is truncated or damaged."""
     return b"%08x" % zlib.crc32(content)
 
 
 def _as_kept(value: Any) -> Any:
-    """A value as SQLite gives it back: without the sign of zero, which JSON would tell apart."""
+    """A value as SQLite returns it: without the sign of zero, which would change the JSON."""
     match value:
         case float():
             return value + 0.0

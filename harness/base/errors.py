@@ -1,4 +1,4 @@
-"""The errors that a user can mend. The command line prints their message, without a traceback, and exits 2."""
+"""Errors that a user can fix. The command line prints the message without a traceback, and exits with code 2."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from __future__ import annotations
 class HarnessError(Exception):
     """Something outside the code is wrong: a suite, data, weights, a plug-in, the environment.
 
-    The message says what is wrong, where, what was expected and what to do about it.
+    The message says what is wrong, where, what was expected, and what to do.
     """

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: atomic writes, digests, a cache by content, and what ails a disk."""
+"""Atomic writes, files with a digest, and the cache folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from harness.base.messages import note
 
 COMPUTED_ANEW = "it is computed anew"
 ABANDONED = 600.0
-"""Seconds without a write after which nobody goes on with a temporary file; a silent mirror is given up after 30."""
+"""Seconds without a write after which a temporary file counts as abandoned (downloads time out after 30)."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name in its folder, flush it to the disk, and rename it into place."""
+    """Write a file atomically: under a temporary name in its folder, flushed to the disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -29,15 +29,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it readable by its owner alone
+        os.chmod(temporary, 0o644)  # mkstemp makes it readable only by its owner
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def made_whole(path: Path, make: Callable[[Path], None]) -> None:
-    """Have a file made that takes several writes: under its own name in a temporary folder, then put into place."""
+def create_atomically(path: Path, make: Callable[[Path], None]) -> None:
+    """Create a file that needs several writes atomically: in a temporary folder, then renamed into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(".tmp", f".{path.name}.", path.parent, ignore_cleanup_errors=True) as folder:
         made = Path(folder) / path.name
@@ -46,8 +46,8 @@ def made_whole(path: Path, make: Callable[[Path], None]) -> None:
 
 
 def sweep(folder: Path, pattern: str) -> None:
-    """Remove the half-written files of killed processes from a folder that others may be writing to now."""
-    with contextlib.suppress(OSError):  # it may go at any moment, and what stays does no harm
+    """Remove the half-written files of killed processes. Other processes may be writing to the folder."""
+    with contextlib.suppress(OSError):  # another process may remove the file first; a file that stays does no harm
         for path in folder.glob(pattern):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()
@@ -59,27 +59,27 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_sealed(path: Path, content: bytes) -> None:
-    """Write a file headed by the SHA-256 of its content, atomically."""
+    """Write a file atomically, with the SHA-256 of its content in the first line."""
     write_bytes(path, digests.of_bytes(content).encode() + b"\n" + content)
 
 
 def read_sealed(path: Path, instead: str) -> bytes | None:
-    """What ``write_sealed`` wrote; None where there is no file, or its bytes do not have the digest in its head.
+    """The content that ``write_sealed`` wrote; None if the file is missing or damaged.
 
-    That is said, and what happens ``instead``.
+    A damaged file is reported to the user, with what happens ``instead``.
     """
     try:
         head, _, content = path.read_bytes().partition(b"\n")
     except (FileNotFoundError, NotADirectoryError):
         return None
     if digests.of_bytes(content).encode() != head:
-        note(f"{path} is damaged (its SHA-256 is not the one in its head): {instead}")
+        note(f"{path} is damaged (its SHA-256 is not the one in its first line): {instead}")
         return None
     return content
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a nest of tensors and plain values, sealed."""
+    """Write nested tensors and plain values with ``write_sealed``."""
     import torch
 
     buffer = io.BytesIO()
@@ -88,11 +88,11 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] | None:
-    """What ``save_state`` wrote, or None as ``read_sealed``.
+    """What ``save_state`` wrote; None as in ``read_sealed``.
 
-    Tensors and plain values only: reading a file runs no code.
+    It loads only tensors and plain values, so a file cannot run code.
     """
-    from pickle import UnpicklingError  # what torch raises
+    from pickle import UnpicklingError  # torch raises it
 
     import torch
 
@@ -102,13 +102,13 @@ def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] 
     try:
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except UnpicklingError:
-        note(f"{path} holds more than tensors and plain values, and none of it was run: {instead}")
+        note(f"{path} is refused, because it holds more than tensors and plain values: {instead}")
         return None
     return state if isinstance(state, dict) else None
 
 
 def cache_folder() -> Path:
-    """Where downloads go: HARNESS_CACHE, else XDG_CACHE_HOME/harness, else ~/.cache/harness."""
+    """The folder of downloads: HARNESS_CACHE, else XDG_CACHE_HOME/harness, else ~/.cache/harness."""
     if own := os.environ.get("HARNESS_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -116,5 +116,5 @@ def cache_folder() -> Path:
         return Path(base) / "harness"
     try:
         return Path.home() / ".cache" / "harness"
-    except RuntimeError:  # HOME is not set, and the system knows no user of this number
+    except RuntimeError:  # HOME is not set, and this user id has no account
         return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}"

@@ -1,7 +1,8 @@
-"""Signals that end a process: who handles them meanwhile, and Ctrl-C where it ends a run at once.
+"""Handlers of signals, and ending the process at once on Ctrl-C.
 
-Python would raise KeyboardInterrupt wherever it is: in a destructor that is printed and forgotten, in a write to a
-store it is half done. A run is built to survive SIGKILL, so it ends itself in that way, with a word and an exit code.
+Python would raise KeyboardInterrupt at any point: in a destructor it is printed and lost, in a write to a store the
+write is left half done. A run survives SIGKILL, so on Ctrl-C the process ends just as abruptly, but with a message and
+an exit code.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 def command_line() -> str:
-    """The command that this process is, as one would type it."""
+    """The command line of this process."""
     return shlex.join(["harness", *sys.argv[1:]])
 
 
-def farewell() -> str:
-    """What is said at the end of a command that was interrupted."""
-    return f"interrupted; go on with: {command_line()}"
+def interrupted_message() -> str:
+    """The message at the end of an interrupted command."""
+    return f"interrupted; continue with: {command_line()}"
 
 
 def end_at_once(*_: object) -> NoReturn:
-    """A handler of signals: end this process now; its workers end with it."""
+    """A signal handler: end this process now. Its workers end with it."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # it was in the middle of writing, or is closed
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # it is closed, or was interrupted while writing
             stream.flush()
     with contextlib.suppress(OSError):
-        if os.isatty(1):  # the bars, which go there, have hidden it
+        if os.isatty(1):  # the progress bars have hidden the cursor
             os.write(1, SHOW_CURSOR)
-        os.write(2, f"{farewell()}\n".encode(errors="backslashreplace"))
+        os.write(2, f"{interrupted_message()}\n".encode(errors="backslashreplace"))
     os._exit(EXIT_CODE)
 
 
 @contextlib.contextmanager
 def handled(handler: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> Iterator[None]:
-    """Meanwhile these signals call a handler; afterwards what they called before."""
+    """These signals call the handler inside the ``with`` block, and their earlier handler after it."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
@@ -54,6 +55,6 @@ def handled(handler: Callable[[int, FrameType | None], object], *numbers: signal
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process at once meanwhile."""
+    """Ctrl-C ends the process at once inside the ``with`` block."""
     with handled(end_at_once, signal.SIGINT):
         yield

@@ -1,6 +1,6 @@
-"""A line for the user from wherever something worth saying happens, however deep and in whichever process.
+"""Messages for the user, from any place in the code and from any process.
 
-Nothing listens in a notebook: there Python's logging prints it. A worker sends it to its driver, which shows it.
+In a worker they go to the driver, which shows them. Without a receiver, as in a notebook, Python's logging prints them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ _log = logging.getLogger("harness")
 
 
 def note(text: str) -> None:
-    """Say something."""
+    """Send a message to the user."""
     _log.warning("%s", text)
 
 
-class _Teller(logging.Handler):
+class _Handler(logging.Handler):
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
         self.tell = tell
@@ -27,9 +27,9 @@ class _Teller(logging.Handler):
 
 
 @contextlib.contextmanager
-def told_to(tell: Callable[[str], None]) -> Iterator[None]:
-    """Whatever is noted meanwhile goes there."""
-    handler, before = _Teller(tell), _log.propagate
+def messages_to(tell: Callable[[str], None]) -> Iterator[None]:
+    """Messages inside the ``with`` block go to ``tell``."""
+    handler, before = _Handler(tell), _log.propagate
     _log.addHandler(handler)
     _log.propagate = False
     try:

@@ -1,4 +1,4 @@
-"""From a trial's seed to the seed of each of its random streams."""
+"""Derives the seeds of a trial's random streams from the seed of the trial."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import hashlib
 
 
 def derived(seed: int, role: str) -> int:
-    """A seed in 0 … 2⁶³ − 1 for one purpose: different roles give unrelated streams."""
+    """The seed, in 0 … 2⁶³ − 1, of the stream with this role. Different roles give independent streams."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{role}".encode()).digest()[:8]) % 2**63

@@ -1,4 +1,4 @@
-"""The states of a trial, and what follows from each: the one place that spells them."""
+"""The states of a trial, and what follows from each. All code takes them from here."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class State(StrEnum):
     A trial without a run in the store has no state: it is to do.
 
     Attributes:
-        meaning: what a user is told of it.
+        meaning: what it means, for users.
         settled: whether the trial would end the same again, so that no later run of the harness tries it.
-        own: whether it is an outcome of the trial itself, and no failure to run it. Pruning is one, and not settled:
-            it is the search's word on a trial, and another search, or none, may differ.
-        next_run: whether the next `harness run` tries the trial again, in words.
+        own: whether it is an outcome of the trial itself, and not a failure to run it. Pruned is such an outcome, but
+            not settled: the search decided it, and another suite may decide otherwise.
+        next_run: whether the next `harness run` tries the trial again, as text.
     """
 
     meaning: str
@@ -28,7 +28,7 @@ class State(StrEnum):
     def __new__(
         cls, value: str, meaning: str = "", settled: bool = False, own: bool = False, next_run: str = ""
     ) -> State:
-        """A member, with what follows from it. The defaults are for mypy: ``State("done")`` looks a member up."""
+        """Create a member. The defaults are for mypy, because ``State("done")`` looks up a member."""
         state = str.__new__(cls, value)
         state._value_ = value
         state.meaning, state.settled, state.own, state.next_run = meaning, settled, own, next_run

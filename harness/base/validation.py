@@ -1,4 +1,4 @@
-"""pydantic's errors in the words of people who write suites: where, what was expected, the nearest known name."""
+"""Rewrites pydantic's errors for people who write suites: where, what was expected, the nearest known name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pydantic_core import ErrorDetails
 
 
 def flatten(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[int | str, ...], str, str]]:
-    """Every problem in a validation error as (path, message, kind of error), those inside choices included."""
+    """Every problem in a validation error as (path, message, kind of error), including those inside choices."""
     items = error.errors(include_url=False)
     above = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
     for item in items:
         path = item["loc"]
         if item["type"] == "too_short" and path in above:
-            continue  # only entries without an error were counted
+            continue  # entries with an error were not counted; these errors are reported themselves
         if item["type"] == "choice":
             for inner, message, kind in item["ctx"]["problems"]:
                 yield (*path, *inner), message, kind
@@ -59,28 +59,28 @@ _WORDS = {
 
 
 def _words(item: ErrorDetails, key: str) -> str:
-    """An error of pydantic's in the words of people who write suites."""
+    """One error of pydantic, rewritten."""
     words = _WORDS.get(item["type"])
     if words is None:
         message = item["msg"].removeprefix("Value error, ")
         return message[:1].lower() + message[1:]
     context = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
-    if context.get("actual_length", "") is None:  # pydantic counts no further than the limit
+    if context.get("actual_length", "") is None:  # pydantic does not count beyond the limit
         context["actual_length"] = "more"
     return words.format(**context, key=key, got=shown(item["input"]))
 
 
 def shown(value: Any) -> str:
-    """A value as text for a message: short, and as suites write it."""
+    """A value as text for a message: shortened, and in the notation of suites."""
     return json.dumps(value) if value is None or isinstance(value, bool) else reprlib.repr(value)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The keys of what lies at ``path`` inside ``model``, as far as annotations tell."""
+    """The keys that are allowed at ``path`` inside ``model``, according to its annotations."""
     models = [model]
     for step in path:
         fields = [inner.model_fields[str(step)] for inner in models if str(step) in inner.model_fields]
-        # A step that is no field is a position in a list, a key of a mapping, or the tag of a union.
+        # A step that is not a field is a position in a list, a key of a mapping, or the tag of a union.
         models = [found for field in fields for found in _models_in(field.annotation)] if fields else models
     return [field.alias or name for inner in models for name, field in inner.model_fields.items()]
 
@@ -93,6 +93,6 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """The hint ``, did you mean 'x'?`` where a known word is near, else an empty string."""
+    """The hint ``, did you mean 'x'?`` if a known word is similar, else an empty string."""
     close = difflib.get_close_matches(str(word), known, n=1)
     return f", did you mean {close[0]!r}?" if close else ""

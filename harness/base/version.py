@@ -1,4 +1,4 @@
-"""Which harness this is: its version, and the commit where it runs from a checkout."""
+"""The version of the harness, and its commit if it runs from a git checkout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 @functools.cache
 def commit() -> str:
-    """The git commit of the harness, with ``-dirty`` where tracked files differ from it; "unknown" outside git."""
+    """The git commit of the harness, with ``-dirty`` if tracked files differ from it; "unknown" outside git."""
     git = shutil.which("git")
     if git is None:
         return "unknown"

@@ -1,4 +1,9 @@
-"""The command line: one thin command per verb, and what the commands show."""
+"""The command line.
+
+``commands`` has one thin function per command; ``doctor``, ``overview`` and ``progress`` have what the commands print.
+``main`` is the entry point of the console script ``harness``. Nothing else is for import: use ``harness.load`` in
+scripts.
+"""
 
 from harness.cli.commands import main
 

@@ -1,4 +1,4 @@
-"""The command line: one thin command per verb. What is heavy to import is imported by the verb that needs it."""
+"""The commands of ``harness``, one thin function each. A command imports heavy modules only when it runs."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ FAILED, MISTAKE = 1, 2
 
 
 class Harness(click.Group):
-    """The group of commands; a user's mistake ends any of them with one message and exit code 2."""
+    """The group of commands. A user's mistake ends a command with one message and exit code 2."""
 
     def invoke(self, context: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # what a terminal of another locale cannot show becomes "?"
+            if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks become "?"
                 stream.reconfigure(errors="replace")
         try:
             return super().invoke(context)
@@ -44,7 +44,7 @@ class Harness(click.Group):
             context.exit(MISTAKE)
         except KeyboardInterrupt:
             _keep_the_exit_code()
-            click.echo(interrupts.farewell(), err=True)
+            click.echo(interrupts.interrupted_message(), err=True)
             context.exit(interrupts.EXIT_CODE)
         except SystemExit:
             _keep_the_exit_code()
@@ -53,11 +53,11 @@ class Harness(click.Group):
             sys.stderr.close()
             context.exit(0)
         except Exception as error:
-            from harness.base.diagnosis import refusal
+            from harness.base.diagnosis import storage_error
 
-            if (told := refusal(error)) is None:  # a mistake of the program's is to be seen whole
+            if (message := storage_error(error)) is None:  # a bug in the harness: show the whole traceback
                 raise
-            click.echo(f"error: {told}", err=True)
+            click.echo(f"error: {message}", err=True)
             context.exit(MISTAKE)
 
 
@@ -83,7 +83,7 @@ device_option = click.option(
 
 
 def suite_argument(command: Command) -> Command:
-    """The suite file, which need not exist for click: reading it says more than click would."""
+    """The suite file. click does not check that it exists: ``read_suite`` gives a better message."""
     return click.argument("suite", type=click.Path(path_type=Path))(command)
 
 
@@ -104,7 +104,8 @@ def main() -> None:
     "accepted",
     multiple=True,
     metavar="CHANGE",
-    help="Keep results of other code: you vouch that this change of it (as named by `harness run`) changes no number.",
+    help="Keep results of other code. You state that this change of the code (`harness run` names it) changes no "
+    "number.",
 )
 @click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
 @interrupts.ending_at_once()
@@ -117,7 +118,7 @@ def run(
     accepted: tuple[str, ...],
     smoke: bool,
 ) -> None:
-    """Run what is not done yet, then say what came out.
+    """Train the trials that are not done yet, then write and print the report.
 
     Exit code 0 when every trial reached an outcome, 1 when some failed, 2 on a mistake in the suite or the
     environment, 130 when interrupted.
@@ -126,7 +127,7 @@ def run(
     from harness.suite.plan import make_plan, smoke_plan
 
     plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
-    # With --smoke it takes a store of its own: its numbers mean nothing, and must not stand among those that do.
+    # --smoke uses a store of its own: its numbers mean nothing and must not mix with real results.
     store = results / "smoke" if smoke else results
     if smoke:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -147,7 +148,7 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
     from harness.store import folders
 
     console = Console()
-    _bring_all(plan)
+    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
             n = loading.accept(plan, results, accepted, commit())
@@ -163,7 +164,10 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
 
 
 def _trained(plan: Plan, results: Path, workers: int | None, device: str, console: Console) -> bool:
-    """Run what a plan lacks in a store that is held; whether it came to its end, and was not interrupted."""
+    """Train the trials that the plan lacks; the caller holds the store's lock.
+
+    Returns: whether the run reached its end; False after an interrupt.
+    """
     from harness.cli.progress import display
     from harness.execution import driver
     from harness.execution.devices import slots
@@ -175,15 +179,15 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()
     except driver.Interrupted:
-        console.print(interrupts.farewell(), markup=False, soft_wrap=True)
+        console.print(interrupts.interrupted_message(), markup=False, soft_wrap=True)
         return False
     finally:
         engine.close()
     return True
 
 
-def _bring_all(plan: Plan) -> None:
-    """Download what is missing before anything starts: once, and not in several workers at the same time."""
+def _fetch_all(plan: Plan) -> None:
+    """Download missing data and weights once, before several workers would do it at the same time."""
     from harness.suite.plan import nested
 
     arms = [cell.arm for cell in plan.cells if cell.excluded is None]
@@ -191,16 +195,16 @@ def _bring_all(plan: Plan) -> None:
     for choice in sorted(choices, key=lambda choice: choice.name):
         data: DataSet = choice.make()
         if not data.present():
-            click.echo(f"{choice.name} is not on this machine: fetching it")
+            click.echo(f"{choice.name} is not on this machine: downloading it")
             click.echo(data.fetch())
     if any(arm.evaluate.features == "inception" for arm in arms):
         from harness.judge.inception import weights_file
 
-        weights_file()  # brought, and found to be right, before the first trial is trained
+        weights_file()  # downloads the weights and checks their digest before the first trial
 
 
 def _keep_the_exit_code() -> None:
-    """Python takes a while to end: a Ctrl-C meanwhile would end it by the signal, and not with the code that it has."""
+    """Ignore Ctrl-C from now on: during Python's shutdown it would replace the exit code by that of the signal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -213,13 +217,13 @@ def _keep_the_exit_code() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The committed baseline (JSON).",
 )
-@click.option("--update", is_flag=True, help="Write a new baseline, and show what it changes.")
+@click.option("--update", is_flag=True, help="Write a new baseline and show the changes.")
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 0.5, min_open=True),
     default=0.01,
     show_default=True,
-    help="The chance that the check turns red without a cause, over all its tests.",
+    help="The largest chance of a false alarm, over all tests of the check.",
 )
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
@@ -240,10 +244,10 @@ def check(
     workers: int | None,
     device: str,
 ) -> None:
-    """Train a suite, and fail where it came out worse than its baseline.
+    """Train a suite and fail if it is worse than its baseline.
 
-    Exit code 0 when nothing is worse beyond noise, 1 when something is, 2 on a mistake or where the baseline cannot
-    be compared with, 130 when interrupted.
+    Exit code 0 when nothing is worse beyond noise, 1 when something is, 2 on a mistake or when the baseline is not
+    comparable, 130 when interrupted.
     """
     from rich.console import Console
 
@@ -259,7 +263,7 @@ def check(
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
     console = Console()
-    _bring_all(plan)
+    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
             sys.exit(interrupts.EXIT_CODE)
@@ -277,9 +281,9 @@ def check(
 @suite_argument
 @set_option
 @results_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> None:
-    """Show every cell and trial with its key and state; train nothing."""
+    """Show every cell and trial with its key and state. Trains nothing."""
     from harness.cli import overview
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
@@ -295,8 +299,10 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
 
 
 def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None], list[str]]:
-    """What the store knows of the plan: states, times, and what the code has changed since; without a store nothing
-    heavy is imported."""
+    """The states and durations that the store has for the plan, and remarks on results of other code.
+
+    Without a store it imports nothing heavy.
+    """
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
         return {}, lambda trial: None, []
     from harness.analysis import loading
@@ -304,6 +310,31 @@ def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[T
 
     remarks = words.changes(loading.of_other_code(plan, results))
     return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
+
+
+@main.command()
+@results_option
+@interrupts.ending_at_once()
+def upgrade(results: Path) -> None:
+    """Copy a store of an older harness, then bring it up to date.
+
+    Its results are shown again, as results of other code.
+    """
+    from harness.store import folders
+    from harness.store.runs import Store
+    from harness.store.upgrade import copied
+    from harness.store.upgrade import upgrade as upgraded
+
+    store = Store(results)
+    if not store.exists:
+        raise HarnessError(f"there is no store in {results}")
+    with folders.exclusive(results, interrupts.command_line()):
+        if (copy := copied(store)) is not None:
+            click.echo(f"copied the database to {copy}")
+        brought, left = upgraded(store)
+    click.echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
+    for reason, runs in left.items():
+        click.echo(f"{len(runs)} left unchanged, the first {runs[0]}: {reason}")
 
 
 @main.command()
@@ -319,9 +350,13 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
-    outcome = loading.load(make_plan(read_suite(suite, sets)), results)
+    plan = make_plan(read_suite(suite, sets))
+    outcome = loading.load(plan, results)
     if not (outcome.records or outcome.altered):
-        raise HarnessError(f"the store in {results} holds no finished trial of {suite}: `harness run {suite}` first")
+        loading.of_other_code(plan, results)  # says whether an older harness wrote the store
+        raise HarnessError(
+            f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
+        )
     page = reporting.write(outcome, results / outcome.plan.suite.name)
     reporting.console(outcome, page, Console())
 
@@ -329,10 +364,10 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
 @main.command()
 @click.argument("one")
 @click.argument("other")
-@click.option("--suite", type=click.Path(path_type=Path), help="The suite whose arms ONE and OTHER are.")
+@click.option("--suite", type=click.Path(path_type=Path), help="The suite that ONE and OTHER are arms of.")
 @set_option
 @results_option
-@click.option("--metric", metavar="COLUMN", help="The value to compare on [default: all; of suites: compare.metric].")
+@click.option("--metric", metavar="COLUMN", help="The value to compare [default: all; for suites: compare.metric].")
 @click.option("--markdown", is_flag=True, help="Print Markdown tables.")
 def compare(
     one: str,
@@ -346,7 +381,7 @@ def compare(
     """Compare two arms of a suite, two runs, or two suites.
 
     With --suite, ONE and OTHER are arms. Two suite files are compared arm by arm. Otherwise they are runs: the
-    beginning of an MLflow run id or of a trial's key. The difference is ONE − OTHER. Exit code 2 where the
+    beginning of an MLflow run id or of a trial's key. The difference is ONE − OTHER. Exit code 2 when the
     values were measured by different protocols.
     """
     from rich.console import Console
@@ -364,7 +399,7 @@ def compare(
 @main.command("list")
 @click.argument("kind", type=click.Choice(["models", "networks", "tricks", "classifiers", "metrics", "data", "suites"]))
 def list_(kind: str) -> None:
-    """List what suites can name, one line each, with the paper."""
+    """List what a suite can name, one line each, with the paper."""
     from harness.cli import overview
 
     for line in overview.suites(Path("suites")) if kind == "suites" else overview.plugins(kind):
@@ -374,7 +409,7 @@ def list_(kind: str) -> None:
 @main.command()
 @results_option
 def doctor(results: Path) -> None:
-    """Say what is there, what is missing, and the one thing to do about it."""
+    """Check this machine and the store: what is there, what is missing, and how to fix it."""
     from harness.cli import doctor as examination
 
     if not examination.examine(results):
@@ -384,7 +419,7 @@ def doctor(results: Path) -> None:
 @main.command()
 @results_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Nothing else is taken: see the warning.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Only 127.0.0.1 is allowed; see the warning.")
 def ui(results: Path, port: int, host: str) -> None:
     """Start the MLflow UI on this store, on 127.0.0.1."""
     from harness.store.runs import Store
@@ -392,11 +427,11 @@ def ui(results: Path, port: int, host: str) -> None:
 
     store = Store(results)
     if not store.exists:
-        raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` makes one")
+        raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` creates one")
     if host not in ("127.0.0.1", "localhost"):
         click.echo(
-            f"warning: --host {host} is not taken, and the UI stays on 127.0.0.1: it asks nobody for a password, and "
-            "whoever reached it could read, change and delete all runs. From another machine: "
+            f"warning: --host {host} is ignored; the UI stays on 127.0.0.1. It asks for no password: anybody who can "
+            "reach it can read, change and delete all runs. From another machine, use: "
             f"ssh -L {port}:127.0.0.1:{port} and this machine's name",
             err=True,
         )
@@ -419,12 +454,12 @@ def judge() -> None:
 
 
 @judge.command("train")
-@click.option("--data", default="mnist", show_default=True, help="The data set, as suites name it: NAME or {name: …}.")
+@click.option("--data", default="mnist", show_default=True, help="The data set, as in a suite: NAME or {name: …}.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
-@click.option("--steps", type=click.IntRange(min=1), help="Mini-batches for each of the two networks [default: 2000].")
-@click.option("--factor", type=click.IntRange(1, 16), help="How many times as wide the networks are [default: 1].")
-@click.option("--mirror", is_flag=True, help="A mirrored image shows the same class as before (photographs).")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps of each of the two networks [2000].")
+@click.option("--factor", type=click.IntRange(1, 16), help="Multiplies the width of the networks [default: 1].")
+@click.option("--mirror", is_flag=True, help="Mirrored images keep their class (photographs): train on them too.")
 @device_option
 @click.option("--seed", type=int, default=0, show_default=True)
 def judge_train(
@@ -437,10 +472,10 @@ def judge_train(
     device: str,
     seed: int,
 ) -> None:
-    """Train a judge for a labelled data set, and measure it.
+    """Train a judge for a labelled data set and measure it.
 
-    It is kept in the cache folder, and known from then on by all that needs a judge of this data. The judge of
-    mnist comes with the harness: with --out alone, it is built anew by its own recipe.
+    The judge is stored in the cache folder; metrics that need a judge of this data find it there. The judge of
+    mnist comes with the harness: --out FOLDER trains it again with its own settings.
     """
     from harness.execution.devices import resolve
     from harness.judge import labelled, training
@@ -450,20 +485,20 @@ def judge_train(
     own = {key: value for key, value in own.items() if value is not None}
     if choice == _chosen_data("mnist", ()) and not own:
         if out is None:
-            raise HarnessError("the judge of mnist comes with the harness; --out FOLDER builds it anew, to look at")
+            raise HarnessError("the judge of mnist comes with the harness; --out FOLDER trains it again into FOLDER")
         training.train(out, device=resolve(device), seed=seed, report=click.echo)
         return
     made = choice.make()
     if not made.present():
         click.echo(made.fetch())
-    recipe = labelled.Recipe(**own)
+    recipe = labelled.LabelledSettings(**own)
     labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, click.echo)
     if made.judge:
-        click.echo(f"note: metrics take the judge {made.judge} for this data, which comes with the harness")
+        click.echo(f"note: metrics use the judge {made.judge}, which comes with the harness, for this data")
 
 
 def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice[DataSet]:
-    """The data set that ``--data`` and ``--set`` name, written as in a suite."""
+    """The data set that ``--data`` and ``--set`` describe in the syntax of a suite."""
     from harness.suite.document import NoSuchPath, put
     from harness.zoo import registry
 
@@ -500,7 +535,7 @@ def _value(source: str, text: str) -> Any:
 @click.argument("name", default="mnist")
 @device_option
 def judge_evaluate(name: str, device: str) -> None:
-    """Measure a judge: accuracy, acceptance of real images, rejection of what belongs to no class."""
+    """Measure a judge: accuracy, acceptance of real images, rejection of images that belong to no class."""
     from harness.execution.devices import resolve
     from harness.judge import labelled, training
 
@@ -520,7 +555,7 @@ def data() -> None:
 @data.command("fetch")
 @click.argument("name")
 def data_fetch(name: str) -> None:
-    """Download and verify a data set."""
+    """Download a data set and check its digest."""
     from harness.zoo import registry
 
     try:

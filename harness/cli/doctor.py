@@ -1,4 +1,4 @@
-"""`harness doctor`: what is there, what is missing, and the one thing to do about it."""
+"""`harness doctor`: what is there, what is missing, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.zoo import registry
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. ``needed``: without it nothing runs."""
+    """The result of one check. ``needed``: nothing runs without it."""
 
     what: str
     found: str
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 
 def examine(results: Path) -> bool:
-    """Look at everything and print it; whether nothing that is needed is missing."""
+    """Run all checks and print them. Returns: whether everything that is needed is there."""
     findings = [*_device(), *_versions(), *_plugins(), *_judges(), *_data(), *_store(results)]
     table = Table("", "what", "found")
     for finding in findings:
@@ -53,7 +53,7 @@ def _device() -> Iterator[Finding]:
             properties = torch.cuda.get_device_properties(i)
             yield Finding(f"cuda:{i}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
     else:
-        yield Finding("GPU", "none that torch can use: everything runs on the CPU")
+        yield Finding("GPU", "torch finds none: everything runs on the CPU")
 
 
 def _versions() -> Iterator[Finding]:
@@ -92,7 +92,7 @@ def _data() -> Iterator[Finding]:
         if data.present():
             try:
                 yield Finding(f"data {name}", f"content {data.digest()[:16]}")
-            except HarnessError as error:  # files that are there, and are not what they should be
+            except HarnessError as error:  # the files exist but are damaged
                 yield Finding(f"data {name}", "", str(error))
         else:
             yield Finding(f"data {name}", "", f"not on this machine: `harness data fetch {name}`, or set HARNESS_DATA")
@@ -104,11 +104,11 @@ def _store(results: Path) -> Iterator[Finding]:
 
     store = Store(results)
     if not store.exists:
-        yield Finding("store", f"none in {results} yet; the first `harness run` makes it")
+        yield Finding("store", f"none in {results} yet; the first `harness run` creates it")
         return
     try:
         runs = list(store.runs())
-    except Exception as error:  # whatever ails a database, the doctor names it and lives
+    except Exception as error:  # report any error of the database, do not end on it
         yield Finding("store", "", f"{store.shown} cannot be read: {discreet(str(error))}", needed=True)
         return
     if (queue := results.resolve() / "optuna.db").is_file():

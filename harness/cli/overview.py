@@ -1,4 +1,4 @@
-"""What can be said without training anything: the plan of a suite, and what suites can name. Needs no torch."""
+"""The output of `harness plan` and `harness list`. Needs no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Guess = Callable[["Trial"], float | None]
 
 
 def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
-    """The plan for programs."""
+    """The plan as JSON."""
     value = {
         "suite": plan.suite.name,
         "cells": [
@@ -69,7 +69,7 @@ def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
 
 
 def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[str]:
-    """How much there is to do, and how long that may take."""
+    """How many trials are to do, and an estimate of the time."""
     search = plan.suite.search
     if search is not None:
         cells = sum(cell.excluded is None for cell in plan.cells)
@@ -85,10 +85,10 @@ def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[st
         workers = max(1, cores() // plan.trials[0].arm.train.threads)
         lines.append(
             f"about {duration(total / min(workers, len(todo)))} with {workers} worker(s), "
-            "going by what was measured in this store"
+            "estimated from the trials in this store"
         )
     elif todo:
-        lines.append("no trial of these models was measured in this store yet: no estimate of time")
+        lines.append("this store has no finished trial of these models yet: no estimate of the time")
     return lines
 
 
@@ -97,7 +97,7 @@ def _state(trial: Trial, states: Mapping[str, Standing]) -> str:
 
 
 def plugins(kind: str) -> list[str]:
-    """One line for every plug-in of a kind, broken ones with the reason."""
+    """One line per plug-in of a kind; a broken one with the reason."""
     lines = []
     for entry in registry.entries(kind):
         paper = f"  [{entry.paper}]" if entry.paper else ""
@@ -107,11 +107,15 @@ def plugins(kind: str) -> list[str]:
 
 
 def suites(folder: Path) -> list[str]:
-    """One line for every suite file in a folder."""
+    """One line per suite file in a folder.
+
+    Raises:
+        HarnessError: there is no such folder.
+    """
     from harness.suite import read_suite
 
     if not folder.is_dir():
-        raise HarnessError(f"there is no folder {folder}/ here: start in a checkout of the harness, or name files")
+        raise HarnessError(f"there is no folder {folder}/ here: start in a checkout of the harness")
     lines = []
     for path in sorted(folder.glob("*.yaml")):
         try:

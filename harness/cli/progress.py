@@ -1,4 +1,4 @@
-"""What a run shows while it goes: live bars on a terminal, plain lines elsewhere."""
+"""The progress of a run: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ SECONDS_BETWEEN_LINES = 15.0
 
 @dataclass
 class _Running:
-    """A trial on its way: when it began, the share of its steps behind it then (it may be gone on with) and now."""
+    """A trial that is being trained.
+
+    Attributes:
+        arm: its arm.
+        began: the time of its first event.
+        first: the share of its steps that was done then (over 0 if it resumed from a checkpoint); None before that.
+        share: the share of its steps that is done now.
+    """
 
     arm: str
     began: float
@@ -30,9 +37,11 @@ class _Running:
 
 
 class Remaining:
-    """The time that is left: each trial takes as long as those of its arm did, or do; an arm not seen yet, the mean.
+    """Estimates the time that is left.
 
-    Arms may differ by ten times and more, and those of one kind come one after the other.
+    A trial takes as long as the mean of its arm: of the trials that ended, else of those that run. An arm without
+    either takes the mean of the other arms. One mean for all would mislead: arms can differ tenfold or more, and
+    the trials of an arm run one after the other.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,47 +49,47 @@ class Remaining:
         self._waiting: dict[str, str] = {}
         self._running: dict[str, _Running] = {}
         self._ended: dict[str, list[float]] = {}
-        self._unknown = self._abreast = 0
+        self._unnamed = self._parallel = 0
 
     def planned(self, total: int, trials: Sequence[Trial]) -> None:
-        """So many are to be trained, and these are they, as far as it is known."""
+        """``total`` trials are to do; ``trials`` are those that are known already (a search chooses the rest)."""
         self._waiting = {trial.key: trial.arm.name for trial in trials}
-        self._unknown = total - len(self._waiting)
+        self._unnamed = total - len(self._waiting)
 
     def began(self, trial: Trial) -> None:
-        """It is trained from now on."""
+        """The trial started."""
         if self._waiting.pop(trial.key, None) is None and trial.key not in self._running:
-            self._unknown = max(0, self._unknown - 1)
+            self._unnamed = max(0, self._unnamed - 1)
         self._running[trial.key] = _Running(trial.arm.name, self.clock())
-        self._abreast = max(self._abreast, len(self._running))
+        self._parallel = max(self._parallel, len(self._running))
 
     def stepped(self, trial: Trial, step: int) -> None:
-        """It came to a step."""
+        """The trial reached a step."""
         running = self._running[trial.key]
         running.share = step / trial.arm.train.steps
         if running.first is None:
             running.first, running.began = running.share, self.clock()
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
-        """It is not trained any more."""
+        """The trial ended."""
         self._running.pop(trial.key, None)
         if outcome.state is State.DONE:
             seconds = outcome.seconds_train + outcome.seconds_evaluate
             self._ended.setdefault(trial.arm.name, []).append(seconds)
 
     def text(self) -> str:
-        """For example ``about 4 min left``; empty as long as nothing can be said."""
+        """For example ``about 4 min left``; empty while there is no estimate."""
         means = self._seconds()
         if not means:
             return ""
         usual = sum(means.values()) / len(means)
         left = sum((1 - r.share) * means.get(r.arm, usual) for r in self._running.values())
-        left += sum(means.get(arm, usual) for arm in self._waiting.values()) + self._unknown * usual
-        abreast = min(self._abreast, len(self._running) + len(self._waiting) + self._unknown)
-        return f"about {duration(left / max(1, abreast))} left"
+        left += sum(means.get(arm, usual) for arm in self._waiting.values()) + self._unnamed * usual
+        parallel = min(self._parallel, len(self._running) + len(self._waiting) + self._unnamed)
+        return f"about {duration(left / max(1, parallel))} left"
 
     def _seconds(self) -> dict[str, float]:
-        """What a trial takes, by arm: by those that ended, else by those that run."""
+        """Seconds per trial by arm: of the trials that ended, else of those that run."""
         found: dict[str, list[float]] = {}
         for running in self._running.values():
             since = running.share - (running.first or 0)
@@ -98,13 +107,13 @@ def duration(seconds: float) -> str:
 
 
 class Lines:
-    """Plain lines, for logs: one for every outcome, and one now and then between."""
+    """Plain lines, for logs: one per outcome, and one after ``SECONDS_BETWEEN_LINES`` without any."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.remaining = Remaining()
         self.total = self.settled = 0
-        self._spoke = time.monotonic()
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Lines:
         return self
@@ -122,7 +131,7 @@ class Lines:
 
     def stepped(self, trial: Trial, step: int, point: dict[str, float]) -> None:
         self.remaining.stepped(trial, step)
-        if time.monotonic() - self._spoke > SECONDS_BETWEEN_LINES:
+        if time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             scalars = ", ".join(f"{name} {value:.3g}" for name, value in point.items())
             self.note(f"  {trial.label}: step {step} of {trial.arm.train.steps} ({scalars})")
 
@@ -134,12 +143,12 @@ class Lines:
         self.note(f"[{self.settled}/{self.total}] {trial.label}: {verdict(outcome)}" + (f" ({left})" if left else ""))
 
     def note(self, text: str) -> None:
-        self._spoke = time.monotonic()
+        self._last_line = time.monotonic()
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
-    """Live bars: one for the whole, one for every trial that runs."""
+    """Live bars: one for the suite, one for each trial that runs."""
 
     def __init__(self, console: Console) -> None:
         self.remaining = Remaining()
@@ -200,5 +209,5 @@ def verdict(outcome: Outcome) -> str:
 
 
 def display(console: Console) -> Bars | Lines:
-    """Bars where somebody watches, lines elsewhere."""
+    """Bars on a terminal, lines elsewhere."""
     return Bars(console) if console.is_terminal else Lines(console)

@@ -1,4 +1,4 @@
-"""Which devices there are, and how trials share them."""
+"""Finds the devices of this machine, and assigns a device to each slot."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ if TYPE_CHECKING:
     from harness.suite.plan import Plan
 
 PER_GPU = 2
-"""Trials side by side on one GPU unless told otherwise: networks this small leave it idle between steps."""
-
-
+"""Slots per GPU by default: networks this small leave a GPU idle between steps."""
 DRIVERS = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
-"""Device files of the drivers that torch reaches GPUs by on Linux: NVIDIA's, its Tegra's, WSL's, AMD's."""
+"""Device files of GPU drivers on Linux: NVIDIA, NVIDIA Tegra, WSL, AMD."""
 
 
 def resolve(device: str) -> str:
-    """The device that a user's word means: ``auto`` is the first GPU, or the CPU where there is none.
+    """The device that ``--device`` names: ``auto`` is the first GPU, or the CPU if there is no GPU.
 
     Raises:
-        HarnessError: no such device here.
+        HarnessError: this machine has no such device.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise HarnessError(f"--device {device}: expected auto, cpu, cuda or cuda:i")
@@ -36,14 +34,14 @@ def resolve(device: str) -> str:
         return "cuda:0" if count else "cpu"
     index = int(device.partition(":")[2] or 0)
     if index >= count:
-        have = f"only {count} GPU(s) are there" if count else "torch finds no GPU here"
+        have = f"there are only {count} GPU(s)" if count else "torch finds no GPU here"
         raise HarnessError(f"--device {device}: {have}; use --device cpu, or see `harness doctor`")
     return f"cuda:{index}"
 
 
 def gpus() -> int:
     """How many CUDA devices torch can use."""
-    # To ask torch means to import it, a second or two that a driver can do without.
+    # Without a device file there is no GPU, and no need to import torch, which takes a second or two.
     if sys.platform == "linux" and not any(glob.glob(f"/dev/{name}") for name in DRIVERS):
         return 0
     import torch
@@ -54,8 +52,7 @@ def gpus() -> int:
 def slots(device: str, workers: int | None, plan: Plan) -> list[str]:
     """The device of every slot.
 
-    On the CPU as many as the cores allow, each with the threads that the suite's trials use. ``auto`` and ``cuda``
-    spread over all GPUs.
+    On the CPU: as many slots as the cores allow, at ``train.threads`` cores each. ``auto`` and ``cuda`` use all GPUs.
     """
     first = resolve(device)
     if first == "cpu":

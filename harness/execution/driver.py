@@ -1,7 +1,7 @@
-"""The driver: the one process that owns the stores. It takes work from the queues and gives it to the engine.
+"""The driver: the one process that owns the stores. It takes trials from the queues and submits them to the engine.
 
-What it was doing when it was killed, the next one picks up: records that MLflow has not heard of, interrupted trials
-from their checkpoints, the queue from Optuna and MLflow.
+If a driver is killed, the next one continues: it delivers the journals to MLflow, resumes interrupted trials from
+their checkpoints, and rebuilds the queues from Optuna and MLflow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.base import interrupts
 from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, sweep
-from harness.base.messages import told_to
+from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
 from harness.execution.study import Known, Queue, Work, asked_for, queues, storage
@@ -28,7 +28,7 @@ from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
 from harness.store.delivery import Delivery
 from harness.store.folders import Folders
-from harness.store.journal import Records
+from harness.store.journal import Journal
 from harness.store.runs import Store
 from harness.trial.task import Outcome, Task
 
@@ -38,28 +38,28 @@ if TYPE_CHECKING:
     from harness.suite.plan import Plan, Trial
 
 ATTEMPTS = 3
-"""How often a trial is tried in one run of the harness when its worker dies."""
+"""Attempts of a trial whose worker dies, in one run of the harness."""
 STARTING, GRACE = 600.0, 10.0
-"""Seconds by which a worker may be silent for longer than the time limit: while it starts, and later."""
+"""Seconds beyond the time limit for which a worker may send no event: until training begins, and after that."""
 
 
 class Listener(Protocol):
-    """Who wants to know how a run goes."""
+    """Receives the events of a run."""
 
     def planned(self, total: int, done: int, trials: Sequence[Trial]) -> None:
-        """So many trials, of which so many are done already, and which the others are (a search does not know yet)."""
+        """The number of trials, the number already done, and the trials to do (empty for a search)."""
 
     def began(self, trial: Trial) -> None:
-        """A worker has a trial."""
+        """A trial was submitted to the engine."""
 
     def stepped(self, trial: Trial, step: int, point: dict[str, float]) -> None:
-        """A trial has come to a step."""
+        """A trial has reached a step, with these scalars."""
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
-        """A trial has reached an outcome (or was interrupted)."""
+        """A trial has ended, or was interrupted."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """A message for the user."""
 
 
 class Interrupted(Exception):
@@ -68,28 +68,29 @@ class Interrupted(Exception):
 
 @dataclass
 class _Running:
-    """A trial that a worker has."""
+    """A trial that the engine has."""
 
     work: Work
     queue: Queue
     crowded: bool
-    """Whether others have run beside it."""
+    """Whether other trials have run beside it."""
     started: bool = False
-    """Whether a worker has begun with it."""
+    """Whether a worker has started it."""
     step: int | None = None
-    """The last one that it told of; None before its training begins."""
-    heard: float = field(default_factory=time.monotonic)
+    """The last reported step; None before training begins."""
+    last_event: float = field(default_factory=time.monotonic)
+    """The time of the last event."""
 
 
 @dataclass
 class Driver:
-    """Runs what a plan still lacks.
+    """Runs the trials of a plan that are not done yet.
 
     Args:
         plan: the suite's plan.
         results: the results folder.
         engine: where trials run; the driver does not close it.
-        listener: who is told.
+        listener: receives the events of the run.
     """
 
     plan: Plan
@@ -98,23 +99,26 @@ class Driver:
     listener: Listener
     _running: dict[str, _Running] = field(default_factory=dict)
     _attempts: Counter[str] = field(default_factory=Counter)
-    _again: list[tuple[Work, Queue]] = field(default_factory=list)
-    _alone: list[tuple[Work, Queue]] = field(default_factory=list)
-    """To be tried again with nothing beside them."""
-    _lonely: set[str] = field(default_factory=set)
-    _twins: list[tuple[Work, Queue]] = field(default_factory=list)
+    _retries: list[tuple[Work, Queue]] = field(default_factory=list)
+    """Trials to try again."""
+    _retries_alone: list[tuple[Work, Queue]] = field(default_factory=list)
+    """Trials to try again while no other trial runs."""
+    _exclusive: set[str] = field(default_factory=set)
+    """Keys of the trials that were submitted from ``_retries_alone``."""
+    _duplicates: list[tuple[Work, Queue]] = field(default_factory=list)
+    """Requests for a trial that already runs for another cell: its outcome serves both."""
     _states: dict[str, State] = field(default_factory=dict)
     _stopping: bool = False
-    _refused: HarnessError | None = None
+    _storage_error: HarnessError | None = None
 
     def run(self) -> None:
-        """Run until nothing is left to do. The store must be held (``exclusive``).
+        """Run until no trial is left to do. The caller must hold the lock of the store (``exclusive``).
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second one ends the process at once).
-            HarnessError: a disk or a store is at fault; the next run goes on where this one was.
+            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second signal ends the process at once).
+            HarnessError: a disk or a store has failed; the next run continues from here.
         """
-        with self._signals(), told_to(self.listener.note):
+        with self._signals(), messages_to(self.listener.note):
             self._run()
             if self._stopping:
                 raise Interrupted
@@ -124,11 +128,13 @@ class Driver:
         self.store = Store(self.results)
         self.store.create()
         self.delivery = Delivery(self.store, work, self.listener.note)
-        known, altered, parent = self._caught_up(work)
-        self._tidy(known)
+        # Deliver what the last driver left, and read what is done.
+        known, altered, parent = self._catch_up(work)
+        self._remove_leftovers(known)
+        # The queues of Optuna, in line with the store.
         with sqlite.reading(self.results.resolve() / "optuna.db", sqlite.OPTUNA):
             studies = storage(self.results)
-            self._tell_of_altered(altered, known, asked_for(self.plan, studies) if altered else [])
+            self._note_altered(altered, known, asked_for(self.plan, studies) if altered else [])
             self.queues = queues(self.plan, studies, known)
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
@@ -136,17 +142,19 @@ class Driver:
         self._states = {trial.key: known[trial.key].state for trial in self.plan.trials if trial.key in known}
         todo = [t for t in self.plan.trials if t.key not in self._states or not self._states[t.key].settled]
         self.listener.planned(remaining + settled, settled, todo)
+        # Run the trials, while a thread delivers their journals to MLflow.
         self.delivery.start()
         self._loop()
-        journal.interrupt(work)  # what was to be tried again
-        self._deliver_the_rest(parent)
+        journal.interrupt(work)  # trials that wait for another attempt
+        self._deliver_rest(parent)
 
-    def _caught_up(self, work: Path) -> tuple[dict[str, Known], list[Run], str]:
-        """What the store knows once it has heard all that was recorded before.
+    def _catch_up(self, work: Path) -> tuple[dict[str, Known], list[Run], str]:
+        """Deliver all earlier journals, and read the store.
 
-        The trials that reached an outcome, the runs that somebody changed, the id of the suite's parent run.
+        Returns:
+            The trials that have an outcome, the altered runs, the id of the suite's parent run.
         """
-        journal.interrupt(work)  # nobody else holds the store, so what has not ended was left
+        journal.interrupt(work)  # only this driver holds the store, so no trial without an end is still running
         with self.store.answering():
             self.delivery.deliver()
             self.delivery.remember()
@@ -154,7 +162,8 @@ class Driver:
             self.store.describe(parent, self.plan.suite)
             return *self._known(), parent
 
-    def _deliver_the_rest(self, parent: str) -> None:
+    def _deliver_rest(self, parent: str) -> None:
+        """Deliver what is left, and end the parent run. A store that fails while stopping is a note, not an error."""
         try:
             self.delivery.finish()
             counts = Counter(self._states.values())
@@ -165,7 +174,7 @@ class Driver:
             self.listener.note(str(error))
 
     def _known(self) -> tuple[dict[str, Known], list[Run]]:
-        """Every trial in the store that reached an outcome, and the runs that were changed after they ended."""
+        """Every trial in the store that has an outcome, and the runs that were altered after they ended."""
         known: dict[str, Known] = {}
         altered: list[Run] = []
         runs = list(self.store.runs())
@@ -182,18 +191,18 @@ class Driver:
         self.store.end_ghosts(runs)
         return known, altered
 
-    def _tell_of_altered(self, altered: Sequence[Run], known: dict[str, Known], trials: Sequence[Trial]) -> None:
-        """Name the trials of the plan that have no run but one that was changed; they are trained anew."""
+    def _note_altered(self, altered: Sequence[Run], known: dict[str, Known], trials: Sequence[Trial]) -> None:
+        """Tell the user which trials of the plan have only an altered run; they are trained again."""
         wanted = {trial.key: trial for trial in trials}
         for run in altered:
-            stands = runs_module.standing(run)
+            standing = runs_module.standing(run)
             for key in runs_module.of_trials(run, wanted.keys()) - known.keys():
-                known[key] = Known(stands.state, {}, stands.reason)
+                known[key] = Known(standing.state, {}, standing.reason)
                 trial = wanted[key]
-                self.listener.note(f"{trial.label}: {stands.state}: {stands.reason}")
+                self.listener.note(f"{trial.label}: {standing.state}: {standing.reason}")
 
-    def _tidy(self, known: dict[str, Known]) -> None:
-        """Remove what a killed driver or worker left: files of trials that are settled, half-written files."""
+    def _remove_leftovers(self, known: dict[str, Known]) -> None:
+        """Remove what a killed driver or worker left: files of settled trials, half-written files."""
         folders = Folders(self.results)
         for folder in folders.work.glob("*/"):
             if folder.name in known and known[folder.name].state.settled:
@@ -208,12 +217,12 @@ class Driver:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM is noted, and heeded between events; a second one ends it at once.
+        """The first Ctrl-C or SIGTERM stops the run between two events; a second one ends the process at once.
 
-        An exception in the middle of an event could lose it, or break a write to the stores.
+        An exception in the middle of an event could lose the event, or interrupt a write to the stores.
         """
 
-        def heed(number: int, frame: object) -> None:
+        def request_stop(number: int, frame: object) -> None:
             if self._stopping:
                 interrupts.end_at_once()
             self._stopping = True
@@ -221,40 +230,48 @@ class Driver:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        with interrupts.handled(heed, signal.SIGINT, signal.SIGTERM):
+        with interrupts.handled(request_stop, signal.SIGINT, signal.SIGTERM):
             yield
 
     def _loop(self) -> None:
-        told = False
+        engine_stopped = False
         while True:
+            # Fill the free slots.
             while not self._stopping and self.engine.free and (item := self._next()) is not None:
                 self._submit(*item)
+
+            # Nothing runs and nothing is left: done.
             if not self._running:
-                if self._refused is not None:
-                    raise self._refused
+                if self._storage_error is not None:
+                    raise self._storage_error
                 return
-            if self._stopping and not told:
-                told = True
-                self.listener.note("stopping: saving the trials that run (Ctrl-C again stops at once)")
+
+            # After a signal: ask every trial to save itself.
+            if self._stopping and not engine_stopped:
+                engine_stopped = True
+                self.listener.note("stopping: saving the running trials (Ctrl-C again stops at once)")
                 self.engine.stop()
+
+            # Handle what has happened, and kill workers that hang.
             for event in self.engine.wait(1.0):
                 with sqlite.waiting("the stores"):
                     self._handle(event)
-            self._end_silent()
+            self._kill_silent()
 
     def _next(self) -> tuple[Work, Queue] | None:
-        if self._lonely & self._running.keys():
+        """The next trial to submit: a retry, one from the queues, or, while nothing runs, one to try alone."""
+        if self._exclusive & self._running.keys():
             return None
-        if self._again:
-            return self._again.pop()
+        if self._retries:
+            return self._retries.pop()
         for queue in self.queues:
             while (work := queue.next()) is not None:
                 if work.trial.key not in self._running:
                     return work, queue
-                self._twins.append((work, queue))  # another cell trains the very same: its outcome serves both
-        if self._alone and not self._running:
-            self._lonely.add(self._alone[-1][0].trial.key)
-            return self._alone.pop()
+                self._duplicates.append((work, queue))
+        if self._retries_alone and not self._running:
+            self._exclusive.add(self._retries_alone[-1][0].trial.key)
+            return self._retries_alone.pop()
         return None
 
     def _submit(self, work: Work, queue: Queue) -> None:
@@ -266,8 +283,8 @@ class Driver:
             folders.cache,
             work.intermediate,
         )
-        self.delivery.closed.pop(trial.key, None)  # how it ended before
-        Records(task.folder).begin(self.plan.suite.name, trial)
+        self.delivery.closed.pop(trial.key, None)  # the outcome of an earlier attempt
+        Journal(task.folder).begin(self.plan.suite.name, trial)
         self._running[trial.key] = _Running(work, queue, crowded=False)
         for running in self._running.values() if len(self._running) > 1 else ():
             running.crowded = True
@@ -277,7 +294,7 @@ class Driver:
 
     def _handle(self, event: Event) -> None:
         running = self._running[event.key]
-        running.heard = time.monotonic()
+        running.last_event = time.monotonic()
         match event:
             case Started():
                 running.started = True
@@ -292,85 +309,86 @@ class Driver:
             case Ended(key, outcome):
                 del self._running[key]
                 if outcome.state is State.OUT_OF_MEMORY:
-                    self._starved(running, outcome)
+                    self._out_of_memory(running, outcome)
                 else:
                     self._ended(running, outcome)
             case Died(key) as death:
                 del self._running[key]
-                if death.refusal is not None:  # whatever runs beside it will come to the same
-                    self._refused, self._stopping = HarnessError(death.refusal), True
+                if death.refusal is not None:  # every other trial will meet the same error
+                    self._storage_error, self._stopping = HarnessError(death.refusal), True
                 self._died(running, death)
 
     def _ended(self, running: _Running, outcome: Outcome) -> None:
-        """A trial has come to an outcome, which is recorded."""
+        """Report an outcome, which is already in the journal, to the queues and the listener."""
         key = running.work.trial.key
         if outcome.state is not State.INTERRUPTED:
             self._states[key] = outcome.state
             running.queue.tell(key, outcome)
-            for twin, other in [item for item in self._twins if item[0].trial.key == key]:
-                self._twins.remove((twin, other))
+            for duplicate, other in [item for item in self._duplicates if item[0].trial.key == key]:
+                self._duplicates.remove((duplicate, other))
                 other.tell(key, outcome)
         self.delivery.wake()
         self.listener.ended(running.work.trial, outcome)
 
-    def _came_to(self, running: _Running) -> Outcome | None:
-        """What the worker has recorded as a trial's end; None if it has not come to that."""
+    def _recorded(self, running: _Running) -> Outcome | None:
+        """The outcome that the worker has recorded; None if the trial has not ended."""
         key = running.work.trial.key
-        return Records(Folders(self.results).work / key).outcome or self.delivery.closed.get(key)
+        return Journal(Folders(self.results).work / key).outcome or self.delivery.closed.get(key)
 
     def _end(self, running: _Running, outcome: Outcome, keep: bool = False) -> None:
-        """Record an outcome in place of the worker. With ``keep`` the next run goes on from the checkpoint."""
+        """Record an outcome in place of the worker. With ``keep``, the next run resumes from the checkpoint."""
         try:
-            came_to = self._came_to(running)
-            if came_to is None:
-                Records(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
-            outcome = came_to or outcome
+            recorded = self._recorded(running)
+            if recorded is None:
+                Journal(Folders(self.results).work / running.work.trial.key).end(outcome, keep)
+            outcome = recorded or outcome
         except OSError as error:  # a full disk: the next run tries this trial again
-            self.listener.note(f"{running.work.trial.label}: {outcome.state}, which cannot be recorded: {error}")
+            self.listener.note(f"{running.work.trial.label}: {outcome.state}, but this cannot be recorded: {error}")
         self._ended(running, outcome)
 
     def _died(self, running: _Running, death: Died) -> None:
+        """The worker of a trial died: try the trial again, or record that it failed."""
         key = running.work.trial.key
-        outcome = self._came_to(running)
-        if outcome is not None:  # it died after its last word
+        outcome = self._recorded(running)
+        if outcome is not None:  # the worker died after it had recorded the outcome
             self._ended(running, outcome)
         elif self._stopping:
             self._ended(running, Outcome(State.INTERRUPTED))
         elif self._attempts[key] < ATTEMPTS:
             self.listener.note(f"{running.work.trial.label}: {death.reason}; trying again")
-            # Who was killed may have been the largest of several that were too large together.
-            waiting = self._alone if death.killed and running.crowded else self._again
-            waiting.append((running.work, running.queue))
+            # Linux kills the largest process when all together need too much memory.
+            retries = self._retries_alone if death.killed and running.crowded else self._retries
+            retries.append((running.work, running.queue))
         else:
-            reason = f"{death.reason} ({ATTEMPTS} times), {_after(running)}"
+            reason = f"{death.reason} ({ATTEMPTS} times), {_last_step(running)}"
             self._end(running, Outcome(State.FAILED, reason), keep=True)
 
-    def _starved(self, running: _Running, outcome: Outcome) -> None:
-        """A trial ran out of memory: once more with nothing beside it, if there was; never with another batch."""
+    def _out_of_memory(self, running: _Running, outcome: Outcome) -> None:
+        """If other trials ran beside it, try it again alone; the batch size stays the same."""
         if running.crowded and not self._stopping:
             self.listener.note(
                 f"{running.work.trial.label}: out of memory; trying again alone, when the others have ended"
             )
-            self._alone.append((running.work, running.queue))
+            self._retries_alone.append((running.work, running.queue))
         else:
             self._end(running, outcome)
 
-    def _end_silent(self) -> None:
-        """Stop the workers that have given no sign of life for longer than a trial may take."""
+    def _kill_silent(self) -> None:
+        """Kill the workers that have sent no event for longer than a trial may take."""
         limit = self.plan.suite.run.time_limit
         if limit is None:
             return
         for key, running in list(self._running.items()):
             if self.engine.queues and not running.started:
                 continue
-            silent = time.monotonic() - running.heard
+            silent = time.monotonic() - running.last_event
             if silent > limit + (STARTING if running.step is None else GRACE):
                 self.engine.kill(key)
                 del self._running[key]
-                reason = f"no sign of life for {silent:.0f} s, {_after(running)}: its worker was stopped"
+                reason = f"no sign of life for {silent:.0f} s, {_last_step(running)}: its worker was stopped"
                 self._end(running, Outcome(State.TIMED_OUT, reason))
 
 
-def _after(running: _Running) -> str:
-    """Where a trial was when it was last heard of."""
+def _last_step(running: _Running) -> str:
+    """The last reported step of a trial, as text."""
     return "before step 1" if running.step is None else f"after step {running.step}"

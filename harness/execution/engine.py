@@ -1,36 +1,37 @@
-"""What an engine is: it runs trials in slots and tells what becomes of them. It knows nothing of Optuna and MLflow.
+"""The interface of an engine. An engine runs trials in slots and reports events. It knows nothing of Optuna and MLflow.
 
-One driver owns an engine, and calls its methods from one thread. An engine has workers: processes, here or elsewhere,
-each of which runs one trial at a time with ``harness.execution.worker.perform``. What the driver relies on, and
-``harness.testing.EngineContract`` tries:
+One driver owns an engine, and calls its methods from one thread. An engine has workers: processes, here or elsewhere.
+Each worker runs one trial at a time with ``harness.execution.worker.perform``. The driver relies on the following, and
+``harness.testing.EngineContract`` tests it:
 
-Devices. Which trial runs on which device is the engine's business. The driver does not know it before the worker says
-so with ``Started``; the worker writes it into the trial's journal, too.
+Devices. The engine chooses the device of a trial. The driver learns it from the event ``Started``; the worker also
+writes it into the trial's journal.
 
-Files. A task names two folders, which must be at the same path for driver and workers. In ``Task.folder`` the driver
-begins the journal before it submits the trial. From then on the trial's worker alone writes there, until its last
-event (``Ended``, ``Died``) is told or ``kill`` has returned; the driver reads the journal meanwhile, and writes what
-comes after. ``Task.cache`` is for all workers at once: each file in it is renamed to its place when it is whole, and
-its name says what it holds. An engine keeps files of its own (logs) elsewhere. No worker opens the stores of Optuna
-and MLflow: what a trial gives is in its journal, and its events carry only what the driver must act on.
+Files. A task names two folders. Their paths must be the same for driver and workers. In ``Task.folder`` the driver
+begins the journal before it submits the trial. From then on only the trial's worker writes there, until the driver
+gets its last event (``Ended``, ``Died``) or ``kill`` has returned; after that only the driver writes. The driver may
+read the journal at any time. All workers share ``Task.cache``: each file in it is written under another name and then
+renamed, and its name says what it holds. An engine keeps its own files (logs) elsewhere. No worker opens the stores of
+Optuna and MLflow: the results of a trial are in its journal, and events carry only what the driver must act on.
 
-Events. Of one trial they come in this order: ``Started``; ``Stepped`` with rising steps, the first with no scalars,
-and ``Measured``, after each of which the trial waits for ``answer``; at the end exactly one ``Ended`` or ``Died``.
-``Noted`` may come in between. Events of different trials come in any order. ``wait`` gives every event once. With its
-last event a trial's slot is free. A trial that has ended may be submitted again, and is then new.
+Events. The events of one trial come in this order: ``Started``; then ``Stepped`` with rising steps, the first without
+scalars, and ``Measured``, after which the trial waits for ``answer``; at the end exactly one ``Ended`` or ``Died``.
+``Noted`` may come in between. Events of different trials come in any order. ``wait`` returns every event once. With
+its last event a trial's slot is free. A trial that has ended may be submitted again, as a new one.
 
-Stop. ``stop`` asks every trial that was submitted to save itself. Each ends with ``Ended``: with the state
-``interrupted`` and a checkpoint in its folder, or, where it came to its end first, with that. The call does not wait,
-and to call it twice is to call it once.
+Stop. ``stop`` asks every submitted trial to save itself. Each ends with ``Ended``: with the state ``interrupted`` and
+a checkpoint in its folder, or with its own outcome if it ended first. The call does not wait. A second call has no
+effect.
 
 Kill. When ``kill`` returns, the trial's worker writes no more, its slot is free, and no event of it comes, not even one
-that was on its way. A trial that the engine does not have is passed over.
+that was already sent. A trial that the engine does not have is ignored.
 
-Death. A worker that goes away by itself is one event, ``Died``, after which nothing more is written. So is one that
-cannot be started. When the driver goes away, its workers must end at once, by themselves: the next driver takes up
-the journals. A worker in which a trial failed, or found no memory, runs no other: an error of the device would fail it.
+Death. A worker that dies gives one event, ``Died``, after which it writes nothing. So does a worker that cannot be
+started. When the driver dies, its workers must end at once, by themselves: the next driver continues from the
+journals. A worker in which a trial failed or ran out of memory runs no other trial: after an error of the device, the
+next trial would fail too.
 
-Close. ``close`` leaves no process behind; trials that still run are killed. To call it twice is to call it once.
+Close. ``close`` leaves no process behind; trials that still run are killed. A second call has no effect.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Started:
-    """A worker has begun with the trial, on this device (as torch names it there: ``cpu``, ``cuda:1``)."""
+    """A worker has started the trial, on this device (as torch names it there: ``cpu``, ``cuda:1``)."""
 
     key: str
     device: str
@@ -53,7 +54,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Stepped:
-    """The trial has come to a step; with no scalars, where its training begins."""
+    """The trial has reached a step. When training begins, there are no scalars."""
 
     key: str
     step: int
@@ -62,7 +63,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Measured:
-    """An intermediate evaluation; the trial waits until ``Engine.answer`` says whether it is pruned."""
+    """An intermediate evaluation. The trial waits until ``Engine.answer`` says whether to prune it."""
 
     key: str
     step: int
@@ -71,7 +72,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something worth a line has happened in a trial."""
+    """A message for the user from a trial."""
 
     key: str
     text: str
@@ -79,7 +80,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class Ended:
-    """The trial has reached an outcome, which is recorded but for ``out-of-memory``: that may be tried again."""
+    """The trial has ended. The journal has its outcome, except ``out-of-memory``, which the driver may try again."""
 
     key: str
     outcome: Outcome
@@ -87,10 +88,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Died:
-    """The worker is gone, and with it the trial: killed, crashed, or unable to record.
+    """The worker of the trial is gone: it was killed, it crashed, or it could not write the journal.
 
-    ``refusal`` is what to tell the user where a disk is at fault, so that to try again now is of no use; ``killed``
-    whether the system may have killed it for want of memory.
+    Attributes:
+        refusal: the message for the user if a disk is at fault. Another attempt is then of no use.
+        killed: whether the system may have killed the worker because memory ran out.
     """
 
     key: str
@@ -103,11 +105,11 @@ Event = Started | Stepped | Measured | Noted | Ended | Died
 
 
 class Engine(abc.ABC):
-    """Runs trials somewhere: see the head of this file for what its methods promise.
+    """Runs trials. The docstring of this module says what the methods guarantee.
 
     Attributes:
-        queues: whether a trial may wait for a worker after it was submitted. If so, its silence counts from
-            ``Started`` on, and ``free`` says how many the engine is ready to queue.
+        queues: whether a submitted trial may wait for a worker, as on a cluster. If so, the driver measures its
+            silence from ``Started`` on, and ``free`` is the number of trials that the engine accepts.
     """
 
     queues: ClassVar[bool] = False
@@ -115,27 +117,27 @@ class Engine(abc.ABC):
     @property
     @abc.abstractmethod
     def free(self) -> int:
-        """How many more trials it can take now."""
+        """The number of trials that can be submitted now."""
 
     @abc.abstractmethod
     def submit(self, task: Task) -> None:
-        """Take a trial, whose journal is begun. There is a free slot."""
+        """Run a trial. Its journal is begun, and there is a free slot."""
 
     @abc.abstractmethod
     def wait(self, seconds: float) -> list[Event]:
-        """What has happened since the last call, waiting for at most that long for something to happen."""
+        """The events since the last call. Waits up to this time for one."""
 
     @abc.abstractmethod
     def answer(self, key: str, prune: bool) -> None:
-        """Answer a ``Measured`` event: whether the trial is given up."""
+        """Answer a ``Measured`` event: whether the trial is pruned."""
 
     @abc.abstractmethod
     def kill(self, key: str) -> None:
-        """End a trial's worker at once; no event tells of it."""
+        """End the worker of a trial at once, without an event."""
 
     @abc.abstractmethod
     def stop(self) -> None:
-        """Ask every trial to save itself and stop."""
+        """Ask every trial to save its checkpoint and stop."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Trials on this machine: one spawned worker process per slot, reused between trials, replaced when it dies."""
+"""The local engine: one spawned worker process per slot, reused between trials, replaced when it dies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from harness.base.messages import told_to
+from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event
 from harness.execution.worker import QUIT, STOP, perform, send, tell
@@ -24,11 +24,11 @@ from harness.trial.task import Task
 
 
 class LocalEngine(Engine):
-    """Worker processes on this machine.
+    """Runs trials in worker processes on this machine.
 
     Args:
         devices: the device of each slot; a device may have several slots.
-        logs: the folder where what workers print goes.
+        logs: the folder of the logs, one for each worker, with all that it prints.
     """
 
     def __init__(self, devices: list[str], logs: Path) -> None:
@@ -49,11 +49,11 @@ class LocalEngine(Engine):
         return [event for several in events for event in several]
 
     def answer(self, key: str, prune: bool) -> None:
-        for slot in self._having(key):
+        for slot in self._slots_of(key):
             slot.send(prune)
 
     def kill(self, key: str) -> None:
-        for slot in self._having(key):
+        for slot in self._slots_of(key):
             slot.close(kill=True)
             slot.task = None
 
@@ -66,17 +66,17 @@ class LocalEngine(Engine):
         for slot in self._slots:
             slot.close()
 
-    def _having(self, key: str) -> list[_Slot]:
-        """The slot that has this trial, if it still has it."""
+    def _slots_of(self, key: str) -> list[_Slot]:
+        """The slot that runs this trial; empty if none does."""
         return [slot for slot in self._slots if slot.task is not None and slot.task.key == key]
 
     def _free_slot(self) -> _Slot:
-        # A worker that is already up is preferred: a new one costs seconds of imports.
+        # Prefer a slot whose worker is running: a new worker costs seconds of imports.
         return min((slot for slot in self._slots if slot.task is None), key=lambda slot: not slot.alive)
 
 
 class _Slot:
-    """A worker process, the pipe to it, and the trial that it has."""
+    """A worker process, the pipe to it, and the trial that it runs."""
 
     pipe: Connection
     process: SpawnProcess
@@ -96,7 +96,7 @@ class _Slot:
             context = multiprocessing.get_context("spawn")
             self.pipe, theirs = context.Pipe()
             self.process = context.Process(target=work, args=(theirs, self.log, self.device), daemon=True)
-            with _signals_blocked():  # until the worker, which inherits that, has said that it ignores them
+            with _signals_blocked():  # the worker inherits this, and ignores the signals when it has started
                 self.process.start()
             theirs.close()
             self._up = True
@@ -104,12 +104,12 @@ class _Slot:
         self.send(task)
 
     def send(self, message: Any) -> None:
-        # A worker that has just died is noticed by its sentinel; there is nothing to tell it.
+        # If the worker has just died, its sentinel shows it; the message is of no use.
         with contextlib.suppress(OSError):
             self.pipe.send(message)
 
     def events(self) -> list[Event]:
-        """What the worker has said, and that it died if it did."""
+        """The events that the worker has sent, and ``Died`` if it died."""
         found: list[Event] = []
         assert self.task is not None
         key = self.task.key
@@ -156,11 +156,11 @@ def _explain(exitcode: int | None) -> str:
 
 
 def work(pipe: Connection, log: Path, device: str) -> None:
-    """A worker's life: take a trial, run it, record it, until told to quit or left alone."""
-    # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM; the driver tells what to do.
+    """The main function of a worker: receive a task, run it, repeat, until ``QUIT`` or the end of the pipe."""
+    # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM: only the driver reacts to them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # What torch asks for where train.deterministic is set; cuBLAS reads it once, before the first trial.
+    # torch requires it for train.deterministic; cuBLAS reads it once, before the first trial.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _end_with_parent()
     _print_to(log)
@@ -171,8 +171,8 @@ def work(pipe: Connection, log: Path, device: str) -> None:
             return
         if task == QUIT:
             return
-        if task != STOP:  # one that came too late for the trial it meant
-            with told_to(functools.partial(tell, task.key, pipe)):
+        if task != STOP:  # a STOP here came after its trial had ended
+            with messages_to(functools.partial(tell, task.key, pipe)):
                 event = perform(task, device, pipe)
             send(pipe, event)
 
@@ -182,7 +182,7 @@ def _signals_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # The first process that is started starts Python's resource tracker before itself, which ends by unblocking both.
+    # Start Python's resource tracker first: the first process start would start it, and that unblocks both signals.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
@@ -192,7 +192,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """End at once when the driver is gone, however it went: an orphan would train on beside its successor."""
+    """End at once when the driver is gone: a worker without a driver would train beside the next driver's worker."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

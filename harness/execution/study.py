@@ -1,8 +1,8 @@
-"""Optuna, and nothing else imports it: what is still to do, in which order, and what a search tries next.
+"""The queues of trials, in Optuna: what is still to do, in which order, and what a search tries next.
 
-The driver is the only process that talks to Optuna, which makes its SQLite store safe. The matrix of a suite is one
-study, a queue of trials with their keys; every cell of a search is a study of its own. On start the queue is
-reconciled with MLflow: a trial is done when both say so, whichever a crash left behind.
+Only this module imports optuna. Only the driver uses Optuna's SQLite store, so there are no concurrent writes. The
+matrix of a suite is one study: a queue of trials with their keys. Every cell of a search is a study of its own. When
+a run starts, the queue is brought in line with MLflow, in case a crash left them different.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.base import digests
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
-from harness.base.files import made_whole
+from harness.base.files import create_atomically
 from harness.base.seeds import derived
 from harness.base.states import State
 from harness.store import sqlite
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from harness.trial.task import Outcome
 
 SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
-"""Attributes of a search's configuration: digests of what it came to, its parameters, its number and its trials."""
+"""Attributes of a search's configuration: digests of its result, of its parameters, of its number and trials."""
 
 REFUSED = "refused"
-"""Stands in the place of a state for a configuration whose values do not fit together: it came to no trial."""
+"""In place of a state, for a configuration whose values do not fit together: it has no trials."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-# Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
+# Optuna marks its quasi-random sampler as experimental. The documentation says so; not every run must.
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
@@ -58,7 +58,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Known:
-    """What the store says of a key: its state, its values where it is done, and the reason where it is not."""
+    """What the store has for a key: its state, its values if it is done, and the reason if it is not."""
 
     state: State
     values: Mapping[str, float]
@@ -67,42 +67,42 @@ class Known:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that a search has tried: its trials, and whether it is closed (some may never be run)."""
+    """A configuration that a search has tried: its trials, and whether it is closed (then no more of them run)."""
 
     trials: tuple[Trial, ...]
     closed: bool
 
 
 class Queue(abc.ABC):
-    """What a study still wants to be run."""
+    """The trials of a study that are still to do."""
 
     @abc.abstractmethod
     def next(self) -> Work | None:
-        """The next trial to run; None if there is none now (for a search: until trials that run have ended)."""
+        """The next trial to run; None if there is none now (in a search: until running trials have ended)."""
 
     @abc.abstractmethod
     def tell(self, key: str, outcome: Outcome) -> None:
-        """A trial has reached an outcome."""
+        """Report the outcome of a trial."""
 
     def measured(self, key: str, step: int, value: float) -> bool:
-        """An intermediate value; whether the trial is to be pruned."""
+        """Report an intermediate value; whether to prune the trial."""
         return False
 
     @property
     @abc.abstractmethod
     def remaining(self) -> int:
-        """How many trials have no outcome yet, as far as can be said."""
+        """How many trials have no outcome yet (of a search: an estimate)."""
 
 
 def storage(results: Path) -> optuna.storages.BaseStorage:
     """The Optuna store of a results folder.
 
     Raises:
-        HarnessError: it is damaged, or of another version of Optuna.
+        HarnessError: it is damaged, or another version of Optuna wrote it.
     """
     path = results.resolve() / "optuna.db"
     if not path.exists():
-        made_whole(path, lambda new: _opened(new).engine.dispose())  # killed meanwhile it would leave half a store
+        create_atomically(path, lambda new: _opened(new).engine.dispose())  # a kill must not leave half a store
     sqlite.check(path, sqlite.OPTUNA)
     with sqlite.reading(path, sqlite.OPTUNA):
         return _opened(path)
@@ -115,7 +115,7 @@ def _opened(path: Path) -> optuna.storages.RDBStorage:
 def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> list[Queue]:
     """The queues of a plan: one for its matrix, or one for every cell of a search.
 
-    What they come to know they add to ``known``, which they share.
+    They share ``known``, and add the outcomes that they are told.
     """
     if plan.suite.search is None:
         return [MatrixQueue(plan, store, known)]
@@ -123,7 +123,7 @@ def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Know
 
 
 def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
-    """The trials that a plan asks for; of a search, those of the configurations that it has tried."""
+    """The trials that a plan asks for; for a search, those of the configurations that it has tried."""
     if plan.suite.search is None:
         return list(plan.trials)
     cells = [cell for cell in plan.cells if cell.excluded is None]
@@ -133,7 +133,7 @@ def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
 class MatrixQueue(Queue):
     """The exact product of a matrix and its seeds.
 
-    Not Optuna's grid sampler: there a failed cell counts as visited, and the sweep would end short.
+    It does not use Optuna's grid sampler: that counts a failed trial as visited and would not try it again.
     """
 
     def __init__(self, plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
@@ -155,7 +155,7 @@ class MatrixQueue(Queue):
         return len(self._todo)
 
     def _reconcile(self, known: Mapping[str, Known]) -> int:
-        """Bring the study in line with the store; how many trials wait in it."""
+        """Bring the study in line with the store; returns how many trials wait in it."""
         queued: set[str] = set()
         complete: set[str] = set()
         waiting = 0
@@ -175,7 +175,9 @@ class MatrixQueue(Queue):
                 self.study.enqueue_trial({}, user_attrs=self._attributes(trial))
                 waiting += 1
             elif key not in self._todo and key not in complete and known[key].state is State.DONE:
-                self._add(trial, known[key].values.get(self.metric, math.nan))  # of another suite, or lost in a crash
+                self._add(
+                    trial, known[key].values.get(self.metric, math.nan)
+                )  # done for another suite, or lost in a crash
         return waiting
 
     def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
@@ -184,14 +186,14 @@ class MatrixQueue(Queue):
             self.study.tell(asked, value)
             return
         reason = known.reason if known else ""
-        if known and known.state is State.DONE:  # of a model that this metric says nothing of
+        if known and known.state is State.DONE:  # the metric does not apply to this model
             reason = f"it has no value of {self.metric}"
         asked.set_user_attr("state", known.state if known else State.INTERRUPTED)
         asked.set_user_attr("reason", reason)
         self.study.tell(asked, state=TrialState.FAIL)
 
     def _add(self, trial: Trial, value: float) -> None:
-        if not math.isfinite(value):  # Optuna takes none such
+        if not math.isfinite(value):  # Optuna rejects such values
             return
         attributes = self._attributes(trial)
         self.study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
@@ -201,7 +203,7 @@ class MatrixQueue(Queue):
         return {"key": trial.key, "arm": trial.arm.name, "seed": trial.seed}
 
     def next(self) -> Work | None:
-        # ask() on an empty queue would invent a trial.
+        # On an empty queue, ask() would create a new trial.
         while self._waiting > 0:
             asked = self.study.ask()
             self._waiting -= 1
@@ -209,7 +211,7 @@ class MatrixQueue(Queue):
             if key in self._todo and key not in self._asked:
                 self._asked[key] = asked
                 return Work(self._trials[key])
-            self.study.tell(asked, state=TrialState.FAIL)  # the suite no longer has it, or had it twice
+            self.study.tell(asked, state=TrialState.FAIL)  # the suite no longer has this trial, or had it twice
         return None
 
     def tell(self, key: str, outcome: Outcome) -> None:
@@ -218,11 +220,11 @@ class MatrixQueue(Queue):
 
 
 class SearchQueue(Queue):
-    """A search in one cell: one configuration at a time, trained on all seeds, its value their mean.
+    """A search in one cell: one configuration at a time, trained with all seeds. Its value is their mean.
 
-    With a pruner the first seed goes ahead as the scout: its intermediate values decide whether the configuration
-    is given up; the other seeds follow only if it is not. One configuration at a time makes what the sampler knows
-    at every ask independent of how many workers there are; parallel work comes from seeds and from other cells.
+    With a pruner, the first seed runs first, alone: its intermediate values decide whether the configuration is
+    pruned. The other seeds follow only if it is not. The sampler proposes one configuration at a time, so that what it
+    knows does not depend on the number of workers; seeds, and other cells, run in parallel.
     """
 
     def __init__(self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> None:
@@ -278,14 +280,14 @@ class SearchQueue(Queue):
         return Work(trial, self._intermediate(trial))
 
     def _begin(self) -> None:
-        """Take up the configuration that a crash left behind, or the next."""
+        """Continue the configuration that a crash left open, or begin the next one."""
         [frozen] = self._open() or self._propose()
         self.current = optuna.Trial(self.study, frozen._trial_id)
         parameters = {path: frozen.params[path] for path in self.search.space}
         self._values, self._bad, self._trials = {}, None, {}
         try:
             arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
-        except HarnessError as error:  # these values do not fit together: the configuration fails, the search goes on
+        except HarnessError as error:  # the values do not fit together: the configuration fails, the search continues
             self._bad, self._reason = REFUSED, str(error)
             self._close()
             return
@@ -296,29 +298,30 @@ class SearchQueue(Queue):
         self.current.set_user_attr(KEYS_SEAL, digests.seal([self.current.number, list(self._trials)]))
         for trial in trials:
             found = self.known.get(trial.key)
-            # What another search pruned this one may let live.
+            # A trial that another search pruned counts only for the first seed: only that seed can be pruned here.
             pruned = self.search.pruner is not None and trial is trials[0]
             if found is not None and (found.state.settled or (pruned and found.state is State.PRUNED)):
                 self._note(trial.key, found)
         self._release()
 
     def _open(self) -> list[FrozenTrial]:
-        """The configuration that is not closed, if there is one."""
+        """The configuration that is not closed; empty if there is none."""
         found = [frozen for frozen in _trials(self.study) if frozen.state == TrialState.RUNNING]
         for frozen in found:
-            if frozen.params.keys() != self.search.space.keys():  # of an older harness, killed while it drew them
+            if frozen.params.keys() != self.search.space.keys():  # an older harness was killed while it sampled them
                 self.study.tell(frozen.number, state=TrialState.FAIL)
                 self.finished += 1
                 return []
         return found
 
     def _propose(self) -> list[FrozenTrial]:
-        """Draw the next configuration, and write it down in one piece: a kill leaves all of it, or nothing.
+        """Sample the next configuration, and store it in one write: a kill leaves all of it or nothing.
 
-        It is drawn in a copy in memory, since Optuna writes down every parameter as it comes.
+        It is sampled in a copy of the study in memory, because Optuna stores every parameter separately.
         """
         past = _trials(self.study)
-        # A sampler's random state is not stored: seeded so, an interrupted search goes on as it would have.
+        # Optuna does not store a sampler's random state. The seed is therefore derived from the number of past
+        # trials, so that an interrupted search continues exactly as an uninterrupted one.
         copy = optuna.create_study(sampler=_sampler(self.search, len(past)), direction=self.target.direction)
         copy.add_trials(past)
         drawn = copy.ask({path: _distribution(space) for path, space in self.search.space.items()})
@@ -333,7 +336,7 @@ class SearchQueue(Queue):
         return self._open()
 
     def _release(self) -> None:
-        """Put the seeds that may start now into the queue, or close the configuration."""
+        """Queue the seeds that may start now, or close the configuration."""
         open_trials = [t for key, t in self._trials.items() if key not in self._values and key not in self._running]
         if self._bad is not None and not self._running:
             self._close()
@@ -391,8 +394,8 @@ class SearchQueue(Queue):
 def _name(suite: Suite, cell: Cell) -> str:
     """The name of a search's study: another space, objective, sampler or set of seeds is another study.
 
-    Only the number of configurations is not part of it: a search can be gone on with. And what was trained before
-    is known by its key, whichever study asked for it.
+    The number of configurations is not part of it, so that a search can be extended. A trial that another study asked
+    for is found by its key.
     """
     assert suite.search is not None
     search = suite.search.model_dump(mode="json", exclude={"n_trials"})
@@ -401,7 +404,7 @@ def _name(suite: Suite, cell: Cell) -> str:
 
 
 def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage) -> list[Configuration]:
-    """The configurations that a cell's search has tried so far; of other code, where that at hand has tried none."""
+    """The configurations that a cell's search has tried: with this code, or, if there are none, with other code."""
     own, names = _name(suite, cell), optuna.get_all_study_names(store)
     before = [name for name in names if name != own and _same_search(name, own)]
     studies = (_of_cell(name, names, cell, store) for name in [own, *reversed(before)])
@@ -410,7 +413,7 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
         return []
     found = []
     for frozen in _trials(study):
-        if "keys" in frozen.user_attrs:  # those whose values did not fit together came to no arm
+        if "keys" in frozen.user_attrs:  # a configuration whose values did not fit together has no arm
             arm = planning.with_parameters(suite, cell, frozen.params, frozen.number)
             trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
             found.append(Configuration(trials, frozen.state.is_finished()))
@@ -418,13 +421,13 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
 
 
 def _same_search(name: str, own: str) -> bool:
-    """Whether two names of studies differ in the key of their cell alone."""
+    """Whether two names of studies differ only in the key of their cell."""
     parts, others = name.split("/"), own.split("/")
     return len(parts) == len(others) and parts[:-2] == others[:-2] and parts[-1] == others[-1]
 
 
 def _of_cell(name: str, names: list[str], cell: Cell, store: optuna.storages.BaseStorage) -> optuna.Study | None:
-    """The study of that name, if it has tried configurations of this cell."""
+    """The study of this name; None if it has tried no configuration of this cell."""
     if name not in names:
         return None
     study = optuna.load_study(study_name=name, storage=store)
@@ -433,24 +436,24 @@ def _of_cell(name: str, names: list[str], cell: Cell, store: optuna.storages.Bas
 
 
 def _trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials of a study, as they were written.
+    """The trials of a study, after their digests are checked.
 
     Raises:
         HarnessError: the store is damaged.
     """
     try:
         found = study.get_trials(deepcopy=False)
-    except Exception as error:  # whatever a damaged value makes of Optuna's reading
-        raise refusal(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
+    except Exception as error:  # a damaged value can make Optuna raise anything
+        raise storage_error(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
     if [frozen.number for frozen in found] != list(range(len(found))):
-        raise _damaged(study, "trials are missing between others")
+        raise _damaged(study, "trials are missing from the sequence")
     for frozen in found:
         attributes = frozen.user_attrs
         seals = {PARAMETERS_SEAL: digests.seal(frozen.params)}
         if frozen.state.is_finished():
             seals |= {SEAL: _seal(frozen), KEYS_SEAL: digests.seal([frozen.number, attributes.get("keys")])}
         if any(attributes.get(name) not in (None, right) for name, right in seals.items()):
-            raise _damaged(study, f"trial {frozen.number} is not as it was written, its digest differs")
+            raise _damaged(study, f"trial {frozen.number} is not as it was written: its digest differs")
     return found
 
 
@@ -462,7 +465,7 @@ def _damaged(study: optuna.Study, why: str) -> HarnessError:
 
 
 def _seal(frozen: FrozenTrial) -> str:
-    """The digest of what the sampler and the pruner learn from a configuration that is closed."""
+    """The digest of what the sampler and the pruner learn from a closed configuration."""
     value = frozen.value if frozen.state == TrialState.COMPLETE else None
     return digests.seal([frozen.params, value, sorted(frozen.intermediate_values.items())])
 
@@ -476,19 +479,22 @@ def _distribution(space: FloatRange | IntRange | Categorical) -> BaseDistributio
 
 
 class _Sequence(optuna.samplers.QMCSampler):
-    """Optuna's own counts its points in the store: a kill behind that would skip one. The number says as much."""
+    """A quasi-random sampler that takes its position in the sequence from the number of the configuration.
+
+    Optuna's own class counts in the store; a kill after that count would skip a point.
+    """
 
     def __init__(self, seed: int, number: int) -> None:
         super().__init__(seed=seed)
         self._number = number
 
     def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
-        return self._number - 1  # the first configuration is none of the sequence
+        return self._number - 1  # the first configuration is not from the sequence
 
 
 def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
     own = search.sampler.seed
-    seed = derived(own, str(number)) % 2**32  # what NumPy takes
+    seed = derived(own, str(number)) % 2**32  # the range of NumPy's seeds
     if search.sampler.name == "qmc":
         return _Sequence(own, number)
     if search.sampler.name == "random":

@@ -1,4 +1,4 @@
-"""What a worker does with a trial: run it, write its journal, tell the driver. The same for every engine."""
+"""What a worker does with a trial: run it, write its journal, send its events. The same for every engine."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Event, Measured, Noted, Started, Stepped
-from harness.store.journal import Records
+from harness.store.journal import Journal
 from harness.trial.task import Outcome, RecordingError, Task
 
 STOP = "stop"
-
-
+"""To a worker: save the trial's checkpoint and stop the trial."""
 QUIT = "quit"
+"""To a worker: end the process."""
 
 
 def perform(task: Task, device: str, pipe: Connection) -> Event:
-    """Run a trial on a device; the event that ends it. All before it go through the pipe."""
+    """Run a trial on a device. Returns its last event; the others go through the pipe."""
     send(pipe, Started(task.key, device))
     from harness.suite import plan
     from harness.trial import environment, run
     from harness.trial.device import release
 
     try:
-        records = Records(task.folder)
-        if records.outcome is not None:  # the worker before this one died after its last word
+        records = Journal(task.folder)
+        if records.outcome is not None:  # an earlier worker died after it had recorded the outcome
             return Ended(task.key, records.outcome)
         if plan.trial(task.trial.arm, task.trial.seed).key != task.key:
             outcome = Outcome(State.FAILED, "the code changed while the suite ran: run it again")
@@ -40,17 +40,17 @@ def perform(task: Task, device: str, pipe: Connection) -> Event:
         elif outcome.state is not State.OUT_OF_MEMORY:
             records.end(outcome)
         return Ended(task.key, outcome)
-    except Exception as error:  # recording itself failed: the driver must know, and tries again
-        refused = refusal(error)
+    except Exception as error:  # the journal cannot be written: the driver tries the trial again
+        refused = storage_error(error)
         return Died(task.key, f"{type(error).__name__}: {error}", str(refused) if refused else None)
     finally:
         release()
 
 
 class _Recorder:
-    """Passes a trial's news to the driver and its records to the disk."""
+    """Sends the events of a trial to the driver, and writes its journal."""
 
-    def __init__(self, key: str, pipe: Connection, records: Records) -> None:
+    def __init__(self, key: str, pipe: Connection, records: Journal) -> None:
         self.key = key
         self.pipe = pipe
         self.records = records
@@ -83,17 +83,19 @@ class _Recorder:
 
 
 def tell(key: str, pipe: Connection, text: str) -> None:
+    """Send a message for the user to the driver."""
     send(pipe, Noted(key, text))
 
 
 def send(pipe: Connection, event: Event) -> None:
+    """Send an event to the driver; nothing if the driver is gone."""
     with contextlib.suppress(BrokenPipeError):
         pipe.send(event)
 
 
 @contextlib.contextmanager
 def _recording() -> Iterator[None]:
-    """Whatever goes wrong in writing down is not the trial's fault."""
+    """Turn every error in writing the journal into a ``RecordingError``: it is not the trial's fault."""
     try:
         yield
     except Exception as error:

@@ -1,7 +1,8 @@
-"""The judges: pretrained classifiers that say what samples show.
+"""The judges: pretrained classifiers that tell what samples show.
 
-``catalogue`` knows which there are (no torch); ``loading`` brings one to a device; ``judge`` and ``stacked`` are one;
-``training`` and ``labelled`` make one. What other packages need is listed here.
+``catalogue`` lists the judges (no torch), ``loading`` loads one onto a device, ``judge`` and ``stacked`` are the loaded
+judges, ``training`` and ``labelled`` train one, ``inception`` and ``points`` are other extractors of features.
+Other packages import the functions of ``__all__`` from here.
 """
 
 from harness.judge.catalogue import digest, image_shape, misfit, missing, names, of

@@ -1,11 +1,11 @@
-"""Which judges there are: their names, files, digests, and which one knows which data. Needs no torch.
+"""The list of judges: names, files, digests, and the judge of each data set. Imports no torch.
 
-A judge is a pair of networks. The feature network gives the features of Fréchet distance, KID, precision and recall
-and the class probabilities of the Inception score. The coverage network, of another architecture, trained apart from
-it, says which class an image shows, and how surely it shows one at all.
+A judge is a pair of networks. The feature network gives the features for Fréchet distance, KID, precision and recall,
+and the class probabilities for the Inception score. The coverage network has another architecture and is trained
+separately. It tells which class an image shows, and with what confidence it shows a class at all.
 
-Some judges come with the harness; `harness judge train` makes one for any labelled data set, and keeps it in the cache
-folder under a name that holds the digest of the data.
+Some judges come with the harness. `harness judge train` trains one for any labelled data set, and stores it in the
+cache folder; its name includes the digest of the data.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ ROLES = ("features", "coverage")
 
 
 def trained_folder() -> Path:
-    """Where the judges are that were trained here."""
+    """The folder of the judges that were trained on this machine."""
     return cache_folder() / "judges"
 
 
 def names() -> list[str]:
-    """The judges that are there: those that come with the harness, and those that were trained here."""
+    """The names of all judges: those that come with the harness, and those trained on this machine."""
     found = [path for folder in (SHIPPED, trained_folder()) for path in folder.glob("*-features.safetensors")]
     return sorted({path.name.rpartition("-")[0] for path in found})
 
 
 def files(name: str) -> dict[str, Path]:
-    """Role -> weights file of a judge.
+    """The weights files of a judge, by role.
 
     Raises:
         HarnessError: there is no such judge, or one of its files is missing.
@@ -61,7 +61,7 @@ def files(name: str) -> dict[str, Path]:
 
 
 def remedy(path: Path) -> str:
-    """What to do about a weights file that is missing or damaged."""
+    """What to do if a weights file is missing or damaged."""
     return "reinstall the harness" if path.parent == SHIPPED else "train it again with `harness judge train`"
 
 
@@ -70,7 +70,7 @@ def digest(name: str) -> str:
     """SHA-256 (hex) over both weights files of a judge, read once per process.
 
     Raises:
-        HarnessError: there is no such judge, or its files are not those that its sums are of.
+        HarnessError: there is no such judge, or a file has another SHA-256 than its list of sums says.
     """
     found = files(name)
     own = {path: digests.of_file(path) for _, path in sorted(found.items())}
@@ -78,8 +78,8 @@ def digest(name: str) -> str:
     for path, actual in own.items():
         if sums.get(path.name) != actual:
             raise HarnessError(
-                f"{path}: damaged or exchanged: its SHA-256 is {actual}, and {name}.sha256 beside it says "
-                f"{sums.get(path.name, 'nothing of it')}: {remedy(path)}"
+                f"{path}: damaged or replaced: its SHA-256 is {actual}, but {name}.sha256 beside it says "
+                f"{sums.get(path.name, 'nothing about it')}: {remedy(path)}"
             )
     return digests.of_bytes(*map(bytes.fromhex, own.values()))
 
@@ -93,15 +93,15 @@ def _sums(folder: Path, name: str) -> dict[str, str]:
     except FileNotFoundError as error:
         made = f"cd {shlex.quote(str(folder))} && sha256sum {name}-*.safetensors > {name}.sha256"
         raise HarnessError(
-            f"{path} is missing, so that it cannot be told whether the judge {name!r} is whole: {remedy(path)}, or if "
-            f"you know that it is: `{made}`"
+            f"{path} is missing, so the judge {name!r} cannot be verified: {remedy(path)}, or, if you know that its "
+            f"files are intact, run `{made}`"
         ) from error
     except (OSError, ValueError) as error:
-        raise HarnessError(f"{path}: damaged, no list of sums ({error}): {remedy(path)}") from error
+        raise HarnessError(f"{path}: damaged, not a list of SHA-256 sums ({error}): {remedy(path)}") from error
 
 
 def write_sums(folder: Path, name: str) -> None:
-    """State the sums of a judge's files, which are whole now."""
+    """Write the list of SHA-256 sums of a judge's files."""
     paths = [_path(folder, name, role) for role in ROLES]
     lines = [f"{digests.of_file(path)}  {path.name}\n" for path in paths]
     write_bytes(folder / f"{name}.sha256", "".join(lines).encode())
@@ -109,10 +109,10 @@ def write_sums(folder: Path, name: str) -> None:
 
 
 def header(path: Path) -> dict[str, str]:
-    """What the head of a safetensors file says beside its tensors: its length in 8 bytes, then JSON.
+    """The metadata of a safetensors file, from its header: 8 bytes with its length, then JSON.
 
     Raises:
-        HarnessError: the file has no such head.
+        HarnessError: the file has no such header.
     """
     try:
         with path.open("rb") as file:
@@ -124,10 +124,10 @@ def header(path: Path) -> dict[str, str]:
 
 
 def image_shape(name: str) -> tuple[int, int, int]:
-    """Channels, height and width of the images that a judge knows, without loading it.
+    """Channels, height and width of the images of a judge, without loading it.
 
     Raises:
-        HarnessError: unknown name, or weights that are missing or damaged.
+        HarnessError: the name is unknown, or its weights are missing or damaged.
     """
     said = header(files(name)["features"])
     channels, height, width = (int(said.get(key, usual)) for key, usual in _USUAL.items())
@@ -135,15 +135,17 @@ def image_shape(name: str) -> tuple[int, int, int]:
 
 
 _USUAL = {"channels": 1, "height": 28, "width": 28}
-"""The shape of the shipped judge's images, whose header states none."""
+"""The image shape of the shipped judge, whose header has none."""
 
 
 def of(data: DataSet) -> str | None:
-    """The name of the judge that knows this data: the shipped one, else the one trained here on it, or on the whole
-    that it is a part of (its classes keep their numbers); else None.
+    """The name of the judge of this data, or None.
+
+    It is the shipped judge, or one trained on this machine: on this data, or on the whole data set that it is a part
+    of (its classes keep their numbers).
 
     Raises:
-        HarnessError: the digest of the data cannot be had.
+        HarnessError: the digest of the data cannot be computed.
     """
     if data.points:
         return None
@@ -154,19 +156,19 @@ def of(data: DataSet) -> str | None:
 
 
 def _undivided(data: DataSet) -> DataSet:
-    """The data with all its classes and images."""
+    """The data set with all its classes and images."""
     whole = copy.copy(data)
     whole.settings = data.settings.model_copy(update=dict.fromkeys(DataSettings.model_fields))
     return whole
 
 
 def trained_name(data: DataSet) -> str:
-    """The name of a judge that is trained on this data, bound to its content."""
+    """The name of a judge that is trained on this data; it includes the digest of the data."""
     return f"{data.name}-{data.digest()[:8]}"
 
 
 def missing(choice: Choice[DataSet]) -> str | None:
-    """That no judge knows this data, and what to do about it; None if there is one."""
+    """The error message if no judge knows this data, with what to do; None if there is one."""
     data = choice.make()
     if of(data) is not None:
         return None
@@ -177,7 +179,7 @@ def missing(choice: Choice[DataSet]) -> str | None:
 
 
 def training_command(choice: Mapping[str, Any]) -> str:
-    """The command that trains a judge for a data set of this name and these settings."""
+    """The command that trains a judge for a data set with this name and these settings."""
     command = ["harness", "judge", "train", "--data", str(choice["name"])]
     for key, value in choice.items():
         if key != "name":
@@ -186,12 +188,12 @@ def training_command(choice: Mapping[str, Any]) -> str:
 
 
 def misfit(name: str, data: DataSet) -> str | None:
-    """Why a judge's features cannot be had of this data, or None if they can."""
+    """Why a judge cannot extract features from this data, or None if it can."""
     wanted, shape = image_shape(name), tuple(data.shape[:3])
     fits = shape == wanted or (name == of(data) and shape[1:] == wanted[1:])
     if fits:
         return None
-    return f"the judge is for images of {shape_text(wanted)}, and {data.name} has {shape_text(shape)}"
+    return f"the judge is for images of {shape_text(wanted)}, but {data.name} has {shape_text(shape)}"
 
 
 def _path(folder: Path, name: str, role: str) -> Path:

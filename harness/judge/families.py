@@ -1,6 +1,6 @@
-"""Images that belong to no class of a labelled data set, derived from the data itself.
+"""Outliers for any labelled data set: images that belong to none of its classes, made from the data itself.
 
-For data of any shape, as ``outliers`` is for digits; the families that are not about digits are the same.
+``outliers`` has those for digits; the families that are not about digits are shared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.judge.outliers import Family, Source
 
 @dataclass
 class AnySource(Source):
-    """Images of any labelled data set, and the random numbers.
+    """Images of any labelled data set, and a random generator.
 
     Args:
         mirror: whether distortion also mirrors half of the images left to right.
@@ -37,7 +37,7 @@ class AnySource(Source):
 
 
 def scattered(source: Source, n: int) -> Tensor:
-    """Every pixel from another image, at its own place: right in each pixel alone, and in nothing else."""
+    """Every pixel from another image, at its own place: each pixel alone is plausible, the whole is not."""
     _, height, width = source.shape
     return _collage(source, n, height, width)
 
@@ -48,20 +48,20 @@ def patchwork(source: Source, n: int) -> Tensor:
 
 
 def blurred(source: Source, n: int) -> Tensor:
-    """Images blurred beyond recognition: of 3×3 pixels, smoothly enlarged."""
+    """Images blurred beyond recognition: reduced to 3×3 pixels and smoothly enlarged."""
     small = F.interpolate(source.digits(n)[0], (3, 3), mode="area")
     return F.interpolate(small, source.shape[1:], mode="bicubic") * (0.8 + 0.6 * source.uniform(n, 1, 1, 1))
 
 
 def averaged(source: Source, n: int) -> Tensor:
-    """The mean of four to eight images, its contrast raised: what a generator draws that has not parted the modes."""
+    """The mean of four to eight images with raised contrast, like the output of a generator that mixes the modes."""
     mean = torch.stack([source.digits(n)[0] for _ in range(source.integer(4, 9))]).mean(0)
     grey = mean.mean((2, 3), keepdim=True)
     return grey + (1 + 1.5 * source.uniform(n, 1, 1, 1)) * (mean - grey)
 
 
 def early(source: Source, n: int) -> Tensor:
-    """Blobs of three sizes and a fine grid around the data's mean, as a generator's first images."""
+    """Blobs of three sizes and a fine grid around the data's mean, like the first images of a generator."""
     (channels, height, width), mean = source.shape, source.digits(64)[0].mean(0)
     blobs = torch.zeros(n, *source.shape)
     for side in (3, 6, 12):
@@ -96,7 +96,7 @@ NOWHERE_NEAR = (
     *("uniform_noise", "gaussian_noise", "clouds", "flat", "shuffled_patches"),
     *("noisy", "rings", "scattered", "early"),
 )
-"""The families of SHOWN that are nowhere near any class: on these the feature network learns to be undecided."""
+"""The families of SHOWN that are far from every class: on these the feature network learns equal probabilities."""
 
 
 # --- never shown ---------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def in_strips(source: Source, n: int) -> Tensor:
 
 
 def doubled(source: Source, n: int) -> Tensor:
-    """Images half transparent over themselves, shifted sideways by a third."""
+    """Each image blended with itself, shifted sideways by a third."""
     image, _ = source.digits(n)
     return 0.5 * (image + image.roll(source.shape[2] // 3, 3))
 
@@ -135,7 +135,7 @@ NEVER_SHOWN: Mapping[str, Family] = {
 
 
 def _collage(source: Source, n: int, rows: int, columns: int) -> Tensor:
-    """Images whose cells come from eight images each, by chance."""
+    """Images whose cells are chosen at random from eight images."""
     which = (8 * source.uniform(n, 1, rows, columns)).floor()
     which = F.interpolate(which, source.shape[1:])
     collage = torch.zeros(n, *source.shape)

@@ -1,4 +1,4 @@
-"""The Inception network of torch-fidelity as a source of features, for figures comparable with the literature."""
+"""The Inception network of torch-fidelity as an extractor of features, for values comparable with the literature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""The release carries its first digits in its name."""
+"""SHA-256 of the file; its name has the first digits."""
 
 
 class Inception:
@@ -31,7 +31,7 @@ class Inception:
     torch-fidelity's release page.
 
     Raises:
-        HarnessError: the weights are nowhere to be had, or the file is not the release's.
+        HarnessError: the weights cannot be found or downloaded, or the file is not the released one.
     """
 
     name = "inception"
@@ -57,12 +57,12 @@ class Inception:
 
 
 def weights_file() -> Path:
-    """Where the weights lie, downloaded if need be, verified by digest."""
+    """The path of the weights, verified by digest. Downloads them if they are missing."""
     given = os.environ.get("HARNESS_INCEPTION")
     path = Path(given) if given else Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.is_file():
         if given:
-            raise HarnessError(f"HARNESS_INCEPTION names {path}, which is no file: expected {FILE}")
+            raise HarnessError(f"HARNESS_INCEPTION names {path}, which is not a file: expected {FILE}")
         _download(path)
     _verify(path)
     return path
@@ -84,15 +84,15 @@ def _download(path: Path) -> None:
         bring(URL_INCEPTION_V3, path, _verify)
     except (OSError, HTTPException, HarnessError) as error:
         raise HarnessError(
-            f"`features: inception` needs {FILE} (91 MB), which is neither at {path} nor to be downloaded ({error}). "
-            f"Fetch it on another machine from {URL_INCEPTION_V3} and set HARNESS_INCEPTION to its path, or use the "
+            f"`features: inception` needs {FILE} (91 MB): it is not at {path}, and the download failed ({error}). "
+            f"Download it on another machine from {URL_INCEPTION_V3} and set HARNESS_INCEPTION to its path, or use the "
             "data's own judge: leave out `features`"
         ) from error
 
 
 @contextmanager
 def _tensors_only() -> Iterator[None]:
-    """torch-fidelity unpickles its weights file with code allowed; this makes torch refuse anything but tensors."""
+    """Make torch load only tensors: torch-fidelity would unpickle its weights file with arbitrary code."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
     os.environ[name] = "1"

@@ -1,4 +1,4 @@
-"""A loaded judge: what it says of images. Always float32, in inference mode, without touching any random state."""
+"""A loaded judge. It computes in float32, in inference mode, and changes no random state."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Judge:
     Attributes:
         name: the judge's name.
         digest: SHA-256 of its weights.
-        shape: channels, height and width of the images that it knows.
-        classes: how many classes it knows.
+        shape: channels, height and width of its images.
+        classes: the number of its classes.
         feature_dim: dimensions of its features.
-        threshold: the calibrated score from which an image is accepted as showing a class at all.
+        threshold: the calibrated score from which on it accepts that an image shows a class.
     """
 
     feature_dim = FEATURES
@@ -54,8 +54,8 @@ class Judge:
     def assess(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 images (n, c, h, w) -> class probabilities (n, classes) and scores (n,), float32.
 
-        The probabilities are those of the classes given that the image shows one; the score is the probability
-        of the likeliest class, "none of them" being one of the possibilities.
+        The probabilities are conditional on the image showing a class. The score is the probability of the most
+        likely class, where "none of them" is one of the outcomes.
         """
         with torch.no_grad():
             parts = [self._coverage(batch) for batch in self._batches(images)]
@@ -78,12 +78,12 @@ class Judge:
 
 
 def read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, float], Size]:
-    """The tensors of a safetensors file, the numbers of these names from its header, and the size it is for.
+    """The tensors of a safetensors file, the wanted numbers from its header, and the size of its network.
 
-    A header without a size, as that of the shipped judge, stands for 28×28 and one channel.
+    A header without a size, like that of the shipped judge, means 28×28 and one channel.
 
     Raises:
-        HarnessError: the file is damaged, or lacks one of the numbers.
+        HarnessError: the file is damaged, or a number is missing.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,8 +1,8 @@
-"""How a judge is trained for any labelled data set, and how it is measured.
+"""Trains and evaluates a judge for any labelled data set.
 
-As the shipped judge (``training``): two networks of different architecture, outliers beside the data, temperature and
-threshold from images that were kept back. What differs: the outliers derive from the data itself (``families``), the
-networks have the data's shape, and the number of steps is given, so that small and large data take the same time.
+Like the shipped judge (``training``): two networks of different architecture, outliers beside the data, temperature and
+threshold from held-out images. The differences: the outliers are made from the data itself (``families``), the networks
+have the data's shape, and the number of steps is fixed, so that small and large data sets take the same time.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ from harness.zoo import registry
 from harness.zoo.data.base import DataSet, Labelled
 
 SMALLEST = 8
-"""Pixels of the shorter side of images that can be judged."""
+"""Least number of pixels of the shorter side of an image."""
 FEWEST = 100
-"""Images of the training split below which there is nothing to train on."""
+"""Least number of images in the training split."""
 MEASURED = 10_000
-"""Images of the test split that accuracy and acceptance are measured on, at most."""
+"""Largest number of test images for accuracy and acceptance."""
 OUTLIERS = 500
-"""Images of every family that rejection is measured on."""
+"""Images of every family of outliers in the evaluation."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Numbers of the training.
+class LabelledSettings:
+    """Settings of the training.
 
     Attributes:
-        steps: mini-batches for each of the two networks.
-        factor: how many times as wide as the shipped judge's the networks are.
-        mirror: whether a mirrored image shows the same class as before.
+        steps: training steps of each of the two networks.
+        factor: width of the networks, as a multiple of the shipped judge's.
+        mirror: whether a mirrored image shows the same class.
         each: images of every family of outliers in a mini-batch.
     """
 
@@ -74,19 +74,24 @@ def train(
     out: Path | None = None,
     device: str = "cpu",
     seed: int = 0,
-    recipe: Recipe | None = None,
+    recipe: LabelledSettings | None = None,
     report: Report = print,
 ) -> str:
-    """Train a judge for a data set, measure it, write its weights, and give its name.
+    """Train a judge for a data set, evaluate it, write its weights; returns its name.
 
     Args:
-        choice: the data's name and settings, as suites write them; kept, so that ``evaluate`` finds the data again.
-        out: the folder for the weights; None: where the harness looks for judges.
+        data: the data set.
+        choice: its name and settings, as in a suite; written to the files, so that ``evaluate`` can load the data.
+        out: the folder for the weights; None: the folder in which the harness looks for judges.
+        device: where to train.
+        seed: the seed of weights, batches and outliers.
+        recipe: settings of the training.
+        report: receives messages.
 
     Raises:
-        HarnessError: the data is none that a judge can be trained for, or it cannot be had.
+        HarnessError: a judge cannot be trained for this data, or the data cannot be loaded.
     """
-    recipe, name = recipe or Recipe(), catalogue.trained_name(data)
+    recipe, name = recipe or LabelledSettings(), catalogue.trained_name(data)
     training, validation = _parts(data, seed)
     said = {"seed": str(seed), "recipe": json.dumps(asdict(recipe)), "data_hash": data.digest()}
     said |= {"data": json.dumps(choice), "held_back": str(len(validation.labels))}
@@ -108,10 +113,10 @@ def train(
 
 
 def evaluate(name: str, device: str = "cpu") -> dict[str, float]:
-    """Measure a judge that was trained here once more, on the test split of its data.
+    """Evaluate a judge that was trained on this machine again, on the test split of its data.
 
     Raises:
-        HarnessError: no such judge; or its data is not there, or is no longer what it was.
+        HarnessError: there is no such judge; or its data is missing or has changed.
     """
     path = catalogue.files(name)["coverage"]
     said = catalogue.header(path)
@@ -121,14 +126,14 @@ def evaluate(name: str, device: str = "cpu") -> dict[str, float]:
     data = choice.make()
     if data.digest() != said["data_hash"]:
         raise HarnessError(
-            f"the data {data.name} is no longer what the judge {name} was trained on: train one for what it is now, "
-            f"with `{catalogue.training_command(json.loads(said['data']))}`"
+            f"the data {data.name} has changed since the judge {name} was trained: train a judge for the new data with "
+            f"`{catalogue.training_command(json.loads(said['data']))}`"
         )
     return measure(judges.load(name, device), data)
 
 
 def measure(judge: Judge, data: DataSet) -> dict[str, float]:
-    """Accuracy and acceptance on the test split, and acceptance of outliers made of it; shares by what they are."""
+    """Accuracy and acceptance on the test split, and acceptance of outliers made from it; shares by description."""
     test, rng = data.load("test"), torch.Generator().manual_seed(1)
     chosen = torch.randperm(len(test.labels), generator=rng)[:MEASURED]
     images, labels = test.images[chosen], test.labels[chosen]
@@ -152,28 +157,28 @@ def _share(right: Tensor) -> float:
 
 
 def _parts(data: DataSet, seed: int) -> tuple[Labelled, Labelled]:
-    """The training split without a tenth (5 000 at most) that is kept back, and that."""
+    """The training split without a tenth (at most 5 000 images), and that tenth, held out for the calibration."""
     if data.points:
         raise HarnessError(f"{data.name} holds points: judges are for images")
     if min(data.shape[1:3]) < SMALLEST:
         raise HarnessError(
             f"{data.name} has images of {data.shape.height}×{data.shape.width}: "
-            f"a judge needs {SMALLEST}×{SMALLEST} at least"
+            f"a judge needs at least {SMALLEST}×{SMALLEST}"
         )
     images, labels = data.load("train")
     present = int((labels.bincount() > 0).sum())
     if present < 2 or len(labels) < FEWEST:
         raise HarnessError(
             f"{data.name} has {len(labels)} images of {present} class{'es' * (present != 1)} to train on: "
-            f"a judge needs {FEWEST} images at least, and two classes"
+            f"a judge needs at least {FEWEST} images and two classes"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     kept, used = order.tensor_split([min(5000, len(labels) // 10)])
     return Labelled(images[used], labels[used]), Labelled(images[kept], labels[kept])
 
 
-def _batches(role: str, source: AnySource, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images, those of the data first, and the labels of these."""
+def _batches(role: str, source: AnySource, recipe: LabelledSettings) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches: images, those of the data first and then the outliers, and the labels of the first."""
     shown = [family for name, family in SHOWN.items() if role == "coverage" or name in NOWHERE_NEAR]
     for _ in range(recipe.steps):
         images, labels = source.digits(recipe.batch_size)
@@ -181,6 +186,6 @@ def _batches(role: str, source: AnySource, recipe: Recipe) -> Iterator[tuple[Ten
 
 
 def _tried(name: str, weights: Mapping[str, Weights], data: DataSet, device: str) -> dict[str, float]:
-    """What the judge measures that these weights make, once written and read."""
+    """Evaluate the judge with these weights, after writing and reading them."""
     with tempfile.TemporaryDirectory() as folder:
         return measure(Judge(name, write(Path(folder), name, weights), "", device), data)

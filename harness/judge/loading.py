@@ -1,4 +1,4 @@
-"""A judge on a device. torch is imported when one is loaded."""
+"""Loads a judge onto a device. torch is imported only then."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def load(name: str, device: Any) -> Judge:
-    """A judge on a device.
+    """Load a judge onto a device.
 
     Raises:
-        HarnessError: unknown name, or weights that are missing, damaged or of another shape.
+        HarnessError: the name is unknown, or its weights are missing, damaged or of another shape.
     """
     from harness.judge.judge import Judge
 
@@ -25,9 +25,9 @@ def load(name: str, device: Any) -> Judge:
 
 
 def load_for(data: DataSet, device: Any) -> Judge | StackedJudge | None:
-    """The judge that knows this data, on a device; None where there is none.
+    """Load the judge of this data onto a device; None if there is none.
 
-    A judge of images with one channel judges data of the same height and width channel by channel.
+    A judge for images with one channel also judges data of the same height and width, channel by channel.
 
     Raises:
         HarnessError: as ``load``; or the judge is for images of another shape.

@@ -1,7 +1,7 @@
-"""The judges' two architectures, for images of any size from 8×8. They share nothing but the convolutional block.
+"""The two architectures of judges, for images of 8×8 and larger. They share only the convolutional block.
 
-Images of 28×28 are halved three times, to 4×4; others as often as brings their longer side nearest to 4 (by ratio):
-smaller ones are halved less often by the same convolutions, and every halving more is one more convolution.
+Images of 28×28 are halved three times, to 4×4. Other sizes are halved until the longer side is nearest to 4 (by
+ratio): for smaller images fewer of the same convolutions have a stride of 2; each further halving adds a convolution.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 FEATURES = 64
-"""Dimensions of the features: the Fréchet distance's bias grows with them."""
+"""Dimensions of the features. More dimensions mean a larger bias of the Fréchet distance."""
 
 
 class Size(NamedTuple):
-    """The images that a network takes, and how wide it is: all numbers of channels grow with ``factor``."""
+    """The input size of a network and its width: all numbers of channels are multiplied by ``factor``."""
 
     channels: int = 1
     height: int = 28
@@ -27,7 +27,7 @@ class Size(NamedTuple):
 
     @property
     def halvings(self) -> int:
-        """How often the images are halved."""
+        """The number of halvings."""
         return round(math.log2(max(self.height, self.width) / 4))
 
 
@@ -38,7 +38,7 @@ def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[n
 
 
 class FeatureNetwork(nn.Module):
-    """Strided 5×5 start, fully connected features. On what is no digit its classes were trained to be equally likely.
+    """Starts with a strided 5×5 convolution; fully connected features. Trained to equal probabilities on outliers.
 
     Images (n, channels, height, width) in [0, 1] -> features (n, 64), at least 0, and logits (n, classes).
     """
@@ -64,7 +64,7 @@ class FeatureNetwork(nn.Module):
 
 
 class CoverageNetwork(nn.Module):
-    """Full resolution start, pooled to 2×2, and one output more than there are classes: "none of them".
+    """Starts at full resolution, pools to 2×2; one output per class and one for "none of them".
 
     Images (n, channels, height, width) in [0, 1] -> logits (n, classes + 1).
     """
@@ -86,7 +86,7 @@ class CoverageNetwork(nn.Module):
 
 
 def _chain(inputs: int, widths: Sequence[int], strides: Sequence[int], first_kernel: int = 3) -> list[nn.Module]:
-    """One block for every stride; blocks beyond the last width keep that width."""
+    """One block for every stride; blocks after the last width keep that width."""
     layers: list[nn.Module] = []
     for position, stride in enumerate(strides):
         outputs = widths[min(position, len(widths) - 1)]
@@ -96,7 +96,7 @@ def _chain(inputs: int, widths: Sequence[int], strides: Sequence[int], first_ker
 
 
 def _strides(usual: Sequence[int], halvings: int) -> list[int]:
-    """The strides of a chain that halves so often: the first ones of the usual, and further blocks at the end."""
+    """The strides of a chain with this number of halvings: the usual ones, cut short or with more blocks at the end."""
     strides, left = [], halvings
     for stride in usual:
         strides.append(stride if left > 0 else 1)
@@ -105,7 +105,7 @@ def _strides(usual: Sequence[int], halvings: int) -> list[int]:
 
 
 def _halved(side: int, times: int) -> int:
-    """A side after so many convolutions of stride 2."""
+    """The length of a side after this number of convolutions with stride 2."""
     for _ in range(times):
         side = -(-side // 2)
     return side

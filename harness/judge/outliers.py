@@ -1,11 +1,11 @@
-"""Images that are no digits: what the judges are shown in training, and what they are tested on but never shown.
+"""Images that are not digits: families that the judges see in training, and families only for their evaluation.
 
-Every family is a function of a source of digits and a number n, and gives n images (n, 1, 28, 28) in [0, 1]. All
-random numbers come from the source, so that a seed fixes everything. Families that are not about digits take the shape
+A family is a function of a source of digits and a number n; it returns n images (n, 1, 28, 28) in [0, 1]. All random
+numbers come from the source, so a seed makes everything reproducible. Families that are not about digits use the shape
 of the source's images; ``families`` uses them for other data.
 
-Outlier exposure: Hendrycks, Mazeika and Dietterich 2019. Without it a convolutional classifier calls a noise image
-an 8 beyond any doubt.
+Outlier exposure: Hendrycks, Mazeika and Dietterich 2019. Without it, a convolutional classifier calls a noise image an
+8 with full confidence.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SIZE = 28
 
 @dataclass
 class Source:
-    """Digits to make outliers from, as floats in [0, 1], and the random numbers.
+    """Digits to make outliers from, as floats in [0, 1], and a random generator.
 
     Args:
-        images: (m, 1, 28, 28), uint8; other shapes for the families that take them.
+        images: (m, 1, 28, 28), uint8; other shapes for the families that accept them.
         labels: (m,).
         rng: a generator on the CPU.
-        distort: the share of digits that are slightly distorted. It must be the same for what is made of digits as
-            for digits themselves: else resampling's blur, not the shape, tells the two apart.
+        distort: the share of digits that are slightly distorted. It must be the same for outliers made from digits as
+            for digits themselves: otherwise the blur of resampling, not the shape, separates the two.
     """
 
     images: Tensor
@@ -45,7 +45,7 @@ class Source:
         return channels, height, width
 
     def digits(self, n: int, among: tuple[int, ...] | None = None) -> tuple[Tensor, Tensor]:
-        """n random digits and their labels, of some classes only if ``among`` names them."""
+        """n random digits and their labels; only of the classes in ``among``, if given."""
         pool = torch.arange(len(self.labels))
         if among is not None:
             pool = pool[torch.isin(self.labels, torch.tensor(among))]
@@ -63,7 +63,7 @@ class Source:
         return torch.where(self.uniform(len(images), 1, 1, 1) < 0.25, bold, moved)
 
     def moved(self, images: Tensor, beyond: str = "zeros") -> Tensor:
-        """Images slightly turned, sheared, scaled and shifted; ``beyond``: grid_sample's word for what comes in."""
+        """Images slightly rotated, sheared, scaled and shifted; ``beyond`` is grid_sample's padding mode."""
         n = len(images)
         angle, shear = 0.2 * (2 * self.uniform(n) - 1), 0.2 * (2 * self.uniform(n) - 1)
         scale, shift = 1 + 0.12 * (2 * self.uniform(n) - 1), 2.5 / 14 * (2 * self.uniform(n, 2) - 1)
@@ -92,7 +92,7 @@ class Source:
         return int(torch.randint(low, high, (), generator=self.rng))
 
     def order(self, n: int) -> Tensor:
-        """A permutation of n things in which at most a few keep their places."""
+        """A permutation of n items in which at most a quarter keep their places."""
         identity = torch.arange(n)
         while True:
             permutation = torch.randperm(n, generator=self.rng)
@@ -107,12 +107,12 @@ Family = Callable[[Source, int], Tensor]
 
 
 def uniform_noise(source: Source, n: int) -> Tensor:
-    """Every pixel for itself, uniform, at any brightness."""
+    """Independent uniform pixels, at any brightness."""
     return source.uniform(n, *source.shape) * source.uniform(n, 1, 1, 1)
 
 
 def gaussian_noise(source: Source, n: int) -> Tensor:
-    """Every pixel for itself, normal around any grey."""
+    """Independent normal pixels, around any grey."""
     return source.uniform(n, 1, 1, 1) + 0.5 * source.uniform(n, 1, 1, 1) * source.normal(n, *source.shape)
 
 
@@ -171,13 +171,13 @@ def strokes(source: Source, n: int) -> Tensor:
 
 
 def mirrored(source: Source, n: int) -> Tensor:
-    """Digits that look like none when mirrored: 3, 4, 6, 7 and 9 left to right, 4 and 7 upside down."""
+    """Digits that look like no digit when mirrored: 3, 4, 6, 7 and 9 left to right, 4 and 7 upside down."""
     half = n // 2
     return torch.cat([source.digits(n - half, (3, 4, 6, 7, 9))[0].flip(-1), source.digits(half, (4, 7))[0].flip(-2)])
 
 
 def erased(source: Source, n: int) -> Tensor:
-    """Digits that lack a broad band through the middle (not ones: half a one is a one)."""
+    """Digits with a broad band through the middle erased (no ones: half a one is a one)."""
     image, _ = source.digits(n, (0, 2, 3, 4, 5, 6, 7, 8, 9))
     start = source.integer(8, 14)
     if source.integer(0, 2):
@@ -188,13 +188,13 @@ def erased(source: Source, n: int) -> Tensor:
 
 
 def crumbled(source: Source, n: int) -> Tensor:
-    """Digits of which a coarse random mask leaves half."""
+    """Digits half of which a coarse random mask removes."""
     mask = (source.uniform(n, 1, 9, 9) < 0.5).float()
     return source.digits(n)[0] * F.interpolate(mask, SIZE)
 
 
 def noisy(source: Source, n: int) -> Tensor:
-    """Digits under so much noise that generators which do not learn hide behind it."""
+    """Digits under strong noise, like the samples of generators that do not learn."""
     noise = source.normal(n, *source.shape) * (0.5 + 0.5 * source.uniform(n, 1, 1, 1))
     return source.digits(n)[0] + noise
 
@@ -213,7 +213,7 @@ def smeared(source: Source, n: int) -> Tensor:
 
 
 def lines(source: Source, n: int) -> Tensor:
-    """Two to five straight strokes, joined or crossing, as in writing that is no digit."""
+    """Two to five straight strokes, joined or crossing, as in handwriting that is not a digit."""
     several = torch.stack([_segments(source, n) for _ in range(5)])
     many = source.uniform(n, 1, 1, 1)
     there = torch.stack([torch.ones_like(many), *(many > limit for limit in (0.0, 0.25, 0.5, 0.75))])
@@ -239,7 +239,7 @@ def side_by_side(source: Source, n: int) -> Tensor:
 
 
 def solids(source: Source, n: int) -> Tensor:
-    """Filled ellipses and rectangles, turned by any angle, none of them thin."""
+    """Filled ellipses and rectangles, rotated by any angle, none of them thin."""
     y, x = _plane(source)
     centre, half, angle = (
         6 + 16 * source.uniform(n, 2, 1, 1),
@@ -280,14 +280,14 @@ TRAINED: Mapping[str, Family] = {
 }
 
 FAR = ("uniform_noise", "gaussian_noise", "clouds", "flat", "shuffled_patches", "noisy", "rings")
-"""The families of TRAINED that are nowhere near a digit."""
+"""The families of TRAINED that are far from any digit."""
 
 
 # --- never shown ---------------------------------------------------------------------------------------------------
 
 
 def photographs(source: Source, n: int) -> Tensor:
-    """Pieces of the two photographs that scikit-learn carries, shrunk to 28×28."""
+    """Pieces of the two photographs in scikit-learn, reduced to 28×28."""
     images = []
     for _ in range(n):
         photograph = _photographs()[source.integer(0, 2)]
@@ -337,7 +337,7 @@ def inverted(source: Source, n: int) -> Tensor:
 
 
 def salted(source: Source, n: int) -> Tensor:
-    """Digits half of whose pixels were made black or white by chance."""
+    """Digits half of whose pixels are set to black or white at random."""
     image, _ = source.digits(n)
     hit = source.uniform(n, *source.shape)
     return torch.where(hit < 0.25, 0.0, torch.where(hit < 0.5, 1.0, image))
@@ -353,7 +353,7 @@ def four_at_once(source: Source, n: int) -> Tensor:
 def letters(source: Source, n: int) -> Tensor:
     """Printed capitals that resemble no digit: E F H K M N R W.
 
-    (The judge takes an A for a 4 and an X for an 8, as a reader of a hurried hand might.)
+    (The judge takes an A for a 4 and an X for an 8, as a person might in hurried handwriting.)
     """
     alphabet = _letters()
     return alphabet[torch.randint(len(alphabet), (n,), generator=source.rng)]
@@ -366,7 +366,7 @@ def strips(source: Source, n: int) -> Tensor:
 
 
 def polygons(source: Source, n: int) -> Tensor:
-    """Filled triangles, none of them thin (a thin one is a one)."""
+    """Filled triangles, none of them thin (a thin one looks like a 1)."""
     y, x = _plane(source)
     corners = 2 + 24 * source.uniform(n, 3, 2)
     while (thin := _area(corners) < 80).any():
@@ -413,11 +413,11 @@ HELD_OUT: Mapping[str, Family] = {
 }
 
 
-# --- what they are made of -----------------------------------------------------------------------------------------
+# --- building blocks -----------------------------------------------------------------------------------------------
 
 
 def curves(source: Source, n: int) -> Tensor:
-    """One cubic Bézier curve in each image, as thick as a pen's stroke."""
+    """One cubic Bézier curve in each image, as thick as a pen stroke."""
     t = torch.linspace(0, 1, 40)
     bernstein = torch.stack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3], 1)
     points = torch.einsum("tk,nkd->ntd", bernstein, 3 + 22 * source.uniform(n, 4, 2))
@@ -442,7 +442,7 @@ def _segments(source: Source, n: int) -> Tensor:
 
 
 def _moved(images: Tensor, columns: int) -> Tensor:
-    """Images shifted sideways; what leaves the image is gone."""
+    """Images shifted sideways; pixels beyond the edge are lost."""
     padded = F.pad(images, (max(columns, 0), max(-columns, 0), 0, 0))
     start = max(-columns, 0)
     return padded[:, :, :, start : start + SIZE]
@@ -455,7 +455,7 @@ def _area(corners: Tensor) -> Tensor:
 
 
 def _shuffled(source: Source, n: int, parts: int) -> Tensor:
-    """Patches change places; rows and columns that are left over stay."""
+    """Permute the patches of digits; remaining rows and columns stay in place."""
     image, (channels, height, width) = source.digits(n)[0], source.shape
     down, across = height // parts, width // parts
     whole = image[:, :, : parts * down, : parts * across]

@@ -1,4 +1,4 @@
-"""Points of the plane as features of themselves, so that Fréchet distance and its like can be had of them too."""
+"""The extractor for points of the plane: a point is its own feature, so that Fréchet distance and others apply."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 class Points:
-    """The extractor of data sets of points: the two coordinates, unchanged."""
+    """The features of a point are its two coordinates, unchanged."""
 
     name = "points"
     digest = "points: coordinates in [-1, 1], unchanged"
 
     def features(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points (n, 2, 1, 1) -> coordinates (n, 2), as features and, there being no classes, as logits too."""
+        """Points (n, 2, 1, 1) -> coordinates (n, 2), as features and also as logits, because there are no classes."""
         coordinates = images.flatten(1).float()
         return coordinates, coordinates

@@ -1,8 +1,8 @@
-"""A judge of images with one channel, asked about every channel of images with several.
+"""A judge for images with several channels, made from a judge for one channel.
 
 Stacked MNIST (Metz et al. 2017, "Unrolled Generative Adversarial Networks", section 3.3) shows a digit in each of
 three channels: 1000 classes, of which class 100 r + 10 g + b shows r in the first channel, g in the second, b in the
-third. The channels are taken to be independent given the image, so that joint probabilities are products.
+third. The channels are assumed independent given the image, so joint probabilities are products.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from harness.judge.judge import Judge
 
 
 class StackedJudge:
-    """What a judge says of every channel, taken together.
+    """Combines a one-channel judge's results for every channel.
 
     Attributes:
         single: the judge of one channel.
-        name: its name.
-        digest: SHA-256 of its digest and the number of channels.
+        name: the name of that judge.
+        digest: SHA-256 of that judge's digest and the number of channels.
         shape: channels, height and width of the images.
-        classes: how many combinations of its classes there are.
-        feature_dim: dimensions of the features: its own for every channel.
-        threshold: its threshold, which every channel must reach.
+        classes: the number of combinations of its classes.
+        feature_dim: dimensions of the features: those of the judge, for every channel.
+        threshold: the threshold of the judge, which every channel must reach.
     """
 
     def __init__(self, single: Judge, channels: int = 3) -> None:
@@ -45,14 +45,14 @@ class StackedJudge:
         return torch.cat([features for features, _ in parts], 1), joint
 
     def assess(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 images -> joint class probabilities, and the score of the channel that shows its class least surely."""
+        """uint8 images -> joint class probabilities, and the smallest score of all channels."""
         parts = [self.single.assess(channel) for channel in torch.split(images, 1, 1)]
         joint = _every_sum([probabilities.log() for probabilities, _ in parts]).exp()
         return joint, torch.stack([score for _, score in parts]).amin(0)
 
 
 def _every_sum(channels: Sequence[Tensor]) -> Tensor:
-    """(n, k) for every channel -> (n, k ** channels): all sums of one value of each, the last channel's fastest."""
+    """(n, k) per channel -> (n, k ** channels): all sums of one value per channel; the last channel varies fastest."""
     total = channels[0]
     for values in channels[1:]:
         total = (total[:, :, None] + values[:, None, :]).flatten(1)

@@ -1,11 +1,11 @@
-"""How the shipped judge was trained, and how it is measured. The recipe is the model card's; the seed fixes it.
+"""Trains and evaluates the shipped judge. The settings are those of the model card; a seed makes it reproducible.
 
 ``labelled`` trains a judge for any other data set, with the loop and the calibration of this file.
 
-Both networks learn digits (MNIST's and scikit-learn's, lightly distorted) and, beside them, what is no digit
-(``outliers.TRAINED`` and the first images of a generator). The coverage network has an output for all of it. The
-feature network learns to find all classes equally likely where nothing is near a digit (``outliers.FAR``), so that
-rubbish cannot raise the Inception score; what is nearly a digit it takes for the nearest, as any classifier would.
+Both networks learn digits (MNIST's and scikit-learn's, lightly distorted) and outliers (``outliers.TRAINED`` and the
+first images of a generator). The coverage network has one output for all outliers. The feature network learns equal
+class probabilities for images that are far from any digit (``outliers.FAR``), so that such images cannot raise the
+Inception score; an image close to a digit it assigns to the nearest class, like any classifier.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from harness.zoo.optimisation import descend
 NAME = "mnist"
 CLASSES = 10
 VALIDATION = 5000
-"""Digits of MNIST's training split kept back for the temperature and the threshold."""
+"""Digits of MNIST's training split that are held out for the temperature and the threshold."""
 ACCEPTED = 0.992
-"""Share of the digits kept back that the threshold accepts."""
+"""Share of the held-out digits that the threshold accepts."""
 
 
 DISTORTED = 0.6
-"""Share of the digits, and of those that outliers are made of, that are distorted in training."""
+"""Share of the digits that are distorted in training; the same share of the digits that outliers are made of."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Numbers of the training."""
+class TrainingSettings:
+    """Settings of the training."""
 
     epochs: float = 8
     batch_size: int = 256
@@ -60,7 +60,7 @@ def train(
     out: Path,
     device: str = "cpu",
     seed: int = 0,
-    recipe: Recipe | None = None,
+    recipe: TrainingSettings | None = None,
     report: Report = print,
 ) -> None:
     """Train both networks of the judge of 28×28 digits and write their weights.
@@ -68,7 +68,7 @@ def train(
     Raises:
         HarnessError: MNIST is not on this machine.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or TrainingSettings()
     training, validation = _digits()
     early = early_images("dcgan", (20, 40, 80), 1500, seed)
     steps = max(1, int(recipe.epochs * len(training.labels) / recipe.batch_size))
@@ -84,12 +84,12 @@ def train(
 
 
 def generator(role: str, seed: int) -> torch.Generator:
-    """The random numbers of a network's images: the two networks see different ones."""
+    """The random generator of a network's images: the two networks see different images."""
     return torch.Generator().manual_seed(_seed(role, seed))
 
 
 def _seed(role: str, seed: int) -> int:
-    """Not ``seeds.derived``: the shipped judge was trained with these."""
+    """The seed of a network. Not ``seeds.derived``: the shipped judge was trained with these seeds."""
     return seed + 1000 * ROLES.index(role)
 
 
@@ -101,10 +101,10 @@ def trained(
     seed: int,
     batches: Iterable[tuple[Tensor, Tensor]],
     steps: int,
-    rates: Rates,
+    rates: ErrorRates,
     report: Report,
 ) -> nn.Module:
-    """One of the two networks of a judge, trained on so many batches (see ``fit``)."""
+    """Train one of the two networks of a judge for this number of steps (see ``fit``)."""
     torch.manual_seed(_seed(role, seed))
     kind = FeatureNetwork if role == "features" else CoverageNetwork
     network = kind(classes, size).to(device)
@@ -117,7 +117,7 @@ Weights = tuple[dict[str, Tensor], dict[str, str]]
 
 
 def weights_of(network: nn.Module, role: str, validation: Labelled, said: Mapping[str, str]) -> Weights:
-    """What is written of a trained network: its tensors, what is ``said`` of its training, its calibration."""
+    """What is written for a trained network: its tensors; ``said`` (how it was trained) and its calibration."""
     tensors = {key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}
     return tensors, {**said, "role": role} | calibrate(network, role, validation)
 
@@ -125,7 +125,7 @@ def weights_of(network: nn.Module, role: str, validation: Labelled, said: Mappin
 def write(
     folder: Path, name: str, weights: Mapping[str, Weights], further: Mapping[str, str] | None = None
 ) -> dict[str, Path]:
-    """Write a judge's two networks, and the digests of their files; the file of each."""
+    """Write the two networks of a judge and their SHA-256 sums; returns the file of each."""
     paths = {role: folder / f"{name}-{role}.safetensors" for role in weights}
     for role, (tensors, said) in weights.items():
         files.write_bytes(paths[role], save(tensors, metadata={**said, **(further or {})}))
@@ -133,12 +133,12 @@ def write(
     return paths
 
 
-class Rates(Protocol):
-    """What the loop wants to know of a recipe."""
+class ErrorRates(Protocol):
+    """The settings that the loop needs."""
 
     @property
     def rate(self) -> float:
-        """The greatest learning rate."""
+        """The largest learning rate of the one-cycle schedule."""
         ...
 
     @property
@@ -152,10 +152,13 @@ def fit(
     role: str,
     batches: Iterable[tuple[Tensor, Tensor]],
     steps: int,
-    rates: Rates,
+    rates: ErrorRates,
     report: Report,
 ) -> None:
-    """Train a network on so many batches: floats in [0, 1], those of a class first, and the labels of these."""
+    """Train a network for this number of steps.
+
+    A batch has images as floats in [0, 1], those with a class first and then the outliers, and the labels of the first.
+    """
     device = next(network.parameters()).device
     optimiser = torch.optim.AdamW(network.parameters(), lr=rates.rate, weight_decay=rates.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates.rate, total_steps=steps)
@@ -172,12 +175,12 @@ def fit(
 
 
 def tell(report: Report, role: str, text: str) -> None:
-    """Report something of one of the two networks."""
+    """Report a message about one of the two networks."""
     report(f"{role}: {text}")
 
 
 def _loss(role: str, output: Any, labels: Tensor) -> Tensor:
-    """Cross-entropy on what has a class; on outliers towards "none" (coverage) or the uniform distribution."""
+    """Cross-entropy: to the labels; for outliers to "none" (coverage) or to the uniform distribution (features)."""
     n = len(labels)
     if role == "coverage":
         none = torch.full((len(output) - n,), output.shape[1] - 1, device=output.device)
@@ -188,8 +191,10 @@ def _loss(role: str, output: Any, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits[:n], labels) + 0.3 * uniform
 
 
-def _batches(role: str, source: Source, early: Tensor, recipe: Recipe, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images, the digits first, and the digits' labels."""
+def _batches(
+    role: str, source: Source, early: Tensor, recipe: TrainingSettings, steps: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches: images, the digits first and then the outliers, and the labels of the digits."""
     shown = {name: family for name, family in TRAINED.items() if role == "coverage" or name in FAR}
     share = recipe.outliers // (len(shown) + 1)
     for _ in range(steps):
@@ -200,12 +205,12 @@ def _batches(role: str, source: Source, early: Tensor, recipe: Recipe, steps: in
 
 
 def whole_greys(images: Tensor) -> Tensor:
-    """Images in [0, 1], rounded to whole greys like everything that a judge will see."""
+    """Images in [0, 1], rounded to multiples of 1/255, because a judge sees only such images."""
     return (images.clamp(0, 1) * 255).round() / 255
 
 
 def early_images(model: str, steps: tuple[int, ...], each: int, seed: int) -> Tensor:
-    """What a generator draws after its first few steps on MNIST, floats in [0, 1]."""
+    """Samples of a generator after its first few steps on MNIST, floats in [0, 1]."""
     from harness.zoo.building import build
     from harness.zoo.data.pixels import from_uint8, to_uint8
 
@@ -222,7 +227,7 @@ def early_images(model: str, steps: tuple[int, ...], each: int, seed: int) -> Te
 
 
 def calibrate(network: nn.Module, role: str, validation: Labelled) -> dict[str, str]:
-    """The temperature that makes the images' likelihood greatest, and the threshold that accepts ``ACCEPTED``."""
+    """The temperature with the largest likelihood, and the threshold that accepts the share ``ACCEPTED``."""
     device = next(network.parameters()).device
     with torch.no_grad():
         outputs = [network(batch.to(device).float() / 255) for batch in torch.split(validation.images, 1000)]
@@ -238,7 +243,7 @@ def calibrate(network: nn.Module, role: str, validation: Labelled) -> dict[str, 
 
 
 def _digits() -> tuple[Labelled, Labelled]:
-    """Digits to train on (scikit-learn's six times, to count beside MNIST's) and digits kept back."""
+    """Training digits (scikit-learn's six times, to give them weight beside MNIST's) and held-out digits."""
     mnist, small = (_load(name, "train") for name in ("mnist", "digits"))
     order = torch.randperm(len(mnist.labels), generator=torch.Generator().manual_seed(0))
     kept, used = order[:VALIDATION], order[VALIDATION:]
@@ -256,7 +261,7 @@ def _load(name: str, split: Any) -> Labelled:
 
 
 def evaluate(device: str = "cpu") -> list[tuple[str, float, str]]:
-    """Measure the shipped judge on data that it was not trained on: (what, value, target) a row."""
+    """Evaluate the shipped judge on data that it was not trained on; rows of (what, value, target)."""
     judge = load(NAME, device)
     rows: list[tuple[str, float, str]] = []
     for data in ("mnist", "digits"):
@@ -280,11 +285,11 @@ def evaluate(device: str = "cpu") -> list[tuple[str, float, str]]:
 
 
 def many(family: Family, source: Source, n: int) -> Tensor:
-    """n images of a family, a hundred at a time: some families draw one cut or one order for all of a call."""
+    """n images of a family, a hundred at a time: some families choose one cut or one order per call."""
     return torch.cat([family(source, 100) for _ in range(n // 100)])
 
 
 def accepted(judge: Any, images: Tensor) -> float:
-    """The share of images (floats) that a judge accepts as showing a class at all."""
+    """The share of images (floats) whose score reaches the judge's threshold."""
     pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
     return float((judge.assess(pixels)[1] >= judge.threshold).float().mean())

@@ -1,4 +1,4 @@
-"""What a metric is: a function of samples, reference and judge features to named numbers."""
+"""The base class of metrics: functions from samples, reference and judge features to named numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Value:
-    """One number that a metric gives: what it is called in tables, and how to read it."""
+    """One number of a metric: its label in tables, and how to read it."""
 
     label: str
     better: Literal["lower", "higher"]
@@ -29,27 +29,27 @@ class Metric(Plugin, abc.ABC):
     """A metric. Features are extracted once for all metrics: see ``harness.metrics.images.Images``."""
 
     values: ClassVar[Mapping[str, Value]]
-    """The numbers that it gives, by the name of their column."""
+    """Its numbers, by the name of their column."""
     needs_judge: ClassVar[bool] = False
     """Whether it needs a judge of the data's classes."""
     requires: ClassVar[frozenset[str]] = frozenset()
-    """What the model must offer beside samples (see ``Model.capabilities``). It is computed for the arms that offer
-    it, with ``samples.model``; the others, and real images, have no value."""
+    """What the model must offer besides samples (see ``Model.capabilities``). The metric is computed, with
+    ``samples.model``, only for arms whose model offers it; other arms, and real images, have no value."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
     @classmethod
     def refusal(cls, settings: Any, data: DataSet) -> str | None:
-        """Why it cannot be computed on this data, or None if it can. Whether there is a judge is asked elsewhere."""
+        """Why it cannot be computed on this data, or None if it can. The plan checks separately for a judge."""
         return "it is made for images" if data.points else None
 
     @abc.abstractmethod
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
-        """The named numbers of ``values`` for the samples, held against the reference (real images)."""
+        """The named numbers of ``values`` for the samples, compared with the reference (real images)."""
 
     def histograms(self, samples: Images, reference: Reference) -> dict[str, dict[str, list[Any]]]:
-        """What the report draws as bars: {name: {"bins": labels, "samples": shares, "reference": shares}}."""
+        """Bar charts for the report: {name: {"bins": labels, "samples": shares, "reference": shares}}."""
         return {}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Test error of a model that classifies, as semi-supervised models do: the share of reference images it gets wrong."""
+"""Test error of a model that classifies (a semi-supervised model): the share of reference images it gets wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 500
 class TestError(Metric):
     """Share of reference images whose class the model gets wrong."""
 
-    __test__ = False  # to pytest: this is no test
+    __test__ = False  # pytest: this class is not a test
 
     name = "test_error"
     summary = "share of reference images whose class the model itself gets wrong"

@@ -1,8 +1,8 @@
 """Unsupervised classification error: do the categories that a model found by itself agree with the classes?
 
-Every reference image gets the model's likeliest category. Categories and classes are matched one to one, in the way
-that makes the most images agree (the assignment problem); the error is the share of images that still do not. The
-labels serve for the matching alone, so a model that learned nothing scores a little below the chance of 1 − 1/classes.
+Every reference image gets the model's most likely category. Categories and classes are matched one to one, so that as
+many images as possible agree (the assignment problem). The error is the share of images that do not agree. Labels are
+used only for the matching. A model that learned nothing scores a little below chance, 1 − 1/classes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CodeAccuracy(Metric):
         return {"code_error": 1 - agreed / len(reference)}
 
     def histograms(self, samples: Images, reference: Reference) -> dict[str, dict[str, list[Any]]]:
-        """For each class the share of all images that lie in its category, beside the share that have the class."""
+        """For each class: the share of images in its category, and the share of images with this class."""
         table = self._table(samples, reference) / len(reference)
         pairs = sorted(matched(table), key=lambda pair: pair[1])
         return {

@@ -1,7 +1,7 @@
-"""Conditional accuracy: does a model that is asked for a class draw that class?
+"""Conditional accuracy: does a conditional model generate the class that was requested?
 
-As many images as there are samples are asked for, the classes of the training data in turn; the figure is the share
-in which the judge finds (argmax, no threshold) the class that was asked for.
+The model generates as many images as there are samples, for the classes of the training data in turn. The value is
+the share of images in which the judge finds (argmax, no threshold) the requested class.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ BATCH = 500
 
 
 class ConditionalAccuracy(Metric):
-    """Share of images of a wanted class that the judge takes for that class."""
+    """Share of images of a requested class that the judge assigns to that class."""
 
     name = "conditional_accuracy"
-    summary = "share of images of a wanted class in which the judge finds that class"
+    summary = "share of images of a requested class in which the judge finds that class"
     paper = "Mirza and Osindero 2014 (the model); Odena et al. 2017, section 4.1 (the measure)"
     needs_judge = True
     requires = frozenset({"conditional"})
     values = {
         "conditional_accuracy": Value(
-            "Conditional accuracy", "higher", "images that show the class asked for", digits=1, percent=True
+            "Conditional accuracy", "higher", "images that show the requested class", digits=1, percent=True
         )
     }
 
@@ -51,12 +51,12 @@ class ConditionalAccuracy(Metric):
 
 
 def in_turn(labels: Tensor, n: int) -> Tensor:
-    """n labels: the classes that there are, over and over."""
+    """n labels: the classes that occur, repeated in order."""
     present = labels.bincount().nonzero()[:, 0]
     return present.repeat(-(-n // len(present)))[:n]
 
 
 def drawn(model: Model, labels: Tensor) -> Tensor:
-    """An image of each of these classes (n,), uint8."""
+    """Generate one image, uint8, for each of these classes (n,)."""
     rng = torch.Generator(labels.device).manual_seed(SEED)
     return torch.cat([to_uint8(model.sample_classes(part, rng)) for part in torch.split(labels, BATCH)])

@@ -1,8 +1,8 @@
-"""Mode coverage: which classes does the generator still draw, and how much of its output is no digit at all?
+"""Mode coverage: which classes does the generator produce, and how many samples show no class at all?
 
-A bare "at least one sample" saturates: a classifier with 1 % error finds about 11 of 10 000 samples in a class that
-was dropped. So a class is covered when it holds at least a stated share of all samples, each above the confidence
-at which the judge accepts an image as showing a class at all.
+"At least one sample" would be too weak: a classifier with 1 % error finds about 11 of 10 000 samples in a class that
+was dropped. So a class is covered if at least a given share of all samples falls into it. A sample counts only if its
+confidence reaches the threshold at which the judge accepts that an image shows a class.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class CoverageSettings(registry.Settings):
 
 
 class ModeCoverage(Metric):
-    """Covered classes, effective classes exp(H), KL to the training histogram, share that is no digit."""
+    """Covered classes, effective classes exp(H), KL to the training histogram, share of rejected samples."""
 
     name = "mode_coverage"
-    summary = "classes that the judge finds among the samples, their histogram, and the share that is no digit"
+    summary = "classes that the judge finds among the samples, their histogram, and the share without a class"
     paper = "Santurkar et al. 2018 (mode collapse, by a classifier that labels the samples)"
     Settings = CoverageSettings
     settings: CoverageSettings
@@ -85,7 +85,7 @@ class ModeCoverage(Metric):
         return samples.judge.threshold if own is None else float(own)
 
     def _counts(self, samples: Images) -> Tensor:
-        """How many accepted samples each class holds, (classes,), float64."""
+        """The number of accepted samples of each class, (classes,), float64."""
         accepted = samples.confidence >= self._confidence(samples)
         classes = samples.probabilities.shape[1]
         return torch.bincount(samples.probabilities.argmax(1)[accepted], minlength=classes).double()
@@ -98,8 +98,8 @@ class ModeCoverage(Metric):
 def training_shares(labels: Tensor, classes: int) -> Tensor:
     """The shares (classes,) of the classes among training labels (n,), float64.
 
-    A class that the training data lack counts as half an image, share 1 / (2 n) before all are scaled to sum to 1:
-    with a share of 0 a single sample of it would make KL(samples ‖ training) infinite.
+    A class without training images counts as half an image (share 1 / (2 n), before the shares are scaled to sum to
+    1): with a share of 0, a single sample of it would make KL(samples ‖ training) infinite.
     """
     counts = torch.bincount(labels.cpu(), minlength=classes).double()
     counts[counts == 0] = 0.5
@@ -109,8 +109,8 @@ def training_shares(labels: Tensor, classes: int) -> Tensor:
 def divergence(shares: Tensor, reference: Tensor) -> float:
     """KL(shares ‖ reference) in nats, for histograms (classes,) that sum to 1.
 
-    Where nothing was accepted the shares are all 0 and there is no distribution to speak of: the largest value that
-    any distribution could have, log(1 / rarest class), stands for it.
+    If no sample was accepted, all shares are 0 and there is no distribution. The value is then the largest possible
+    one, log(1 / rarest class).
     """
     if shares.sum() == 0:
         return float((1 / reference[reference > 0].min()).log())

@@ -1,6 +1,7 @@
-"""Density and coverage: precision and recall by balls around real images alone, so that outliers weigh less.
+"""Density and coverage: like precision and recall, but with balls around real images only, so outliers weigh less.
 
-With B_i the ball around real image x_i that reaches to its k-th nearest real neighbour, N real images and M samples:
+B_i is the ball around real image x_i whose radius is the distance to its k-th nearest real neighbour. With N real
+images and M samples y_j:
 
     density  = 1 / (k M) Σ_j Σ_i 1[y_j in B_i]      coverage = 1 / N Σ_i 1[some y_j in B_i]
 
@@ -31,7 +32,7 @@ class DensityCoverageSettings(registry.Settings):
 
 
 class DensityCoverage(OfFeatures):
-    """How many real balls hold a sample on average, divided by k; and the share of real balls that hold one."""
+    """Density: the mean number of real balls around a sample, / k. Coverage: the share of balls with a sample."""
 
     name = "density_coverage"
     summary = "samples per real image's k-nearest-neighbour ball, and the share of these balls that hold a sample"

@@ -1,6 +1,6 @@
 """Inception score, Fréchet distance, kernel distance, precision and recall, computed by torch-fidelity.
 
-torch-fidelity's own functions are called on features that were extracted once; a test holds every value equal to
+torch-fidelity's own functions are called on features that were extracted once. A test checks that every value equals
 ``torch_fidelity.calculate_metrics`` on the same images. The features come from the data's judge, or from Inception.
 """
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from harness.metrics.images import Images, Reference
     from harness.zoo.data.base import DataSet
 
-# torch-fidelity's default: the permutation before the Inception score's splits, and KID's random subsets.
+# torch-fidelity's default seed: of the permutation before the Inception score's splits, and of KID's random subsets.
 SEED = 2020
 
 
 class OfFeatures(Metric):
-    """A metric that asks for features and nothing else, so that it serves points too (their coordinates)."""
+    """A metric that uses only features. It works for points, too: their features are the coordinates."""
 
     @classmethod
     def refusal(cls, settings: Any, data: DataSet) -> str | None:
@@ -32,8 +32,8 @@ class OfFeatures(Metric):
 class FrechetDistance(OfFeatures):
     """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½) of Gaussians fitted to the features.
 
-    Biased by the sample size: compare values at the same number of samples only, and beside the real-against-real
-    figure.
+    It is biased by the sample size: compare values only at the same number of samples, and with the value for real
+    images beside them.
     """
 
     name = "fid"
@@ -82,7 +82,7 @@ class InceptionScore(Metric):
         return {"splits": self._splits(samples), "classes": samples.logits.shape[1]}
 
     def _splits(self, samples: Images) -> int:
-        # torch-fidelity answers NaN, without a word, where there are fewer samples than splits.
+        # With fewer samples than splits, torch-fidelity returns NaN without an error.
         return min(self.settings.splits, len(samples))
 
 
@@ -130,9 +130,9 @@ class PrecisionRecallSettings(registry.Settings):
 
 
 class PrecisionRecall(OfFeatures):
-    """Precision: share of samples inside a real image's ball; recall: share of real images inside a sample's.
+    """Precision: share of samples inside a real image's ball; recall: share of real images inside a sample's ball.
 
-    A ball reaches to the k-th nearest neighbour in its own set.
+    The radius of a ball is the distance to the k-th nearest neighbour in its own set.
     """
 
     name = "precision_recall"
@@ -156,7 +156,7 @@ class PrecisionRecall(OfFeatures):
             samples.features,
             reference.features,
             prc_neighborhood=min(self.settings.neighbours, len(samples) - 1, len(reference) - 1),
-            # Without it N×N matrices are held at once; the figures are the same.
+            # Otherwise whole N×N matrices are in memory; the values are the same.
             save_cpu_ram=True,
             prc_batch_size=2000,
             verbose=False,

@@ -1,4 +1,4 @@
-"""Images and what the judges say of them, extracted once and shared by all metrics."""
+"""Images with their features and class probabilities, extracted once and shared by all metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Extractor(Protocol):
-    """What turns images into the features and logits that Fréchet distance, KID and their like are made of."""
+    """A network that extracts features and logits from images, for Fréchet distance, KID and similar metrics."""
 
     name: str
     digest: str
@@ -30,14 +30,14 @@ class Extractor(Protocol):
 
 
 class Images:
-    """A set of images (n, c, h, w), on the device, with judge features that are computed when first asked for.
+    """A set of images (n, c, h, w) on the device. Features are computed at their first use.
 
     Args:
         pixels: the images, uint8; or points, float32 in [-1, 1], shape (n, 2, 1, 1).
         extractor: the source of features and logits.
-        judge: the judge of the data's classes, or None where the data has none.
-        cache: the folder in which features are kept by content (None: they are not kept).
-        model: the model that made them, or None for real images: for metrics that ask it for more than samples.
+        judge: the judge of the data's classes, or None if there is none.
+        cache: the folder of cached features, named by the digest of the images; None: no cache.
+        model: the model that generated them, for metrics that need more than samples; None for real images.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Images:
 
     @property
     def features(self) -> Tensor:
-        """Features (n, d), float32, on the CPU, where torch-fidelity computes."""
+        """Features (n, d), float32, on the CPU, because torch-fidelity computes there."""
         return self._extracted["features"]
 
     @property
@@ -80,7 +80,7 @@ class Images:
 
     @property
     def confidence(self) -> Tensor:
-        """How surely each image shows one of the classes at all, (n,), in [0, 1], on the CPU."""
+        """The judge's confidence (n,), in [0, 1], that the image shows one of the classes; on the CPU."""
         return self._assessed["confidence"]
 
     @cached_property
@@ -94,7 +94,7 @@ class Images:
     @cached_property
     def _assessed(self) -> dict[str, Tensor]:
         judge = self.judge
-        assert judge is not None, "a metric that needs a judge is refused for data without one"
+        assert judge is not None, "the plan refuses a metric that needs a judge for data without one"
 
         def compute() -> dict[str, Tensor]:
             probabilities, confidence = judge.assess(self.pixels)
@@ -104,7 +104,7 @@ class Images:
 
 
 class Reference(Images):
-    """The real images that samples are held against.
+    """The real images that samples are compared with.
 
     Args:
         labels: the labels (n,) of these images.
@@ -131,7 +131,7 @@ class Reference(Images):
 def cached_tensors(
     folder: Path | None, key: tuple[str, str, Images], compute: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Tensors kept in a folder under (kind, digest of the extractor, digest of the images), else computed."""
+    """Tensors from the cache, named by (kind, digest of the extractor, digest of the images); else computed."""
     if folder is None:
         return compute()
     kind, extractor, images = key

@@ -1,19 +1,20 @@
 """Memorisation: are the samples nearer to the training set than new real images are?
 
 The data-copying test of Meehan, Chaudhuri and Dasgupta 2020. L(x) is the distance from x to the nearest training
-image. Within each cell of a k-means partition of the training set, held-out images (the test split) and samples are
-compared by the Mann-Whitney statistic
+image. The training set is partitioned into cells by k-means. In each cell, L of held-out images (the test split) and
+L of samples are compared by the Mann-Whitney statistic
 
     U = number of pairs (test image, sample) in which the sample is the farther one        (a tie counts ½)
     Z = (U − n m / 2) / √(n m (n + m + 1) / 12)       C_T = Σ P(cell) Z(cell) / Σ P(cell)
 
-over the cells that hold enough of both, with P the share of test images. C_T far below 0 says copying, far above 0
-that the samples lie away from the data. It grows with √n; beside it, and weighted alike, stands a figure that does
-not, 1 − U / (n m): the chance that a sample is nearer to the training set than a held-out image of its cell. The
-cells are needed: a generator of nothing but ones, whose strokes lie close together, would else pass for a copier.
+over the cells with enough of both; n and m are the numbers of test images and samples, P is the share of test images.
+C_T far below 0 means that the samples are copies; far above 0, that they are far from the data. C_T grows with √n. A
+second value with the same weights does not: 1 − U / (n m), the probability that a sample is nearer to the training set
+than a held-out image of its cell. The cells are needed because classes differ in their distances: without them, a
+generator that draws only ones, which lie close together, would look like a copier.
 
-Distances are taken between features (as in the paper, whose images go through a network first), not pixels: a copy
-shifted by one pixel is far away in pixels, and a blurred image is near to many.
+Distances are between features (as in the paper, which uses a network for images), not pixels: in pixels a copy shifted
+by one pixel is far away, and a blurred image is near to many images.
 """
 
 from __future__ import annotations
@@ -45,24 +46,24 @@ class MemorisationSettings(registry.Settings):
 
 
 class Held(NamedTuple):
-    """What does not depend on the samples."""
+    """The parts that do not depend on the samples."""
 
     reference: Reference
     training: Tensor
     """Features (n, d) of the training images."""
     centres: Tensor
-    """Of the cells, (cells, d)."""
+    """The centres of the cells, (cells, d)."""
     cells: Tensor
     """The cells of the held-out images, (n,)."""
     distances: Tensor
-    """From the held-out images to the training set, (n,)."""
+    """The distances of the held-out images to the training set, (n,)."""
 
 
 class Memorisation(Metric):
     """Nearest-neighbour distances sample → training against test → training, within cells.
 
-    Its figure for real images beside the values is that of images that are not in the reference: where the reference
-    is the test split these are training images, and the figure is what a perfect copier has.
+    Its floor, the value for real images, is computed from images that are not in the reference. If the reference is
+    the test split, these are training images, and the floor is the value of a perfect copier.
     """
 
     name = "memorisation"
@@ -98,7 +99,7 @@ class Memorisation(Metric):
         }
 
     def _held(self, reference: Reference) -> Held:
-        """Training and test images are measured once for all evaluations."""
+        """Features and distances of training and test images, computed once for all evaluations."""
         if self._kept is None or self._kept.reference is not reference:
             training, test = (
                 Images(pixels, reference.extractor, None, reference._cache).features
@@ -110,9 +111,9 @@ class Memorisation(Metric):
 
 
 def comparison(samples: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], least: int) -> dict[str, float]:
-    """Both figures from the cells (n,) and distances (n,) of samples and of test images.
+    """Both values, from the cells (n,) and distances (n,) of samples and of test images.
 
-    Where no cell holds ``least`` of both, all images are taken for one cell.
+    If no cell holds ``least`` of both, all images form one cell.
     """
     every = range(int(test[0].max()) + 1)
     groups = [(samples[1][samples[0] == cell], test[1][test[0] == cell]) for cell in every]
@@ -126,7 +127,7 @@ def comparison(samples: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], leas
 
 
 def mann_whitney(samples: Tensor, test: Tensor) -> tuple[float, float]:
-    """U / (n m) and Z, with U the pairs in which the sample's distance is the larger one."""
+    """U / (n m) and Z; U is the number of pairs in which the sample's distance is larger."""
     from scipy.stats import mannwhitneyu
 
     n, m = len(test), len(samples)

@@ -1,10 +1,10 @@
-"""MODE score: the Inception score, less a penalty for classes in other shares than the training data holds them.
+"""MODE score: the Inception score, with a penalty if the class shares differ from those of the training data.
 
     exp( E KL(p(y given x) ‖ p_gen(y)) − KL(p_gen(y) ‖ p_train(y)) )
 
-The form that was published first, exp(E KL(p(y given x) ‖ p_train(y)) − KL(p_gen(y) ‖ p_train(y))), is algebraically
-the Inception score: the terms in p_train cancel. The one above, which surveys of metrics write, is what the words of
-the paper ask for.
+The first published form, exp(E KL(p(y given x) ‖ p_train(y)) − KL(p_gen(y) ‖ p_train(y))), is algebraically equal to
+the Inception score: the terms in p_train cancel. The form above, from surveys of metrics, does what the text of the
+paper describes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 class ModeScore(Metric):
     """The score over all samples at once (no splits); at most the number of classes.
 
-    The class probabilities are those of the judge of the data's classes, whatever the source of features: p_train is
-    a histogram of these classes. A class that the training data lack counts as half an image there, see
-    ``harness.metrics.coverage.training_shares``.
+    The class probabilities always come from the judge of the data's classes, because p_train is a histogram of these
+    classes. A class without training images counts as half an image
+    (``harness.metrics.coverage.training_shares``).
     """
 
     name = "mode_score"
     summary = "exp(E KL(p(y|x) ‖ p_gen(y)) − KL(p_gen(y) ‖ p_train(y))) with the judge's class probabilities"
     paper = "Che et al. 2017 (mode regularised GAN), with p_gen in the first term"
     needs_judge = True
-    values = {"mode_score": Value("MODE score", "higher", "Inception score less KL(samples ‖ training classes)")}
+    values = {
+        "mode_score": Value("MODE score", "higher", "Inception score with a penalty KL(samples ‖ training classes)")
+    }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         training = training_shares(reference.training.labels, samples.probabilities.shape[1])
@@ -49,6 +51,6 @@ def score(probabilities: Tensor, training: Tensor) -> float:
     """The MODE score of class probabilities (n, classes), with the training data's class shares (classes,)."""
     conditional = probabilities.double()
     marginal = conditional.mean(0)
-    # E KL(p(y|x) ‖ p_gen(y)) is the entropy of p_gen less the mean entropy of p(y|x).
+    # E KL(p(y|x) ‖ p_gen(y)) is the entropy of p_gen minus the mean entropy of p(y|x).
     gain = torch.special.entr(marginal).sum() - torch.special.entr(conditional).sum(1).mean()
     return float((gain - divergence(marginal, training)).exp())

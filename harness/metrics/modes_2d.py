@@ -1,8 +1,8 @@
-"""Modes and high-quality samples of mixtures of Gaussians in the plane, whose centres are known.
+"""Modes and high-quality samples, for mixtures of Gaussians in the plane with known centres.
 
-A sample is of high quality when it lies within three standard deviations of its nearest mode; a mode is covered when
-it is nearest to at least one sample of high quality. The literature draws 2 500 samples (``evaluate.samples``).
-A perfect sampler has 1 − exp(−9/2) = 98.9 % of high quality.
+A sample is of high quality if it lies within three standard deviations of its nearest mode. A mode is covered if it is
+the nearest mode of at least one high-quality sample. The literature uses 2 500 samples (``evaluate.samples``).
+A perfect sampler has 1 − exp(−9/2) = 98.9 % high-quality samples.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ WITHIN = 3.0
 
 
 class HighQualityModes(Metric):
-    """Covered modes, share of high-quality samples, and KL(modes of these ‖ uniform).
+    """Covered modes, share of high-quality samples, and KL(their modes ‖ uniform).
 
-    Without a single sample of high quality there is no histogram; the KL is then log(number of modes), the largest
-    that any histogram could have.
+    Without any high-quality sample there is no histogram; the KL is then log(number of modes), the largest possible
+    value.
     """
 
     name = "high_quality_modes"
-    summary = "modes of a 2-D mixture that hold a sample within 3σ, and the share of samples that lie so near to one"
+    summary = "modes of a 2-D mixture with a sample within 3σ, and the share of samples within 3σ of a mode"
     paper = "Srivastava et al. 2017 (VEEGAN), table 1; Lin et al. 2018 (PacGAN), table 1"
     values = {
         "modes": Value("Modes covered", "higher", "modes nearest to at least one sample within 3σ", digits=1),
@@ -44,7 +44,7 @@ class HighQualityModes(Metric):
 
     @classmethod
     def refusal(cls, settings: object, data: DataSet) -> str | None:
-        # by name: the centres themselves are tensors, and a suite is read without torch
+        # Ask by name: the centres are tensors, and a suite is read without torch.
         known = data.points and {"centres", "sigma"} <= set(dir(data))
         return None if known else "it needs points of the plane whose modes are known (ring, grid)"
 
@@ -74,7 +74,7 @@ class HighQualityModes(Metric):
 
 
 def high_quality(points: Tensor, centres: Tensor, sigma: float) -> Tensor:
-    """How many of the points (n, 2) lie within 3σ of their nearest centre (modes, 2), by centre, float64."""
+    """For each centre (modes, 2): how many points (n, 2) have it as their nearest and lie within 3σ; float64."""
     distance, mode = torch.cdist(points.double(), centres.double()).min(1)
     return torch.bincount(mode[distance <= WITHIN * sigma], minlength=len(centres)).double()
 

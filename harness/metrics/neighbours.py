@@ -1,4 +1,4 @@
-"""Distances between two sets of features, block by block, so that no N×N matrix is ever held."""
+"""Distances between two sets of features, block by block, so that no N×N matrix is in memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HELD = 2**23
-"""How many distances are held at once."""
+"""The number of distances in memory at once."""
 
 
 def distances(one: Tensor, other: Tensor) -> Iterator[Tensor]:
-    """Euclidean distances (rows of a block, len(other)), float64, for all rows of ``one`` (n, d) in their order."""
+    """Euclidean distances (rows of a block, len(other)), float64, for all rows of ``one`` (n, d) in order."""
     far = other.double()
     for block in torch.split(one.double(), max(1, HELD // len(far))):
         yield torch.cdist(block, far)
@@ -24,8 +24,8 @@ def distances(one: Tensor, other: Tensor) -> Iterator[Tensor]:
 def nearest(one: Tensor, other: Tensor) -> Tensor:
     """The distance (n,) of each row of ``one`` to its nearest row of ``other``, float64.
 
-    The neighbour is found in float32 by |y|² − 2 x·y; its distance is then taken of the rows themselves, so that it
-    is 0 for a copy.
+    The neighbour is found in float32 by |y|² − 2 x·y. Its distance is then computed from the rows themselves, so that
+    it is exactly 0 for a copy.
     """
     squares, found = other.square().sum(1), []
     for block in torch.split(one, max(1, HELD // len(other))):
@@ -36,5 +36,5 @@ def nearest(one: Tensor, other: Tensor) -> Tensor:
 
 def radii(features: Tensor, neighbours: int) -> Tensor:
     """The distance (n,) of each row to its k-th nearest neighbour among the other rows, k = ``neighbours``."""
-    # Each row's nearest is itself, so the k-th neighbour comes at place k + 1.
+    # The nearest row of each row is itself, so the k-th neighbour is at position k + 1.
     return torch.cat([block.kthvalue(neighbours + 1, dim=1).values for block in distances(features, features)])

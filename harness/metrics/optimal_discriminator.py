@@ -1,9 +1,9 @@
-"""How far the discriminator is from the best one against this generator, on data whose density is known.
+"""How far the discriminator is from the optimal one for this generator, on data whose density is known.
 
-Goodfellow et al. 2014, proposition 1: for a fixed generator the best discriminator is
-D*(x) = p_data(x) / (p_data(x) + p_g(x)). p_data is the data's own formula; p_g is estimated from the samples by a
-Gaussian kernel on one half of them (its width by leave-one-out likelihood), and D is compared with D* on the other half
-and on as many real points: E over ½ (p_data + p_g) of |D(x) − D*(x)|, in [0, 1].
+Goodfellow et al. 2014, proposition 1: for a fixed generator the optimal discriminator is
+D*(x) = p_data(x) / (p_data(x) + p_g(x)). p_data is known; p_g is estimated from one half of the samples with a Gaussian
+kernel, whose width is chosen by leave-one-out likelihood. D is compared with D* on the other half and on as many real
+points: E over ½ (p_data + p_g) of |D(x) − D*(x)|, in [0, 1].
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from harness.zoo.data.base import DataSet
 
 WIDTHS = (0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.12)
-"""Kernel widths that are tried, in the data's units ([-1, 1])."""
+"""Candidate kernel widths, in the data's units ([-1, 1])."""
 MOST = 4000
-"""Samples used at most: the kernel's cost grows with their square."""
+"""The largest number of samples that is used: the cost of the kernel is quadratic."""
 
 
 class OptimalDiscriminator(Metric):
-    """Mean distance of D to the optimal discriminator, and how surely the latter tells real from generated."""
+    """Mean distance of D to the optimal discriminator, and how well the latter separates real from generated."""
 
     name = "optimal_discriminator"
     summary = "mean |D − p_data / (p_data + p_g)| on data whose density is known (ring, grid)"
@@ -70,10 +70,10 @@ def log_density(points: Tensor, kernel: Tensor, sigma: float, leave_out: bool = 
     """log p(x) of points (n, …) under Gaussians of width sigma at the kernel's m points; (n,), float64.
 
     Args:
-        points: where.
+        points: where to evaluate the density.
         kernel: the points that the density is estimated from.
         sigma: standard deviation of each Gaussian.
-        leave_out: the points are the kernel's own, and each leaves itself out.
+        leave_out: leave-one-out: ``points`` are the kernel's points, and each ignores its own Gaussian.
     """
     points, kernel = points.flatten(1).double().cpu(), kernel.flatten(1).double().cpu()
     exponents = -torch.cdist(points, kernel).square() / (2 * sigma**2)
@@ -87,8 +87,8 @@ def log_density(points: Tensor, kernel: Tensor, sigma: float, leave_out: bool = 
 
 
 def width(kernel: Tensor) -> float:
-    """The width of ``WIDTHS`` under which every point is likeliest, given all others."""
+    """The width of ``WIDTHS`` with the largest leave-one-out likelihood."""
     kernel = kernel[:1000]
-    # A point far from all others would alone decide: no likelihood counts for less than e⁻⁵⁰.
+    # Clamp at e⁻⁵⁰: otherwise a single point far from all others would decide.
     scores = [float(log_density(kernel, kernel, w, leave_out=True).clamp(min=-50).mean()) for w in WIDTHS]
     return WIDTHS[scores.index(max(scores))]

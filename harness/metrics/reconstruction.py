@@ -1,8 +1,8 @@
-"""Reconstruction error: how much of an image that a model was not trained on survives its code.
+"""Reconstruction error: how well a model encodes and decodes images that it was not trained on.
 
     mean over images and pixels of (x − x̂)²,  intensities from 0 (black) to 1 (white)
 
-It says what is lost, not what is drawn: the model that reproduces every pixel may be one whose samples are nothing.
+It says nothing about samples: a model that reproduces every pixel may still generate noise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.metrics.images import Images, Reference
 
 MOST = 10_000
-"""Images of the reference that are reconstructed, from its beginning."""
+"""The first so many images of the reference are reconstructed."""
 AT_ONCE = 500
 
 
@@ -37,7 +37,7 @@ class Reconstruction(Metric):
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         model = samples.model
-        assert model is not None, "it is computed for models alone"
+        assert model is not None, "it is computed for models only"
         total, pixels = 0.0, reference.pixels[:MOST]
         for part in pixels.split(AT_ONCE):  # type: ignore[no-untyped-call]
             images = from_uint8(part)

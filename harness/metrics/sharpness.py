@@ -1,16 +1,16 @@
-"""Sharpness: the blur that squared error gives, measured on pixels alone.
+"""Sharpness: detects blur, as squared-error losses cause it, from pixels only.
 
 The image, channels averaged, in [0, 1], is convolved with the Laplace filter
 
      0  1  0
-     1 −4  1        (where it fits whole: nothing is padded)
+     1 −4  1        (without padding)
      0  1  0
 
-and the variance of the response over the image is its sharpness; blur takes away what the filter answers to. The
-figure is the mean over the samples divided by the mean over the reference: 1 is as sharp as real images, below 1 is
-blurrier. It says nothing of what is drawn: noise answers more strongly than any image, so a figure well above 1
-means noise or ragged edges, not quality. Nor is it blind to content: ones, with little ink, have .66 of the digits'
-mean, so read it beside the histogram of classes.
+and the variance of the response over the image is its sharpness; blur makes the response smaller. The value is the
+mean over the samples divided by the mean over the reference: 1 is as sharp as real images, below 1 is blurrier. It
+does not measure quality: noise has a stronger response than any image, so a value well above 1 means noise or ragged
+edges. It also depends on the content: ones, with little ink, have .66 of the mean of all digits, so read it beside the
+histogram of classes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Sharpness(Metric):
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         real = response(reference.pixels)
-        # Images that are all of one colour, to the last one: no sample can be blurrier.
+        # If every reference image has a single colour, no sample can be blurrier: the value is 1.
         return {"sharpness": response(samples.pixels) / real if real > 0 else 1.0}
 
 

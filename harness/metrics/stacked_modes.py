@@ -1,8 +1,8 @@
-"""Modes of Stacked-MNIST: three digits on top of each other as the channels of an image, 10 × 10 × 10 modes.
+"""Modes of Stacked-MNIST: three digits as the channels of an image, 10 × 10 × 10 modes.
 
-The literature's protocol, kept to the letter for comparison: each channel is classified by itself (argmax, no
-threshold), a mode that is hit once is covered, and the KL divergence is taken from the modes of the samples to the
-uniform distribution over all 1000, in nats. 26 000 samples (``evaluate.samples``).
+This is the literature's protocol, for comparison: each channel is classified separately (argmax, no threshold), a mode
+with one sample is covered, and the KL divergence is from the modes of the samples to the uniform distribution over all
+1000, in nats. It uses 26 000 samples (``evaluate.samples``).
 
 A perfect sampler does not score 0: at 26 000 samples the KL of uniform draws is .0191 ± .0009, about 999 / (2 n).
 """
@@ -30,7 +30,7 @@ class StackedModes(Metric):
     """Modes that hold a sample, and KL(samples' modes ‖ uniform)."""
 
     name = "stacked_modes"
-    summary = "modes of 1000 that Stacked-MNIST samples hit (argmax per channel), and their KL to uniform"
+    summary = "modes of 1000 that Stacked-MNIST samples cover (argmax per channel), and their KL to uniform"
     paper = "Metz et al. 2017 (unrolled GAN); Lin et al. 2018 (PacGAN), table 2"
     needs_judge = True
     values = {
@@ -61,7 +61,7 @@ def modes(digits: Tensor) -> Tensor:
 
 
 def scores(counts: Tensor) -> dict[str, float]:
-    """Modes hit and KL to uniform, from the counts (modes,) of at least one sample."""
+    """Covered modes and KL to uniform, from the counts (modes,) of at least one sample."""
     return {
         "stacked_modes": float((counts > 0).sum()),
         "stacked_kl": divergence(counts / counts.sum(), torch.full_like(counts, 1 / len(counts))),

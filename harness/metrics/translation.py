@@ -1,8 +1,8 @@
-"""What a translation between two domains keeps: the class of the image, and the image itself, there and back.
+"""Quality of a translation between two domains: is the class preserved, and does the round trip restore the image?
 
-Unpaired translation may map one class to another and still please both discriminators; so the judge is asked whether
-a translated digit is still the digit that it was. With images x of the source's test split, their classes c, the
-translation G into the suite's data and F back:
+Unpaired translation may map one class to another and still satisfy both discriminators. So the judge tells whether a
+translated digit is still the same digit. With images x of the source's test split, their classes c, the translation G
+into the suite's data and F back:
 
     class preserved = E_x[argmax judge(G(x)) = c],   cycle error = E_x ‖F(G(x)) − x‖₁ per pixel, pixels in [0, 1].
 """
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from harness.zoo.models.base import Translation
 
 SEED = 2017
-"""Chooses the images that are translated."""
+"""The seed of the choice of images."""
 
 
 class TranslationSettings(registry.Settings):
-    """How much is translated."""
+    """The number of translated images."""
 
     images: int = Field(2000, ge=1, le=100_000, description="images of the source's test split (all it has, at most)")
 
 
 class TranslationQuality(Metric):
-    """Class preservation by the judge's word, and the error of the round trip.
+    """Class preservation according to the judge, and the error of the round trip.
 
-    The classes of both domains must be the same, in the same order. The judge errs, too: what it says of real
-    images (``mode_coverage``'s reference, the judge's model card) bounds what it can say of translations.
+    The classes of both domains must be the same, in the same order. The judge makes errors, too: its accuracy on real
+    images (see its model card) limits what it can tell about translations.
     """
 
     name = "translation"
-    summary = "share of translations in which the judge still sees the source's class; error there and back"
+    summary = "share of translations in which the judge finds the source's class; error of the round trip"
     paper = "Zhu et al. 2017, equation 2 (cycle error)"
     Settings = TranslationSettings
     settings: TranslationSettings
@@ -58,13 +58,13 @@ class TranslationQuality(Metric):
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         model = samples.model
-        assert model is not None, "it is computed for models that translate only"
+        assert model is not None, "it is computed only for models that translate"
         rng = torch.Generator(model.compute.device).manual_seed(SEED)
         return self.score(model.translate(self.settings.images, rng), samples)
 
     @staticmethod
     def score(translation: Translation, samples: Images) -> dict[str, float]:
-        """The values of one translation; ``samples`` bring the judge."""
+        """The values of one translation, with the judge of ``samples``."""
         translated = Images(to_uint8(translation.translated), samples.extractor, samples.judge)
         seen = translated.probabilities.argmax(1)
         return {

@@ -1,16 +1,16 @@
 """Classifier two-sample test: can a classifier that never saw these images tell samples from real ones?
 
-As many samples as real images are drawn, half of either trains a classifier, the other half tests it. Where both
-come from one distribution, its accuracy on the n images of the test is distributed as N(1/2, 1/(4 n)): 95 % of
-values lie within .5 ± .98/√n (.5 ± .0098 for 10 000 samples against 10 000 real images). The p-value is the chance
-of an accuracy at least as high under equality.
+Samples and real images are used in equal numbers. Half of each train a classifier, the other half test it. If both
+come from the same distribution, its accuracy on the n test images is distributed as N(1/2, 1/(4 n)): 95 % of the
+values lie within .5 ± .98/√n (.5 ± .0098 for 10 000 samples against 10 000 real images). The p-value is the probability
+of an accuracy at least as high if the distributions are equal.
 
-The classifier is the paper's: one hidden layer of 20 ReLU units, Adam, at most 100 epochs. It reads the features
-(of the judge, of Inception; of points, their coordinates), standardised. A logistic regression would do for features
-whose classes are linearly apart, but it is blind to a ring that lost opposite modes: all means are the same.
+The classifier is the paper's: one hidden layer of 20 ReLU units, Adam, at most 100 epochs. Its inputs are standardised
+features (of the judge or of Inception; for points, the coordinates). A logistic regression would not be enough: it
+cannot see a ring that lost opposite modes, because the means stay the same.
 
-A judge's features know the images that it was trained on: MNIST's training images against its test images score .55,
-not .5, in the features of the judge of MNIST. Hold values against the figure for real images printed beside them.
+A judge's features differ on the images that it was trained on: MNIST's training images against its test images score
+.55, not .5, with the judge of MNIST. Compare values with the floor, the value for real images.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SEED = 2017
 HIDDEN = 20
 EPOCHS = 100
 RATE = 0.01
-"""With the usual .001, 100 epochs of a thousand images are too few to learn anything from."""
+"""Learning rate: with the usual .001, 100 epochs of a thousand images are too few to learn anything."""
 
 
 class TwoSample(OfFeatures):
-    """Accuracy of a classifier that was trained to tell samples from real images, on others of both."""
+    """Test accuracy of a classifier that is trained to tell samples from real images."""
 
     name = "two_sample"
     summary = "accuracy of a small classifier that tells samples from real images (.5: it cannot), and its p-value"
@@ -64,7 +64,7 @@ class TwoSample(OfFeatures):
 
 
 def halves(samples: Tensor, real: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Two halves, each features (n, d) and whether they are real (n,), both kinds in equal numbers."""
+    """A training and a test half: features (n, d) and whether they are real (n,), both kinds in equal numbers."""
     rng = torch.Generator().manual_seed(SEED)
     smaller = min(len(samples), len(real))
     parts: list[list[Tensor]] = [[], []]
@@ -76,7 +76,7 @@ def halves(samples: Tensor, real: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def told_apart(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> float:
-    """The accuracy on ``test`` of a classifier that is trained on ``train``."""
+    """Train the classifier on ``train``; its accuracy on ``test``."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 

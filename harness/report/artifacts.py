@@ -1,4 +1,4 @@
-"""The files that a trial left behind, as far as they are there."""
+"""The images that a trial wrote, those that exist and are intact."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: its caption (of a grid of samples when it was drawn), its file, its width and height in pixels."""
+    """An image file.
+
+    Attributes:
+        caption: what it shows; for a grid of samples, when it was drawn.
+        path: the PNG file.
+        width: in pixels.
+        height: in pixels.
+    """
 
     caption: str
     path: Path
@@ -25,7 +32,7 @@ class Picture:
 
     @cached_property
     def size(self) -> int:
-        """Bytes."""
+        """The size of the file in bytes."""
         return self.path.stat().st_size
 
 
@@ -39,14 +46,14 @@ def grids(record: Record) -> list[Picture]:
         size = _png_size(path)
         if size is not None:
             found.append(Picture(_when(path), path, *size))
-    # The last snapshot, taken after the last step, is the final grid under another name.
+    # The snapshot after the last step is the same image as the final grid.
     if len(found) > 1 and found[-2].path.read_bytes() == found[-1].path.read_bytes():
         del found[-2]
     return found
 
 
 def pictures(record: Record) -> list[Picture]:
-    """What a trained model has to show beside samples, such as interpolations, by name."""
+    """The other images of a trained model, such as interpolations, in the order of their names."""
     if record.artifacts is None:
         return []
     found = ((path, _png_size(path)) for path in sorted((record.artifacts / "pictures").glob("*.png")))
@@ -54,9 +61,9 @@ def pictures(record: Record) -> list[Picture]:
 
 
 def thinned(images: list[Picture], budget: int, most: int = 7) -> list[Picture]:
-    """At most ``most`` grids, spread evenly from first to last, that take no more than ``budget`` bytes.
+    """At most ``most`` grids, evenly spaced from first to last, of at most ``budget`` bytes together.
 
-    The last one stays whatever it takes.
+    The last grid is always kept, even if it alone exceeds the budget.
     """
     for n in range(min(most, len(images)), 1, -1):
         chosen = [images[round(i * (len(images) - 1) / (n - 1))] for i in range(n)]
@@ -66,7 +73,7 @@ def thinned(images: list[Picture], budget: int, most: int = 7) -> list[Picture]:
 
 
 def fitting(images: list[Picture], budget: int) -> list[Picture]:
-    """The pictures in their order, without those that no longer fit into ``budget`` bytes."""
+    """The pictures in their order; a picture that does not fit into the rest of ``budget`` bytes is skipped."""
     chosen = []
     for image in images:
         if image.size <= budget:
@@ -81,7 +88,7 @@ def _when(path: Path) -> str:
 
 
 def _png_size(path: Path) -> tuple[int, int] | None:
-    """Width and height of a PNG file that is whole (its checksums are right), or None."""
+    """Width and height of a PNG file; None if the file is missing or damaged (its checksums are wrong)."""
     from PIL import Image
 
     if not path.is_file():
@@ -91,5 +98,5 @@ def _png_size(path: Path) -> tuple[int, int] | None:
             image.load()
             return image.size
     except (OSError, SyntaxError, ValueError, zlib.error) as error:
-        note(f"{path}: damaged, and left out of the page ({error}): restore a copy of it")
+        note(f"{path}: damaged, so the page leaves it out ({error}): restore a copy of it")
         return None

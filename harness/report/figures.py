@@ -1,4 +1,4 @@
-"""The figures of a suite, drawn once: for the page, and as SVG and PNG files of their own."""
+"""The figures of a suite. Each is drawn once, for the page and for its SVG and PNG files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Drawing:
     """A figure.
 
     Attributes:
-        arm: whose it is; "" for one of all arms.
-        caption: what stands below it.
-        stem: its file's name, without the ending; unique in the suite.
-        description: what it shows, for those who cannot see it.
-        figure: the drawing.
+        arm: the arm that it shows; "" for all arms.
+        caption: the text below it.
+        stem: its file name without the extension; unique in the suite.
+        description: what it shows, for screen readers.
+        figure: the matplotlib figure.
     """
 
     arm: str
@@ -41,7 +41,7 @@ class Drawing:
 
     @cached_property
     def svg(self) -> str:
-        """The figure as an SVG file of its own."""
+        """The figure as the text of an SVG file."""
         return plots.svg(self.figure)
 
     @property
@@ -51,7 +51,7 @@ class Drawing:
 
 
 def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
-    """The forest plot, where there are effects, then histograms and training curves of the arms that are shown."""
+    """The forest plot, if there are effects; then histograms and training curves of each shown arm."""
     colours = plots.colours(results.arms, results.baseline)
     stems = slugs(shown)
     curves = results.curves()
@@ -72,7 +72,7 @@ def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
 
 
 def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path]) -> None:
-    """Write every drawing as SVG and PNG and every picture (by stem) as PNG; remove all others from the folder."""
+    """Write each drawing as SVG and PNG, and each picture (by stem) as PNG; remove other SVG and PNG files."""
     files = {f"{stem}.png": path.read_bytes() for stem, path in pictures.items()}
     for drawing in drawings:
         files[f"{drawing.stem}.svg"] = plots.on_white(drawing.svg, drawing.description).encode()
@@ -85,9 +85,9 @@ def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path]
 
 
 def slugs(names: Sequence[str]) -> dict[str, str]:
-    """A name for files of each, different for each: a letter or digit of ASCII is kept, anything else is a dash.
+    """Name -> a unique slug: ASCII letters and digits are kept, everything else becomes a dash.
 
-    Numbers set apart what would be the same. They are joined by an underscore, which no slug has.
+    A number makes equal slugs unique. An underscore, which no slug contains, precedes it.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -97,14 +97,14 @@ def slugs(names: Sequence[str]) -> dict[str, str]:
 
 
 def slug(name: str) -> str:
-    """A name as a part of a file's name: lower case, digits and dashes, of a length that every system takes."""
+    """A name as part of a file name: lower case, digits and dashes, at most 80 characters."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80].rstrip("-") or "unnamed"
 
 
 def _forest(results: Results, colours: Mapping[str, str]) -> Iterator[Drawing]:
     verdicts = [] if results.plan.suite.search is not None else results.verdicts()[: tables.SHOWN]
     meaning = results.values[results.metric]
-    # Percent metrics are shares; the axis shows them in per cent, as the tables do.
+    # Values in per cent are stored as shares in [0, 1]; the axis shows per cent, as the tables do.
     scale = 100.0 if meaning.percent else 1.0
     effects = [
         plots.Effect(v.arm, colours[v.arm], scale * v.effect, scale * v.low, scale * v.high, v.kind)
@@ -114,17 +114,17 @@ def _forest(results: Results, colours: Mapping[str, str]) -> Iterator[Drawing]:
     if effects:
         label = meaning.label + (" (percentage points)" if meaning.percent else "")
         figure = plots.forest(effects, scale * results.delta(), label, meaning.better)
-        told = "; ".join(
+        described = "; ".join(
             f"{v.arm} {words.number(v.effect, meaning, signed=True)} ({words.interval_of(v, meaning)}), {v.kind}"
             for v in verdicts
             if v.n > 0
         )
-        text = f"Effects on {meaning.label} against {results.baseline}: {told}"
+        text = f"Effects on {meaning.label} against {results.baseline}: {described}"
         yield Drawing("", f"Effects against {results.baseline}", "forest", text, figure)
 
 
 def _histograms(records: list[Record], arm: str, stem: str, colour: str) -> Iterator[Drawing]:
-    """The arm's histograms, each over the seeds that recorded the same bins."""
+    """The histograms of an arm, each over the seeds whose bins are those of the first."""
     found = [record.read("histograms.json") for record in records]
     for title in words.unique(key for histograms in found for key in histograms):
         own: list[dict[str, Any]] = [histograms[title] for histograms in found if title in histograms]
@@ -132,7 +132,8 @@ def _histograms(records: list[Record], arm: str, stem: str, colour: str) -> Iter
         samples = [histogram["samples"] for histogram in own]
         figure = plots.histogram(own[0]["bins"], samples, own[0]["reference"], colour)
         shares = zip(own[0]["bins"], np.mean(samples, axis=0), strict=True)
-        told = ", ".join(f"{label} {words.share(share, 1)}" for label, share in shares)
+        described = ", ".join(f"{label} {words.share(share, 1)}" for label, share in shares)
         marks = " (marks: training data)" if len(own[0]["bins"]) <= plots.MARKED else ""
         caption = f"{title.replace('_', ' ').capitalize()}{marks}"
-        yield Drawing(arm, caption, f"{stem}-histogram-{slug(title)}", f"{title} of {arm}: {told[:600]}", figure)
+        text = f"{title} of {arm}: {described[:600]}"
+        yield Drawing(arm, caption, f"{stem}-histogram-{slug(title)}", text, figure)

@@ -1,6 +1,6 @@
-"""The report page: one HTML file that needs nothing else, and the tables beside it.
+"""The report page: one HTML file without external files, and the tables beside it.
 
-Here the results take the shape that the template ``page.html.j2`` shows; jinja2 escapes every text.
+This module prepares the values that the template ``page.html.j2`` shows; jinja2 escapes all text.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
     from harness.store.record import Record
 
 IMAGE_BYTES = 2_400_000
-"""What the sample grids of a page may take together, before base64 makes them a third larger."""
+"""The limit for all sample grids of a page, in bytes before base64, which makes them a third larger."""
 PICTURE_BYTES = 2_400_000
-"""The same for what models show beside samples."""
+"""The limit for all other pictures of models, in bytes before base64."""
 SMALLEST, LARGEST = 200, 480
-"""Pixels that such a picture is wide on the page: small ones are enlarged by whole factors."""
+"""The width of such a picture on the page, in pixels: small ones are enlarged by a whole factor."""
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Write report.html, its tables (CSV and Markdown) and its figures (SVG and PNG) into a folder; return the page.
+    """Write report.html, its tables (CSV and Markdown) and its figures (SVG and PNG) into a folder.
 
-    Each file is either replaced as a whole or left as it was; figures of an earlier report are removed.
+    Each file is replaced as a whole or left unchanged. Figures of an earlier report are removed.
+
+    Returns: the path of the page.
     """
     shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
     drawings = figures.draw(results, shown)
@@ -62,23 +64,23 @@ def write(results: Results, folder: Path) -> Path:
 
 
 def command(results: Results, store: Path) -> str:
-    """The command line that runs the suite again into the same results folder."""
-    words_ = ["harness", "run", str(results.plan.suite.path)]
+    """The command line that runs the suite again with the same results folder."""
+    arguments = ["harness", "run", str(results.plan.suite.path)]
     for override in results.plan.suite.sets:
-        words_ += ["--set", override]
-    return shlex.join(words_ + flag(store))
+        arguments += ["--set", override]
+    return shlex.join(arguments + flag(store))
 
 
 def flag(store: Path) -> list[str]:
-    """``--results FOLDER``, where that is not the default folder."""
+    """``--results FOLDER``; empty for the default folder."""
     return [] if store.resolve() == Path("results").resolve() else ["--results", str(store)]
 
 
 def html(results: Results, again: str, drawings: Sequence[figures.Drawing], cards: Sequence[Card]) -> str:
-    """The page.
+    """The page as HTML.
 
     Args:
-        results: what to show.
+        results: the results to show.
         again: the command that runs the suite again.
         drawings: the figures.
         cards: the arms that are shown.
@@ -87,7 +89,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
 
     environment = Environment(
         loader=PackageLoader("harness.report", "."),
-        autoescape=True,  # of every text, whatever the template is called
+        autoescape=True,  # for every template, whatever its extension
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -125,7 +127,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
 
 
 def dark() -> dict[str, str]:
-    """The colours of ``plots.LIGHT`` for dark paper."""
+    """The colours of ``plots.LIGHT`` for a dark background."""
     own = {"ink": "#e3e6e9", "muted": "#9ba5ae", "line": "#343a40", "wash": "#20252a", "baseline": "#a5adb6"}
     return own | {f"arm-{i}": colour for i, colour in enumerate(plots.ARMS_DARK)}
 
@@ -134,7 +136,7 @@ def dark() -> dict[str, str]:
 
 
 def _sentences(results: Results) -> list[tuple[str, str]]:
-    """Kind and sentence of every verdict, most decided first."""
+    """Kind and sentence of every verdict, in the order of ``words.SYMBOLS``: inconclusive ones last."""
     if results.plan.suite.search is not None:
         return []
     order = list(words.SYMBOLS)
@@ -145,7 +147,7 @@ def _sentences(results: Results) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure of the literature beside what was measured."""
+    """A row of the expectations: a figure of the literature and the measured one, as text."""
 
     about: str
     metric: str
@@ -182,8 +184,8 @@ def _expectations_markdown(results: Results) -> str:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A number of the leaderboard: full precision to sort by, and as shown."""
+class TableCell:
+    """A number in a table: with full precision, for sorting, and as shown."""
 
     exact: str
     mean: str
@@ -198,9 +200,9 @@ class Row:
     colour: str
     baseline: bool
     n: int
-    failed: Cell
+    failed: TableCell
     verdict: str
-    cells: list[Cell]
+    cells: list[TableCell]
 
 
 def _leaderboard(results: Results) -> list[Row]:
@@ -220,31 +222,31 @@ def _leaderboard(results: Results) -> list[Row]:
     ]
 
 
-def _cell(row: pd.Series[Any], column: str, meaning: Value) -> Cell:
+def _cell(row: pd.Series[Any], column: str, meaning: Value) -> TableCell:
     mean = float(row[f"{column}_mean"])
     inside = words.bounds(row[f"{column}_low"], row[f"{column}_high"], meaning)
-    return Cell(repr(mean) if np.isfinite(mean) else "", words.number(mean, meaning), inside)
+    return TableCell(repr(mean) if np.isfinite(mean) else "", words.number(mean, meaning), inside)
 
 
-def _failed(failed: int, trials: int) -> Cell:
-    """Trials that failed, and the interval of the failure rate."""
+def _failed(failed: int, trials: int) -> TableCell:
+    """The number of failed trials, with the interval of the failure rate."""
     rate = statistics.failure_rate(failed, trials)
-    return Cell(str(failed), str(failed), f"{words.share(rate.low)} to {words.share(rate.high)}")
+    return TableCell(str(failed), str(failed), f"{words.share(rate.low)} to {words.share(rate.high)}")
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A row of the comparison: what the compared metric says of an arm."""
+    """A row of the comparison: an arm against the baseline on the compare metric."""
 
     arm: str
     colour: str
     verdict: str
-    cells: list[Cell]
+    cells: list[TableCell]
     """Effect, p-value, probability of improvement, interquartile mean, failure rate."""
 
 
 def _comparison(results: Results) -> list[Compared]:
-    """The arms that are shown, against the baseline; empty where there is no verdict."""
+    """The shown arms against the baseline; empty without verdicts."""
     meaning = results.values[results.metric]
     colours = plots.colours(results.arms, results.baseline)
     table = tables.verdicts(results)
@@ -256,11 +258,11 @@ def _comparison(results: Results) -> list[Compared]:
         at = f"{words.share(row['confidence'], 1)} interval " if inside else ""
         rate = words.share(row["failure_rate"])
         cells = [
-            Cell("", words.number(row["effect"], meaning, signed=True), at + inside),
-            Cell("", tables.bare_p(row["p"]), ""),
-            Cell("", words.share(row["improvement"]), ""),
-            Cell("", words.number(row["iqm"], meaning), ""),
-            Cell("", rate, f"{words.share(row['failure_low'])} to {words.share(row['failure_high'])}"),
+            TableCell("", words.number(row["effect"], meaning, signed=True), at + inside),
+            TableCell("", tables.bare_p(row["p"]), ""),
+            TableCell("", words.share(row["improvement"]), ""),
+            TableCell("", words.number(row["iqm"], meaning), ""),
+            TableCell("", rate, f"{words.share(row['failure_low'])} to {words.share(row['failure_high'])}"),
         ]
         kind = "baseline" if row["arm"] == results.baseline else row["verdict"] or words.NOTHING
         rows.append(Compared(row["arm"], colours[row["arm"]], kind, cells))
@@ -268,7 +270,7 @@ def _comparison(results: Results) -> list[Compared]:
 
 
 def _floors(results: Results) -> dict[str, str]:
-    """What real images score against real images, by value column: of the first trial that recorded it."""
+    """Column -> the value of real images against real images, from the first trial that recorded it."""
     recorded = next(filter(None, (record.read("floors.json") for record in results.records)), {})
     return {
         column: words.number(float(recorded[column]), meaning) if column in recorded else words.NOTHING
@@ -282,7 +284,7 @@ def _floors(results: Results) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture of the page: its caption, its file, its data URI, how large it is shown."""
+    """A picture on the page: caption, file, data URI, and its shown size in pixels."""
 
     caption: str
     path: Path
@@ -290,12 +292,12 @@ class Image:
     width: int
     height: int
     smooth: bool
-    """Whether it is shown smaller than it is."""
+    """Whether the page shows it smaller than its file is."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the page shows of one arm besides its numbers."""
+    """The section of one arm on the page: samples, pictures and figures."""
 
     arm: str
     colour: str
@@ -304,12 +306,12 @@ class Card:
     outcome: str
     seed: int
     points: bool
-    """Whether samples are points in the plane, and not tiles of pixels."""
+    """Whether samples are points in the plane; otherwise they are tiles of pixels."""
     grids: list[Image]
     shown_seed: int
     pictures: list[Image]
     left_out: int
-    """Pictures that the page has no room for."""
+    """The number of pictures that exceed the limit of the page."""
     figures: list[tuple[str, Markup]]
     """Caption and drawing."""
 
@@ -322,7 +324,7 @@ def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawin
         records = results.of(arm)
         first, snapshots = _first_with(artifacts.grids, records)
         grids = artifacts.thinned(snapshots, IMAGE_BYTES // share)
-        telling, pictures = _first_with(artifacts.pictures, records)
+        pictured, pictures = _first_with(artifacts.pictures, records)
         fitting = artifacts.fitting(pictures, PICTURE_BYTES // share)
         cards.append(
             Card(
@@ -334,7 +336,7 @@ def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawin
                 seed=first.seed,
                 points=_points(first),
                 grids=[_image(grid, grid.width) for grid in grids],
-                shown_seed=telling.seed,
+                shown_seed=pictured.seed,
                 pictures=[_image(picture, _shown_width(picture)) for picture in fitting],
                 left_out=len(pictures) - len(fitting),
                 figures=[(drawing.caption, _safe(drawing.inline)) for drawing in drawings if drawing.arm == arm],
@@ -346,13 +348,13 @@ def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawin
 def _first_with(
     of: Callable[[Record], list[artifacts.Picture]], records: Sequence[Record]
 ) -> tuple[Record, list[artifacts.Picture]]:
-    """The first record that has such pictures, and these; the very first, and none, where no record has any."""
+    """The first record with such pictures, and the pictures; if no record has any, the first record and []."""
     found = ((record, of(record)) for record in records)
     return next((pair for pair in found if pair[1]), (records[0], []))
 
 
 def _picture_files(shown: Sequence[str], cards: Sequence[Card]) -> dict[str, Path]:
-    """The files of all grids and pictures that the page shows, by the stem of their copy's name."""
+    """Stem of the copy -> file, for all grids and pictures that the page shows."""
     stems = figures.slugs(shown)
     return {
         f"{stems[card.arm]}-{kind}-{figures.slug(image.caption)}": image.path
@@ -363,7 +365,7 @@ def _picture_files(shown: Sequence[str], cards: Sequence[Card]) -> dict[str, Pat
 
 
 def _outcome(records: list[Record]) -> str:
-    """How an arm's trials ended, with the interval of the failure rate, and how long one took."""
+    """The number of an arm's trials and failures, the interval of the failure rate, and the median duration."""
     failed = sum(not record.done for record in records)
     seconds = np.median([record.seconds_train for record in records])
     text = f"{words.count(len(records), 'trial')}, {seconds:.0f} s of training each (median)"
@@ -382,7 +384,7 @@ def _shown_width(picture: artifacts.Picture) -> int:
 
 
 def _points(record: Record) -> bool:
-    """Whether the trial's data are points in the plane."""
+    """Whether the data of a trial are points in the plane."""
     from harness.base.errors import HarnessError
     from harness.zoo import registry
 
@@ -393,11 +395,11 @@ def _points(record: Record) -> bool:
     return bool(plugin is not None and plugin.points)
 
 
-# --- where it comes from ---------------------------------------------------------------------------------
+# --- protocol and environment ----------------------------------------------------------------------------
 
 
 def _protocol(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The protocol as (metric, fields): first what all metrics share, then what is a metric's own."""
+    """The protocol as (metric, fields): first the fields that all metrics share, then those of each metric."""
     recorded = next(filter(None, (protocol.of(record) for record in results.records)), {})
     if not recorded:
         return []
@@ -416,7 +418,7 @@ def _protocol(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _environment(results: Results) -> list[tuple[str, str]]:
-    """What the trials ran on: every field with all its values."""
+    """The machines and versions of the trials: each field with all its values."""
     fields = words.unique(field for record in results.records for field in record.environment)
     return [
         (
@@ -428,14 +430,14 @@ def _environment(results: Results) -> list[tuple[str, str]]:
 
 
 def _safe(drawing: str) -> Markup:
-    """Mark a drawing as HTML: the texts inside are escaped already, by matplotlib and by ``inline``."""
+    """Mark a drawing as safe HTML: matplotlib and ``inline`` have escaped its text already."""
     from markupsafe import Markup
 
     return Markup(drawing)
 
 
 def _breakable(name: str) -> Markup:
-    """An arm's name, escaped, that narrow columns may break after its underscores."""
+    """An arm's name, escaped; narrow columns may break it after an underscore."""
     from markupsafe import Markup, escape
 
     return Markup(escape(name).replace("_", Markup("_<wbr>")))

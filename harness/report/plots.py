@@ -1,8 +1,7 @@
 """The figures of a report: matplotlib draws them, the page colours them.
 
-Figures are drawn in the colours of ``LIGHT``. Inside the page every one of these is replaced by a CSS
-variable, so that the figures follow light and dark. Text stays text: it can be searched, read aloud, and
-takes the page's font.
+Figures are drawn in the colours of ``LIGHT``. Inside the page a CSS variable replaces each of these, so that the
+figures follow light and dark mode. Text stays text: it can be searched and read aloud, and has the page's font.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
 INK, MUTED, LINE, WASH = "#1d2329", "#5c6771", "#dde2e7", "#eef1f4"
 BASELINE = "#6b7480"
-# Distinct under the common forms of colour blindness (after Okabe & Ito 2008 and Tol 2021), darkened where
-# white paper needs it. Names always stand beside colours: nothing is told by colour alone.
+# Distinct under the common forms of colour blindness (after Okabe & Ito 2008 and Tol 2021); some are darkened for
+# contrast on white. A name always stands beside a colour: no information is in colour alone.
 ARMS = (
     "#0072b2", "#d55e00", "#009e73", "#b0529a", "#b87a00", "#3a93bd",
     "#882255", "#7f7f1f", "#4a3aa8", "#117733", "#c65566",
@@ -39,14 +38,14 @@ LIGHT = {"ink": INK, "muted": MUTED, "line": LINE, "wash": WASH, "baseline": BAS
 }
 
 PNG_DPI = 200
-"""Of PNG files: a figure of 3.5 inches is 700 pixels wide."""
+"""The resolution of PNG files: a figure of 3.5 inches is 700 pixels wide."""
 MARKED = 40
-"""The most bins of a histogram that show the training data's shares as marks."""
+"""A histogram of at most this many bins shows the shares of the training data as marks."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One row of the forest plot; low and high are NaN where there is no interval."""
+    """One row of the forest plot; low and high are NaN without an interval."""
 
     arm: str
     colour: str
@@ -58,7 +57,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes for training curves: its title, and the names of the curves that it shows."""
+    """One set of axes for training curves: its title, the names of its curves, and the limits of its y axis."""
 
     title: str
     names: tuple[str, ...]
@@ -67,14 +66,14 @@ class Panel:
 
 
 def colours(arms: Sequence[str], baseline: str) -> dict[str, str]:
-    """The colour of every arm, by the name of its CSS variable: grey for the baseline."""
+    """Arm -> the name of its CSS variable for the colour; the baseline is grey."""
     others = [arm for arm in arms if arm != baseline]
     named = {arm: f"arm-{i % len(ARMS)}" for i, arm in enumerate(others)}
     return named | {baseline: "baseline"}
 
 
 def forest(effects: Sequence[Effect], delta: float, label: str, better: str) -> Figure:
-    """Effects against the baseline with their intervals, one row an arm; the band is ±delta."""
+    """Effects against the baseline with their intervals, one row per arm; the band is ±delta."""
     names = [wrapped(effect.arm) for effect in effects]
     room = max((name.count("\n") for name in names), default=0)
     figure, axes = _axes(6.6, 0.75 + (0.34 + 0.1 * room) * len(effects))
@@ -102,7 +101,7 @@ def forest(effects: Sequence[Effect], delta: float, label: str, better: str) -> 
 
 
 def panels(curves: pd.DataFrame) -> list[Panel]:
-    """The panels that these curves need, with limits that serve all arms, so that panels can be compared."""
+    """The panels for these curves; all arms share the limits of a panel, so that they can be compared."""
     found = list(dict.fromkeys(curves["name"]))
     groups: list[tuple[str, tuple[str, ...]]] = [
         ("Losses", ("generator_loss", "discriminator_loss")),
@@ -116,7 +115,7 @@ def panels(curves: pd.DataFrame) -> list[Panel]:
         values = curves.loc[curves["name"].isin(present), "value"].to_numpy(dtype=float)
         values = values[np.isfinite(values)]
         if len(values):
-            # A diverging arm must not squeeze the others into a line: a few points may leave the picture.
+            # A diverging arm would flatten the curves of all others: cut off the most extreme 1 % of the points.
             low, high = (float(bound) for bound in np.quantile(values, [0.005, 0.995]))
             margin = 0.06 * (high - low) or 0.5
             result.append(Panel(title, present, low - margin, high + margin))
@@ -124,12 +123,12 @@ def panels(curves: pd.DataFrame) -> list[Panel]:
 
 
 def training(curves: pd.DataFrame, panel: Panel, colour: str, last: int) -> Figure:
-    """An arm's curves: mean over its seeds, in a band from lowest to highest; the second curve is dashed.
+    """The curves of an arm: mean over its seeds, in a band from lowest to highest; the second curve is dashed.
 
     Args:
-        curves: the arm's rows of ``Results.curves()``.
-        panel: what to show.
-        colour: the arm's.
+        curves: the rows of ``Results.curves()`` for the arm.
+        panel: the axes to draw.
+        colour: the name of the arm's colour.
         last: the last step of the axis.
     """
     figure, axes = _axes(3.5, 2.3)
@@ -146,7 +145,7 @@ def training(curves: pd.DataFrame, panel: Panel, colour: str, last: int) -> Figu
     axes.set_xlabel("step")
     axes.locator_params(nbins=5)
     if len(panel.names) > 1 and axes.get_legend_handles_labels()[1]:
-        # above the axes, where it covers no curve
+        # Above the axes, so that the legend covers no curve.
         place: dict[str, Any] = {
             "loc": "lower left",
             "bbox_to_anchor": (0, 1),
@@ -161,13 +160,13 @@ def training(curves: pd.DataFrame, panel: Panel, colour: str, last: int) -> Figu
 def histogram(
     bins: Sequence[str], shares: Sequence[Sequence[float]], reference: Sequence[float], colour: str
 ) -> Figure:
-    """Shares of samples per bin (mean over seeds, with a line from lowest to highest) and the training's.
+    """Shares of samples per bin (mean over seeds, with a line from lowest to highest), and of the training data.
 
     Args:
         bins: b labels.
-        shares: for every seed b shares, in [0, 1].
-        reference: b shares, drawn as dark marks where there are at most ``MARKED`` bins.
-        colour: the arm's.
+        shares: b shares per seed, in [0, 1].
+        reference: b shares of the training data, drawn as dark marks if there are at most ``MARKED`` bins.
+        colour: the name of the arm's colour.
     """
     figure, axes = _axes(3.5, 2.3)
     x, y = np.arange(len(bins)), 100 * np.asarray(shares, dtype=float)
@@ -186,26 +185,26 @@ def histogram(
 
 
 def svg(figure: Figure) -> str:
-    """A figure as an SVG file of its own, in light colours."""
+    """A figure as the text of an SVG file, in light colours."""
     import matplotlib
 
     buffer = io.StringIO()
     nothing: Mapping[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    # "none" keeps text as text; the salt makes the file the same every time.
+    # "none" keeps text as text; the fixed salt makes the file reproducible.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "harness"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata=dict(nothing))
     return buffer.getvalue()
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG file on white."""
+    """A figure as the bytes of a PNG file, on white."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def on_white(file: str, description: str) -> str:
-    """An SVG file on white, as light colours are meant, that says what it shows wherever it is shown."""
+    """An SVG file with a white background, which its light colours need, and a title for screen readers."""
     end = file.index(">", file.index("<svg")) + 1
     title = f"<title>{escape(description)}</title>"
     return f'{file[:end]}\n {title}\n <rect width="100%" height="100%" fill="#ffffff"/>{file[end:]}'
@@ -215,9 +214,9 @@ def inline(file: str, name: str, description: str) -> str:
     """A figure as an ``<svg>`` element of the page.
 
     Args:
-        file: the figure as ``svg`` gives it.
-        name: unique on the page; heads the identifiers inside.
-        description: what it shows, for those who cannot see it.
+        file: the figure as ``svg`` returns it.
+        name: unique on the page; the prefix of all identifiers inside.
+        description: what it shows, for screen readers.
     """
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", file[file.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -232,7 +231,7 @@ def inline(file: str, name: str, description: str) -> str:
 
 
 def wrapped(name: str, width: int = 38) -> str:
-    """A name on as many lines as it takes, three at most; of a longer one the middle is left out."""
+    """A name, broken into at most three lines; a longer name loses its middle."""
     lines = textwrap.wrap(name, width, break_on_hyphens=False) or [""]
     return "\n".join(lines if len(lines) <= 3 else [lines[0], lines[1], f"… {name[2 - width :]}"])
 
@@ -242,7 +241,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of this size in inches with one set of axes, without pyplot and its global state."""
+    """A figure with one set of axes, sizes in inches; made without pyplot and its global state."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -250,7 +249,7 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _plain(*several: Axes) -> None:
-    """Quiet axes: thin lines, small muted labels, no formulas in names that users chose."""
+    """Style axes: thin lines, small grey labels; a "$" in a user's name starts no formula."""
     for axes in several:
         axes.set_facecolor("none")
         axes.tick_params(colors=MUTED, labelsize=8.5, labelcolor=INK, width=0.8, length=3)

@@ -1,4 +1,4 @@
-"""The regression check as tables: on the console, in Markdown, as JUnit; and how a baseline is replaced."""
+"""The result of a regression check on the console, in Markdown and as JUnit XML; and the update of a baseline."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from harness.analysis.regression import FAILURES, RED, RELEVANT, Baseline, Check
 
 
 def differences(old: Baseline, new: Baseline) -> list[tuple[str, str, str, str]]:
-    """Arm, column, old and new "mean ± sd" of all that two baselines differ in; "–" for what one lacks."""
+    """Arm, column, old and new "mean ± sd" of each difference between two baselines; "–" if one lacks it."""
     found = []
     for arm in dict.fromkeys([*old.arms, *new.arms]):
         one, other = ({} if arm not in b.arms else b.arms[arm].columns for b in (old, new))
         for column in dict.fromkeys([*one, *other]):
             was, now = one.get(column), other.get(column)
             if was != now:
-                found.append((arm, column, _told(was), _told(now)))
+                found.append((arm, column, _described(was), _described(now)))
         failed = [str(len(b.arms[arm].failures)) if arm in b.arms else "–" for b in (old, new)]
         if failed[0] != failed[1]:
             found.append((arm, FAILURES, failed[0], failed[1]))
     return found
 
 
-def _told(found: Distribution | None) -> str:
+def _described(found: Distribution | None) -> str:
     if found is None:
         return "–"
     return f"{found.mean:.4g}" + (f" ± {found.sd:.2g}" if found.sd is not None else "") + f" (n={found.n})"
@@ -74,42 +74,46 @@ def _line(cells: Iterable[str]) -> str:
 
 def _method(alpha: float) -> str:
     return (
-        f"One-sided Welch t tests and Fisher's exact test, Holm-corrected: at most {alpha:.2g} of checks turn red "
-        f"without a cause. Too noisy to tell: a loss found in 80 % of cases would exceed {RELEVANT:.0%} of the "
-        "baseline's mean."
+        f"One-sided Welch t tests and Fisher's exact test, Holm-corrected: at most {alpha:.2g} of checks are a false "
+        f"alarm. Too noisy to tell: the smallest loss that the test finds in 80 % of cases exceeds {RELEVANT:.0%} of "
+        "the baseline's mean."
     )
 
 
 def junit(found: Check) -> bytes:
-    """A check as JUnit XML: a test case per arm and column."""
+    """A check as JUnit XML: one test case per arm and column."""
     root = ElementTree.Element("testsuite", name=_plain(found.suite), tests=str(len(found.cells)))
     root.attrib |= {"failures": str(len(found.red)), "errors": "0"}
     root.set("skipped", str(sum(cell.state == "too noisy to tell" for cell in found.cells)))
     for cell, row in zip(found.cells, rows(found), strict=True):
         case = ElementTree.SubElement(root, "testcase", classname=_plain(f"{found.suite}.{cell.arm}"), name=cell.column)
-        told = _plain("; ".join(f"{name} {value}" for name, value in zip(HEADER[2:], row[2:], strict=True)))
+        text = _plain("; ".join(f"{name} {value}" for name, value in zip(HEADER[2:], row[2:], strict=True)))
         if cell.state in RED:
-            ElementTree.SubElement(case, "failure", message=told)
+            ElementTree.SubElement(case, "failure", message=text)
         elif cell.state == "too noisy to tell":
-            ElementTree.SubElement(case, "skipped", message=told)
+            ElementTree.SubElement(case, "skipped", message=text)
         elif cell.note:
-            ElementTree.SubElement(case, "system-out").text = told
+            ElementTree.SubElement(case, "system-out").text = text
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _plain(text: str) -> str:
-    """Without the characters that XML cannot hold."""
+    """The text with a blank for each character that XML does not allow."""
     return "".join(c if c >= " " and c not in "\ufffe\uffff" else " " for c in text)
 
 
 def show(found: Check, console: Console) -> None:
-    """Tell a user how a check came out."""
+    """Print the result of a check."""
     _table(console, HEADER, rows(found))
     console.print(f"{_method(found.alpha)}\n{found.sentence}", markup=False, soft_wrap=True)
 
 
 def forget(*files: Path | None) -> None:
-    """Remove what an earlier check wrote: where this one is refused, nothing green may be left to be read for it."""
+    """Remove the files of an earlier check: if this check ends in an error, CI must not read an old green result.
+
+    Raises:
+        HarnessError: a file cannot be removed.
+    """
     for path in filter(None, files):
         try:
             path.unlink(missing_ok=True)
@@ -118,7 +122,11 @@ def forget(*files: Path | None) -> None:
 
 
 def save(found: Check, junit_path: Path | None, markdown_path: Path | None) -> None:
-    """Write the files that were asked for."""
+    """Write the JUnit and Markdown files whose paths are given.
+
+    Raises:
+        HarnessError: a file cannot be written.
+    """
     for path, content in ((junit_path, junit(found)), (markdown_path, markdown(found).encode())):
         if path is None:
             continue
@@ -130,7 +138,7 @@ def save(found: Check, junit_path: Path | None, markdown_path: Path | None) -> N
 
 
 def update(new: Baseline, path: Path, console: Console) -> None:
-    """Write a new baseline, and show what it changes."""
+    """Write a new baseline and print how it differs from the old one."""
     old = None
     try:
         old = read(path)
@@ -142,7 +150,7 @@ def update(new: Baseline, path: Path, console: Console) -> None:
         _table(console, ("arm", "column", "old", "new"), differences(old, new))
     for name, arm in new.arms.items():
         for seed, why in arm.failures.items():
-            console.print(f"in the baseline as failed: {name}, seed {seed}: {why}", markup=False, soft_wrap=True)
+            console.print(f"the baseline has a failed trial: {name}, seed {seed}: {why}", markup=False, soft_wrap=True)
     console.print(f"baseline of {len(new.arms)} arms written to {path}", markup=False, soft_wrap=True)
 
 

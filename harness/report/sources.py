@@ -1,6 +1,6 @@
-"""What was compared and where it comes from: a plug-in's own summary and paper, and what its file's head says of it.
+"""The descriptions of plug-ins for the page: summary, paper, and the module docstring with the equations.
 
-The equations of models and tricks stand at the head of their files, and nowhere else: the page shows that text.
+The equations of models and tricks are in the docstrings of their modules and nowhere else.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a file's head.
+    """A part of a module docstring.
 
     Attributes:
-        kind: prose (or a list); or lines that stand indented there, as equations do.
-        lines: prose: a paragraph, or each item of a list; an equation: its lines, with their spaces.
+        kind: "text", "list", or "equation" for indented lines.
+        lines: the paragraph in one line, the items of the list, or the lines of the equation with their spaces.
     """
 
     kind: Literal["text", "list", "equation"]
@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Explained:
-    """A model or trick as its own file explains it; ``names`` are those of the presets that the suite uses."""
+    """The docstring of a model's or trick's module; ``names`` are the presets in it that the suite uses."""
 
     kind: str
     names: list[str]
@@ -46,13 +46,13 @@ def sources(results: Results) -> list[tuple[str, str, str, str]]:
     found = []
     for kind, name in _used(results):
         entry = _entry(kind, name)
-        summary, paper = (entry.summary, entry.paper) if entry else ("no longer known by this name", "")
+        summary, paper = (entry.summary, entry.paper) if entry else ("no plug-in of this name is installed now", "")
         found.append((kind.removesuffix("s"), name, summary, paper))
     return found
 
 
 def explained(results: Results) -> list[Explained]:
-    """Every model and trick, with the equations; those that share a file are explained once."""
+    """The explanations of all models and tricks, with the equations; one per module."""
     found: dict[str, Explained] = {}
     for kind, name in _used(results):
         entry = _entry(kind, name) if kind in ("models", "tricks") else None
@@ -68,7 +68,7 @@ def explained(results: Results) -> list[Explained]:
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """The paragraphs of a text: prose is joined to one line, indented lines and list items stay apart."""
+    """The paragraphs of a text. Prose is joined into one line; indented lines and list items are kept apart."""
     for paragraph in re.split(r"\n[ \t]*\n", text.strip("\n")):
         for indented, lines in _runs(paragraph.splitlines()):
             if indented:
@@ -80,7 +80,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def code_and_prose(text: str) -> list[tuple[bool, str]]:
-    """A text in pieces, each with whether it stood between double backticks."""
+    """The pieces of a text as (is code, piece): code is between double backticks."""
     return [(number % 2 == 1, piece) for number, piece in enumerate(text.split("``")) if piece]
 
 
@@ -96,7 +96,7 @@ def _used(results: Results) -> list[tuple[str, str]]:
 
 
 def _entry(kind: str, name: str) -> Entry | None:
-    """A plug-in, or None: a trial may be older than the plug-ins that are installed now."""
+    """The plug-in of this name; None if it is not installed now (an old trial may have used it)."""
     from harness.base.errors import HarnessError
     from harness.zoo import registry
 
@@ -107,7 +107,7 @@ def _entry(kind: str, name: str) -> Entry | None:
 
 
 def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
-    """Neighbouring lines together that are indented by four spaces or more, or are not."""
+    """Groups of neighbouring lines, as (indented by four spaces or more, lines)."""
     run: list[str] = []
     for line in lines:
         if run and line.startswith("    ") != run[0].startswith("    "):
@@ -119,7 +119,7 @@ def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
 
 
 def _items(lines: list[str]) -> list[str]:
-    """The items of a list, each on one line; numbers stay, dashes go."""
+    """The items of a list, each in one line; numbers are kept, dashes removed."""
     items: list[str] = []
     for line in lines:
         if items and not re.match(r"(-|\d+\.) ", line):

@@ -1,4 +1,4 @@
-"""The tables of a suite as files: full precision in CSV, as shown on the page in Markdown."""
+"""The tables of a suite as CSV with full precision, and as Markdown with the digits of the page."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from harness.analysis.results import Results
 
 SHOWN = 30
-"""Arms that the page and the console show; the CSV file has all."""
+"""The number of arms that the page and the console show; the CSV file has all."""
 
 
 def csv(table: pd.DataFrame) -> str:
-    """A table as CSV: numbers with every digit that they have, nothing where there is no value."""
+    """A table as CSV: numbers with all digits, an empty field if there is no value."""
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text
 
 
 def verdicts(results: Results) -> pd.DataFrame:
-    """One row an arm, best first, as in verdicts.csv: what the compare metric says of it against the baseline.
+    """One row per arm, best first, as in verdicts.csv: its verdict against the baseline on the compare metric.
 
-    ``improvement`` is the probability of improvement and ``iqm`` the interquartile mean, both over the trials that
-    finished. ``verdict`` is empty where there is none: of the baseline, of an arm whose model cannot give the value
-    or that was measured by another protocol, and of a search.
+    ``improvement`` is the probability of improvement and ``iqm`` the interquartile mean, both over the finished
+    trials. ``verdict`` is empty for the baseline, for an arm whose model cannot give the value, for an arm of another
+    protocol, and in a search.
     """
     found = {} if results.plan.suite.search is not None else {verdict.arm: verdict for verdict in results.verdicts()}
     rows = []
@@ -63,7 +63,7 @@ VERDICT_COLUMNS = [
 
 
 def leaderboard_markdown(results: Results) -> str:
-    """The leaderboard as a Markdown table: mean and interval of every value, best arm first."""
+    """The leaderboard as a Markdown table: mean and interval of each value, best arm first."""
     values = results.values
     head = ["arm", "n", "failed", *(f"{value.label} {words.arrow(value)}" for value in values.values())]
     rows = []
@@ -78,7 +78,7 @@ def leaderboard_markdown(results: Results) -> str:
 
 
 def verdicts_markdown(results: Results) -> str:
-    """The verdicts as a Markdown table, with the numbers as the page shows them."""
+    """The verdicts as a Markdown table, with the digits of the page."""
     meaning = results.values[results.metric]
     rows = []
     for _, row in verdicts(results).iterrows():
@@ -100,26 +100,26 @@ def verdicts_markdown(results: Results) -> str:
 
 
 def _left_out(results: Results) -> str:
-    """Under a table: the arms that have no place in it, and why."""
+    """The lines below a table: the arms without a verdict, and why; and the results of other code."""
     lines = [_escaped(f"No verdict on {arm}: {words.odd(found)}") for arm, found in results.mismatched.items()]
     lines += [_escaped(text) for text in words.code(results)]
     return "".join(f"\n{line}\n" for line in lines)
 
 
 def bare_p(p: float) -> str:
-    """A p-value under a heading that says what it is."""
+    """A p-value without "p =", for a column with that heading."""
     return words.p_value(p).removeprefix("p ").removeprefix("= ") if np.isfinite(p) else words.NOTHING
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A Markdown table; the first ``texts`` columns are text, the others numbers."""
+    """A Markdown table; the first ``texts`` columns are text, the others are numbers."""
     rule = ["---"] * texts + ["---:"] * (len(head) - texts)
     lines = [[_escaped(cell) for cell in cells] for cells in (head, *rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [lines[0], rule, *lines[1:]])
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown and the HTML that it becomes show as it is, in one cell."""
+    """The text, escaped for one cell of a Markdown table."""
     for character in "\\`*_[]<>|&#":
         text = text.replace(character, "\\" + character)
     return " ".join(text.split())

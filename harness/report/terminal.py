@@ -1,4 +1,4 @@
-"""The summary on the console: leaderboard, verdicts, failures, and where to go on."""
+"""The summary on the console: leaderboard, verdicts, failures, and the paths of the report."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from harness.analysis.results import Results
 
 NEEDED = 75
-"""Characters that the leaderboard takes without further values."""
+"""The width of the leaderboard with the compare metric alone, in characters."""
 REASONS = 10
-"""Failures that are told one by one; the page has all."""
+"""The largest number of failures that the console lists; the page has all."""
 
 
 def console(results: Results, report_path: Path, console: Console) -> None:
-    """Tell a user how the suite came out. Texts of the user's are shown as they are, never as markup."""
+    """Print the results of a suite. Texts of the user are printed unchanged, never as markup."""
     say = _Sayer(console)
     if results.records:
         console.print(_leaderboard(results, console.width))
@@ -50,7 +50,7 @@ def console(results: Results, report_path: Path, console: Console) -> None:
     _failures(results, say)
     if results.missing:
         say(
-            f"{words.count(results.missing, 'trial')} still to do: the same command goes on with them.",
+            f"{words.count(results.missing, 'trial')} still to do: run the same command again to continue.",
             "yellow",
         )
     say(f"Report   {report_path}")
@@ -60,13 +60,13 @@ def console(results: Results, report_path: Path, console: Console) -> None:
 
 
 def compared(comparison: Comparison, console: Console) -> None:
-    """Show a comparison: its rows, how to read them, and the settings that differ."""
+    """Print a comparison: its rows, how to read them, and the settings that differ."""
     say = _Sayer(console)
     head, *rows = _compared(comparison)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, title in enumerate(head):
         justify: JustifyMethod = "left" if number == 0 or title == "verdict" else "right"
-        # The name and the means give way where room is short, not the interval nor what follows it.
+        # On a narrow console the name and the means wrap; the interval and the columns after it do not.
         table.add_column(Text(title), justify=justify, overflow="fold", no_wrap=number > 3 and title != "verdict")
     for row in rows:
         table.add_row(*map(Text, row))
@@ -83,7 +83,7 @@ def compared(comparison: Comparison, console: Console) -> None:
 
 
 def compared_markdown(comparison: Comparison) -> str:
-    """The same in Markdown."""
+    """A comparison as Markdown, with the content of ``compared``."""
     head, *rows = _compared(comparison)
     parts = [markdown(head, rows, texts=1), *(f"{text}\n" for text in words.comparing(comparison))]
     if comparison.settings:
@@ -96,7 +96,7 @@ def _settings(comparison: Comparison) -> list[list[str]]:
 
 
 def _compared(comparison: Comparison) -> list[list[str]]:
-    """The head and the rows of a comparison; the columns of the test only where something is tested."""
+    """The head and the rows of a comparison; the columns of the test only if something is tested."""
     tested = ["interval", "pairs", "p", "verdict"] if any(row.verdict or row.note for row in comparison.rows) else []
     meaning = comparison.rows[0].meaning if comparison.of == "arm" else None
     of = f"arm, by {meaning.label} {words.arrow(meaning)}" if meaning else comparison.of
@@ -106,7 +106,7 @@ def _compared(comparison: Comparison) -> list[list[str]]:
 
 def _numbers(comparison: Comparison, row: Row) -> list[str]:
     effect = row.one - row.other if row.verdict is None else row.verdict.effect
-    if row.meaning is None:  # no metric is known to give it: as it was recorded
+    if row.meaning is None:  # no known metric gives this column: print the recorded number
         return [row.name, *(f"{value:.6g}".replace("nan", words.NOTHING) for value in (row.one, row.other, effect))]
     name = row.name if comparison.of == "arm" else f"{row.meaning.label} {words.arrow(row.meaning)}"
     means = [words.number(value, row.meaning) for value in (row.one, row.other)]
@@ -118,14 +118,14 @@ def _test(row: Row) -> list[str]:
     if verdict is None or row.meaning is None:
         return [words.NOTHING] * 3 + [row.note]
     inside = words.bounds(verdict.low, verdict.high, row.meaning, signed=True)
-    told: str = verdict.kind
+    kind: str = verdict.kind
     if verdict.kind == "no difference larger than δ":
-        told = f"no difference larger than {words.number(verdict.delta, row.meaning)}"
-    return [inside or words.NOTHING, str(verdict.n), bare_p(verdict.p), f"{words.SYMBOLS[verdict.kind]} {told}"]
+        kind = f"no difference larger than {words.number(verdict.delta, row.meaning)}"
+    return [inside or words.NOTHING, str(verdict.n), bare_p(verdict.p), f"{words.SYMBOLS[verdict.kind]} {kind}"]
 
 
 class _Sayer:
-    """Prints lines without markup, highlighting or breaking of long paths."""
+    """Prints lines without markup or highlighting, and without breaking long paths."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -135,12 +135,12 @@ class _Sayer:
 
 
 def _leaderboard(results: Results, width: int) -> Table:
-    """The mean and interval of the value that is compared on, and the means of as many others as fit."""
+    """The mean and interval of the compare metric, and the means of as many other values as fit."""
     meaning = results.values[results.metric]
     others = {column: value for column, value in results.values.items() if column != results.metric}
     room = width - NEEDED
     for column, value in list(others.items()):
-        room -= len(value.label) + 4  # with its arrow, and a blank on either side
+        room -= len(value.label) + 4  # the arrow, and a blank on either side
         if room < 0:
             del others[column]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(results.plan.suite.name), title_justify="left")
@@ -165,7 +165,7 @@ def _leaderboard(results: Results, width: int) -> Table:
 
 
 def _expectations(results: Results, say: _Sayer) -> None:
-    """Paper and measurement, a line each."""
+    """Print each expectation: the figure of the paper and the measured one."""
     findings = results.expectations()
     if not findings:
         return

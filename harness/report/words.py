@@ -1,4 +1,4 @@
-"""Numbers and verdicts in words, the same on the page and on the console."""
+"""Numbers and verdicts as text, the same on the page and on the console."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
     from harness.analysis.loading import OtherCode
     from harness.analysis.protocol import Difference
-    from harness.analysis.results import ArmVerdict, Finding, Measured, Results, Step
+    from harness.analysis.results import ArmMean, ArmVerdict, Finding, Results, Step
     from harness.analysis.statistics import Verdict
     from harness.metrics.base import Value
     from harness.store.record import Record
 
 NOTHING = "–"
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
-"""What stands for a verdict where there is room for a character; never without the word nearby."""
+"""The symbol of each verdict; the word is always next to it."""
 
 OUTCOMES = {"met": "✓", "missed": "✗", "open": "…"}
-"""What stands for the outcome of an expectation; never without the word nearby."""
+"""The symbol of each outcome of an expectation; the word is always next to it."""
 
 
 def number(value: float, meaning: Value, signed: bool = False) -> str:
-    """A value as its metric wants it shown; a dash for none. What is shown in per cent is a share."""
+    """A value with the digits of its metric, in per cent if the metric is a share; a dash if it is not finite."""
     if not math.isfinite(value):
         return NOTHING
     shown = f"{100 * value if meaning.percent else value:{'+' if signed else ''}.{meaning.digits}f}"
     if float(shown) == 0:
-        shown = shown.lstrip("+-")  # no "−0.00"
+        shown = shown.lstrip("+-")  # "0.00" instead of "−0.00"
     return shown.replace("-", "−") + (" %" if meaning.percent else "")
 
 
 def bounds(low: float, high: float, meaning: Value, signed: bool = False) -> str:
-    """An interval, or nothing where there is none."""
+    """An interval; empty if there is none."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"{number(low, meaning, signed)} to {number(high, meaning, signed)}"
@@ -54,17 +54,17 @@ def p_value(p: float) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """A number with its noun, in the plural where needed."""
+    """A number with its noun in the singular or plural."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def listed(items: Sequence[str]) -> str:
-    """a, b and c."""
+    """The items as "a, b and c"."""
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
 
 
 def arrow(meaning: Value) -> str:
-    """Which direction is better."""
+    """The direction that is better, as an arrow."""
     return "↓" if meaning.better == "lower" else "↑"
 
 
@@ -94,11 +94,11 @@ def sentence(verdict: ArmVerdict, meaning: Value, baseline: str) -> str:
 def outlook(verdict: Verdict) -> str:
     """What would settle an inconclusive verdict."""
     if verdict.held:
-        return "the failed trials stand against a verdict"
+        return "the failed trials prevent a verdict"
     if verdict.n < 2:
         return "at least two paired seeds are needed"
     if verdict.low == verdict.high:
-        return "every seed differs by the same, and more seeds are needed to rule out chance"
+        return "the difference is the same on every seed; more seeds are needed to rule out chance"
     if verdict.further is None:
         return f"more than {statistics.MOST_SEEDS} seeds would be needed to settle it"
     return f"about {count(verdict.further, 'more seed')} would settle it"
@@ -119,7 +119,7 @@ def failures(failed: int, trials: int) -> str:
 
 
 def headline(results: Results) -> str:
-    """What the suite says, in one sentence."""
+    """The result of the suite in one sentence."""
     if not results.records:
         return "No trial has an outcome yet."
     if results.plan.suite.search is not None:
@@ -132,7 +132,7 @@ def headline(results: Results) -> str:
             return "The arms were measured by different protocols, so there is no verdict."
         if results.arms != (results.baseline,):
             meaning = results.values[results.metric]
-            return f"No arm but {results.baseline} can have a value of {meaning.label}, so there is no verdict."
+            return f"No arm but {results.baseline} can give {meaning.label}, so there is no verdict."
         return f"{results.baseline} is the only arm, so there is nothing to compare it with."
     meaning = results.values[results.metric]
     parts = [_group(kind, [v for v in verdicts if v.kind == kind], meaning) for kind in SYMBOLS]
@@ -146,7 +146,7 @@ def _failed(results: Results, arm: str) -> int:
 
 
 def _best(results: Results) -> str:
-    """What a search found: it asks for the best configuration, not for a difference from a baseline."""
+    """The best configuration of a search; a search has no verdict against a baseline."""
     column = results.metric
     meaning = results.values[column]
     first = results.leaderboard().iloc[0]
@@ -154,12 +154,12 @@ def _best(results: Results) -> str:
     figures = number(first[f"{column}_mean"], meaning) + (f" (95 % interval {inside})" if inside else "")
     return (
         f"Best of {count(len(results.arms), 'configuration')} on {meaning.label}: {first['arm']}, {figures}. "
-        "The best of many is partly luck: train it again on fresh seeds before relying on the figure."
+        "The best of many is partly luck: train it again on new seeds before you rely on the figure."
     )
 
 
 def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
-    """The arms of one kind of verdict: by name while they are few, by number otherwise."""
+    """The arms with one kind of verdict: up to three by name, more as a number."""
     if not verdicts:
         return ""
     names = [
@@ -177,7 +177,7 @@ def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
 
 
 def reading(results: Results) -> list[str]:
-    """How to read the verdicts: what they assume and what they promise."""
+    """How to read the verdicts: their assumptions and error rates."""
     verdicts = results.verdicts()
     remarks = [unchecked(results)] if results.unchecked else []
     if not verdicts:
@@ -186,22 +186,22 @@ def reading(results: Results) -> list[str]:
     arms = count(len(verdicts), "arm")
     return [
         f"Effects are means over paired seeds of arm − {results.baseline}, with Student-t intervals.",
-        f"The chance of calling any of {arms} better or worse that equals the baseline is at most "
+        f"The chance that any of {arms} is called better or worse although it equals the baseline is at most "
         f"{share(statistics.ALPHA)} (Holm's correction; an interval has the confidence of its test).",
         f"Differences below δ = {number(results.delta(), meaning)} count as none.",
-        "A failed trial is an outcome: rankings and verdicts count it as the worst value that any trial "
-        "finished with. Means and intervals are those of the trials that finished.",
+        "A failed trial is an outcome: rankings and verdicts count it as the worst value of any finished trial. "
+        "Means and intervals are over the finished trials.",
         *remarks,
     ]
 
 
 def odd(found: Sequence[Difference]) -> str:
-    """Why an arm is not compared: what its protocol, or the baseline's, differs in."""
+    """Why an arm is not compared: the fields in which its protocol, or the baseline's, differs."""
     return f"measured by another protocol ({'; '.join(protocol.told(found))})"
 
 
 def code(results: Results) -> list[str]:
-    """That results are of other code than that at hand, by what has changed since; a sentence each."""
+    """A sentence for each group of results of other code: the trials, and the modules that changed since."""
     texts = []
     groups: dict[tuple[tuple[str, ...], str], list[Record]] = {}
     for record in results.of_other_code:
@@ -210,47 +210,48 @@ def code(results: Results) -> list[str]:
         arms = unique(record.arm for record in records)
         texts.append(
             f"{count(len(records), 'trial')} of {listed(first(arms))} {'was' if len(records) == 1 else 'were'} trained "
-            f"by other code (commit {commit[:12]}); since then {changed(modules)}. `harness run` trains the arms anew."
+            f"by other code (commit {commit[:12]}); since then {changed(modules)}. `harness run` trains these arms "
+            "again."
         )
     by_modules: dict[tuple[str, ...], int] = {}
     for record in results.vouched:
         by_modules[record.vouched] = by_modules.get(record.vouched, 0) + 1
     for modules, n in by_modules.items():
         texts.append(
-            f"{count(n, 'trial')} {'was' if n == 1 else 'were'} trained by other code and accepted: somebody who ran "
-            f"`harness run --accept-change` says that no number depends on what {changed(modules)}."
+            f"{count(n, 'trial')} {'was' if n == 1 else 'were'} trained by other code and accepted with `harness run "
+            f"--accept-change`: a user states that no number depends on the change ({changed(modules)})."
         )
     return texts
 
 
 def changes(groups: Iterable[OtherCode]) -> list[str]:
-    """What is trained anew since the code changed, and how results are kept whose change changes no number."""
+    """A sentence for each change of the code: the trials to train again, and how to keep their results instead."""
     return [
         f"{count(len(group.runs), 'trial')} {'has' if len(group.runs) == 1 else 'have'} results of other code (commit "
         f"{listed(first(sorted(commit[:12] for commit in group.commits)))}); since then "
-        f"{changed(group.change.modules)}: trained anew. If you know that this changes no number, keep them: "
-        f"`--accept-change {group.change.digest}`"
+        f"{changed(group.change.modules)}: to train again. If you know that this changes no number, keep the results: "
+        f"`harness run --accept-change {group.change.digest}`"
         for group in groups
     ]
 
 
 def changed(modules: Sequence[str]) -> str:
-    """Which modules changed, in words."""
+    """The modules that changed, as text."""
     if list(modules) == [identity.UNKNOWN]:
         return "an unknown part of the code changed"
     return f"{listed(first(modules))} changed"
 
 
 def unchecked(results: Results) -> str:
-    """That the protocols of some trials are not at hand."""
+    """A remark on the trials whose protocols cannot be read."""
     return (
-        f"The protocol of {count(len(results.unchecked), 'trial')} is not at hand (files that are missing, or not on "
-        "this machine): whether these were measured like the others was not checked."
+        f"The protocol of {count(len(results.unchecked), 'trial')} was not checked: files are missing, or not on this "
+        "machine. These trials may have been measured in another way."
     )
 
 
 def comparing(comparison: Comparison) -> list[str]:
-    """How to read a comparison: what its numbers are, what was corrected for, and what failed."""
+    """How to read a comparison: the meaning of its numbers, the correction, and the failures."""
     one, other, tested = comparison.one, comparison.other, comparison.tested
     if not tested:
         return [f"Differences are {one} − {other}.", *comparison.remarks]
@@ -259,8 +260,8 @@ def comparing(comparison: Comparison) -> list[str]:
     ]
     if len(tested) > 1:
         texts.append(
-            f"{len(tested)} {comparison.of}s were tested at once: the chance of calling any of them different that is "
-            f"not is at most {share(statistics.ALPHA)} (Holm's correction of p and intervals)."
+            f"{len(tested)} {comparison.of}s were tested together: the chance that any of them is called different "
+            f"although it is not is at most {share(statistics.ALPHA)} (Holm's correction of p and intervals)."
         )
     open_: dict[str, list[str]] = {}
     for row, verdict in tested:
@@ -268,20 +269,20 @@ def comparing(comparison: Comparison) -> list[str]:
             name = row.name if comparison.of == "arm" or row.meaning is None else row.meaning.label
             open_.setdefault(outlook(verdict), []).append(name)
     texts += [f"{listed(names)}: {what}." for what, names in open_.items()]
-    # A trial that failed has none of its values.
+    # A failed trial lacks every value: with rows per value, one row tells all failures.
     for row, verdict in tested if comparison.of == "arm" else tested[:1]:
         if verdict.failed or verdict.baseline_failed:
             arm = f"{row.name} in " if comparison.of == "arm" else ""
             texts.append(
                 f"Failed: {failures(verdict.failed, verdict.trials)} of {arm}{one}, "
                 f"{failures(verdict.baseline_failed, verdict.baseline_trials)} of {arm}{other}. Verdicts count a "
-                "failed trial as the worst value that any of the two finished with."
+                "failed trial as the worst value of any finished trial of the two."
             )
     return [*texts, *comparison.remarks]
 
 
 def expected(finding: Finding, meaning: Value) -> str:
-    """What the source has, with the figures as the suite states them."""
+    """The expected figure or order, with the digits that the suite gives."""
     expectation = finding.expectation
     if expectation.order is not None:
         places = [f"{number}. {' and '.join(first(place))}" for number, place in enumerate(finding.places, start=1)]
@@ -294,15 +295,15 @@ def expected(finding: Finding, meaning: Value) -> str:
 
 
 def stated(value: float, meaning: Value) -> str:
-    """A figure with the digits that the suite gives it."""
+    """A figure with the digits that the suite gives."""
     shown = f"{100 * value if meaning.percent else value:.6g}".replace("-", "−")
     return shown + (" %" if meaning.percent else "")
 
 
-def measured(found: Measured, meaning: Value) -> str:
-    """A mean with its interval, and of how many trials it is."""
+def measured(found: ArmMean, meaning: Value) -> str:
+    """A mean with its interval and the number of its seeds."""
     if found.n == 0:
-        return f"nothing: {count(found.failed, 'trial')} failed" if found.failed else "no figure yet"
+        return f"no value: {count(found.failed, 'trial')} failed" if found.failed else "no value yet"
     inside = bounds(found.low, found.high, meaning)
     of = [f"95 % interval {inside}"] if inside else []
     of += [count(found.n, "seed")] + ([f"{found.failed} more failed"] if found.failed else [])
@@ -310,7 +311,7 @@ def measured(found: Measured, meaning: Value) -> str:
 
 
 def tested(step: Step, meaning: Value) -> str:
-    """What the paired test says of a step of an order."""
+    """The result of the paired test for one step of an order."""
     if step.n < 2:
         return f"{step.arm} before {step.other}: no test, at least two paired seeds are needed"
     inside = bounds(step.low, step.high, meaning, signed=True)
@@ -319,7 +320,7 @@ def tested(step: Step, meaning: Value) -> str:
 
 
 def tally(findings: Sequence[Finding]) -> str:
-    """How many expectations came out how."""
+    """The number of expectations per outcome."""
     outcomes = [finding.outcome for finding in findings]
     parts = [f"{outcomes.count(outcome)} {outcome}" for outcome in ("met", "missed", "open") if outcome in outcomes]
     text = f"{count(len(findings), 'figure')} of the literature: {', '.join(parts)}."
@@ -329,11 +330,11 @@ def tally(findings: Sequence[Finding]) -> str:
 
 
 def first(names: Sequence[str], most: int = 3) -> list[str]:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     rest = len(names) - most
     return [*names[:most], f"{rest} more"] if rest > 0 else list(names)
 
 
 def unique(items: Iterable[str]) -> list[str]:
-    """The items without repetition, in the order of their first appearance."""
+    """The distinct items, in the order of their first appearance."""
     return list(dict.fromkeys(items))

@@ -1,4 +1,4 @@
-"""The way from the journals on the disk to MLflow: what was recorded is delivered, at once or when it answers again."""
+"""Delivers the journals on the disk to MLflow, now or when MLflow answers again."""
 
 from __future__ import annotations
 
@@ -17,32 +17,25 @@ from mlflow.exceptions import MlflowException
 from harness.base import digests
 from harness.base.states import State
 from harness.store import journal, seals, sqlite
-from harness.store.journal import Entry, Records
+from harness.store.journal import Journal, Line
 from harness.store.runs import SECONDS, Store, _brief, flat
 from harness.store.seals import CURVE_PREFIX, TRIAL
 from harness.trial.task import Outcome
 
 BATCH = 1000
-"""The most metrics that MLflow takes in one request."""
-
-
+"""The largest number of metrics in one request to MLflow."""
 FLUSH_SECONDS = 5.0
-"""How long records wait to be delivered together."""
-
-
+"""Seconds between two deliveries."""
 PATIENCE = 10.0
-"""How long the end of a run of the harness waits for an MLflow that does not answer."""
-
-
+"""Seconds that the end of a run of the harness waits for an MLflow that does not answer."""
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
-"""What MLflow answers to a request that will never succeed."""
-
-
+"""Error codes of MLflow for a request that will never succeed."""
 LONGEST_PARAM = 6000
+"""The largest number of characters of a param."""
 
 
 def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -> dict[str, str]:
-    """What is written of a trial's end, with the digests of that and of all that its records hold."""
+    """The tags of a trial's end, with digests of these and of all that its journal has."""
     tags, points, files, config = {"role": TRIAL}, set[seals.Point](), dict[str, str](), dict[str, str]()
     for entry, _ in journal.read(path):
         tags |= entry.get("tags", {})
@@ -51,7 +44,7 @@ def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -
             config = _parameters(entry)
         if entry["kind"] == "environment":
             tags["environment"] = " ".join(sorted(entry["tags"]))
-        # Pictures have checksums of their own, and may be too many for a tag.
+        # PNG files have their own checksums, and may be too many for a tag.
         if entry["kind"] == "file" and not entry["name"].endswith(".png") and (path.parent / entry["name"]).is_file():
             content = (path.parent / entry["name"]).read_bytes()
             files["/".join(filter(None, (entry["folder"], entry["name"])))] = digests.of_bytes(content)
@@ -59,37 +52,37 @@ def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -
     return end | seals.of(tags | end, numbers, points, config)
 
 
-def _parameters(begin: Entry) -> dict[str, str]:
-    """The parameters of a run: as many of its settings as MLflow takes at once, and the seed."""
+def _parameters(begin: Line) -> dict[str, str]:
+    """The params of a run: as many of its settings as MLflow accepts at once, and the seed."""
     settings = [(name, str(value)[:LONGEST_PARAM]) for name, value in flat(begin["config"]) if str(value)]
     return dict(settings[:99]) | {"seed": begin["tags"]["seed"]}
 
 
 @dataclass
 class _Place:
-    """How far the records of a trial are delivered, and to which run."""
+    """How far the journal of a trial is delivered, and to which run."""
 
     offset: int = 0
     run_id: str = ""
     token: str = ""
     experiment: str = ""
     remembered: int = 0
-    """Up to where the records say themselves that they are delivered."""
+    """The offset up to which the journal itself says that it is delivered."""
     refused: bool = False
-    """MLflow will never take them; they stay where they are."""
+    """Whether MLflow will never accept the journal; it then stays on the disk."""
 
 
 class Delivery:
-    """Tells MLflow what the trials of a results folder have recorded, beside the training, and again until it hears.
+    """Delivers the journals of a results folder to MLflow, in a thread beside the training; retries until it succeeds.
 
-    Whatever is delivered twice counts once: a run is found by its token, a number has the time when it was recorded
-    (MLflow keeps equal ones once), and tags, files and ends take the place of the same. So it does no harm to forget
-    what was delivered: after a crash all records that still lie there are delivered from their beginning.
+    A record that is delivered twice counts once: a run is found by its token, a number has the time of its record
+    (MLflow stores equal ones once), and tags, files and ends replace equal ones. So it does no harm to forget what was
+    delivered: after a crash, all journals on the disk are delivered from their beginning.
 
     Args:
-        store: where to.
+        store: the MLflow store.
         work: the folder of the trials' work folders.
-        note: is told when MLflow does not answer, and when it does again.
+        note: receives a message when MLflow does not answer, and when it answers again.
     """
 
     def __init__(self, store: Store, work: Path, note: Callable[[str], None]) -> None:
@@ -97,7 +90,7 @@ class Delivery:
         self.work = work
         self.note = note
         self.closed: dict[str, Outcome] = {}
-        """The trials, by key, whose records are delivered and gone: how they ended."""
+        """Key -> outcome, of the trials whose journals are delivered and removed."""
         self._places: dict[Path, _Place] = {}
         self._suites: dict[str, tuple[str, str]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -106,49 +99,52 @@ class Delivery:
         self._error: Exception | None = None
 
     def start(self) -> None:
-        """Deliver from now on, every few seconds."""
+        """Start the thread, which delivers every few seconds."""
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something that need not wait."""
+        """Deliver now, without waiting for the next time."""
         self._awake.set()
 
     def finish(self) -> None:
-        """Deliver what is left, as long as MLflow takes it.
+        """Deliver what is left, and end the thread.
 
         Raises:
-            HarnessError: it does not; the records stay.
+            HarnessError: MLflow does not answer; the journals stay on the disk.
         """
         self._deadline = time.monotonic() + PATIENCE
         self.wake()
         self._thread.join(FLUSH_SECONDS)
         if self._thread.is_alive() and self._error is None:
-            self.note(f"telling {self.store.shown} what is left")
+            self.note(f"delivering the last records to {self.store.shown}")
         while self._thread.is_alive():
-            self._thread.join(1.0)  # without an end it would not hear Ctrl-C
+            self._thread.join(1.0)  # a join without a timeout would block Ctrl-C
         if self._error is not None:
             raise self.store.silent(self._error)
 
     def deliver(self) -> None:
-        """Deliver all records that there are.
+        """Deliver all journals.
 
         Raises:
-            Exception: whatever MLflow, or what is below it, raises; what was not delivered will be the next time.
+            Exception: any error of MLflow or of the libraries below it; the next call delivers the rest.
         """
         with sqlite.waiting(self.store.uri):
             for path in journal.files(self.work):
                 self._deliver(path)
 
     def remember(self) -> None:
-        """Write down that all is delivered, for when no worker runs: what was left is not told again at every start."""
+        """Record in the journals that they are delivered, so that a later start does not deliver them again.
+
+        Call it only while no worker runs.
+        """
         for path, place in self._places.items():
             if place.run_id and not place.refused and place.offset > place.remembered:
                 told = {"run_id": place.run_id, "token": place.token, "experiment": place.experiment}
-                Records(path.parent).delivered(self.store.shown, place.offset, told)
+                Journal(path.parent).delivered(self.store.shown, place.offset, told)
                 place.remembered = place.offset
 
     def _place(self, path: Path) -> _Place:
-        """Where to go on: behind what was remembered of this store, else at the beginning."""
+        """Where to continue: after what the journal says is delivered to this store, else at the beginning."""
         if path not in self._places:
             place = _Place()
             for entry, _ in journal.read(path):
@@ -165,7 +161,7 @@ class Delivery:
             ending = self._deadline
             try:
                 self.deliver()
-            except Exception as error:  # MLflow's, SQLAlchemy's, requests', the disk's: it will be tried again
+            except Exception as error:  # of MLflow, SQLAlchemy, requests or the disk: try again later
                 if self._error is None:
                     self.note(str(self.store.silent(error)))
                 self._error, pause = error, min(30.0, 2 * pause)
@@ -185,7 +181,7 @@ class Delivery:
         except MlflowException as error:
             if error.error_code not in REFUSED:
                 raise
-            # The run or its experiment is gone, perhaps with the whole store: from the beginning, to a run that is.
+            # The run, its experiment or the whole store was deleted: deliver from the beginning, to a new run.
             self._suites.clear()
             self._places[path] = _Place()
             try:
@@ -220,15 +216,15 @@ class Delivery:
             self._log(place.run_id, metrics=metrics)
         place.offset = behind
 
-    def _close(self, path: Path, end: Entry) -> None:
-        """All that there will ever be is delivered."""
+    def _close(self, path: Path, end: Line) -> None:
+        """The whole journal is delivered: remove it."""
         del self._places[path]
         self.closed[path.parent.name] = Outcome(**end["outcome"])
         path.unlink()
         if not end["keep"]:
             shutil.rmtree(path.parent, ignore_errors=True)
 
-    def _tell(self, entry: Entry, place: _Place, folder: Path) -> None:
+    def _tell(self, entry: Line, place: _Place, folder: Path) -> None:
         client, run_id = self.store.client, place.run_id
         match entry["kind"]:
             case "begin":
@@ -238,7 +234,7 @@ class Delivery:
                 self._log(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
             case "file":
                 path = folder / entry["name"]
-                if path.is_file():  # who empties the work folder has none left, and is not to be held up by that
+                if path.is_file():  # a user may have emptied the work folder; deliver the rest
                     client.log_artifact(run_id, str(path), entry["folder"] or None)
             case "interrupt":
                 client.set_tag(run_id, "state", State.INTERRUPTED)
@@ -256,9 +252,9 @@ class Delivery:
             client.log_batch(run_id, tags=tags)
 
     def _only(self, place: _Place) -> str:
-        """The id of the run with the token, or "" if there is none.
+        """The id of the run with this token, or "" if there is none.
 
-        A request to make one may be heeded after it was given up and made again: what is double is removed.
+        A server may still create a run after the request timed out and was repeated: duplicates are removed.
         """
         client = self.store.client
         found = client.search_runs([place.experiment], f"tags.token = '{place.token}'")
@@ -267,7 +263,7 @@ class Delivery:
             client.delete_run(double)
         return ids[0] if ids else ""
 
-    def _begin(self, entry: Entry, place: _Place) -> None:
+    def _begin(self, entry: Line, place: _Place) -> None:
         client, suite, tags = self.store.client, entry["suite"], entry["tags"]
         place.experiment, parent = self.suite(suite)
         place.token = entry["token"]
@@ -281,14 +277,14 @@ class Delivery:
         client.log_batch(run_id, params=[Param(name, value) for name, value in _parameters(entry).items()])
 
     def suite(self, name: str) -> tuple[str, str]:
-        """The ids of a suite's experiment and of its parent run, made if need be."""
+        """The ids of a suite's experiment and parent run; creates them if there are none."""
         if name not in self._suites:
             experiment = self.store.experiment(name)
             self._suites[name] = (experiment, self.store.parent(name, experiment))
         return self._suites[name]
 
-    def _end(self, place: _Place, entry: Entry, path: Path) -> None:
-        """Write the outcome; the run's end comes last, so that a run that has ended is complete."""
+    def _end(self, place: _Place, entry: Line, path: Path) -> None:
+        """Store the outcome, and end the run last, so that a run that has ended is complete."""
         outcome = Outcome(**entry["outcome"])
         numbers = outcome.values | dict(zip(SECONDS, (outcome.seconds_train, outcome.seconds_evaluate), strict=True))
         tags = _sealed(path, {"state": outcome.state, "reason": outcome.reason[:5000]}, numbers)
@@ -302,5 +298,5 @@ class Delivery:
         self.store.client.set_terminated(place.run_id, status, entry["time"])
 
 
-def _metric(name: str, value: float, step: int, entry: Entry) -> Metric:
+def _metric(name: str, value: float, step: int, entry: Line) -> Metric:
     return Metric(name, value, entry["time"], step)

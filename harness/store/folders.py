@@ -1,4 +1,4 @@
-"""Where things lie below a results folder, and the lock that one driver holds on it."""
+"""The folders inside a results folder, and the lock of the driver on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
 from harness.base.files import write_bytes
 from harness.store.runs import Store
@@ -20,39 +20,43 @@ from harness.store.runs import Store
 
 @dataclass(frozen=True)
 class Folders:
-    """Where things lie below the results folder."""
+    """The folders inside a results folder."""
 
     results: Path
 
     @property
     def work(self) -> Path:
-        """Checkpoints and files of unfinished trials, a folder each."""
+        """Journals, checkpoints and files of unfinished trials, one folder each."""
         return self.results / "work"
 
     @property
     def cache(self) -> Path:
-        """Reference features and real-against-real figures, by content."""
+        """Reference features and floors, named by digests of their content."""
         return self.results / "cache"
 
     @property
     def lock(self) -> Path:
-        """Held by the driver."""
+        """The lock that the driver holds."""
         return self.results / ".lock"
 
 
 @contextlib.contextmanager
 def exclusive(results: Path, command: str) -> Iterator[None]:
-    """Hold a results folder, and its store, which others may share; until the process ends, however it ends.
+    """Lock a results folder and its store, which other folders may share. The end of the process releases the locks.
+
+    Args:
+        results: the results folder.
+        command: the command line of this process, for the message to others.
 
     Raises:
-        HarnessError: another driver has it; the message names its command, process, machine and start.
+        HarnessError: another driver holds it; the message names its command, process, machine and start.
     """
     file = Store(results).file
     try:
         results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HarnessError(
-            f"the results folder {results} cannot be made ({error}): choose another --results"
+            f"the results folder {results} cannot be created ({error}): choose another --results"
         ) from error
     with contextlib.ExitStack() as held:
         advice = "wait until it ends, or use another"
@@ -65,7 +69,7 @@ def exclusive(results: Path, command: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
-    """Hold a lock, and say beside it who does."""
+    """Hold a lock, and write beside it who holds it."""
     holder = path.with_name(f"{path.name}.holder")
     lock = filelock.FileLock(path, blocking=False)
     try:
@@ -75,9 +79,9 @@ def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
     except filelock.Timeout:
         raise HarnessError(f"the store in {what} is in use by {_first(holder)}: {advice}") from None
     except OSError as error:
-        raise refusal(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
+        raise storage_error(error) or HarnessError(f"{path.parent} cannot be used ({error})") from error
     try:
-        holder.unlink(missing_ok=True)  # of one that was killed
+        holder.unlink(missing_ok=True)  # left by a driver that was killed
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         text = f"`{command}` (process {os.getpid()} on {socket.gethostname()}, since {since})"
         write_bytes(holder, text.encode("utf-8", "backslashreplace"))
@@ -88,7 +92,7 @@ def _held(path: Path, what: Path, advice: str, command: str) -> Iterator[None]:
 
 
 def _first(holder: Path) -> str:
-    """Who holds a store: it says so just after it has come to hold it."""
+    """The driver that holds a store. It writes this just after it gets the lock, so wait a moment for it."""
     for _ in range(20):
         with contextlib.suppress(OSError):
             return holder.read_text(encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Of which trial a run is: its settings and its code apart, and other code whose author vouches for its results.
+"""The identity of a run: the settings and the code of its trial, and other code that it was accepted for.
 
-A run's tags hold the hash of its settings, the digest of its code, and that code's parts (the digest of each definition
-in it). A result of other code stays readable: it is shown as such, and never mixed with others in one verdict. Where
-the author of a change knows that it changes no number, the run says so in a tag of its own, and counts as one of the
-code at hand.
+The tags of a run have the hash of its settings, the digest of its code, and the parts of its code (the digest of each
+definition). Results of other code stay readable: they are marked as such, and never mixed with others in one verdict.
+If the author of a change knows that it changes no number, a tag records that, and the run counts as one of the current
+code.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from harness.suite.plan import Trial, key_of
 SETTINGS, CODE, PARTS, ACCEPTED = "settings", "code", "code_parts", "code_accepted"
 """The tags."""
 UNKNOWN = "unknown"
-"""The code of a run that was recorded before runs said which."""
+"""The code of a run that an older version recorded without its code."""
 LONGEST_TAG = 8000
-"""Characters that MLflow keeps of a tag's value; it cuts off the rest."""
+"""The largest number of characters of a tag's value; MLflow cuts off the rest."""
 
 
 def tags_of(trial: Trial) -> dict[str, str]:
-    """What a run says of its trial's identity."""
+    """The tags of a run with the identity of its trial."""
     modules: dict[str, dict[str, str]] = {}
     for part, digest in trial.code.parts.items():
         module, _, name = part.partition(":")
@@ -37,17 +37,17 @@ def tags_of(trial: Trial) -> dict[str, str]:
 
 
 def keys(tags: Mapping[str, str]) -> set[str]:
-    """The keys of the trials that a run may speak for: its own, and those with code that it was accepted for."""
+    """The keys of the trials that a run is a result of: its own key, and those with code that it was accepted for."""
     return {tags.get("key", ""), *accepted_keys(tags)}
 
 
 def accepted_keys(tags: Mapping[str, str]) -> set[str]:
-    """The keys of the trials, with other code than its own, that a run was accepted for."""
+    """The keys of the trials with other code that a run was accepted for."""
     return {key_of(tags.get(SETTINGS, ""), each["code"]) for each in acceptances(tags)}
 
 
 def parts(tags: Mapping[str, str]) -> dict[str, str]:
-    """The parts of a run's code, ``module:name`` -> digest; where they are not known, its commit stands for all."""
+    """The parts of a run's code, ``module:name`` -> digest; if they are unknown, its commit instead."""
     modules: dict[str, dict[str, str]] = json.loads(tags.get(PARTS, "{}"))
     found = {f"{module}:{name}": digest for module, own in modules.items() for name, digest in own.items()}
     return found or {UNKNOWN: tags.get("git_commit", UNKNOWN)}
@@ -56,7 +56,7 @@ def parts(tags: Mapping[str, str]) -> dict[str, str]:
 def acceptances(tags: Mapping[str, str]) -> list[dict[str, Any]]:
     """The codes that a run was accepted for: ``code``, ``change``, ``modules``, ``commit``, ``when``.
 
-    None where somebody changed the tag so that it says nothing: the run then speaks for its own code alone.
+    Empty if somebody changed the tag so that it cannot be read: the run is then a result only of its own code.
     """
     try:
         found = json.loads(tags.get(ACCEPTED, "[]"))
@@ -68,10 +68,10 @@ def acceptances(tags: Mapping[str, str]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Change:
-    """Where one program differs from another.
+    """The difference between two codes.
 
     Attributes:
-        parts: ``module:name`` -> its digest before and now; "" where it was not, or is no longer, used.
+        parts: ``module:name`` -> its digest before and now; "" if it was not used before, or is not used now.
     """
 
     parts: Mapping[str, tuple[str, str]]
@@ -83,12 +83,12 @@ class Change:
 
     @property
     def digest(self) -> str:
-        """What the change is called: 8 hexadecimal digits, the same for all trials that it changes alike."""
+        """The name of the change: 8 hexadecimal digits, equal for all trials with the same change."""
         return digests.of_value(sorted(self.parts.items()))[:8]
 
 
 def change(before: Mapping[str, str], now: Mapping[str, str]) -> Change:
-    """What differs between two codes. A definition that only changed its place is no difference."""
+    """The difference between two codes. A definition that only moved to another place is not a difference."""
     gone = {part: digest for part, digest in before.items() if now.get(part) != digest}
     new = {part: digest for part, digest in now.items() if before.get(part) != digest}
     moved = set(gone.values()) & set(new.values())
@@ -97,18 +97,20 @@ def change(before: Mapping[str, str], now: Mapping[str, str]) -> Change:
 
 
 def between(tags: Mapping[str, str], trial: Trial) -> Change:
-    """What differs between a run's code and that of a trial of the same settings."""
-    found, before = change(parts(tags), trial.code.parts), tags.get(CODE, UNKNOWN)
-    if not found.parts and before != trial.code.digest:  # the same definitions, imported in another way
+    """The difference between a run's code and the code of a trial with the same settings."""
+    if UNKNOWN in (known := parts(tags)):
+        return Change({UNKNOWN: (known[UNKNOWN], "")})
+    found, before = change(known, trial.code.parts), tags.get(CODE, UNKNOWN)
+    if not found.parts and before != trial.code.digest:  # the same definitions, imported differently
         return Change({"imports:": (before, trial.code.digest)})
     return found
 
 
 def contradiction(codes: Iterable[Mapping[str, str]]) -> tuple[str, str, str] | None:
-    """A definition that is not the same in codes that share it, and both its digests; None where there is none.
+    """A module with a definition that differs between codes that share it, and both digests; None if there is none.
 
-    So two arms of one program agree, though each uses other parts of it. Unknown code agrees with that of the same
-    commit alone.
+    So two arms of the same program agree, though they use different parts of it. Unknown code agrees only with unknown
+    code of the same commit.
     """
     seen: dict[str, str] = {}
     for code in codes:
@@ -122,7 +124,7 @@ def contradiction(codes: Iterable[Mapping[str, str]]) -> tuple[str, str, str] | 
 
 
 def code(tags: Mapping[str, str], trial: Trial | None) -> dict[str, Any]:
-    """What a row of the results says of its run's code, beside the trial that it stands for."""
+    """The fields of a ``Record`` about its code, compared with the code of the trial that it is a result of."""
     if trial is None or tags.get(CODE) == trial.code.digest:
         return {"parts": parts(tags)}
     for each in acceptances(tags):
@@ -132,7 +134,7 @@ def code(tags: Mapping[str, str], trial: Trial | None) -> dict[str, Any]:
 
 
 def accepted(tags: Mapping[str, str], trial: Trial, commit: str) -> str:
-    """The tag of a run that is accepted for a trial's code as well: what was there, and who vouches for what now."""
+    """The tag of a run that is now also accepted for the code of a trial: the earlier acceptances and this one."""
     made = between(tags, trial)
     found = {"code": trial.code.digest, "change": made.digest, "modules": made.modules}
     when = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,12 +1,11 @@
-"""What a trial does, on disk before MLflow hears of it: training never waits for a server, and loses nothing to one.
+"""The journal of a trial: everything goes to the disk before MLflow gets it, so training never waits for a server.
 
-The records of a trial's run lie in its work folder, a line each, appended and flushed to the disk. The driver begins
-them, the trial's worker goes on with them, and ``tracking.Delivery`` tells MLflow. A line holds a checksum and JSON:
-when it was written, its kind, and what it says. Reading ends at the first line that is not whole; whoever opens
-the file to write cuts it off there, and the trial, gone on with, says again what is lost.
+The journal is a file in the trial's work folder, with one record per line, appended and flushed to the disk. The driver
+begins it, the trial's worker continues it, and ``delivery.Delivery`` delivers it to MLflow. A line has a checksum and
+JSON: the time, the kind and the content. Reading ends at the first damaged line. A process that opens the journal to
+write truncates it there, and the resumed trial records the lost part again.
 
-A run has a token of its own and every record the time when it was made, so that a record may be delivered twice and
-counts once.
+Every run has a unique token and every record its time, so that a record that is delivered twice counts once.
 """
 
 from __future__ import annotations
@@ -30,39 +29,39 @@ if TYPE_CHECKING:
     from harness.suite.plan import Trial
 
 NAME = "records.jsonl"
-Entry = dict[str, Any]
+Line = dict[str, Any]
 
 
-class Records:
-    """The records of one trial, opened to go on with. One process at a time may do so.
+class Journal:
+    """The journal of one trial, opened for writing. Only one process at a time may do so.
 
     Args:
         folder: the trial's work folder.
 
     Raises:
-        OSError: they cannot be written; so do all that write.
+        OSError: the journal cannot be written. All methods that write raise it, too.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self.outcome: Outcome | None = None
-        """How the trial ended, if it has."""
+        """The outcome of the trial; None if it has not ended."""
         self.interrupted = False
-        """Whether the trial was left, and not gone on with."""
+        """Whether the trial was interrupted, and not resumed since."""
         self._steps: dict[str, int] = {}
         whole = 0
         for entry, end in read(self.path):
             self._note(entry)
             whole = end
-        with contextlib.suppress(FileNotFoundError):  # there are none, or they have just been delivered
+        with contextlib.suppress(FileNotFoundError):  # there is no journal, or it has just been delivered
             if self.path.stat().st_size > whole:
-                if b"\n" in self.path.read_bytes()[whole:]:  # more than a last line that a kill left short
+                if b"\n" in self.path.read_bytes()[whole:]:  # more than the last line, which a kill may truncate
                     note(f"{self.path} is damaged from byte {whole} on: the trial goes on from there or its checkpoint")
                 os.truncate(self.path, whole)
         self.begun = whole > 0
 
     def begin(self, suite: str, trial: Trial) -> None:
-        """Say what is recorded; where that was said before, that it is gone on with."""
+        """Record which trial this is; if the journal exists, record that the trial is resumed."""
         if self.begun:
             if self.interrupted:
                 self._append("resume")
@@ -80,32 +79,32 @@ class Records:
         self.begun = True
 
     def environment(self, environment: dict[str, str]) -> None:
-        """What the numbers may depend on besides the trial's key."""
+        """Record the environment: what the numbers may depend on besides the trial's key."""
         self._append("environment", tags=environment)
 
     def points(self, points: list[tuple[str, int, float]]) -> None:
-        """Points (name, step, value) of curves; those that are recorded already are passed over."""
+        """Record points (name, step, value) of curves; those that are already recorded are skipped."""
         new = [point for point in points if point[1] > self._steps.get(point[0], -1)]
         if new:
             self._append("points", points=new)
 
     def file(self, path: Path, folder: str) -> None:
-        """A file of the work folder to keep with the run, under a folder of its artifacts."""
+        """Record a file of the work folder as an artifact of the run, in this folder of its artifacts."""
         with path.open("rb") as file:
             os.fsync(file.fileno())
         self._append("file", name=path.name, folder=folder)
 
     def interrupt(self) -> None:
-        """The trial is left, to be gone on with."""
+        """Record that the trial was interrupted."""
         if self.outcome is None and not self.interrupted:
             self._append("interrupt")
 
     def delivered(self, store: str, offset: int, told: dict[str, str]) -> None:
-        """A store knows all up to an offset, under these ids."""
+        """Record that a store has everything up to an offset, under these ids."""
         self._append("delivered", store=store, offset=offset, told=told)
 
     def end(self, outcome: Outcome, keep: bool = False) -> None:
-        """How the trial ended: the last record. With ``keep`` its checkpoint stays."""
+        """Record the outcome, as the last record. With ``keep``, the checkpoint is not removed."""
         self._append("end", outcome=asdict(outcome), keep=keep)
 
     def _append(self, kind: str, **content: Any) -> None:
@@ -115,7 +114,7 @@ class Records:
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         size = os.fstat(handle).st_size
         try:
-            while line:  # a full disk takes a part, and refuses the rest
+            while line:  # a full disk may write only a part
                 line = line[os.write(handle, line) :]
             os.fsync(handle)
         except OSError:
@@ -125,7 +124,7 @@ class Records:
             os.close(handle)
         self._note(entry)
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: Line) -> None:
         match entry["kind"]:
             case "points":
                 for name, step, _ in entry["points"]:
@@ -136,8 +135,8 @@ class Records:
                 self.outcome = Outcome(**entry["outcome"])
 
 
-def read(path: Path, offset: int = 0) -> Iterator[tuple[Entry, int]]:
-    """The records from an offset on, each with the offset behind it, up to the first that is not whole."""
+def read(path: Path, offset: int = 0) -> Iterator[tuple[Line, int]]:
+    """The records from an offset on, each with the offset after it, up to the first damaged line."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
@@ -152,13 +151,13 @@ def read(path: Path, offset: int = 0) -> Iterator[tuple[Entry, int]]:
 
 
 def files(work: Path) -> list[Path]:
-    """The records that lie below the folder of the trials' work folders."""
+    """The journals in the folder of the trials' work folders."""
     return sorted(work.glob(f"*/{NAME}"))
 
 
 def interrupt(work: Path) -> None:
-    """Mark every trial that has not ended as left; for when no worker runs."""
+    """Record in every journal without an end that its trial was interrupted. Call it only while no worker runs."""
     for path in files(work):
-        records = Records(path.parent)
+        records = Journal(path.parent)
         if records.begun:
             records.interrupt()

@@ -1,4 +1,4 @@
-"""A finished trial as a plain row, as the store gives it and tables take it."""
+"""A finished trial as a plain row: the store returns it, tables are made from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.base.states import State
 
 @dataclass(frozen=True)
 class Record:
-    """One trial that reached an outcome.
+    """One trial with an outcome.
 
     Attributes:
         key: the trial's key.
@@ -25,19 +25,19 @@ class Record:
         data: the data set's name.
         seed: the seed.
         state: how it ended.
-        reason: why it is not done; "" when it is.
+        reason: why it is not done; "" if it is.
         seconds_train: wall-clock seconds of training.
         seconds_evaluate: wall-clock seconds of evaluation.
-        values: what the metrics gave, by column; empty unless done. Columns are absent whose metric asks for what
-            the model does not offer.
-        run_id: the MLflow run.
-        curves: (name, step, value) of everything that was recorded over training.
+        values: the values of the metrics, by column; empty unless done. A column is missing if its metric requires
+            what the model does not offer.
+        run_id: the id of the MLflow run.
+        curves: (name, step, value) of all scalars that were recorded in training.
         artifacts: the folder with sample grids, pictures, histograms.json, protocol.json, floors.json and config.json,
-            or None where nothing was kept.
+            or None if it is not on this machine.
         environment: git commit, device, precision, threads, versions, …
-        files: the SHA-256 of each of its artifacts, by path, as far as they are known.
-        parts: the code that gave its numbers, definition -> digest; of code that its author vouched for, that at hand.
-        other_code: the modules in which that code differs from the code at hand, empty where it does not.
+        files: the SHA-256 of each of its artifacts, by path, if known.
+        parts: the code that computed its values, definition -> digest; if a change was accepted, the current code.
+        other_code: the modules in which that code differs from the current code; empty if it does not differ.
         vouched: the modules whose change was accepted as one that changes no number.
     """
 
@@ -63,14 +63,14 @@ class Record:
 
     @property
     def commit(self) -> str:
-        """The git commit of the harness that trained it, as far as it is known."""
+        """The git commit of the harness that trained it, or "unknown"."""
         return self.environment.get("git_commit", "unknown")
 
     def read(self, name: str) -> dict[str, Any]:
-        """A JSON file of the trial; empty where it is missing or no mapping.
+        """A JSON file of the trial; empty if it is missing or not a mapping.
 
         Raises:
-            HarnessError: it is not as it was written.
+            HarnessError: the file was changed after it was written.
         """
         if self.artifacts is None:
             return {}
@@ -81,7 +81,7 @@ class Record:
         if self.files.get(name) not in (None, digests.of_bytes(content)):
             raise HarnessError(
                 f"{self.artifacts / name} is not as it was written (its SHA-256 differs): restore a copy of it, or "
-                f"delete it to do without, or have the trial trained anew: `mlflow runs delete --run-id {self.run_id}`"
+                f"delete it to do without it, or train the trial again: `mlflow runs delete --run-id {self.run_id}`"
             )
         try:
             value = json.loads(content)

@@ -1,7 +1,7 @@
-"""MLflow, and nothing else imports it: where every run is stored, and where tables are read from.
+"""The MLflow store: every run is stored there, and tables are read from it.
 
-A suite is an experiment with a parent run; a trial is a child run, found by its key from whichever suite. Only the
-driver talks to MLflow: what trials record it finds on the disk (``records.py``).
+A suite is an experiment with a parent run; a trial is a child run, which every suite finds by its key. Only the driver
+writes to MLflow; workers write journals (``journal``).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # must stand before the import
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # must be set before the import
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-# One lost answer is nothing; but MLflow would go on asking for minutes, where Delivery can wait and others cannot.
+# One retry is enough for a lost answer. By default MLflow would retry for minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
@@ -34,9 +34,9 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from harness.base.diagnosis import refusal
+from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
-from harness.base.files import made_whole
+from harness.base.files import create_atomically
 from harness.base.messages import note
 from harness.base.states import State
 from harness.base.validation import shown
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-# It prints the traceback of whatever a database refuses, and raises it as well.
+# It logs the traceback of every database error, which it also raises.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 DATABASES = ("postgresql", "mysql", "mssql")
-"""Kinds of database servers that MLflow can use."""
+"""Database servers that MLflow supports."""
 SECONDS = ("seconds_train", "seconds_evaluate")
-"""Numbers about the trial itself, which stand beside its values."""
+"""Metrics of a run that are durations, not values."""
 
 
 class Store:
@@ -67,20 +67,20 @@ class Store:
         told = os.environ.get("MLFLOW_TRACKING_URI")
         given = _given(told) if told else sqlite.address(self.results / "mlflow.db")
         self.file = Path(make_url(given).database or "").resolve() if given.startswith("sqlite") else None
-        """Where it is a file of this machine, that."""
+        """The file, if the store is a file of this machine; else None."""
         self.uri = given if self.file is None else sqlite.address(self.file)
-        """As a user would write it."""
+        """The address for users."""
         self.address = given if self.file is None else sqlite.patient(self.file)
-        """As it is opened here."""
+        """The address that is opened here, with a long timeout for locks."""
 
     @property
     def local(self) -> bool:
-        """Whether it is a file of this machine, and no server."""
+        """Whether it is a file of this machine, not a server."""
         return self.file is not None
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything to read; a server is taken to be there."""
+        """Whether there is a store to read; a server is assumed to exist."""
         return self.file is None or self.file.is_file()
 
     @property
@@ -90,22 +90,22 @@ class Store:
 
     @property
     def client(self) -> MlflowClient:
-        """MLflow's client on this store."""
+        """MLflow's client for this store."""
         return MlflowClient(tracking_uri=self.address)
 
     @functools.cached_property
     def _looked_at(self) -> None:
-        """A database is looked at before it is opened for the first time.
+        """Check the database once, before it is opened.
 
         Raises:
-            HarnessError: it is damaged, or of another version of MLflow.
+            HarnessError: it is damaged, or another version of MLflow wrote it.
         """
         if self.file is not None:
             sqlite.check(self.file, sqlite.MLFLOW)
 
     def silent(self, error: Exception) -> HarnessError:
-        """What to tell the user of a store that does not answer."""
-        known = refusal(error, self.file)
+        """The message for the user if the store does not answer."""
+        known = storage_error(error, self.file)
         text = str(known) if known else f"the MLflow store {self.shown} does not answer ({_brief(error)})"
         if self.local and known is None:
             text = f"the MLflow store {self.shown} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
@@ -113,16 +113,16 @@ class Store:
         work = self.results / "work"
         if n := len(journal.files(work)):
             trials = f"{n} trial{'s' if n > 1 else ''}"
-            text += f": what {trials} recorded is kept in {work}, and delivered when it answers again, "
-            text += "by the next `harness run` at the latest"
+            text += f": the records of {trials} are kept in {work}; they are delivered when it answers again, "
+            text += "or by the next `harness run`"
         return HarnessError(text)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Tell the user where the store does not answer.
+        """Turn errors of the store into a message for the user.
 
         Raises:
-            HarnessError: so it is.
+            HarnessError: the store does not answer, or is damaged.
         """
         self._looked_at  # noqa: B018
         try:
@@ -130,39 +130,39 @@ class Store:
         except HarnessError:
             raise
         except Exception as error:
-            # What a damaged value in a file makes of the reading may be of any kind.
+            # A damaged value in a file can raise anything.
             if self.local or isinstance(error, MlflowException | SQLAlchemyError | ImportError):
                 raise self.silent(error) from error
             raise
 
     def create(self) -> None:
-        """Make the database ready for several writers; what is there already stays.
+        """Create the database if there is none, and prepare it for several writers.
 
         Raises:
             HarnessError: the store cannot be opened (another version of MLflow wrote it, or it is damaged).
         """
         self.results.mkdir(parents=True, exist_ok=True)
         if self.file is not None and not self.file.exists():
-            # Killed meanwhile it would leave half a store.
-            made_whole(self.file, lambda new: _open(sqlite.patient(new)))
+            # A kill must not leave half a store.
+            create_atomically(self.file, lambda new: _open(sqlite.patient(new)))
         with self.answering():
             _open(self.address)
             if self.file is not None:
                 with contextlib.closing(sqlite3.connect(self.file, sqlite.PATIENCE)) as connection:
-                    # Readers do not wait for writers, nor writers for readers. It is a property of the file.
+                    # In WAL mode readers and writers do not wait for each other. The file remembers the mode.
                     connection.execute("PRAGMA journal_mode=wal")
 
     def experiment(self, name: str) -> str:
-        """The id of a suite's experiment, made if need be."""
+        """The id of a suite's experiment; creates it if there is none."""
         client = self.client
         found = client.get_experiment_by_name(name)
         if found is None:
             location = (self.results / "artifacts" / name).as_uri() if self.local else None
-            # Without its kind MLflow's UI opens the experiment on its pages for language models.
+            # Without this tag MLflow's UI shows the experiment as one of language models.
             tags = {"mlflow.experimentKind": "custom_model_development"}
             try:
                 return str(client.create_experiment(name, artifact_location=location, tags=tags))
-            except MlflowException:  # another machine has just made it
+            except MlflowException:  # another machine has just created it
                 if (found := client.get_experiment_by_name(name)) is None:
                     raise
         if found.lifecycle_stage != "active":
@@ -170,7 +170,7 @@ class Store:
         return str(found.experiment_id)
 
     def parent(self, suite: str, experiment: str) -> str:
-        """The id of a suite's parent run; made if need be."""
+        """The id of a suite's parent run; creates it if there is none."""
         client = self.client
         found = client.search_runs([experiment], "tags.role = 'suite'", max_results=1)
         if found:
@@ -178,26 +178,26 @@ class Store:
         return str(client.create_run(experiment, run_name=suite, tags={"role": "suite", "suite": suite}).info.run_id)
 
     def describe(self, parent: str, suite: Suite) -> None:
-        """Say in the parent run what the suite asks, and how it is written."""
+        """Store the suite's question and its text in the parent run."""
         self.client.set_tag(parent, "mlflow.note.content", suite.question)
-        # MLflow's log_text would leave a file in the system's temporary folder where it is killed; here the next run
-        # removes it.
+        # If killed, MLflow's log_text would leave a file in the system's temporary folder. From this folder the next
+        # run removes it.
         with tempfile.TemporaryDirectory(".tmp", ".suite.", self.results, ignore_cleanup_errors=True) as folder:
             file = Path(folder) / "suite.yaml"
             file.write_text(suite.text, encoding="utf-8")
             self.client.log_artifact(parent, str(file))
 
     def finish_parent(self, run_id: str, summary: dict[str, float]) -> None:
-        """Close the parent run with the suite's counts."""
+        """End the parent run, with the counts of the suite."""
         client, now = self.client, int(time.time() * 1000)
         with self.answering():
             client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in summary.items()])
             client.set_terminated(run_id, "FINISHED")
 
     def end_ghosts(self, runs: Iterable[Run]) -> None:
-        """Mark as left what runs though no worker does, in a database that no other driver writes to.
+        """Mark running runs as interrupted, if the database belongs to this results folder: no worker runs now.
 
-        What this folder still has records of is marked by their delivery; this is for what lost them.
+        A run with a journal in this folder is marked by its delivery; this is for runs whose journal was lost.
         """
         own = self.file is not None and self.file.parent.resolve() == self.results
         for run in runs:
@@ -206,7 +206,7 @@ class Store:
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     def runs(self) -> Iterator[Run]:
-        """All trials' runs, the oldest first."""
+        """The runs of all trials, the oldest first."""
         with self.answering():
             client = self.client
             experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -214,7 +214,7 @@ class Store:
             while experiments:
                 page = client.search_runs(
                     experiments,
-                    "",  # not by role: a trial whose role was changed must be named, and not be missed
+                    "",  # not by role: a trial whose role was changed must be found, too
                     ViewType.ACTIVE_ONLY,
                     max_results=1000,
                     order_by=["attributes.start_time ASC"],
@@ -228,7 +228,7 @@ class Store:
                     break
 
     def found(self, trials: Iterable[Trial]) -> Found:
-        """The runs of these trials, and the runs of the same settings by other code."""
+        """The runs of these trials, and runs with the same settings but other code."""
         trials = list(trials)
         wanted, alike = {trial.key for trial in trials}, {trial.settings: trial.key for trial in trials}
         found = Found({}, {})
@@ -237,18 +237,22 @@ class Store:
             stands_for = of_trials(run, wanted)
             for key in stands_for:
                 found.current[key] = speaking([found.current[key], run] if key in found.current else [run])
-            if not stands_for and tags.get(identity.SETTINGS) in alike and state(run).own:
+            if stands_for or not state(run).own:
+                continue
+            if identity.SETTINGS not in tags:
+                found.old += 1
+            elif tags[identity.SETTINGS] in alike:
                 found.other.setdefault(alike[tags[identity.SETTINGS]], []).append(run)
         return found
 
     def accept(self, run: Run, trial: Trial, commit: str) -> None:
-        """Put on record that the code at hand gives what this run gave: it counts as a run of the trial from now on."""
+        """Record in the run that the current code gives the same values: from now on it is a run of this trial."""
         self.client.set_tag(run.info.run_id, identity.ACCEPTED, identity.accepted(run.data.tags, trial, commit))
 
     def record(self, run: Run, arm: str, with_curves: bool = True, trial: Trial | None = None) -> Record:
-        """A run that is not altered as a row of the results, under the name that the arm has in the suite at hand.
+        """A run as a row of the results, with the arm's name in the current suite. The run must not be altered.
 
-        With the trial that it stands for, the row says where the run's code differs from that trial's.
+        With ``trial``, the trial that it is a result of, the row says where the run's code differs from the trial's.
         """
         tags, metrics = run.data.tags, run.data.metrics
         curves = self._curves(run) if with_curves else []
@@ -274,9 +278,9 @@ class Store:
         )
 
     def _curves(self, run: Run) -> list[seals.Point]:
-        """(name, step, value) by name and step. Not by their times, which may have been set back.
+        """(name, step, value), sorted by name and step, not by time, because a clock may have been set back.
 
-        None of them where one point is not as it was recorded. No verdict comes of curves, so the trial's values count.
+        Empty if a point was changed. No verdict depends on curves, so the trial's values still count.
         """
         with self.answering():
             client = self.client
@@ -303,25 +307,25 @@ def _open(uri: str) -> None:
 
 
 class Standing(NamedTuple):
-    """The state of a stored run, and why it is that."""
+    """The state of a stored run, and its reason."""
 
     state: State
     reason: str
 
 
 def standing(run: Run) -> Standing:
-    """What a run came to: without an end it was interrupted (or is running now), whatever else it says."""
+    """The state of a run. A run without an end was interrupted (or is running now), whatever its tags say."""
     tags, status = run.data.tags, run.info.status
     said = tags.get("state")
-    # One that ended, is gone on with and is left again has the seal of its first end.
+    # A run that ended, was resumed and was interrupted again still has the seal of its first end.
     if status == "RUNNING" or (said == State.INTERRUPTED and (SEAL not in tags or status == "KILLED")):
         return Standing(State.INTERRUPTED, "")
     if changes := seals.changes(tags, run.data.metrics, run.data.params):
-        on = "`harness run` trains it anew, or put back what was there"
+        on = "`harness run` trains it again, or restore the old value"
         return Standing(State.ALTERED, f"{', '.join(changes)} after the run ended: {on}")
     try:
         return Standing(State(said or ""), tags.get("reason", ""))
-    except ValueError:  # of an older version that wrote no seal
+    except ValueError:  # a run of an older version that wrote no seal
         return Standing(State.FAILED, tags.get("reason", ""))
 
 
@@ -331,13 +335,13 @@ def state(run: Run) -> State:
 
 
 def _own(run: Run) -> list[str]:
-    """The metrics that the harness wrote into a run; what others added is not read."""
+    """The metrics of a run that the harness wrote; metrics that others added are not read."""
     sealed = seals.sealed_metrics(run.data.tags)
     return [name for name in run.data.metrics if sealed is None or name in sealed]
 
 
 def of_trials(run: Run, wanted: Set[str]) -> set[str]:
-    """The keys, of those wanted, of the trials that a run may speak for; of an altered one, that it spoke for."""
+    """The wanted keys that a run is a result of; for an altered run, those that it was a result of."""
     tags = run.data.tags
     if state(run) is not State.ALTERED:
         return identity.keys(tags) & wanted
@@ -345,22 +349,25 @@ def of_trials(run: Run, wanted: Set[str]) -> set[str]:
     return ({own} if own is not None else set()) | (identity.accepted_keys(tags) & wanted)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
-    """What a store has of some trials.
+    """The runs of some trials in a store.
 
     Attributes:
-        current: key -> the run that speaks for the trial.
-        other: key -> the runs of the same settings whose code is another, the oldest first.
+        current: key -> the run that is the result of the trial.
+        other: key -> the runs with the same settings and other code, the oldest first.
+        old: the number of runs of an older harness, which do not have the hash of their settings.
     """
 
     current: dict[str, Run]
     other: dict[str, list[Run]]
+    old: int = 0
 
     def of_other_code(self, trials: Iterable[Trial]) -> dict[str, Run]:
-        """Key -> the run of other code that stands for a trial, of those whose arms have none by the code at hand.
+        """Key -> the run of other code to show for a trial. Call it for arms without runs of the current code.
 
-        One code an arm, since its values would else be mixed: the one with the most trials, the newest of equals.
+        All runs of an arm have the same code, so that values are not mixed: the code with the most trials, or the
+        newest of those.
         """
         arms: dict[str, dict[str, dict[str, Run]]] = {}
         for trial in trials:
@@ -375,10 +382,11 @@ class Found:
 
 
 def speaking(runs: Iterable[Run]) -> Run:
-    """Which of the runs of one key, the oldest first, speaks for it: the done one, else one that diverged, else the
-    newest that ended, else the newest (by a clock that may have been set back); an altered one where there is no other.
+    """The run, of the runs of one key (the oldest first), that is its result.
 
-    One that has not ended may be another machine's, which trains the same just now.
+    It is the done one, else one that diverged, else the newest that ended, else the newest (by a clock that may have
+    been set back), and an altered one only if there is no other. A run that has not ended may be that of another
+    machine that trains the same trial now.
     """
     return functools.reduce(lambda one, other: other if _weight(other) >= _weight(one) < 3 else one, runs)
 
@@ -388,7 +396,7 @@ def _weight(run: Run) -> int:
 
 
 def local_path(uri: str | None) -> Path | None:
-    """The folder behind an artifact URI, where it lies on this machine."""
+    """The folder of an artifact URI; None if it is not on this machine."""
     if not uri:
         return None
     parsed = urlparse(uri)
@@ -396,15 +404,15 @@ def local_path(uri: str | None) -> Path | None:
 
 
 def discreet(text: str) -> str:
-    """A text without the names and passwords in the addresses that it holds."""
+    """A text without the user names and passwords in its addresses."""
     return re.sub(r"(?<=://)[^\s/@]+@", "", text)
 
 
 def _given(address: str) -> str:
-    """The address of a store that a user gives, with the password for a server moved to where MLflow looks for it.
+    """The address of a store from the user. The password of a server is moved to the variables that MLflow reads.
 
     Raises:
-        HarnessError: it is none that can serve.
+        HarnessError: it is not the address of a store.
     """
     try:
         parts = urlparse(address)
@@ -420,14 +428,14 @@ def _given(address: str) -> str:
     except (ValueError, OSError, ArgumentError):
         pass
     raise HarnessError(
-        f"MLFLOW_TRACKING_URI is {shown(discreet(address))}, which is no store: expected the address of a server "
-        f"(https://…, http://…) or of a database (sqlite:/// and a file in a folder that is there, "
-        f"{'://…, '.join(DATABASES)}://…); unset it, and the store is in the results folder"
+        f"MLFLOW_TRACKING_URI is {shown(discreet(address))}, which is not a store: expected the address of a server "
+        f"(https://…, http://…) or of a database (sqlite:/// and a file in an existing folder, "
+        f"{'://…, '.join(DATABASES)}://…); if it is not set, the store is in the results folder"
     )
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A nest of mappings as dotted paths with plain values; lists as JSON."""
+    """Nested mappings as dotted paths with plain values; lists as JSON."""
     for name, value in config.items():
         path = f"{prefix}{name}"
         if isinstance(value, dict):
@@ -437,7 +445,7 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _brief(error: Exception) -> str:
-    """What an error says, in one line that is not too long."""
+    """The message of an error, in one line of at most 300 characters."""
     text = " ".join(discreet(str(error)).split()) or type(error).__name__
     return text if len(text) < 300 else f"{text[:300]}…"
 

@@ -1,10 +1,10 @@
-"""What a run that has ended was sealed with, and what of it somebody changed since.
+"""Seals of runs: digests that show what somebody changed after a run ended.
 
-A stored run can be edited: in MLflow's user interface, through its client, in the database. So a run that ends takes
-with it a digest of every tag, metric and parameter that is read again. One that differs is named, and the run is not
-trusted. What others add to a run is neither sealed nor read.
+A stored run can be edited: in MLflow's user interface, through its client, in the database. So a run that ends gets
+tags with a digest of every tag, metric and parameter that is read later. A field that differs is named, and the run
+is not trusted. What others add to a run is neither sealed nor read.
 
-Runs of older versions of the harness have one digest for all of it, or none.
+Runs of older versions of the harness have one digest for all fields, or none.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SEAL, PARAMETERS_SEAL, CURVES_SEAL, FILES = "seal", "seal_parameters", "seal_cur
 TRIAL = "trial"
 """The tag ``role`` of a trial's run."""
 CURVE_PREFIX = "train/"
-"""MLflow metrics under this prefix are curves over training; the others are final values."""
+"""MLflow metrics with this prefix are curves; the others are final values."""
 
 _READ = ("key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES)
-"""Tags that are read of a run, besides those that the tag ``environment`` lists and those of its identity."""
+"""The tags of a run that are read, besides those that the tag ``environment`` lists and those of its identity."""
 _SHORT = 8
 """Hexadecimal digits of a field's digest."""
 _LONGEST = 7500
-"""Characters of a seal; MLflow takes 8000 in a tag."""
+"""The largest number of characters of a seal; MLflow allows 8000 in a tag."""
 
 Point = tuple[str, int, float]
 
@@ -37,7 +37,7 @@ Point = tuple[str, int, float]
 def of(
     tags: Mapping[str, str], metrics: Mapping[str, float], points: Iterable[Point], parameters: Mapping[str, str]
 ) -> dict[str, str]:
-    """The tags that seal a run: of what it holds when it ends, ``points`` being those of its curves."""
+    """The tags that seal a run with these contents at its end; ``points`` are those of its curves."""
     ordered = sorted(points)
     last = {CURVE_PREFIX + name: value for name, _, value in ordered}  # what MLflow shows as a curve's value
     own = {CURVES_SEAL: curves(ordered), PARAMETERS_SEAL: _packed({"parameter": parameters}) or ""}
@@ -46,13 +46,18 @@ def of(
     return own | {SEAL: _packed({"tag": fields, "metric": {**metrics, **last}}) or _whole(sealed, metrics)}
 
 
+def again(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
+    """A new seal for a run of an older version whose tags the harness itself changes; empty if it had none."""
+    return {SEAL: _whole(tags, metrics)} if SEAL in tags else {}
+
+
 def curves(points: Sequence[Point]) -> str:
     """The digest of curves: (name, step, value), in order."""
     return digests.seal(points)
 
 
 def changes(tags: Mapping[str, str], metrics: Mapping[str, float], parameters: Mapping[str, str]) -> list[str]:
-    """What is not as it was when the run ended, for example ``tag 'seed' was changed``; empty where all is."""
+    """What was changed after the run ended, for example ``tag 'seed' was changed``; empty if nothing was."""
     text = tags.get(SEAL)
     if text is None:
         return ["tag 'seal' was removed"] if CURVES_SEAL in tags or FILES in tags else _unreadable(tags)
@@ -68,13 +73,13 @@ def changes(tags: Mapping[str, str], metrics: Mapping[str, float], parameters: M
 
 
 def sealed_metrics(tags: Mapping[str, str]) -> frozenset[str] | None:
-    """The metrics and curves that a run had when it ended; None where its seal does not tell."""
+    """The metrics and curves that a run had when it ended; None if its seal does not list them."""
     sealed = _unpacked(tags.get(SEAL, ""))
     return None if sealed is None else frozenset(sealed.get("metric", {}))
 
 
 def key(tags: Mapping[str, str], wanted: Iterable[str]) -> str | None:
-    """Which of the wanted keys is that of a run, whatever became of its tag; None if none is."""
+    """Which of the wanted keys is the key of a run, even if its tag was changed; None if none is."""
     said, sealed = tags.get("key"), (_unpacked(tags.get(SEAL, "")) or {}).get("tag", {}).get("key")
     if sealed is not None and (said is None or _digest(said) != sealed):
         return next((one for one in wanted if _digest(one) == sealed), None)
@@ -86,13 +91,13 @@ def _differences(sealed: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapp
     for kind, fields in sealed.items():
         for name, digest in fields.items():
             value = now.get(kind, {}).get(name)
-            if _digest("" if value is None else value) != digest:  # an empty text may be no tag at all
+            if _digest("" if value is None else value) != digest:  # MLflow may drop a tag with an empty text
                 found.append(f"{kind} {name!r} was {'removed' if value is None else 'changed'}")
     return found
 
 
 def _unreadable(tags: Mapping[str, str]) -> list[str]:
-    """What a run without a seal of each field must have, and has not."""
+    """The required tags that are missing or malformed in a run without a seal."""
     found = [
         f"tag {name!r} was removed" for name in ("key", "arm", "model", "tricks", "data", "seed") if name not in tags
     ]
@@ -107,7 +112,7 @@ def _names(tags: Mapping[str, str]) -> list[str]:
 
 
 def _whole(tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
-    """One digest of all tags and values, as runs had it before each field had its own, and where those are too many."""
+    """One digest of all tags and values: in runs of older versions, and if one digest per field would be too long."""
     values = {name: float(value) for name, value in metrics.items() if not name.startswith(CURVE_PREFIX)}
     return digests.seal([{name: tags.get(name, "") for name in _names(tags)}, values])
 
@@ -117,14 +122,14 @@ def _digest(value: Any) -> str:
 
 
 def _packed(kinds: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The digest of each field, as the text of a tag; None where that would be too long."""
+    """The digest of each field, as the text of a tag; None if it would be too long."""
     short = {kind: {name: _digest(value) for name, value in fields.items()} for kind, fields in kinds.items()}
     text = json.dumps(short, sort_keys=True, separators=(",", ":"))
     return text if len(text) <= _LONGEST else None
 
 
 def _unpacked(text: str) -> dict[str, dict[str, str]] | None:
-    """What ``_packed`` made; None where the text is no such thing."""
+    """The inverse of ``_packed``; None if the text has another format."""
     try:
         found = json.loads(text)
     except ValueError:

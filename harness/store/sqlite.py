@@ -1,8 +1,8 @@
-"""The SQLite files of the stores: looked at before they are used, and waited for when locked.
+"""The SQLite files of the stores: check them before use, and wait for locks.
 
-SQLite keeps no checksums, so what is read from it as a result is sealed by whoever writes it (``digests.seal``). This
-module sees to the file: its structure, and who made it. MLflow and Optuna would take up the files of their older
-versions without a word, and leave them half-way when they are killed meanwhile.
+SQLite has no checksums, so the code that writes a result seals it (``digests.seal``). This module checks the file: its
+structure, and which version wrote it. MLflow and Optuna would upgrade files of their older versions without asking,
+and leave them half upgraded if they are killed.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from harness.base.errors import HarnessError
 from harness.base.messages import note
 
 FORMAT = 2
-"""Of what the harness writes into its stores; another number for every change that older code would misread."""
+"""The format of what the harness writes into its stores; increase it for every change that older code would misread."""
 STAMP = "store"
+"""The name of the file with the format, in the results folder."""
 PATIENCE = 300.0
 """Seconds that a write waits while another program holds the lock."""
 SPEAK_AFTER = 5.0
-"""Seconds after which it is said that one waits."""
+"""Seconds of waiting after which the user is told."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Whose file it is: the library, the folder of its migrations, its upgrade command, what moving it away costs."""
+    """A kind of file: its library, the folder of migrations, the upgrade command, what happens without the file."""
 
     library: str
     migrations: str
@@ -48,25 +49,24 @@ MLFLOW = Kind(
     "mlflow",
     "store/db_migrations",
     "mlflow db upgrade {address}",
-    "move it away: then every trial is trained anew",
+    "move it away: then every trial is trained again",
 )
 OPTUNA = Kind(
     "optuna",
     "storages/_rdb/alembic",
     "optuna storage upgrade --storage {address}",
-    "move it away: mlflow.db has the outcomes, the queue is made of them, and no finished trial is trained again",
+    "move it away: the queue is made again from mlflow.db, and no finished trial is trained again",
 )
 
 
 def address(path: Path) -> str:
-    """The address of a file, whatever characters its path holds."""
+    """The address of a file, with all special characters escaped."""
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def patient(path: Path) -> str:
-    """The address of a file under which to open it here: with time to wait for locks."""
-    # With its driver named: of an address without, MLflow takes the folder to be what is written there, escapes and
-    # all, and makes it.
+    """The address of a file with a long timeout for locks."""
+    # With the driver's name: without it, MLflow takes the escaped path literally and creates that folder.
     query = {"timeout": f"{PATIENCE:g}"}
     return URL.create("sqlite+pysqlite", database=str(path), query=query).render_as_string()
 
@@ -87,16 +87,16 @@ def _name_the_file(context: ExceptionContext) -> None:
 
 
 def check(path: Path, kind: Kind) -> None:
-    """Look at a file before its library does.
+    """Check a file before its library opens it.
 
     Raises:
-        HarnessError: it is damaged, or another version of the library or of the harness made it.
+        HarnessError: it is damaged, or another version of the library or of the harness wrote it.
     """
     stamp = _stamp(path.parent)
     if stamp.get("format", FORMAT) > FORMAT:
         raise HarnessError(
-            f"the store in {path.parent} has format {stamp['format']}, and this harness knows {FORMAT}: a newer one "
-            "wrote it. `pip install --upgrade gan-harness`, or use another --results"
+            f"the store in {path.parent} has format {stamp['format']}, but this harness knows only {FORMAT}: a newer "
+            "harness wrote it. `pip install --upgrade gan-harness`, or use another --results"
         )
     opened = f"{path.as_uri()}?mode=rw"
     with waiting(path), reading(path, kind), contextlib.closing(sqlite3.connect(opened, PATIENCE, uri=True)) as file:
@@ -104,13 +104,13 @@ def check(path: Path, kind: Kind) -> None:
         if found != ["ok"]:
             raise sqlite3.DatabaseError("; ".join(map(str, found)))
         [[revision]] = file.execute("SELECT version_num FROM alembic_version").fetchall()
-    # To look through all migrations takes a second, which most commands do not.
+    # Reading all migrations takes a second: skip it if this version has already checked the file.
     if stamp.get(kind.library) != _made_by(kind, revision) and revision not in _scripts(kind).get_heads():
         raise _other_version(path, kind, str(revision))
 
 
 def stamp(results: Path) -> None:
-    """Note in a results folder whose stores it holds: they were checked."""
+    """Write into a results folder which versions its stores have been checked with."""
     found: dict[str, Any] = {"format": FORMAT}
     for kind in (MLFLOW, OPTUNA):
         path = results / f"{kind.library}.db"
@@ -123,8 +123,8 @@ def stamp(results: Path) -> None:
 
 
 def _stamp(results: Path) -> dict[str, Any]:
-    """What ``stamp`` noted; nothing in a store from before there were notes, which has format 1."""
-    content = files.read_sealed(results / STAMP, "the stores are looked at more closely, and it is written anew")
+    """What ``stamp`` wrote; empty for an older store without it, which has format 1."""
+    content = files.read_sealed(results / STAMP, "the stores are checked completely, and it is written again")
     found: dict[str, Any] = json.loads(content or b"{}")
     return found
 
@@ -146,17 +146,17 @@ def _other_version(path: Path, kind: Kind, revision: str) -> HarnessError:
         command = kind.upgrade.format(address=shlex.quote(address(path)))
         return HarnessError(
             f"{path} was made by an older version of {kind.library} (revision {revision}), and {installed} needs "
-            f"another form: keep a copy of it, then run `{command}`"
+            f"another format: make a copy of it, then run `{command}`"
         )
     return HarnessError(
-        f"{path} is of a revision that {installed} does not know ({revision}): a newer version made it. "
+        f"{path} has a revision that {installed} does not know ({revision}): a newer version made it. "
         f"`pip install --upgrade {kind.library}`, or use another --results"
     )
 
 
 @contextlib.contextmanager
 def reading(path: Path, kind: Kind) -> Iterator[None]:
-    """Whatever a damaged value makes of a library's reading, the user is told which file is at fault."""
+    """Turn every error of a library that reads the file into a message that names the file."""
     try:
         yield
     except HarnessError:
@@ -164,12 +164,12 @@ def reading(path: Path, kind: Kind) -> Iterator[None]:
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         damaged = HarnessError(f"{path} is damaged ({why[:300]}): restore a copy of it, or {kind.without}")
-        raise diagnosis.refusal(error, path) or damaged from error
+        raise diagnosis.storage_error(error, path) or damaged from error
 
 
 @contextlib.contextmanager
 def waiting(what: object) -> Iterator[None]:
-    """Say so, once, if what is done here takes long: another program may hold the lock."""
+    """Tell the user, once, if the ``with`` block takes long: another program may hold the lock."""
     text = f"waiting for {what}: another program has locked it, or the disk is slow (for up to {PATIENCE:.0f} s)"
     timer = threading.Timer(SPEAK_AFTER, note, [text])
     timer.daemon = True

@@ -15,10 +15,10 @@ from harness.store.runs import Store
 
 
 def serve(store: Store, port: int) -> None:
-    """Run MLflow's server on a store, on this machine's own address only, until Ctrl-C.
+    """Run MLflow's server for a store until Ctrl-C. It listens only on 127.0.0.1.
 
     Raises:
-        HarnessError: the port is taken.
+        HarnessError: the port is in use.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -28,17 +28,17 @@ def serve(store: Store, port: int) -> None:
             raise HarnessError(f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port") from error
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1"]
-    # Without the job runner the server takes .5 GB of memory instead of 1.5 GB.
+    # Without the job runner the server needs .5 GB of memory instead of 1.5 GB.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment |= {"MLFLOW_BACKEND_STORE_URI": store.address}  # not among the words: every user can see those
+    environment |= {"MLFLOW_BACKEND_STORE_URI": store.address}  # not in the command line, which every user can see
     address = f"http://127.0.0.1:{port}/#/experiments"
     print(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
-    # In a group of its own: MLflow hands Ctrl-C on to a child that had it from the terminal already, and at the second
-    # one that child prints a traceback.
+    # In its own process group: MLflow forwards Ctrl-C to a child that already got it from the terminal, and that child
+    # prints a traceback at the second one.
     orders = iter([signal.SIGTERM])
     with subprocess.Popen(command, env=environment, process_group=0) as server:
 
-        def end(*_: object) -> None:  # the second time, without asking
+        def end(*_: object) -> None:  # SIGKILL the second time
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, next(orders, signal.SIGKILL))
 

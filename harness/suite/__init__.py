@@ -1,7 +1,8 @@
-"""Suites: what a user declares, and the plan that follows from it. No torch.
+"""From a suite file to a plan: the arms and trials with their keys. Needs no torch.
 
-``document`` (YAML with places) → ``declaration`` (the sections) → ``cells`` (the matrix) → ``reading`` (the whole,
-checked) → ``plan`` (arms and trials with their keys; ``fingerprint`` is the part of the code in them).
+``document`` (YAML with line and column of each value) → ``declaration`` (the sections) → ``cells`` (the matrix) →
+``reading`` (the checked suite) → ``plan`` (arms, cells, trials; ``fingerprint`` gives the code's part of a key).
+Import the names below from here, and ``make_plan`` from ``harness.suite.plan``.
 """
 
 from harness.suite.declaration import Evaluate, Expectation, Run, Search, Train

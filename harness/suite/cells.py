@@ -1,7 +1,7 @@
-"""The cells of a suite's matrix: the exact product of the axes over the base, and what each comes to.
+"""The cells of a suite's matrix: the exact product of the axes over the base, and the parts of each cell.
 
-Works on what is written, not on the sections, so that the cells are checked even where a section has an error
-and every problem can be traced to the line that brought the value in.
+Works on the plain values of the document, not on the sections. So the cells are checked even if a section has an
+error, and each problem is traced to the line of the value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.base import validation
 from harness.base.errors import HarnessError
 from harness.base.validation import nearest, shown
 from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
-from harness.suite.document import MAX_DEPTH, NoSuchPath, Path, put
+from harness.suite.document import MAX_DEPTH, KeyPath, NoSuchPath, put
 from harness.zoo.compatibility import offered, refusals, with_own
 from harness.zoo.registry import Choice, ChoiceError, choose
 
@@ -30,38 +30,39 @@ if TYPE_CHECKING:
     from harness.zoo.tricks.base import Trick
 
 ROOTS = ("model", "tricks", "data", "train")
-"""What an arm consists of; an axis of the matrix leads into one of these."""
+"""The parts of an arm; an axis of the matrix is a path into one of these."""
 
-ORIGINS: Mapping[Path, Path] = {
+ORIGINS: Mapping[KeyPath, KeyPath] = {
     ("model",): ("base", "model"),
     ("tricks",): ("base", "tricks"),
     ("data",): ("data",),
     ("train",): ("train",),
 }
-"""Where in a suite each of them stands."""
+"""Part of an arm -> its place in a suite file."""
 
 MAX_AXES = 32
 MAX_CELLS = 10_000
 MAX_FAULTS = 1000
-"""Cells with an error after which the others are not looked at."""
+"""After this many cells with an error, the others are not checked."""
 MAX_STUDIES = 100
 MAX_CHECKS = 5000
-"""Values of a search's space that are tried when the suite is read; the others when they come up."""
+"""The number of values of a search's space that are checked on reading; the others are checked when sampled."""
 
 
 class Parts(NamedTuple):
-    """What a cell comes to."""
+    """The resolved parts of a cell."""
 
     model: Choice[Model]
     tricks: tuple[Choice[Trick], ...]
-    """All of them: those that are listed, and those that the model's preset brings."""
+    """All tricks: the listed ones, and those of the model's preset."""
     listed: tuple[Choice[Trick], ...]
+    """The tricks that the suite lists."""
     data: Choice[DataSet]
     train: Train
 
     @property
     def offers(self) -> frozenset[str]:
-        """What metrics may ask of it."""
+        """The capabilities that metrics can require of it."""
         return offered(self.model.plugin, self.model.settings, (trick.plugin for trick in self.tricks))
 
 
@@ -71,9 +72,9 @@ class Combination:
 
     Attributes:
         axes: axis → value, as written.
-        excluded: why it is left out, or None.
-        raw: model, tricks, data and train, as written, with the axes' values in their places.
-        parts: what that comes to; None where it is left out and comes to nothing.
+        excluded: why it is excluded, or None.
+        raw: model, tricks, data and train as written, with the values of the axes inserted.
+        parts: the resolved parts; None if the cell is excluded and its parts are wrong.
     """
 
     axes: Mapping[str, Any]
@@ -83,13 +84,13 @@ class Combination:
 
 
 class Places:
-    """Where in a list of combinations the trained cells stand that have given values; quick for thousands of them."""
+    """Finds the positions of cells by their values on axes, fast for thousands of cells. Skips excluded cells."""
 
     def __init__(self, combinations: Sequence[Combination]) -> None:
         self.combinations = combinations
 
     def of(self, where: Mapping[str, Any]) -> set[int]:
-        """The places of the trained cells with these values on these axes; of all, where none is named."""
+        """The positions of the cells with these values on these axes; of all cells if ``where`` is empty."""
         found = [self._having.get((axis, normal(value, axis)), set()) for axis, value in where.items()]
         return set.intersection(*sorted(found, key=len)) if found else set(self._trained)
 
@@ -99,7 +100,7 @@ class Places:
 
     @cached_property
     def _having(self) -> dict[tuple[str, str], set[int]]:
-        """Axis and value, in normal form → the places of the cells that have it."""
+        """(axis, value in normal form) → the positions of the cells that have it."""
         having: dict[tuple[str, str], set[int]] = {}
         for place, cell in self._trained.items():
             for axis, value in cell.axes.items():
@@ -108,14 +109,14 @@ class Places:
 
 
 class Cells:
-    """The exact product of the axes over the base, with what is wrong in it."""
+    """The exact product of the axes over the base; reports the problems in it."""
 
     def __init__(self, top: Mapping[str, Any], report: Callable[..., None]) -> None:
-        """``top`` is the suite as written; ``report(path, message, kind)`` takes its problems."""
+        """``top`` is the suite as written; ``report(path, message, kind)`` receives each problem."""
         self.top = top
         self.report = report
         self.axes = self._axes()
-        # A longer path is laid over what its prefix set.
+        # Short paths first: a longer path changes the value that its prefix set.
         self.order = sorted(self.axes, key=lambda axis: axis.count("."))
         self.kept: dict[str, Any] = {}
         self.normal = {axis: [normal(value, axis) for value in values] for axis, values in self.axes.items()}
@@ -125,7 +126,7 @@ class Cells:
             self._refuse_repeated(axis, values)
 
     def _axes(self) -> dict[str, list[Any]]:
-        """The axes that can be multiplied; what is wrong with their shape, the sections have said."""
+        """The valid axes. Values that are no list are skipped here: the check of the sections reports them."""
         matrix = self.top.get("matrix")
         axes = {a: v for a, v in matrix.items() if isinstance(v, list) and v} if isinstance(matrix, Mapping) else {}
         if len(axes) > MAX_AXES:
@@ -146,12 +147,12 @@ class Cells:
         seen: set[str] = set()
         for index, value in enumerate(values):
             if value in seen:
-                self.report(("matrix", axis, index), "the same value stands on this axis already")
+                self.report(("matrix", axis, index), "this axis has the same value already")
                 self.repeated = True
             seen.add(value)
 
     def combinations(self) -> list[Combination]:
-        """All cells; what is wrong with them is reported."""
+        """All cells. Reports their problems; empty if there are too many cells or too many wrong ones."""
         size = math.prod(len(values) for values in self.axes.values())
         if size > MAX_CELLS:
             self.report(("matrix",), f"the product has {size} cells, more than {MAX_CELLS}")
@@ -160,7 +161,7 @@ class Cells:
         indices = [dict(zip(self.axes, position, strict=True)) for position in positions]
         reasons = self._exclusions(indices)
         if all(reason is not None for reason in reasons):
-            self.report(("exclude",), "every cell is excluded: nothing is left to train")
+            self.report(("exclude",), "all cells are excluded: nothing is left to train")
             return []
         combinations = []
         for index, reason in zip(indices, reasons, strict=True):
@@ -172,7 +173,7 @@ class Cells:
         return combinations
 
     def _exclusions(self, indices: list[dict[str, int]]) -> list[str | None]:
-        """For every cell why it is excluded, or None."""
+        """For each cell the reason why it is excluded, or None."""
         reasons: list[str | None] = [None] * len(indices)
         entries = self.top.get("exclude")
         for number, entry in enumerate(entries[:MAX_EXCLUSIONS] if isinstance(entries, list) else []):
@@ -188,8 +189,8 @@ class Cells:
                 reasons[hit] = reasons[hit] or str(entry.get("reason", ""))
         return reasons
 
-    def meant(self, where: Mapping[str, Any], path: Path) -> dict[str, set[int]] | None:
-        """The positions on each axis that ``axis: value`` means, or None where it means none."""
+    def meant(self, where: Mapping[str, Any], path: KeyPath) -> dict[str, set[int]] | None:
+        """Axis → the positions on it of the value in ``where``; None, after a report, if there is no such value."""
         meant: dict[str, set[int]] = {}
         for axis, value in where.items():
             if axis not in self.axes:
@@ -201,12 +202,12 @@ class Cells:
             if not meant[axis]:
                 values = ", ".join([shown(known) for known in self.axes[axis][:3]] + ["…"] * (len(self.axes[axis]) > 3))
                 which = f"{shown(value)} is no value of the axis {axis!r}"
-                self.report((*path, axis), f"{which} ({values}): add it there, or take out what is said of it")
+                self.report((*path, axis), f"{which} ({values}): add the value to the axis, or remove it here")
                 return None
         return meant
 
     def _base(self) -> dict[str, Any]:
-        """The parts as written, before any axis is laid over them."""
+        """The parts as written, without the values of the axes."""
         base = self.top.get("base")
         raw: dict[str, Any] = {"tricks": [], "train": {}}
         raw |= {root: self.top[root] for root in ("data", "train") if root in self.top}
@@ -218,7 +219,7 @@ class Cells:
         axes = {axis: self.axes[axis][index] for axis, index in indices.items()}
         raw: Any = self._base()
         origins = dict(ORIGINS)
-        problems: list[tuple[Path, str, str]] = []
+        problems: list[tuple[KeyPath, str, str]] = []
         for axis in self.order:
             origin = ("matrix", axis, indices[axis])
             try:
@@ -238,8 +239,8 @@ class Cells:
                 self.report(path, message, kind)
         return Combination(axes, excluded, raw, parts)
 
-    def _blame(self, indices: Mapping[str, int], root: str) -> Path:
-        """Where to point when a cell's parts do not fit: the last axis that had a hand in this part."""
+    def _blame(self, indices: Mapping[str, int], root: str) -> KeyPath:
+        """The place to name when the parts of a cell do not fit: the last axis that changed this part."""
         for axis in reversed(self.order):
             if axis.partition(".")[0] == root:
                 return ("matrix", axis, indices[axis])
@@ -254,25 +255,25 @@ class Cells:
             differing = [axis for axis in self.axes if first[axis] != index[axis]]
             if differing:
                 path = ("matrix", differing[-1], index[differing[-1]])
-                self.report(path, "this makes an arm that the matrix has already, only written otherwise")
+                self.report(path, "another cell of the matrix gives the same arm, written in another way")
 
-    def single(self, where: Mapping[str, Any], path: Path, places: Places) -> int | None:
-        """The place of the one trained cell that is meant; None, with the reason reported, where that is not one."""
+    def single(self, where: Mapping[str, Any], path: KeyPath, places: Places) -> int | None:
+        """The position of the single cell that ``where`` selects; None, after a report, if it does not select one."""
         if self.meant(where, path) is None:
             return None
         left = places.of(where)
         if not left and places.combinations:
-            self.report(path, "no cell that is trained has all these values")
+            self.report(path, "no cell has all these values, or all that have are excluded")
         elif len(left) > 1:
             open_axes = ", ".join(axis for axis in self.axes if axis not in where)
-            self.report(path, f"means {len(left)} cells: name a value of {open_axes} too")
+            self.report(path, f"selects {len(left)} cells: give a value of {open_axes} too")
         return left.pop() if len(left) == 1 else None
 
     def check_space(self, space: Mapping[str, Range], combinations: list[Combination]) -> None:
-        """Every parameter must exist in every cell, and its bounds must be allowed there."""
+        """Check that each parameter of the space exists in every cell, and that its bounds are allowed there."""
         trained = [combination for combination in combinations if combination.excluded is None]
         if space and len(trained) > MAX_STUDIES:
-            self.report(("search",), f"a study for each of {len(trained)} cells is more than {MAX_STUDIES}")
+            self.report(("search",), f"one study per cell makes {len(trained)} studies, more than {MAX_STUDIES}")
             return
         for name, values in space.items():
             path = ("search", "space", name)
@@ -303,11 +304,14 @@ class Cells:
 
 def resolved(
     raw: Mapping[str, Any], kept: dict[str, Any] | None = None
-) -> tuple[Parts | None, list[tuple[Path, str, str]]]:
-    """What raw parts come to, or what is wrong with them. ``kept`` keeps results between calls."""
+) -> tuple[Parts | None, list[tuple[KeyPath, str, str]]]:
+    """The parts from their plain values, or None; and the problems as (path, message, kind).
+
+    ``kept`` caches results between calls.
+    """
     kept = {} if kept is None else kept
     found: dict[str, Any] = {}
-    problems: list[tuple[Path, str, str]] = []
+    problems: list[tuple[KeyPath, str, str]] = []
     for root in ROOTS:
         key = root + json.dumps(raw.get(root), sort_keys=True)
         if key not in kept:
@@ -326,10 +330,10 @@ def resolved(
 
 
 def resolve_root(root: str, raw: Any) -> Any:
-    """A part of an arm from what is written.
+    """One part of an arm from its plain value.
 
     Raises:
-        ChoiceError: it is wrong; all problems at once.
+        ChoiceError: the value is wrong; has all problems.
     """
     if root == "train":
         try:
@@ -347,7 +351,7 @@ def resolve_root(root: str, raw: Any) -> Any:
     choice = choose({"model": "models", "data": "data"}[root], raw)
     if root == "data":
         try:
-            choice.make().shape  # noqa: B018  # of some data it is in the files
+            choice.make().shape  # noqa: B018  # some data sets read their shape from files, which may fail
         except HarnessError as error:
             raise ChoiceError([((), str(error), "")]) from error
     return choice
@@ -358,7 +362,7 @@ def _resolve_tricks(raw: Any) -> tuple[Choice[Trick], ...]:
         raise ChoiceError([((), f"expected a list of tricks, got {shown(raw)}", "list_type")])
     if len(raw) > MAX_CHOICES:
         raise ChoiceError([((), f"must have at most {MAX_CHOICES} entries, has {len(raw)}", "too_long")])
-    problems: list[tuple[Path, str, str]] = []
+    problems: list[tuple[KeyPath, str, str]] = []
     tricks: list[Choice[Trick]] = []
     for index, one in enumerate(raw):
         try:
@@ -371,12 +375,12 @@ def _resolve_tricks(raw: Any) -> tuple[Choice[Trick], ...]:
 
 
 def disagreements(parts: Parts | None) -> Iterator[tuple[str, str]]:
-    """Why these parts do not fit together: (the part to blame, a sentence) each."""
+    """Why these parts do not fit together: (part, reason) for each problem."""
     if parts is None:
         return
     data = parts.data.make()
     if reason := data.refusal():
-        yield "data", f"the data {parts.data.name!r} cannot be had so: {reason}"
+        yield "data", f"the data {parts.data.name!r} cannot be used with these settings: {reason}"
     refusal = parts.model.plugin.refusal(parts.model.settings, data.shape)
     if refusal:
         yield "model", f"the model {parts.model.name!r} cannot be trained on {parts.data.name!r}: {refusal}"
@@ -385,7 +389,7 @@ def disagreements(parts: Parts | None) -> Iterator[tuple[str, str]]:
 
 
 def identity(parts: Parts) -> str:
-    """Equal for parts that are the same in effect."""
+    """A text that is equal for equal parts, however they are written."""
     plain = [
         parts.model.canonical(),
         [t.canonical() for t in parts.tricks],
@@ -401,7 +405,7 @@ def matches(cell: Combination, where: Mapping[str, Any]) -> bool:
 
 
 def normal(value: Any, axis: str) -> str:
-    """A value of an axis in normal form: equal for what is the same, only written otherwise."""
+    """A value of an axis in normal form: equal for equal values, however they are written."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -419,10 +423,10 @@ def _within(indices: Mapping[str, int], meant: Mapping[str, set[int]]) -> bool:
     return all(indices[axis] in allowed for axis, allowed in meant.items())
 
 
-def _origin(path: Path, kind: str, origins: Mapping[Path, Path]) -> Path:
-    """Where in the document the value at this path of an arm comes from."""
+def _origin(path: KeyPath, kind: str, origins: Mapping[KeyPath, KeyPath]) -> KeyPath:
+    """The path in the document of the value at this path of an arm."""
     if kind not in ("choice_type", "needed", "unknown_name"):
-        # If a mapping is wrong as a whole, an axis that reaches into it is to blame sooner than the base.
+        # If a whole mapping is wrong, name the axis that changes it, not the base.
         inside = [origin for below, origin in origins.items() if len(below) > len(path) and below[: len(path)] == path]
         if inside:
             return inside[-1]

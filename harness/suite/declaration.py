@@ -1,6 +1,6 @@
-"""The sections of a suite file as pydantic models: their keys, types, defaults and what each means.
+"""The sections of a suite file as pydantic models: keys, types, defaults and descriptions.
 
-What a section can check alone is checked here; what needs several sections, the package does.
+Each section is checked here on its own; ``reading`` checks whether the sections agree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.zoo.data.base import DataSet
     from harness.zoo.models.base import Model
     from harness.zoo.tricks.base import Trick
-else:  # pydantic wants to know these names, and makes nothing of them; to import them would import torch
+else:  # pydantic only looks up these names; a real import would import torch
     DataSet = Metric = Model = Trick = Any
 
 RESERVED = {
@@ -45,7 +45,7 @@ RESERVED = {
     "smoke",
     "work",
 } | {
-    # Windows opens devices of these names, whatever the folder
+    # On Windows these names open devices, in any folder.
     *("aux", "con", "nul", "prn"),
     *(f"{device}{number}" for device in ("com", "lpt") for number in range(10)),
 }
@@ -55,14 +55,14 @@ MAX_EXPECTATIONS = 100
 MAX_NAMES = 100
 MAX_ARM_NAME = 60
 MAX_CHOICES = 32
-"""Tricks of an arm, metrics of a suite."""
+"""The largest number of tricks of an arm, and of metrics of a suite."""
 MAX_PLACES = 20
-"""Places in the order of an expectation."""
+"""The largest number of places in the order of an expectation."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """Marks a field that takes a choice of this kind: ``name`` or ``{name: …, setting: …}``."""
+    """Annotates a field that takes a plug-in of this kind: ``name`` or ``{name: …, setting: …}``."""
 
     kind: str
 
@@ -85,7 +85,10 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 def _name(name: str) -> str:
     if not re.fullmatch(NAME, name):
-        raise _error(f"{shown(name)} is no name: use a to z, digits, - and _, 64 at most, no - or _ at its start")
+        raise _error(
+            f"{shown(name)} is no valid name: use at most 64 characters of a to z, 0 to 9, - and _; do not begin with "
+            "- or _"
+        )
     if name in RESERVED:
         raise _error(f"the name {name!r} is reserved: choose another")
     return name
@@ -112,7 +115,7 @@ def _by_name(value: Any) -> Any:
 
 
 def _few(choices: Any) -> Any:
-    """Refused before the entries are looked at: an enormous list of wrong names would take long."""
+    """Check the length before the entries: checking a huge list of wrong names would take long."""
     if isinstance(choices, list) and len(choices) > MAX_CHOICES:
         context = {"max_length": MAX_CHOICES, "actual_length": len(choices)}
         raise PydanticCustomError("too_long", "", context)
@@ -131,48 +134,48 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
 class Train(Settings):
-    """How every arm is trained. All of it is part of a trial's key."""
+    """How every arm is trained. All values are part of a trial's key."""
 
     steps: int = Field(4000, ge=1, le=100_000_000, description="training steps (of the generator)")
     batch_size: int = Field(128, ge=2, le=65_536, description="images in a mini-batch")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="of forward and backward passes; auto: bfloat16 for images where the device is quicker with it",
+        description="of forward and backward passes; auto: bfloat16 for images if the device is faster with it",
     )
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of one trial; the order of summation depends on it")
     deterministic: bool = Field(
         False,
-        description="on a GPU: the same numbers every time; a trial that needs an operation which cannot fails and "
-        "names it (on the CPU all trials are deterministic)",
+        description="on a GPU: the same numbers every time; a trial fails if it needs an operation without a "
+        "deterministic form, and names it (on the CPU all trials are deterministic)",
     )
 
 
 class Evaluate(Settings):
-    """How every trained generator is measured. All of it is part of a trial's key."""
+    """How every trained generator is measured. All values are part of a trial's key."""
 
-    samples: int = Field(10_000, ge=10, le=1_000_000, description="images drawn from the generator")
+    samples: int = Field(10_000, ge=10, le=1_000_000, description="samples to generate")
     features: str = Field(
         "auto",
-        description="whose features and class probabilities metrics use: auto (the judge of the data, or "
-        "inception where it has none), the name of a judge, or inception",
+        description="the network whose features and class probabilities metrics use: auto (the judge of the data, or "
+        "inception if it has none), the name of a judge, or inception",
     )
     split: Literal["train", "test"] = Field("test", description="the real images that serve as the reference")
     metrics: Annotated[
         tuple[Annotated[Choice[Metric], Named("metrics")], ...], BeforeValidator(_few), AfterValidator(_distinct)
-    ] = Field(min_length=1, max_length=MAX_CHOICES, description="what is computed")
+    ] = Field(min_length=1, max_length=MAX_CHOICES, description="the metrics to compute")
 
 
 class Run(Settings):
-    """How trials are run. Nothing here changes a number, and so nothing is part of a trial's key."""
+    """How trials are run. No value here changes a number, so none is part of a trial's key."""
 
-    time_limit: float | None = Field(None, gt=0, description="seconds after which a trial is given up, or null")
+    time_limit: float | None = Field(None, gt=0, description="seconds after which a trial is stopped, or null")
     checkpoint_seconds: float = Field(30, gt=0, description="seconds between checkpoints")
-    snapshots: int = Field(6, ge=0, le=1000, description="sample grids drawn over training")
+    snapshots: int = Field(6, ge=0, le=1000, description="sample grids drawn during training")
     curve_points: int = Field(200, ge=1, le=100_000, description="points of each training curve")
 
 
 class Base(Settings):
-    """What every cell of the matrix starts from."""
+    """The model and tricks that the axes of the matrix change."""
 
     model: Annotated[Choice[Model], Named("models")] | None = Field(None, description="the model and its settings")
     tricks: Annotated[tuple[Annotated[Choice[Trick], Named("tricks")], ...], BeforeValidator(_few)] = Field(
@@ -181,14 +184,14 @@ class Base(Settings):
 
 
 class Exclusion(Settings):
-    """Cells of the matrix that are left out."""
+    """Cells of the matrix that are excluded."""
 
-    where: dict[str, Any] = Field(min_length=1, description="axis: value, for every axis that matters")
-    reason: str = Field(min_length=1, description="why they are left out")
+    where: dict[str, Any] = Field(min_length=1, description="axis: value; selects all cells that have these values")
+    reason: str = Field(min_length=1, description="why they are excluded")
 
 
 class _Part(BaseModel):
-    # Strict instead of derived from Settings, whose validator pydantic does not allow beside a discriminator.
+    # Not derived from Settings: pydantic does not allow its validator in a union with a discriminator.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
@@ -247,7 +250,7 @@ Value = str | int | float | bool | None
 
 
 def _distinct_values(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    """By Python's equality, as Optuna looks them up: 1, 1.0 and true are one value to it."""
+    """Refuse values that are equal in Python (1, 1.0 and true), because Optuna finds choices by equality."""
     first: dict[Value, Value] = {}
     for value in values:
         if value in first:
@@ -258,7 +261,7 @@ def _distinct_values(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 class Categorical(_Part):
-    """One of some values."""
+    """One of a list of values."""
 
     type: Literal["categorical"]
     choices: Annotated[
@@ -274,30 +277,30 @@ Range = Annotated[FloatRange | IntRange | Categorical, Field(discriminator="type
 
 
 class Sampler(Settings):
-    """What proposes configurations."""
+    """Proposes configurations."""
 
     name: Literal["tpe", "random", "qmc"] = Field("tpe", description="Optuna's sampler")
-    seed: int = Field(0, ge=0, lt=2**32, description="of the sampler's random numbers")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the sampler's random numbers")
 
 
 class Pruner(Settings):
-    """What stops configurations that do badly on the way."""
+    """Stops configurations whose intermediate values are bad."""
 
     name: Literal["median", "successive_halving"] = Field("median", description="Optuna's pruner")
     every: int = Field(500, ge=1, description="steps between intermediate evaluations")
-    samples: int = Field(1000, ge=10, le=1_000_000, description="images drawn for an intermediate evaluation")
-    warmup_steps: int = Field(0, ge=0, description="steps before which nothing is stopped")
+    samples: int = Field(1000, ge=10, le=1_000_000, description="samples to generate for an intermediate evaluation")
+    warmup_steps: int = Field(0, ge=0, description="no configuration is pruned before this step")
 
 
 class Objective(Settings):
-    """What a search looks for."""
+    """The value that a search optimises."""
 
-    metric: str | None = Field(None, description="a column of values; null: the one that compare names")
-    direction: Literal["minimize", "maximize"] | None = Field(None, description="null: whichever is better")
+    metric: str | None = Field(None, description="a column of values; null: that of compare.metric")
+    direction: Literal["minimize", "maximize"] | None = Field(None, description="null: the better direction")
 
 
 class Search(Settings):
-    """A search, one study per cell. A configuration is trained on all seeds; its value is their mean."""
+    """A search: one Optuna study per cell. A configuration is trained on all seeds; its value is their mean."""
 
     sampler: Annotated[Sampler, BeforeValidator(_by_name)] = Field(default_factory=lambda: Sampler())
     n_trials: int = Field(ge=1, le=100_000, description="configurations to try")
@@ -309,39 +312,42 @@ class Search(Settings):
 def _arm_name(name: str) -> str:
     if not 0 < len(name) <= MAX_ARM_NAME or not name.isprintable() or name != name.strip():
         raise _error(
-            f"{shown(name)} cannot name an arm: use 1 to {MAX_ARM_NAME} printable characters, no blank at either end"
+            f"{shown(name)} is no valid name of an arm: use 1 to {MAX_ARM_NAME} printable characters, no blank at "
+            "either end"
         )
     return name
 
 
 class Compare(Settings):
-    """What verdicts are given on."""
+    """The baseline, the metric and the δ of verdicts."""
 
     baseline: dict[str, Any] | None = Field(
-        None, description="axis: value, for as many axes as single out a cell; null: the first cell"
+        None, description="axis: value, for enough axes to select one cell; null: the first cell"
     )
     metric: str | None = Field(None, description="a column of values; null: the first of the first metric")
     delta: float | None = Field(
-        None, ge=0, description="difference on it below which arms count as equal; null: 5 % of the baseline's mean"
+        None, ge=0, description="arms count as equal below this difference; null: 5 % of the baseline's mean"
     )
 
 
 class Expectation(Settings):
-    """A figure of the literature that the suite is held against: a value, bounds of one, or an order of cells."""
+    """A figure of the literature to compare the results with: a value, bounds, or an order of cells."""
 
     where: dict[str, Any] = Field(
-        default_factory=dict, description="axis: value, for every axis that matters; each cell that has them is meant"
+        default_factory=dict, description="axis: value; the expectation is about all cells that have these values"
     )
     order: Annotated[tuple[dict[str, Any], ...], Field(min_length=2, max_length=MAX_PLACES)] | None = Field(
         None, description="cells as in where, the best first: each is better than the next"
     )
     metric: str = Field(description="a column of values")
-    value: float | None = Field(None, description="what the source measured, in the unit of the metric")
-    tolerance: float | None = Field(None, ge=0, description="how far from value a mean may be, in the same unit")
-    at_least: float | None = Field(None, description="instead of value: the least that a mean may be")
-    at_most: float | None = Field(None, description="instead of value: the most that a mean may be")
-    source: str = Field(min_length=1, max_length=1000, description="where the figure stands")
-    note: str = Field("", max_length=1000, description="what else must be known, such as a protocol that differs")
+    value: float | None = Field(None, description="the value of the source, in the unit of the metric")
+    tolerance: float | None = Field(
+        None, ge=0, description="the largest difference of a mean from value, in the same unit"
+    )
+    at_least: float | None = Field(None, description="instead of value: the lower bound of a mean")
+    at_most: float | None = Field(None, description="instead of value: the upper bound of a mean")
+    source: str = Field(min_length=1, max_length=1000, description="paper and table of the figure")
+    note: str = Field("", max_length=1000, description="a remark, for example on a different protocol")
 
     @model_validator(mode="after")
     def _one_claim(self) -> Expectation:
@@ -351,21 +357,21 @@ class Expectation(Settings):
             if wrong:
                 raise _error(f"order and {wrong[0]} exclude each other")
         elif not given:
-            raise _error("say what is expected: value and tolerance, at_least, at_most, or order")
+            raise _error("no expectation is given: add value and tolerance, at_least, at_most, or order")
         elif given[0] in ("value", "tolerance") and given != ["value", "tolerance"]:
-            raise _error("value and tolerance belong together, and exclude at_least and at_most")
+            raise _error("value and tolerance need each other, and exclude at_least and at_most")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise _error(f"at_least ({self.at_least:g}) must not be above at_most ({self.at_most:g})")
         return self
 
     @property
     def groups(self) -> tuple[dict[str, Any], ...]:
-        """The cells that it is about: the places of its order, or the one group of a value."""
+        """The cells that it is about: one entry per place of an order, or the single ``where``."""
         return (self.where,) if self.order is None else self.order
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Between which a mean meets it, where it is no order; infinite on an open side."""
+        """The lower and upper bound for a mean, if it is no order; infinite on an open side."""
         if self.value is not None and self.tolerance is not None:
             return self.value - self.tolerance, self.value + self.tolerance
         low = -math.inf if self.at_least is None else self.at_least
@@ -380,7 +386,7 @@ class Declaration(Settings):
         json_schema_extra={"pattern": NAME},
         description="the suite's name, also that of its folder",
     )
-    question: str = Field("", max_length=10_000, description="what the suite is to answer")
+    question: str = Field("", max_length=10_000, description="the question that the suite answers")
     data: Annotated[Choice[DataSet], Named("data")] | None = Field(None, description="the data set and its settings")
     train: Train = Field(default_factory=lambda: Train())
     seeds: Annotated[
@@ -394,18 +400,17 @@ class Declaration(Settings):
         default_factory=dict, description="path into the arm: its values; the cells are the exact product"
     )
     exclude: tuple[Exclusion, ...] = Field(
-        (), max_length=MAX_EXCLUSIONS, description="cells that are left out, with the reason"
+        (), max_length=MAX_EXCLUSIONS, description="cells that are excluded, with the reason"
     )
     names: dict[Annotated[str, AfterValidator(_arm_name)], Annotated[dict[str, Any], Field(min_length=1)]] = Field(
         default_factory=dict,
         max_length=MAX_NAMES,
-        description="what arms are called where their own names would be long: a name, and axis: value for as many "
-        "axes as single out its cell",
+        description="short names for arms: a name, and axis: value for enough axes to select its cell",
     )
     search: Search | None = None
     evaluate: Evaluate
     run: Run = Field(default_factory=lambda: Run())
     compare: Compare = Field(default_factory=lambda: Compare())
     expect: tuple[Expectation, ...] = Field(
-        (), max_length=MAX_EXPECTATIONS, description="what the literature has, to be held against the measurement"
+        (), max_length=MAX_EXPECTATIONS, description="figures of the literature to compare the results with"
     )

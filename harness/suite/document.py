@@ -1,8 +1,8 @@
-"""YAML documents as plain values that remember where they stand, so that errors can point at line and column.
+"""YAML documents as plain values with the line and column of each key and value, for error messages.
 
-Reads YAML 1.2 with its core schema: mappings, lists, text, numbers, true/false, null; anchors and aliases. It
-builds nothing else, whatever the document asks for: tags are refused. Size, depth and number of values are
-bounded, those that aliases multiply included, so that no document takes long.
+Reads YAML 1.2 with its core schema: mappings, lists, text, numbers, true/false, null; anchors and aliases. Nothing
+else is built: tags are refused. Size, depth and number of values (repetitions by aliases included) are bounded, so
+that no document takes long.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ruamel.yaml.events import (
 
 from harness.base.validation import shown
 
-Path = tuple[int | str, ...]
-"""The way from the top of a document to a value: keys of mappings and positions in lists."""
+KeyPath = tuple[int | str, ...]
+"""The path from the top of a document to a value: keys of mappings and positions in lists."""
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
 MAX_SHOWN = 80
-"""Characters of a key that a message shows."""
+"""The largest number of characters of a key in a message."""
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -47,20 +47,20 @@ _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\u
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A point in the file (line and column count from 1), or the override that brought a value in."""
+    """A position in the file (line and column count from 1), or the override that set a value."""
 
     override: str = ""
     line: int = 1
     column: int = 1
 
     def located(self, file: str) -> str:
-        """As it stands at the head of an error message."""
+        """The place as the beginning of an error message."""
         return self.override or f"{file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """What is wrong at one place. ``path`` is empty where the text is no YAML at all."""
+    """An error at one place. ``path`` is empty if the text is no valid YAML."""
 
     place: Place
     path: str
@@ -72,7 +72,7 @@ class Problem:
 
 
 class NotYaml(Exception):
-    """The text cannot be read on from here."""
+    """The text cannot be read beyond ``place``."""
 
     def __init__(self, place: Place, message: str) -> None:
         super().__init__(message)
@@ -82,15 +82,15 @@ class NotYaml(Exception):
 
 @dataclass
 class Document:
-    """Plain values, and the places of every key and value in them."""
+    """Plain values, with the place of each key and value."""
 
     value: Any = None
-    keys: dict[Path, Place] = field(default_factory=dict)
-    values: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[KeyPath, Place] = field(default_factory=dict)
+    values: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def place(self, path: Path, of_key: bool = False) -> Place:
-        """Where the value (or its key) stands, or else the nearest thing around it that does."""
+    def place(self, path: KeyPath, of_key: bool = False) -> Place:
+        """The place of the value (or of its key); if the file does not have it, of the nearest value around it."""
         if of_key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:
@@ -98,7 +98,7 @@ class Document:
         return self.values.get(path, Place())
 
     def put(self, steps: Sequence[str], new: Document) -> None:
-        """Lay another document over the value at ``steps``."""
+        """Replace the value at ``steps`` by another document."""
         self.value, path = put(self.value, steps, new.value)
         for places in (self.keys, self.values):
             for old in [old for old in places if old[: len(path)] == path]:
@@ -109,14 +109,17 @@ class Document:
 
 
 class NoSuchPath(Exception):
-    """A path leads through something that has no inside, or names a list element that is not there."""
+    """A path leads through a value that is no mapping or list, or to a list element that does not exist."""
 
 
-def put(value: Any, steps: Sequence[int | str], new: Any) -> tuple[Any, Path]:
-    """A copy of ``value`` with ``new`` at ``steps``, and the path that they came to.
+def put(value: Any, steps: Sequence[int | str], new: Any) -> tuple[Any, KeyPath]:
+    """A copy of ``value`` with ``new`` at ``steps``, and the path of ``new``.
 
-    Mappings are made where there are none. A bare name is as good as a mapping with that name, and an element
-    of a list can be meant by its name: ``tricks.ema.decay`` leads into ``[{name: ema}]`` and into ``[ema]``.
+    Missing mappings are created. A bare name stands for a mapping with that name. The name of a list element can
+    replace its position: ``tricks.ema.decay`` leads into ``[{name: ema}]`` and into ``[ema]``.
+
+    Raises:
+        NoSuchPath: the path leads nowhere.
     """
     if not steps:
         return new, ()
@@ -128,7 +131,7 @@ def put(value: Any, steps: Sequence[int | str], new: Any) -> tuple[Any, Path]:
         inner, below = put(value[index], rest, new)
         return [*value[:index], inner, *value[index + 1 :]], (index, *below)
     if not isinstance(value, Mapping):
-        raise NoSuchPath(f"{step!r} cannot be set inside {shown(value)}, which is no mapping")
+        raise NoSuchPath(f"{step!r} cannot be set inside {shown(value)}: that is no mapping")
     inner, below = put(value.get(step), rest, new)
     return {**value, step: inner}, (step, *below)
 
@@ -141,26 +144,26 @@ def _element(elements: list[Any], step: int | str) -> int:
     raise NoSuchPath(f"{step!r} is not in the list {shown(elements)}")
 
 
-def dotted(path: Path) -> str:
-    """A path as people write it: ``matrix.tricks[1]``."""
+def dotted(path: KeyPath) -> str:
+    """A path as text: ``matrix.tricks[1]``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{shortened(step)}" for step in path).removeprefix(".")
 
 
 def shortened(text: str, longest: int = MAX_SHOWN) -> str:
-    """A user's text for the inside of a line: cut short, and without what a terminal would obey."""
+    """A user's text for a message: shortened, and with control characters escaped."""
     cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 def read(content: bytes, override: str = "") -> Document:
-    """Read a document. Problems that leave the rest readable (duplicate keys, tags) are listed in it.
+    """Read a document. ``Document.problems`` has the errors after which reading goes on (duplicate keys, tags).
 
     Args:
         content: the document, in UTF-8.
-        override: the override that it comes from, where it is not a file.
+        override: the override that it comes from; empty for a file.
 
     Raises:
-        NotYaml: it cannot be read on from some place.
+        NotYaml: the rest of the document cannot be read.
     """
     reader = _Reader(_decoded(content, override), override)
     return reader.document
@@ -168,7 +171,7 @@ def read(content: bytes, override: str = "") -> Document:
 
 def _decoded(content: bytes, override: str) -> str:
     if len(content) > MAX_BYTES:
-        raise NotYaml(Place(override), f"larger than {MAX_BYTES // 1024} KiB: this is no suite")
+        raise NotYaml(Place(override), f"larger than {MAX_BYTES // 1024} KiB: too large for a suite")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -186,7 +189,7 @@ def _after(text: str, override: str) -> Place:
 
 
 class _Reader:
-    """Builds a document from the parser's events. Recursion is bounded by ``MAX_DEPTH``."""
+    """Builds a document from the events of the parser. ``MAX_DEPTH`` bounds the recursion."""
 
     def __init__(self, text: str, override: str) -> None:
         self.override = override
@@ -201,13 +204,13 @@ class _Reader:
         event = self._next()
         while not isinstance(event, DocumentStartEvent):
             if isinstance(event, StreamEndEvent):
-                raise NotYaml(Place(self.override), "empty: nothing is declared here")
+                raise NotYaml(Place(self.override), "empty: a suite needs at least the key 'suite'")
             event = self._next()
         self.document.value = self._node(self._next(), (), 0)
         self._next()  # the document's end
         event = self._next()
         if not isinstance(event, StreamEndEvent):
-            raise NotYaml(self._place(event), "a second document begins here, but a suite is one")
+            raise NotYaml(self._place(event), "a second document begins here, but a suite is one document")
 
     def _next(self) -> Event:
         try:
@@ -216,36 +219,36 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             place = Place(self.override, mark.line + 1, mark.column + 1) if mark else self.last
             raise NotYaml(place, f"not YAML: {_reason(error)}") from error
-        except Exception as error:  # the parser has been seen to raise others on rubbish, such as ValueError
+        except Exception as error:  # on invalid input the parser also raises other errors, such as ValueError
             raise NotYaml(self.last, f"not YAML: {error}") from error
         self.last = self._place(event)
         return event
 
     def _place(self, event: Event) -> Place:
         if isinstance(event, ScalarEvent) and event.start_mark.index == event.end_mark.index:
-            return self.last  # nothing stands there, and the parser is at the next thing already
+            return self.last  # an empty value: its event has the position of the next token
         return Place(self.override, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def _problem(self, place: Place, path: Path, message: str) -> None:
+    def _problem(self, place: Place, path: KeyPath, message: str) -> None:
         self.document.problems.append(Problem(place, dotted(path), message))
 
     def _grow(self, by: int, place: Place) -> None:
         self.count += by
         if self.count > MAX_VALUES:
-            raise NotYaml(place, f"more than {MAX_VALUES} values (what aliases repeat counts each time)")
+            raise NotYaml(place, f"more than {MAX_VALUES} values (a value counts again for each alias)")
 
-    def _node(self, event: Event, path: Path, depth: int) -> Any:
+    def _node(self, event: Event, path: KeyPath, depth: int) -> Any:
         place = self._place(event)
         self.document.values[path] = place
         if isinstance(event, AliasEvent):
             return self._alias(event, place)
-        assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent)  # what else starts a node
+        assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent)  # the other starts of a node
         self._grow(1, place)
         if depth > MAX_DEPTH:
             raise NotYaml(place, f"nested more than {MAX_DEPTH} levels deep")
         if event.ctag is not None and str(event.ctag) != "!":
             tag = str(event.ctag).replace("tag:yaml.org,2002:", "!!")
-            self._problem(place, path, f"the tag {tag!r} is not read here: write the plain value")
+            self._problem(place, path, f"the tag {tag!r} is not supported: write the plain value")
         before = self.count
         if event.anchor:
             self.anchors[event.anchor] = None
@@ -259,12 +262,12 @@ class _Reader:
             raise NotYaml(place, f"the alias *{event.anchor} has no anchor before it")
         anchored = self.anchors[event.anchor]
         if anchored is None:
-            raise NotYaml(place, f"the alias *{event.anchor} lies inside its own anchor")
+            raise NotYaml(place, f"the alias *{event.anchor} is inside its own anchor")
         value, size = anchored
         self._grow(size, place)
         return value
 
-    def _content(self, event: Event, path: Path, depth: int) -> Any:
+    def _content(self, event: Event, path: KeyPath, depth: int) -> Any:
         if isinstance(event, MappingStartEvent):
             return self._mapping(path, depth)
         if isinstance(event, SequenceStartEvent):
@@ -277,7 +280,7 @@ class _Reader:
         while not isinstance(event := self._next(), end):
             yield event
 
-    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+    def _mapping(self, path: KeyPath, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for event in self._until(MappingEndEvent):
             place = self._place(event)
@@ -292,7 +295,7 @@ class _Reader:
             mapping[key] = self._node(self._next(), (*path, key), depth + 1)
         return mapping
 
-    def _scalar(self, event: ScalarEvent, path: Path) -> Any:
+    def _scalar(self, event: ScalarEvent, path: KeyPath) -> Any:
         text = self._text(event, path)
         if not event.implicit[0]:  # quoted, or a block of text
             return text
@@ -302,8 +305,8 @@ class _Reader:
             self._problem(self._place(event), path, str(error))
             return 0
 
-    def _text(self, event: ScalarEvent, path: Path) -> str:
-        """What a scalar says. Escapes in quotes must not bring in what the file itself must not hold."""
+    def _text(self, event: ScalarEvent, path: KeyPath) -> str:
+        """The text of a scalar. Escapes in quotes must not produce characters that are forbidden in the file."""
         text = str(event.value)
         wrong = _FORBIDDEN.search(text)
         if wrong:
@@ -312,7 +315,7 @@ class _Reader:
 
 
 def plain_value(text: str) -> Any:
-    """An unquoted word by YAML 1.2's core schema: null, a truth value, a number, or else text.
+    """The value of an unquoted scalar by YAML 1.2's core schema: null, a boolean, a number, or text.
 
     Raises:
         OverflowError: an integer of more than 18 digits.

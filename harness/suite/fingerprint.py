@@ -1,10 +1,10 @@
-"""A fingerprint of code: the part of the program that can change a trial's numbers, as a hash.
+"""The fingerprint of code: a hash of the part of the program that can change a trial's numbers.
 
-It is part of every trial's key, so that a result is never taken for that of other code. It covers definitions, not
-files: it starts from the roots that it is given (a module, or a class in one) and follows every name that their code
-uses, inside their own top-level package and inside the harness. Each definition is hashed as a syntax tree from which
-all is removed that cannot change a number (``_Stripped``). Where a definition stands, and how it is imported, is no
-part of it. Nothing is imported or executed for it.
+It is part of every trial's key, so that results of other code are never mistaken for results of this code. It covers
+definitions, not files: it starts from the given roots (a module, or a class in a module) and follows every name that
+their code uses, inside their own top-level package and inside the harness. Each definition is hashed as a syntax
+tree, without everything that cannot change a number (``_Stripped``). The place of a definition and the way it is
+imported do not count. No code is imported or executed for it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from harness.base.errors import HarnessError
 
 CANNOT_CHANGE_NUMBERS = frozenset(
     {
-        *("harness.cli", "harness.report", "harness.analysis"),  # they read what a trial gave
-        *("harness.execution", "harness.store"),  # which trial runs where and when; its numbers are stored as they are
-        # Their outcome is in the key itself: the settings with all defaults filled in, and the digests of the data.
+        *("harness.cli", "harness.report", "harness.analysis"),  # they only read the results of trials
+        *("harness.execution", "harness.store"),  # they decide where and when a trial runs, and store its numbers
+        # Their result is in the key itself: the settings with all defaults filled in, and the digests of the data.
         *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility", "harness.zoo.capabilities"),
         "harness.zoo.capabilities",
         *("harness.zoo.data.downloads", "harness.zoo.data.published", "harness.zoo.data.digests"),
@@ -38,21 +38,21 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.trial.outcomes", "harness.zoo.models.paths", "harness.judge.catalogue", "harness.testing"),
     }
 )
-"""Modules (with all below them) that are neither hashed nor followed."""
+"""Modules, with their submodules, that are neither hashed nor followed."""
 
 DESCRIPTIONS = frozenset({"summary", "paper", "description", "presets", "takes_tricks", "offers", "__all__"})
-"""Attributes that say what a plug-in is. A preset's settings are in the key of the arms that use it."""
+"""Attributes that describe a plug-in. The settings of a preset are in the key of the arms that use it."""
 ASIDE = frozenset({"refusal", "defect", "pictures", "fetch", "present"})
-"""Methods of plug-ins that decide whether a trial is run at all, draw pictures, or bring data whose digest is known."""
+"""Methods of plug-ins that decide whether a trial runs, draw pictures, or download data whose digest is in the key."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """What of the program can change a trial's numbers.
+    """The code that can change a trial's numbers.
 
     Attributes:
-        digest: SHA-256 (hex) of all of it; independent of the names and places of modules.
-        parts: ``module:name`` -> the beginning of the digest of that definition: to say where two programs differ.
+        digest: SHA-256 (hex) of all definitions; independent of the names and places of modules.
+        parts: ``module:name`` -> the first 8 digits of the digest of that definition, to find what differs.
     """
 
     digest: str
@@ -62,10 +62,10 @@ class Code:
 def fingerprint(roots: Iterable[str]) -> Code:
     """The code that these roots use: ``package.module``, or ``package.module:name`` for one definition in it.
 
-    Files are read once per process: what they hold when it starts is, as good as always, what it runs.
+    Files are read once per process: the code that runs is the code on the disk when the process started.
 
     Raises:
-        HarnessError: a root is not there, or its file cannot be parsed.
+        HarnessError: a root does not exist, or its file cannot be parsed.
     """
     return _fingerprint(frozenset(roots))
 
@@ -76,13 +76,13 @@ def _fingerprint(roots: frozenset[str]) -> Code:
     for root in sorted(roots):
         reached |= _reached(root)
     digests = {_definition(place).digest for place in reached}
-    # Here without what its names stand for: that is said by the parts of those.
+    # A part is the definition's own text. The definitions that it uses are parts of their own.
     parts = {f"{place.module}:{place.name}": _text(place)[:8] for place in sorted(reached)}
     return Code(_hash(sorted(digests)), parts)
 
 
 class _Place(NamedTuple):
-    """A definition: its module, and its name there (or a number, for a statement that binds no name)."""
+    """A definition: its module, and its name in it (or a number, for a statement that binds no name)."""
 
     module: str
     name: str
@@ -90,7 +90,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True)
 class _Definition:
-    """What is known of a definition: its digest, and the definitions that its code uses."""
+    """The digest of a definition, and the definitions that its code uses."""
 
     digest: str
     uses: frozenset[_Place]
@@ -98,13 +98,12 @@ class _Definition:
 
 @dataclass(frozen=True)
 class _Module:
-    """A module's source, taken apart.
+    """The source of a module, split into statements and imports.
 
     Attributes:
-        statements: name -> the top-level statements that bind it. Those that are run for their effect stand under
-            numbers.
-        imports: name -> all that it is imported as, wherever in the module that is.
-        exports: the same, with the imports that only type checkers see.
+        statements: name -> the top-level statements that bind it. Statements that bind no name have numbers as keys.
+        imports: name -> the full names that it can stand for, from all imports of the module.
+        exports: the same, with the imports for type checkers only.
     """
 
     name: str
@@ -114,7 +113,7 @@ class _Module:
 
     @property
     def imported(self) -> set[str]:
-        """The full names of all that it imports."""
+        """The full names of everything that it imports."""
         return {name for several in self.imports.values() for name in several}
 
 
@@ -123,11 +122,11 @@ class _Module:
 
 @functools.cache
 def _reached(root: str) -> frozenset[_Place]:
-    """Every definition that a root uses, itself included."""
+    """All definitions that a root uses, the root included."""
     name, _, attribute = root.partition(":")
     module = _module(name)
     if module is None or (attribute and attribute.partition(".")[0] not in module.statements):
-        raise HarnessError(f"the code of {root} cannot be found: a module of that name must have a source file")
+        raise HarnessError(f"the source of {root} was not found: expected a module of this name with a source file")
     wanted = [attribute.partition(".")[0]] if attribute else list(module.statements)
     todo, found = [_Place(name, each) for each in wanted], set[_Place]()
     while todo:
@@ -150,7 +149,7 @@ def _definition(place: _Place) -> _Definition:
             else:
                 external.add((used, target))
     uses |= _effects(place.module)
-    # The names that it uses stand for these: were another definition imported under the same name, it would show.
+    # Include what its names stand for: another definition imported under the same name then changes the digest.
     meant = {_text(use) for use in uses if use != place}
     return _Definition(_hash([_text(place), sorted(meant), sorted(external)]), frozenset(uses))
 
@@ -164,7 +163,7 @@ def _text(place: _Place) -> str:
 
 @functools.cache
 def _effects(module: str) -> frozenset[_Place]:
-    """What importing a module runs for its effect: there, in the packages above it, and in all that it imports."""
+    """The statements without a name that importing a module runs: its own, its parents', and those of its imports."""
     todo, seen, found = _with_parents(module), set[str](), set[_Place]()
     while todo:
         name = todo.pop()
@@ -184,7 +183,7 @@ def _with_parents(module: str) -> list[str]:
 
 
 def _names(statements: list[ast.stmt]) -> Iterator[tuple[str, list[str]]]:
-    """The names that code reads, each with the attributes that are asked of it: ``a.b.c`` is ("a", ["b", "c"])."""
+    """The names that code reads, each with the attributes read from it: ``a.b.c`` is ("a", ["b", "c"])."""
     inner: set[int] = set()
     for statement in statements:
         for node in ast.walk(statement):
@@ -193,12 +192,12 @@ def _names(statements: list[ast.stmt]) -> Iterator[tuple[str, list[str]]]:
                 path.insert(0, at.attr)
                 at = at.value
             if isinstance(at, ast.Name) and id(at) not in inner:
-                inner.add(id(at))  # a walk comes to the longest path first
+                inner.add(id(at))  # ast.walk visits the longest path first
                 yield at.id, path
 
 
 def _resolved(module: _Module, name: str, path: list[str]) -> Iterator[_Place | str]:
-    """What a name in a module stands for: definitions, or the full name of what other packages define."""
+    """What a name in a module stands for: definitions, or the full name in another package."""
     if name in module.statements:
         yield _Place(module.name, name)
     for target in module.imports.get(name, ()):
@@ -214,7 +213,7 @@ def _imported(target: str, path: list[str], asking: str) -> Iterator[_Place | st
         return
     found = _module(target)
     if found is not None:
-        if not path:  # the module itself is handed on: whatever of it may be used
+        if not path:  # the module is used as a value: any of its definitions may be used
             yield from (_Place(target, name) for name in found.statements)
         elif _module(f"{target}.{path[0]}") is not None or _skipped(f"{target}.{path[0]}"):
             yield from _imported(f"{target}.{path[0]}", path[1:], asking)
@@ -228,7 +227,7 @@ def _imported(target: str, path: list[str], asking: str) -> Iterator[_Place | st
 
 
 def _attribute(module: _Module, name: str, path: list[str], asking: str) -> Iterator[_Place | str]:
-    """A name of a module that another one asks for: defined there, or handed on from elsewhere."""
+    """A name that another module imports from this one: defined here, or imported here from elsewhere."""
     if name in module.statements:
         yield _Place(module.name, name)
     for target in module.exports.get(name, ()):
@@ -244,14 +243,14 @@ def _skipped(module: str) -> bool:
 
 @functools.cache
 def _module(name: str) -> _Module | None:
-    """A module taken apart; None where there is no source of that name."""
+    """A module, split into statements; None if it is skipped or has no source file."""
     source = None if _skipped(name) else _file(name)
     if source is None:
         return None
     try:
         tree = ast.parse(source.read_bytes())
     except SyntaxError as error:
-        raise HarnessError(f"{source}:{error.lineno}: {error.msg}: the code of a trial must be readable") from error
+        raise HarnessError(f"{source}:{error.lineno}: {error.msg}: the code of a trial must be valid Python") from error
     package = name if source.name == "__init__.py" else name.rpartition(".")[0]
     exports = _imports(tree, package)
     tree = _Stripped().visit(tree)
@@ -262,7 +261,7 @@ def _module(name: str) -> _Module | None:
     for statement in tree.body:
         if not isinstance(statement, ast.Import | ast.ImportFrom):
             names = _bound(statement)
-            # A decorator of the program's own may keep the definition somewhere: ``@register``.
+            # A decorator of the same package may store the definition somewhere: ``@register``.
             if not names or _decorators(statement) & (borrowed | statements.keys()):
                 names.add(str(sum(name.isdigit() for name in statements)))
             for bound in names:
@@ -271,34 +270,35 @@ def _module(name: str) -> _Module | None:
 
 
 def _bound(statement: ast.stmt) -> set[str]:
-    """The names that a statement binds; none where it is run for its effect alone."""
+    """The names that a statement binds; empty if it binds none."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
     if isinstance(statement, ast.Assign):
         return {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
     if isinstance(statement, ast.AnnAssign | ast.AugAssign):
         return {node.id for node in ast.walk(statement.target) if isinstance(node, ast.Name)}
-    # ``if``, ``try`` and the like: whatever is bound below.
+    # ``if``, ``try`` and so on: the names that the statements inside bind.
     below = [each for each in ast.iter_child_nodes(statement) if isinstance(each, ast.stmt)]
     below += [each for handler in getattr(statement, "handlers", ()) for each in handler.body]
     return {name for each in below for name in _bound(each)}
 
 
 def _decorators(statement: ast.stmt) -> set[str]:
-    """The names that its decorators begin with."""
+    """The first name of each decorator: ``a`` for ``@a.b(c)``."""
     found = getattr(statement, "decorator_list", [])
     return {next(node.id for node in ast.walk(each) if isinstance(node, ast.Name)) for each in found}
 
 
 def _imports(tree: ast.AST, package: str) -> dict[str, set[str]]:
-    """Every name that imports bind, with the full names of what it stands for."""
+    """Name that an import binds -> the full names that it can stand for."""
     found: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
                 found.setdefault(alias.asname or top, set()).add(alias.name if alias.asname else top)
-                found.setdefault(alias.name, set()).add(alias.name)  # no name of code has a dot: for its effect
+                # The dotted name is never a name in code; it records that importing the module has effects.
+                found.setdefault(alias.name, set()).add(alias.name)
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             module = ".".join([*above, *([node.module] if node.module else [])])
@@ -308,7 +308,7 @@ def _imports(tree: ast.AST, package: str) -> dict[str, set[str]]:
 
 
 def _file(module: str) -> Path | None:
-    """The source of a module, found without importing its parents; None where there is no such module."""
+    """The source file of a module, found without importing its parents; None if there is no such module."""
     top, *below = module.split(".")
     for folder in _locations(top):
         at = folder.joinpath(*below)
@@ -320,7 +320,7 @@ def _file(module: str) -> Path | None:
 
 @functools.cache
 def _locations(top: str) -> tuple[Path, ...]:
-    """The folders of a top-level package; of a lone module its path without the suffix."""
+    """The folders of a top-level package; for a single-file module its path without the suffix."""
     loaded = sys.modules.get(top)
     try:
         spec = getattr(loaded, "__spec__", None) or importlib.util.find_spec(top)
@@ -336,10 +336,10 @@ def _locations(top: str) -> tuple[Path, ...]:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Takes out what cannot change a number: texts for people, types, and methods that stand aside of a trial."""
+    """Removes what cannot change a number: docstrings, messages, types, and the methods in ``ASIDE``."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        """Docstrings, those of attributes included; messages."""
+        """Remove docstrings (of attributes too) and messages."""
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return None
         call = node.value.func if isinstance(node.value, ast.Call) else None
@@ -348,13 +348,13 @@ class _Stripped(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> Any:
-        """What only type checkers see."""
+        """Remove code for type checkers."""
         self.generic_visit(node)
         typing_only = ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
         return node.orelse if typing_only else node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """The kind of an exception counts (a trial that diverged is not one that failed), its words do not."""
+        """Keep the type of an exception (it decides between diverged and failed), remove its message."""
         kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return ast.Raise(exc=kind, cause=None)
 
@@ -371,12 +371,12 @@ class _Stripped(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         self.generic_visit(node)
-        if node.value is None:  # a field of a dataclass, whose order counts
+        if node.value is None:  # a field of a dataclass: keep the name, because the order of fields counts
             return ast.Expr(ast.Constant(ast.unparse(node.target)))
         return ast.Assign(targets=[node.target], value=node.value)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """The texts of a metric's values, and descriptions of whatever kind."""
+        """Remove descriptions, and the texts of a metric's values."""
         self.generic_visit(node)
         node.keywords = [keyword for keyword in node.keywords if keyword.arg not in DESCRIPTIONS]
         if isinstance(node.func, ast.Name) and node.func.id == "Value":
@@ -386,7 +386,7 @@ class _Stripped(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         if any(base.endswith("Settings") for base in map(ast.unparse, node.bases)):
-            # The values that they give are in the key: what stays are methods that compute.
+            # The values of the fields are in the key: keep only the methods that compute.
             node.body = [each for each in node.body if isinstance(each, ast.FunctionDef) and not _validates(each)]
         asked = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
         aside = (DESCRIPTIONS | ASIDE) - asked  # unless the class's own code uses them
@@ -404,7 +404,7 @@ def _validates(method: ast.FunctionDef) -> bool:
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as plain values, without imports and empty fields: the latter differ between Pythons."""
+    """A syntax tree as plain values, without imports and empty fields (these differ between Python versions)."""
     if isinstance(node, ast.Constant):
         return repr(node.value)
     if isinstance(node, ast.AST):

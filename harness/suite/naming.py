@@ -1,4 +1,4 @@
-"""The names of arms: those that the suite gives them, else made of what tells them apart."""
+"""The names of arms: those that the suite gives, else names built from the settings that differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.zoo.registry import Choice, choose
 
 
 def cell_names(combinations: Sequence[Combination], given: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A name for every cell, in their order: the given one that means it, its arm's, or the values of its axes."""
+    """The name of each cell, in their order: the given name, else that of its arm, else the values of its axes."""
     alike = _alike(combinations)
     places = Places(combinations)
     named = {place: name for name, where in given.items() for place in places.of(where)}
@@ -20,7 +20,7 @@ def cell_names(combinations: Sequence[Combination], given: Mapping[str, Mapping[
 
 
 def values(params: Mapping[str, Any]) -> str:
-    """A search's parameters (path → value) as part of a name."""
+    """The parameters of a search (path → value) as part of a name."""
     return ", ".join(f"{_short(path)}={_value(value)}" for path, value in params.items())
 
 
@@ -31,10 +31,10 @@ def _cell_name(combination: Combination, alike: Container[str]) -> str:
 
 
 def _arm_name(parts: Parts, axes: Sequence[str], alike: Container[str]) -> str:
-    """A short name: what was chosen, and in brackets what the axes set otherwise than its default.
+    """A short name: model, tricks and data; in brackets the settings that an axis changes from the default.
 
-    Settings that all arms of its model have alike are left out. Unique in a suite all the same: two arms differ on some
-    axis, so one at least of them shows a value there.
+    Settings that are equal for all arms of the model are left out. The name is still unique in a suite: two arms
+    differ on some axis, so at least one of them shows a value there.
     """
     names = [_named("model", parts.model, axes, alike)]
     names += [_named(f"tricks.{trick.name}", trick, axes) for trick in parts.listed]
@@ -57,10 +57,10 @@ def _named(path: str, choice: Choice[Any], axes: Sequence[str], alike: Container
 
 
 def _alike(combinations: Sequence[Combination]) -> set[str]:
-    """``model.setting`` of what all arms of a model have alike and not as it is by default.
+    """The settings that names leave out, as ``model.setting`` and ``train.setting``.
 
-    And ``train.setting`` of what all cells have alike, by default or not. Another architecture is none of them: the
-    model's name alone would deceive.
+    These are settings that all arms of a model set to the same non-default value, and train settings that are equal
+    in all cells. A different architecture is always shown: without it the model's name would mislead.
     """
     changes: dict[str, list[set[tuple[str, str]]]] = {}
     for model in (combination.parts.model for combination in combinations if combination.parts is not None):
@@ -76,7 +76,7 @@ def _touched(path: str, axes: Sequence[str]) -> bool:
 
 
 def _changes(choice: Choice[Any], default: Choice[Any] | None = None) -> Iterator[tuple[str, Any]]:
-    """The settings that are not the default of what was chosen, nested ones as dotted keys."""
+    """The settings of a choice that differ from its defaults; nested ones with dotted keys."""
     default = default or choose(choice.kind, choice.name)
     for key, value in choice.settings:
         usual = getattr(default.settings, key)

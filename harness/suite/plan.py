@@ -1,10 +1,10 @@
-"""The plan that follows from a suite: arms, cells and trials, each with the key that it is known by.
+"""The plan of a suite: its arms, cells and trials, with their keys.
 
-An arm is one combination of model, tricks, data and parameters; a cell is its place in the suite's matrix; a
-trial is an arm trained with one seed. A trial's key is a hash of all that can change its numbers, in two parts:
-its settings (the arm's settings with defaults filled in, the seed, the content of the data, the judge's weights) and
-its code. So the same trial has the same key in every suite, however it is written there, and the store can tell which
-results are of the same settings and other code.
+An arm is one combination of model, tricks, data and parameters; a cell is its place in the suite's matrix; a trial is
+an arm trained with one seed. A trial's key is a hash of everything that can change its numbers, in two parts: its
+settings (the arm's settings with defaults filled in, the seed, the content of the data, the judge's weights) and its
+code. So the same trial has the same key in every suite, however it is written, and the store can find results of the
+same settings and other code.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Arm:
     evaluate: Evaluate
 
     def config(self) -> dict[str, Any]:
-        """All its settings in plain values: equal for arms that are the same, however they were written."""
+        """All settings as plain values: equal for equal arms, however they are written."""
         metrics = sorted((metric.canonical() for metric in self.evaluate.metrics), key=_json)
         return {
             "model": self.model.canonical(),
@@ -66,10 +66,10 @@ class Cell:
     """A place in the matrix.
 
     Attributes:
-        name: its arm's name; where it is excluded and comes to no arm, the values of its axes.
-        combination: what the suite declares there.
-        key: hash of all that a trial's key covers but the seed; empty where there is no arm.
-        built: its arm, or None.
+        name: the name of its arm; without an arm, the values of its axes.
+        combination: the declaration of the cell.
+        key: hash of everything in a trial's key except the seed; empty without an arm.
+        built: its arm; None if it is excluded and its parts are wrong.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Cell:
     def arm(self) -> Arm:
         """Its arm. Every cell that is not excluded has one."""
         if self.built is None:
-            raise HarnessError(f"the cell {self.name} is excluded, and comes to no arm")
+            raise HarnessError(f"the cell {self.name} is excluded and has no arm")
         return self.built
 
     @property
@@ -91,17 +91,19 @@ class Cell:
 
     @property
     def excluded(self) -> str | None:
-        """Why it is left out, or None."""
+        """Why it is excluded, or None."""
         return self.combination.excluded
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An arm to be trained with one seed.
+    """An arm with one seed: one training and one evaluation.
 
     Attributes:
-        settings: hash of all that its numbers depend on but the code.
-        code: the code that they depend on.
+        arm: the arm.
+        seed: the seed.
+        settings: hash of everything that its numbers depend on except the code.
+        code: the code that its numbers depend on.
     """
 
     arm: Arm
@@ -111,18 +113,18 @@ class Trial:
 
     @functools.cached_property
     def key(self) -> str:
-        """What it is known by: 16 hexadecimal digits."""
+        """The identity of the trial: 16 hexadecimal digits."""
         return key_of(self.settings, self.code.digest)
 
     @property
     def label(self) -> str:
-        """What the trial is called in messages."""
+        """The name of the trial in messages."""
         return f"{self.arm.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a suite, and the trials of its matrix (none where it searches: those come as it goes)."""
+    """All cells of a suite, and the trials of its matrix (none with a search, which chooses its trials as it runs)."""
 
     suite: Suite
     cells: tuple[Cell, ...]
@@ -131,10 +133,10 @@ class Plan:
 
 
 def make_plan(suite: Suite) -> Plan:
-    """What is to be trained for this suite.
+    """The cells and trials of this suite.
 
     Raises:
-        HarnessError: the digest of some data cannot be had.
+        HarnessError: the digest of some data cannot be computed.
     """
     names = cell_names(suite.combinations, suite.names)
     cells = tuple(_cell(suite, *each) for each in zip(suite.combinations, names, strict=True))
@@ -145,7 +147,7 @@ def make_plan(suite: Suite) -> Plan:
 
 
 def smoke_plan(suite: Suite) -> Plan:
-    """Two steps of every distinct arm with one seed and a tiny evaluation: does all of it run at all?"""
+    """The plan of a smoke test: two steps of every distinct arm with one seed, and a tiny evaluation."""
     train = {key: SMOKE[key] for key in ("steps", "batch_size")}
     small = suite.model_copy(
         update={
@@ -158,7 +160,7 @@ def smoke_plan(suite: Suite) -> Plan:
         }
     )
     plan = make_plan(small)
-    # Arms that differ only in how they are trained have become one.
+    # Arms that differ only in steps or batch size are equal now.
     distinct = {trial.key: trial for trial in plan.trials}
     return dataclasses.replace(plan, trials=tuple(distinct.values()))
 
@@ -173,10 +175,10 @@ def _smaller(combination: Combination, train: Mapping[str, int]) -> Combination:
 
 
 def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number: int) -> Arm:
-    """The arm of a search's configuration: the cell's, with these parameters (path → value) laid over it.
+    """The arm of a search's configuration: the cell's settings with these parameters (path → value).
 
     Raises:
-        HarnessError: the parameters do not fit together.
+        HarnessError: the parameters are not allowed, or do not fit together.
     """
     raw: Any = cell.combination.raw
     try:
@@ -192,12 +194,12 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
 
 
 def trial(arm: Arm, seed: int) -> Trial:
-    """The arm with a seed, and the key of that."""
+    """The trial of an arm with a seed."""
     return Trial(arm, seed, _hash([_identity(arm), seed]), code_of(arm))
 
 
 def key_of(settings: str, code: str) -> str:
-    """The key of a trial with these settings, trained by code of this digest."""
+    """The key of a trial with this hash of its settings and this digest of its code."""
     return _hash([settings, code])
 
 
@@ -221,9 +223,9 @@ def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
 
 
 def _identity(arm: Arm) -> list[str]:
-    """All that can change the numbers of the arm's trials, but the seed and the code."""
+    """Everything that can change the numbers of the arm's trials, except the seed and the code."""
     data = arm.data.make()
-    # Metrics of coverage ask the data's own judge, wherever the features come from.
+    # Metrics of coverage use the judge of the data, also if the features are those of another network.
     judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
     # A model may have data of its own, for example the domain that it translates from.
     own = [c.make().digest() for c in nested(arm.model) if c.kind == "data"]
@@ -231,14 +233,14 @@ def _identity(arm: Arm) -> list[str]:
 
 
 def code_of(arm: Arm) -> Code:
-    """The code that an arm's trials run, as far as it can change their numbers."""
+    """The code of an arm's trials that can change their numbers."""
     choices = [arm.model, *arm.tricks, arm.data, *arm.evaluate.metrics]
     plugins = [chosen.plugin for choice in choices for chosen in nested(choice)]
     return fingerprint({"harness.trial.run:run", *(f"{plugin.__module__}:{plugin.__qualname__}" for plugin in plugins)})
 
 
 def nested(choice: Choice[Any]) -> Iterator[Choice[Any]]:
-    """The choice, and those among its settings."""
+    """The choice, and all choices in its settings."""
     yield choice
     yield from _choices_in(dict(choice.settings))
 

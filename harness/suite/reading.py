@@ -1,8 +1,7 @@
-"""Reads a suite: what the user declared, checked as a whole.
+"""Reads and checks a suite file.
 
-The way: YAML with places (``document.py``) → overrides laid over it → sections (``declaration.py``) → the
-cells of the matrix (``cells.py``) → what several sections must agree on. Every step adds to one list of
-problems, so that all are reported at once.
+The steps: YAML with places (``document.py``) → overrides → sections (``declaration.py``) → cells of the matrix
+(``cells.py``) → agreement of the sections. Every step adds to one list of problems, so that all are reported at once.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path as File
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -34,9 +33,9 @@ from harness.suite.declaration import (
 from harness.suite.document import (
     MAX_DEPTH,
     Document,
+    KeyPath,
     NoSuchPath,
     NotYaml,
-    Path,
     Place,
     Problem,
     dotted,
@@ -51,11 +50,11 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 100
 MAX_COMPARISONS = 100
-"""Pairs of arms that one order may compare."""
+"""The largest number of pairs of arms that one order compares."""
 
 
 class SuiteError(HarnessError):
-    """A suite is wrong. ``problems`` holds a line each: ``file:line:column: path: what is wrong``."""
+    """A suite has errors. ``problems`` has one line per error: ``file:line:column: path: message``."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -63,40 +62,40 @@ class SuiteError(HarnessError):
 
 
 class Target(NamedTuple):
-    """What a search looks for: a column of values, and which way is better."""
+    """The value that a search optimises: a column of values, and a direction."""
 
     metric: str
     direction: Literal["minimize", "maximize"]
 
 
 class Suite(Declaration):
-    """A suite that has been read, and found right.
+    """A suite that was read and checked.
 
     Attributes:
         path: the file.
         text: its text.
-        sets: the overrides laid over it.
-        combinations: the cells of the matrix, those left out included.
+        sets: the overrides.
+        combinations: the cells of the matrix, with the excluded ones.
     """
 
-    path: File = File()
+    path: Path = Path()
     text: str = ""
     sets: tuple[str, ...] = ()
     combinations: tuple[Combination, ...] = ()
 
     @property
     def columns(self) -> dict[str, Value]:
-        """Every column of values that its metrics give."""
+        """The columns of values that its metrics give, with their meanings."""
         return columns(self.evaluate.metrics)
 
     @property
     def metric(self) -> str:
-        """The column that arms are compared by."""
+        """The column of values that arms are compared on."""
         return self.compare.metric or next(iter(self.columns))
 
     @property
     def target(self) -> Target:
-        """What its search looks for."""
+        """The value that its search optimises."""
         objective = self.search.objective if self.search else None
         metric = (objective and objective.metric) or self.metric
         better: dict[str, Literal["minimize", "maximize"]] = {"lower": "minimize", "higher": "maximize"}
@@ -104,15 +103,15 @@ class Suite(Declaration):
 
 
 def columns(metrics: Iterable[Choice[Metric]]) -> dict[str, Value]:
-    """The columns of values that these metrics give."""
+    """The columns of values that these metrics give, with their meanings."""
     return {column: value for metric in metrics for column, value in metric.plugin.values.items()}
 
 
-def read_suite(path: File, sets: Sequence[str] = ()) -> Suite:
-    """Read a suite file and lay overrides (``PATH=VALUE``) over it.
+def read_suite(path: Path, sets: Sequence[str] = ()) -> Suite:
+    """Read a suite file with overrides (``PATH=VALUE``).
 
     Raises:
-        SuiteError: something is wrong with it; all problems at once, in the order of their lines.
+        SuiteError: the suite has errors; all of them, in the order of their lines.
     """
     content = _content(path)
     try:
@@ -149,33 +148,33 @@ def suite_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "harness suite"}
 
 
-def _content(path: File) -> bytes:
+def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise SuiteError([f"{path}: a folder, no file"])
         if not path.is_file():
             raise SuiteError([f"{path}: no such file{_near_file(path)}"])
         with path.open("rb") as file:
-            return file.read(1_000_000)  # far more than a document may have: read() refuses it
+            return file.read(1_000_000)  # more than the limit of a document, which read() checks
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise SuiteError([f"{path}: cannot be read: {error}"]) from error
 
 
-def _near_file(path: File) -> str:
+def _near_file(path: Path) -> str:
     here = sorted(str(file) for file in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
     return nearest(str(path), here)
 
 
 # --- overrides -------------------------------------------------------------------------------------------
 
-# Keys of mappings below these paths are paths into the arm: they contain dots.
+# The keys of the mappings at these paths are themselves paths into the arm, with dots.
 _DOTTED_KEYS = re.compile(
     r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where|names\.[^.]+|expect\.\d+\.(where|order\.\d+)"
 )
 
 
 def _override(document: Document, text: str) -> Iterator[Problem]:
-    """Lay ``PATH=VALUE`` over the document; yield what is wrong with it."""
+    """Apply ``PATH=VALUE`` to the document; yield the problems."""
     source = f"--set {shortened(text, 200)}"
     place = Place(override=source)
     path, equals, value = text.partition("=")
@@ -200,11 +199,11 @@ def _override(document: Document, text: str) -> Iterator[Problem]:
 
 
 def _steps(value: Any, path: str, above: str = "") -> list[str]:
-    """The keys that a dotted path consists of."""
+    """The keys of a dotted path."""
     if _DOTTED_KEYS.fullmatch(above):
         head, _, last = path.rpartition(".")
-        # search.space.model.latent.low leads into the range of model.latent, if there is one. Anything else
-        # is a key as it stands: matrix.model.latent is an axis of its own, even where there is an axis model.
+        # search.space.model.latent.low leads into the range of model.latent, if there is one. Any other path is one
+        # key: matrix.model.latent is an axis of its own, even if there is an axis model.
         into_range = isinstance(value, Mapping) and isinstance(value.get(head), Mapping)
         return [head, last] if into_range else [path]
     key, _, rest = path.partition(".")
@@ -230,17 +229,17 @@ class _Wrong(Exception):
 
 
 class _Checker:
-    """Checks a document from the sections up to what they must agree on."""
+    """Checks the sections of a document, its cells, and the agreement of the sections."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[Problem] = []
 
     def suite(self) -> Suite:
-        """The suite, if all is well.
+        """The checked suite.
 
         Raises:
-            _Wrong: it is not.
+            _Wrong: the document has errors.
         """
         if not isinstance(self.document.value, Mapping):
             self.add((), f"expected keys such as 'suite' and 'matrix', got {shown(self.document.value)}")
@@ -249,7 +248,7 @@ class _Checker:
         cells = Cells(self.document.value, self.add)
         combinations = cells.combinations()
         places = Places(combinations)
-        # Section by section, so that an error in one does not hide what is wrong with another.
+        # Section by section, so that an error in one section does not hide errors in another.
         if evaluate := self._section("evaluate", Evaluate):
             self._features(evaluate.features, combinations)
             self._measurable(evaluate.metrics, combinations)
@@ -276,14 +275,14 @@ class _Checker:
                 self.add(path, message, kind)
             return None
 
-    def add(self, path: Path, message: str, kind: str = "") -> None:
-        """A problem with what stands at this path."""
+    def add(self, path: KeyPath, message: str, kind: str = "") -> None:
+        """Report a problem with the value at this path."""
         path = self._in_document(path, keep_last=kind in ("missing", "needed"))
         place = self.document.place(path, of_key=kind == "extra_forbidden")
         self.problems.append(Problem(place, dotted(path), message))
 
-    def _in_document(self, path: Path, keep_last: bool) -> Path:
-        """The path without steps that pydantic adds, such as a union's tag; the last may be a missing key."""
+    def _in_document(self, path: KeyPath, keep_last: bool) -> KeyPath:
+        """The path without the steps that pydantic adds, such as a union's tag. The last may be a missing key."""
         value, found = self.document.value, list[int | str]()
         for position, step in enumerate(path):
             if step in (range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()):
@@ -294,14 +293,14 @@ class _Checker:
         return tuple(found)
 
     def _section(self, name: str, model: type[_Section]) -> _Section | None:
-        """The section alone, or None if it is wrong (which has been reported) or absent."""
+        """One section; None if it is absent or wrong (``_declaration`` has reported the errors)."""
         try:
             return model.model_validate(self.document.value.get(name))
         except ValidationError:
             return None
 
     def _space(self) -> dict[str, Range]:
-        """The ranges of the search that are right."""
+        """The valid ranges of the search."""
         search = self.document.value.get("search")
         space = search.get("space") if isinstance(search, Mapping) else None
         ranges: dict[str, Range] = {}
@@ -319,16 +318,16 @@ class _Checker:
             if isinstance(name, str) and name not in known:
                 self._unknown_column(path, name, known)
 
-    def _unknown_column(self, path: Path, name: str, known: Mapping[str, Value]) -> None:
+    def _unknown_column(self, path: KeyPath, name: str, known: Mapping[str, Value]) -> None:
         hint = nearest(name, list(known))
         self.add(path, f"no metric of this suite gives {name!r}{hint} (known: {', '.join(known)})")
 
     def _comparable(self, compare: Compare, trained: list[Combination], metrics: Sequence[Choice[Metric]]) -> None:
-        """The baseline must have the value that arms are compared by, and every arm the one that is searched for."""
+        """Check that the baseline gives the compare metric, and that every arm gives the metric of the search."""
         search = self._section("search", Search)
         sought = search.objective.metric if search else None
         baseline = [cell for cell in trained if matches(cell, compare.baseline or {})][:1]
-        asked: list[tuple[Path, str | None, list[Combination]]] = [
+        asked: list[tuple[KeyPath, str | None, list[Combination]]] = [
             (("compare", "metric"), compare.metric, trained if search and sought is None else baseline)
         ]
         if sought is not None:
@@ -338,11 +337,11 @@ class _Checker:
                 self.add(path if column else ("evaluate", "metrics", 0), reason)
 
     def _expectations(self, cells: Cells, places: Places, metrics: Sequence[Choice[Metric]]) -> None:
-        """What is expected must be measured, of cells that are trained."""
+        """Check that each expectation is about cells that are trained, and about a value that these give."""
         entries = self.document.value.get("expect")
         entries = entries[:MAX_EXPECTATIONS] if isinstance(entries, list) else []
         if entries and self.document.value.get("search") is not None:
-            self.add(("expect",), "a search has no arms that could be known beforehand: expect needs a matrix alone")
+            self.add(("expect",), "expect cannot be used with search, whose arms are not known in advance")
             return
         known = columns(metrics)
         for number, entry in enumerate(entries):
@@ -355,8 +354,8 @@ class _Checker:
                 if reason := _unanswered(expectation.metric, metrics, trained):
                     self.add(("expect", number, "metric"), reason)
 
-    def _expected_cells(self, path: Path, expectation: Expectation, cells: Cells, places: Places) -> set[int]:
-        """The places of the cells that an expectation is about; what is wrong with them is reported."""
+    def _expected_cells(self, path: KeyPath, expectation: Expectation, cells: Cells, places: Places) -> set[int]:
+        """The positions of the cells that an expectation is about; reports problems."""
         meant, compared, above = set[int](), 0, 0
         for step, where in enumerate(expectation.groups):
             below = (*path, "where") if expectation.order is None else (*path, "order", step)
@@ -365,30 +364,30 @@ class _Checker:
             found = places.of(where)
             compared += above * len(found)
             if places.combinations and not found:
-                self.add(below, "no cell that is trained has all these values")
+                self.add(below, "no cell has all these values, or all that have are excluded")
             elif found & meant:
-                self.add(below, "means a cell that stands in the order already")
+                self.add(below, "selects a cell that an earlier place of the order has already")
                 break
             elif compared > MAX_COMPARISONS:
-                self.add((*path, "order"), f"means {compared} comparisons, more than {MAX_COMPARISONS}: name more axes")
+                self.add((*path, "order"), f"needs {compared} comparisons, more than {MAX_COMPARISONS}: give more axes")
                 break
             meant |= found
             above = len(found)
         return meant
 
     def _names(self, cells: Cells, places: Places) -> None:
-        """A name must mean one cell that has no other, and be no other cell's own name."""
+        """Check that each given name selects one cell, that no cell has two names, and that no other cell has it."""
         given = self.document.value.get("names")
         entries = list(given.items())[:MAX_NAMES] if isinstance(given, Mapping) else []
         named: dict[int, str] = {}
         for name, where in entries:
             place = cells.single(where, ("names", name), places) if isinstance(where, Mapping) else None
             if place is not None and named.setdefault(place, name) != name:
-                self.add(("names", name), f"this cell is called {named[place]!r} already")
+                self.add(("names", name), f"this cell has the name {named[place]!r} already")
         own = cell_names(places.combinations, {}) if named else []
         for name in named.values():
             if any(name == other for at, other in enumerate(own) if at not in named):
-                self.add(("names", name), f"another arm is called {name!r}")
+                self.add(("names", name), f"another arm has the name {name!r}")
 
     def _features(self, features: str, combinations: list[Combination]) -> None:
         path = ("evaluate", "features")
@@ -401,7 +400,7 @@ class _Checker:
                     self.add(path, f"{reason}, or use auto or inception")
 
     def _measurable(self, metrics: Iterable[Choice[Metric]], combinations: list[Combination]) -> None:
-        """Every metric must be able to say something of the data, and of one model at least."""
+        """Check that each metric can be computed on the data, and for at least one model."""
         path = ("evaluate", "metrics")
         arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
         offers = frozenset().union(*(parts.offers for parts in arms))
@@ -418,7 +417,7 @@ class _Checker:
 
 
 def _unanswered(column: str, metrics: Iterable[Choice[Metric]], cells: Iterable[Combination]) -> str | None:
-    """Why one of these cells can have no value in this column, or None if all can."""
+    """Why one of these cells cannot give this value; None if all can."""
     metric = next((metric for metric in metrics if column in metric.plugin.values), None)
     for parts in (cell.parts for cell in cells):
         if metric and parts:
@@ -432,7 +431,7 @@ def _unanswered(column: str, metrics: Iterable[Choice[Metric]], cells: Iterable[
 
 
 def _unjudged(choice: Choice[DataSet], features: str | None = None) -> str | None:
-    """Why this data has no judge, or why that judge's features cannot be had of it; None if nothing is wrong."""
+    """Why this data has no judge, or why the judge ``features`` does not fit it; None if all is well."""
     try:
         return judge.missing(choice) or (judge.misfit(features, choice.make()) if features else None)
     except HarnessError as error:  # the data, or the judge's weights, cannot be read
@@ -440,5 +439,5 @@ def _unjudged(choice: Choice[DataSet], features: str | None = None) -> str | Non
 
 
 def judge_names() -> list[str]:
-    """The names of the judges that there are."""
+    """The names of all judges."""
     return judge.names()

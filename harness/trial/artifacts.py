@@ -1,4 +1,4 @@
-"""The files that a trial leaves: sample grids, pictures, protocol, weights. They change no number."""
+"""The artifacts of a trial: sample grids, pictures, protocol, weights. They change no number."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 GRID = 8
 """Rows and columns of a grid of samples."""
-
-
 POINTS = 2500
-"""Points in a picture of samples, where the data are points."""
+"""Points in a picture of samples, for data sets of points."""
 
 
 class Files:
-    """The files of a running trial: written to its folder, and handed to the recorder one by one."""
+    """Writes the files of a running trial to its folder, and passes each to the recorder."""
 
     def __init__(self, task: Task, model: Model, recorder: Recorder, data: DataSet) -> None:
         self.folder = task.folder
@@ -37,17 +35,17 @@ class Files:
         self._json("config.json", task.trial.arm.config() | {"seed": task.trial.seed})
 
     def snapshot(self, step: int) -> None:
-        """A grid of samples from the latents that stay the same through training."""
+        """Save a grid of samples. Its latents are the same throughout training."""
         self._keep(self._grid(f"step-{step:06d}.png"), "samples")
 
     def snapshots_until(self, step: int) -> None:
-        """Hand over again what was made up to a checkpoint: of a trial that was given up, another record has it."""
+        """Record again the snapshots made before a checkpoint: a trial that starts again has a new journal."""
         for path in sorted(self.folder.glob("step-*.png")):
             if int(path.stem.removeprefix("step-")) <= step:
                 self._keep(path, "samples")
 
     def final(self, evaluation: Evaluation) -> None:
-        """What is known once the trial is done."""
+        """Save the files that exist only at the end of a trial."""
         from safetensors.torch import save
 
         self._keep(self._grid("final.png"), "samples")
@@ -74,7 +72,7 @@ class Files:
         return torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seed))
 
     def _pictures(self) -> None:
-        """What the model has to show beside samples: interpolations, reconstructions, traversals of its codes."""
+        """Save the other pictures of the model: interpolations, reconstructions, traversals of its codes."""
         if self.data.points:
             return
         real = as_floats(self.data.load("test").images[: GRID * GRID].to(self.model.compute.device))

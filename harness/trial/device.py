@@ -1,4 +1,4 @@
-"""The device that a trial computes on: its number format, its threads, its kernels, and its memory."""
+"""Sets up the device of a trial: number format, threads, kernels, memory."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 def precision(arm: Arm, device: torch.device) -> torch.dtype:
-    """The number format of forward passes; ``auto`` is bfloat16 where the device has units for it.
+    """The number format of forward passes. ``auto`` is bfloat16 if the hardware supports it, else float32.
 
-    Points are the exception: a coordinate near 1 has steps of 2⁻⁸ in bfloat16, half the width of a mode of the grid.
+    Points always use float32: near 1, bfloat16 has steps of 2⁻⁸, which is half the width of a mode of the grid.
     """
     if arm.train.precision != "auto":
         return torch.bfloat16 if arm.train.precision == "bfloat16" else torch.float32
     if arm.data.make().points:
         return torch.float32
     if device.type == "cuda":
-        quick = torch.cuda.is_bf16_supported(including_emulation=False)
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        quick = "avx512_bf16" in cpu_facts().get("flags", "").split()
-    return torch.bfloat16 if quick else torch.float32
+        supported = "avx512_bf16" in cpu_facts().get("flags", "").split()
+    return torch.bfloat16 if supported else torch.float32
 
 
 @functools.cache
 def cpu_facts() -> dict[str, str]:
-    """What Linux says of the first processor (``model name``, ``flags``, …); empty elsewhere."""
+    """What Linux reports about the first processor (``model name``, ``flags``, …); empty on other systems."""
     try:
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
@@ -45,24 +45,24 @@ def cpu_facts() -> dict[str, str]:
 
 
 def on_device(data: Labelled, device: torch.device) -> Labelled:
-    """The data set as it lies on the device for the whole training."""
+    """The data set on the device, where it stays for the whole training."""
     return Labelled(data.images.to(device), data.labels.to(device))
 
 
 @contextlib.contextmanager
 def computing(arm: Arm, device: torch.device) -> Iterator[None]:
-    """Torch set up for a trial: threads on the CPU; on a GPU the quickest kernels, but float32 that is float32.
+    """Set up torch for a trial: threads on the CPU; on a GPU the fastest kernels, with full float32 (no TF32).
 
-    With ``train.deterministic`` they are kernels that add up in the same order every time; torch raises, naming the
-    operation, where it has none. On a CPU with a given number of threads there are no others.
+    ``train.deterministic`` selects kernels that sum in the same order every time; torch raises an error that names
+    the operation if it has none. On a CPU with a fixed number of threads, all kernels are deterministic.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(arm.train.threads)
     deterministic = arm.train.deterministic and device.type == "cuda"
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions would change the judges' features
-    torch.backends.cudnn.benchmark = not deterministic  # it chooses the kernels by their speed at the moment
+    torch.backends.cudnn.allow_tf32 = False  # True, torch's default, would change the judges' features
+    torch.backends.cudnn.benchmark = not deterministic  # it chooses kernels by a timing, so not the same each time
     try:
         yield
     finally:
@@ -71,7 +71,7 @@ def computing(arm: Arm, device: torch.device) -> Iterator[None]:
 
 
 def release() -> None:
-    """Give back what a trial held on the device, so that the trials beside it can have it."""
+    """Free the device memory of a trial, so that other trials on the device can use it."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What a run's numbers may depend on besides its key: device, versions, commit. Written down, no part of the key."""
+"""Records the environment of a run: device, versions, commit. It may affect the numbers but is no part of the key."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.base.version import __version__, commit
+from harness.trial.device import cpu_facts, precision
 
 if TYPE_CHECKING:
     from harness.suite.plan import Arm
-from harness.trial.device import cpu_facts, precision
 
 
 def environment(arm: Arm, device: str) -> dict[str, str]:
-    """What a run's numbers may depend on besides its key: device, versions, commit, precision."""
+    """What the numbers of a run may depend on besides its key: device, precision, versions, commit."""
     where = torch.device(device)
     return {
         "device": f"{where.type}: {torch.cuda.get_device_name(where) if where.type == 'cuda' else processor()}",
@@ -32,6 +32,6 @@ def environment(arm: Arm, device: str) -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor, and the instructions that torch makes use of there: another one rounds in another order."""
+    """The processor and the instruction set that torch uses on it: both change the order of summation."""
     name = cpu_facts().get("model name") or platform.processor() or platform.machine()
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,4 +1,4 @@
-"""One evaluation: one generation pass, one feature pass, all metrics, each value with its protocol and its floor."""
+"""An evaluation: one generation pass, one feature pass, all metrics; each value has a protocol and a floor."""
 
 from __future__ import annotations
 
@@ -30,33 +30,34 @@ if TYPE_CHECKING:
     from harness.zoo.models.base import Model
 
 GENERATION_BATCH = 500
-"""Images drawn from the model at a time. Not a setting: it would change which latents make which image."""
+"""Batch size of sampling. It is not a setting, because it changes which latents make which image."""
 
 
 class NotFinite(Exception):
-    """The model's samples are not all finite numbers."""
+    """A sample of the model holds NaN or infinity."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the metrics say of a model."""
+    """The results of one evaluation of a model."""
 
     values: dict[str, float]
     floors: dict[str, float]
-    """The same metrics for real images that are not in the reference, at the same number."""
+    """The same metrics for real images that are not in the reference, as many as there are samples."""
     histograms: dict[str, dict[str, list[Any]]]
     protocol: dict[str, dict[str, Any]]
 
 
 class Evaluator:
-    """Measures models against one data set under one protocol.
+    """Evaluates models on one data set under one protocol.
 
     Args:
-        config: what to measure and on how many samples.
+        config: the metrics and the number of samples.
         data: the data set.
         training: its training split.
-        device: where images are judged.
-        cache: a folder for reference features and floors, kept by content.
+        device: where features are extracted.
+        cache: the folder of cached reference features and floors; file names are digests of the content. None: no
+            cache.
     """
 
     def __init__(
@@ -66,20 +67,20 @@ class Evaluator:
         self.data = data
         self.training = training
         self.device = device
-        # Below a folder for the code: what other code computed from the same images is another thing.
+        # The folder's name has the digest of the code: other code may compute other values from the same images.
         self.cache = cache / _code(config) if cache else None
         self.metrics = [choice.make() for choice in config.metrics]
 
     @cached_property
     def judge(self) -> Any:
-        """The judge of the data's classes, or None."""
+        """The judge of the data set's classes, or None."""
         from harness import judge
 
         return judge.load_for(self.data, self.device)
 
     @cached_property
     def extractor(self) -> Extractor:
-        """Where features come from."""
+        """The network that extracts features."""
         from harness import judge
         from harness.judge.inception import Inception
         from harness.judge.points import Points
@@ -92,13 +93,13 @@ class Evaluator:
         elif self.judge is not None and self.config.features == self.judge.name:
             extractor = self.judge
         else:
-            assert self.config.features is not None, "the plan fills it in"
+            assert self.config.features is not None, "the plan sets it"
             extractor = judge.load(self.config.features, self.device)
         return extractor
 
     @cached_property
     def reference(self) -> Reference:
-        """The real images that samples are held against: the whole of the split that the protocol names."""
+        """The real images that samples are compared with: the whole split that the protocol names."""
         split = self.training if self.config.split == "train" else self.data.load(self.config.split)
         pixels = split.images.to(self.device)
         labels = split.labels.to(self.device)
@@ -106,7 +107,7 @@ class Evaluator:
 
     @cached_property
     def floors(self) -> dict[str, float]:
-        """Every metric for real images of the other split, as many as there are samples (or as many as it has)."""
+        """Every metric for real images of the other split: as many as there are samples, or all if it has fewer."""
         other = self.data.load("test") if self.config.split == "train" else self.training
         chosen = torch.randperm(len(other.images), generator=torch.Generator().manual_seed(0))[: self.config.samples]
         pixels = other.images[chosen.to(other.images.device)].to(self.device)
@@ -129,28 +130,28 @@ class Evaluator:
         return floors
 
     def evaluate(self, model: Model, seed: int) -> Evaluation:
-        """Draw the samples and measure them. Every random state of torch is left as it was found."""
+        """Sample the model and compute all metrics. Torch's random states are the same afterwards as before."""
         with untouched_randomness(self.device):
             samples = Images(self.draw(model, seed), self.extractor, self.judge, model=model)
             values = self._compute(samples)
             if bad := [name for name, value in values.items() if not math.isfinite(value)]:
-                raise ValueError(f"{', '.join(bad)} came out as no finite number")
+                raise ValueError(f"{', '.join(bad)} is NaN or infinite")
             histograms: dict[str, dict[str, list[Any]]] = {}
             for metric in self._answered(samples):
                 histograms |= metric.histograms(samples, self.reference)
             return Evaluation(values, self.floors, histograms, self.protocol(samples))
 
     def shortened(self, samples: int) -> Evaluator:
-        """The same protocol with another number of samples, sharing judge and reference with this one."""
+        """An evaluator with another number of samples. It shares judge, extractor and reference with this one."""
         shorter = copy.copy(self)
-        for name in ("judge", "extractor", "reference"):  # computed now, once, and copied
+        for name in ("judge", "extractor", "reference"):  # getattr computes them now, once for both
             setattr(shorter, name, getattr(self, name))
         shorter.config = self.config.model_copy(update={"samples": samples})
         shorter.__dict__.pop("floors", None)
         return shorter
 
     def draw(self, model: Model, seed: int) -> Tensor:
-        """Samples, stored as the data is, from latents that depend on the seed alone.
+        """Samples in the format of the stored data (uint8; floats for points). The latents depend only on the seed.
 
         Raises:
             NotFinite: a sample holds NaN or infinity.
@@ -167,7 +168,7 @@ class Evaluator:
         return torch.cat(parts)
 
     def protocol(self, samples: Images) -> dict[str, dict[str, Any]]:
-        """What each metric's values depend on; only values with equal protocols may be compared."""
+        """What the values of each metric depend on. Only values with equal protocols may be compared."""
         common = {
             "data": self.data.name,
             "data_hash": self.data.digest()[:16],
@@ -181,7 +182,7 @@ class Evaluator:
         return {metric.name: common | metric.protocol(samples, self.reference) for metric in self._answered(samples)}
 
     def _answered(self, samples: Images) -> list[Metric]:
-        """The metrics that can be had of these: all, but for those that ask the model what it does not offer."""
+        """The metrics that apply to these samples: all except those that require what the model does not offer."""
         model = samples.model
         can = offered(model, model.settings, model.tricks) if model is not None else frozenset()
         return [metric for metric in self.metrics if metric.requires <= can]
@@ -195,18 +196,18 @@ class Evaluator:
 
 @contextlib.contextmanager
 def untouched_randomness(device: torch.device) -> Iterator[None]:
-    """Torch's global random states, on the CPU and on the device, are put back at the end."""
+    """Restore torch's global random states, on the CPU and on the device, at the end."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
 def _code(config: Evaluate) -> str:
-    """A fingerprint of the metrics and of what extracts features."""
+    """The digest of the code of the metrics and of this evaluator, with all that it uses."""
     metrics = {f"{choice.plugin.__module__}:{choice.plugin.__qualname__}" for choice in config.metrics}
     return fingerprint(metrics | {f"{__name__}:{Evaluator.__name__}"}).digest[:16]
 
 
 def sampling_seed(seed: int) -> int:
-    """The seed of the latents that are evaluated, the same for every arm."""
+    """The seed of the latents of an evaluation; it is the same for every arm."""
     return derived(seed, "samples")

@@ -1,6 +1,6 @@
 """The training loop: mini-batches, curves, snapshots, checkpoints, divergence, time limit.
 
-A step never waits for the device: its scalars are summed up there and read once per point of the curves.
+A training step does not wait for the device: scalars are summed on the device, and read once per point of the curves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Diverged(Exception):
-    """A scalar is no longer a finite number."""
+    """A scalar or a weight is NaN or infinite."""
 
 
 class TimedOut(Exception):
@@ -39,12 +39,12 @@ class Stopped(Exception):
 
 
 class Batches:
-    """Endless mini-batches of a data set that lies on the device, epoch after epoch, each in a new order.
+    """Endless mini-batches of a data set on the device. Every epoch has a new order.
 
     Args:
         data: images as stored and labels, on the device.
         size: images in a mini-batch.
-        seed: of the orders; equal seeds give equal batches whatever else is random.
+        seed: the seed of the orders. Equal seeds give equal batches; no other random number affects them.
     """
 
     def __init__(self, data: Labelled, size: int, seed: int) -> None:
@@ -53,7 +53,7 @@ class Batches:
         self.order = Shuffled(len(data.images), torch.Generator().manual_seed(seed))
 
     def next(self) -> Labelled:
-        """Images as floats in [-1, 1], labels. A batch may reach over the end of an epoch."""
+        """Images as floats in [-1, 1], and labels. A batch may span the end of an epoch."""
         chosen = self.order.next(self.size).to(self.data.images.device, non_blocking=True)
         images = as_floats(self.data.images[chosen]).contiguous(memory_format=torch.channels_last)
         return Labelled(images, self.data.labels[chosen])
@@ -61,7 +61,7 @@ class Batches:
 
 @dataclass
 class Progress:
-    """How far a training has come: what a checkpoint holds beside the states."""
+    """How far a training is. A checkpoint holds it beside the states of model, data order and random generators."""
 
     step: int = 0
     seconds: float = 0.0
@@ -70,29 +70,30 @@ class Progress:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the loop tells whoever runs it. Nothing here may change the training's numbers."""
+    """The callbacks of the loop. They may not change the numbers of the training."""
 
     point: Callable[[Progress, dict[str, float]], None]
-    """At every point of the curves; may raise ``Stopped`` by way of ``should_stop``."""
+    """Called at every point of the curves, with the means of the scalars since the last point."""
     snapshot: Callable[[int], None]
-    """At every snapshot: the step."""
+    """Called at every snapshot, with the step."""
     should_stop: Callable[[], bool]
-    """Asked at every point of the curves."""
+    """Called at every point of the curves; True makes the loop save and raise ``Stopped``."""
     evaluate: Callable[[int], None] | None = None
-    """At every intermediate evaluation: the step. May raise to end the training."""
+    """Called at every intermediate evaluation, with the step. An exception ends the training."""
     evaluate_every: int = 0
+    """Steps between two intermediate evaluations."""
 
 
 class Trainer:
-    """Trains one model from where its checkpoint left off.
+    """Trains one model: ``resume`` loads the checkpoint if there is one, ``run_to_end`` does the rest.
 
     Args:
-        model: what is trained.
+        model: the model to train.
         data: the training split, as stored, on the device.
-        train: steps, batch size and the like.
-        run: time limit, how often to save and to show.
-        seed: of the data's order.
-        checkpoint: the file that keeps the state of an unfinished training.
+        train: steps, batch size and other settings.
+        run: time limit, number of snapshots and curve points, seconds between two checkpoints.
+        seed: the seed of the data's order.
+        checkpoint: the file with the state of an unfinished training.
     """
 
     def __init__(self, model: Model, data: Labelled, train: Train, run: Run, seed: int, checkpoint: Path) -> None:
@@ -107,11 +108,11 @@ class Trainer:
         self.snapshots = {round(train.steps * i / count) for i in range(count + 1)} if run.snapshots else set()
 
     def resume(self) -> bool:
-        """Take up the checkpoint; False where there is none that is whole and of this device and precision.
+        """Load the checkpoint. False if there is none, if it is damaged, or if its device or precision differs.
 
-        What was begun elsewhere begins anew: gone on with, its numbers would be those of neither.
+        A training that changes its device or precision on the way would have the numbers of neither of the two.
         """
-        state = files.load_state(self.checkpoint, "the training begins anew", self.model.compute.device)
+        state = files.load_state(self.checkpoint, "the training starts again from step 0", self.model.compute.device)
         if state is None or state["compute"] != self._compute():
             return False
         self.model.load_state_dict(state["model"])
@@ -125,7 +126,7 @@ class Trainer:
         return True
 
     def save(self) -> None:
-        """Write the checkpoint: all that is needed to end bit for bit as an uninterrupted training would."""
+        """Write the checkpoint: with it, a resumed training ends bit for bit as an uninterrupted one does."""
         device = self.model.compute.device
         state = {
             "compute": self._compute(),
@@ -147,7 +148,7 @@ class Trainer:
         Raises:
             Diverged: a scalar is NaN or infinite.
             TimedOut: ``run.time_limit`` seconds of training have passed.
-            Stopped: the hooks asked for it; the checkpoint is written.
+            Stopped: ``hooks.should_stop`` returned True; the checkpoint is written.
         """
         self._started = time.monotonic() - self.progress.seconds
         self._saved = time.monotonic()
@@ -155,26 +156,36 @@ class Trainer:
         count = 0
         if self.progress.step == 0 and 0 in self.snapshots:
             hooks.snapshot(0)
+
         while self.progress.step < self.train_config.steps:
+            # Train on the next mini-batches. The scalars (losses) stay on the device.
             scalars = self.model.step(self.batches.next())
             sums = {name: sums[name] + value if name in sums else value for name, value in scalars.items()}
             count += 1
             self.progress.step += 1
             step, last = self.progress.step, self.progress.step == self.train_config.steps
+
+            # Add a point to the curves: the means since the last point. Here a divergence is detected.
             point_due = step % self.every == 0 or last
             if point_due:
                 self._point(sums, count, hooks)
                 sums, count = {}, 0
+
+            # Save a grid of samples.
             if step in self.snapshots:
                 hooks.snapshot(step)
+
+            # Evaluate for the pruner. After the last step the trial runs the full evaluation instead.
             if hooks.evaluate is not None and step % hooks.evaluate_every == 0 and not last:
                 hooks.evaluate(step)
-            if point_due:
-                # Only here, where the sums are empty: a checkpoint need not hold them.
-                self._pause(hooks, last)
 
-    def _pause(self, hooks: Hooks, last: bool) -> None:
-        """Keep the time and its limit, save where it is due, stop where that is asked."""
+            # Save the checkpoint if it is due, stop if asked to, enforce the time limit. Only at a point of the
+            # curves: there the sums are empty, so the checkpoint need not hold them.
+            if point_due:
+                self._save_or_stop(hooks, last)
+
+    def _save_or_stop(self, hooks: Hooks, last: bool) -> None:
+        """Count the time, save the checkpoint if it is due, and end the training if asked to or out of time."""
         self.progress.seconds = time.monotonic() - self._started
         stop = hooks.should_stop() and not last
         if stop or last or time.monotonic() - self._saved > self.run.checkpoint_seconds:
@@ -184,15 +195,15 @@ class Trainer:
             raise Stopped
         limit = self.run.time_limit
         if limit is not None and self.progress.seconds > limit and not last:
-            raise TimedOut(f"the limit of {limit:g} s of training had passed by step {self.progress.step}")
+            raise TimedOut(f"reached the time limit of {limit:g} s of training at step {self.progress.step}")
 
     def _point(self, sums: dict[str, Tensor], count: int, hooks: Hooks) -> None:
-        """Read the scalars' means from the device, in one transfer, and add a point to the curves."""
+        """Read the means of the scalars from the device, in one transfer, and add a point to the curves."""
         names = sorted(sums)
         means = (torch.stack([sums[name].float() for name in names]) / count).tolist()
         point = dict(zip(names, means, strict=True))
         bad = [name for name, value in point.items() if not math.isfinite(value)]
         if bad:
-            raise Diverged(f"{', '.join(bad)} not finite by step {self.progress.step}")
+            raise Diverged(f"{', '.join(bad)} is NaN or infinite at step {self.progress.step}")
         self.progress.curves += [(name, self.progress.step, value) for name, value in point.items()]
         hooks.point(self.progress, point)

@@ -1,4 +1,4 @@
-"""From an exception to the state that it puts a trial in, and the reason that is recorded."""
+"""Maps an exception to the state of the trial that raised it, and to the reason that is recorded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness.trial.loop import Diverged, TimedOut
 
 
 class Pruned(Exception):
-    """The pruner ended the trial."""
+    """The pruner stopped the trial."""
 
 
 def explain(error: Exception) -> tuple[State, str]:
-    """The state that an exception puts a trial in, and the reason to record."""
+    """The state of a trial that ended with this exception, and the reason to record."""
     states: list[tuple[type[Exception] | tuple[type[Exception], ...], State]] = [
         ((Diverged, NotFinite), State.DIVERGED),
         (Pruned, State.PRUNED),
@@ -29,12 +29,12 @@ def explain(error: Exception) -> tuple[State, str]:
     for kind, state in states:
         if isinstance(error, kind):
             return state, str(error) or type(error).__name__
-    # torch reports a lack of memory on the CPU, and CUDA's libraries theirs, as a plain RuntimeError
+    # torch on the CPU, and the libraries of CUDA, raise a plain RuntimeError when memory runs out.
     signs = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
         return State.OUT_OF_MEMORY, str(error)
     if isinstance(error, RuntimeError) and "torch.use_deterministic_algorithms" in str(error):
-        operation = str(error).partition(",")[0]  # the rest of torch's message is advice to programmers
-        return State.FAILED, f"{operation}: set train.deterministic to false, leave out what needs it, or use the CPU"
+        operation = str(error).partition(",")[0]  # the rest of torch's message is advice for programmers
+        return State.FAILED, f"{operation}: set train.deterministic to false, remove what uses it, or use the CPU"
     where = traceback.extract_tb(error.__traceback__)[-1]
     return State.FAILED, f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"

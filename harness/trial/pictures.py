@@ -1,4 +1,4 @@
-"""Pictures of images in rows and columns, and of points in the plane, as PNG files."""
+"""Draws grids of images, and scatter plots of points in the plane, as PNG files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PLANE = 256
-"""Pixels along a side of the plane that points are drawn in, which is [-1, 1]²."""
+"""Pixels along each side of a scatter plot, which shows [-1, 1]²."""
 
 
 def save_tiles(tiles: Tensor, path: Path) -> None:
     """Draw images in [-1, 1], shape (rows, columns, channels, height, width).
 
-    One channel is drawn in grey and three in colour; of any other number the first is drawn.
+    One channel is drawn in grey, three in colour. With any other number, only the first channel is drawn.
     """
     from PIL import Image
 
@@ -32,9 +32,9 @@ def save_tiles(tiles: Tensor, path: Path) -> None:
 
 
 def save_points(points: Tensor, path: Path) -> None:
-    """Draw points (n, 2, 1, 1) of [-1, 1]², dark on white, the second coordinate upwards.
+    """Draw points (n, 2, 1, 1) in [-1, 1]², dark on white, with the second coordinate upwards.
 
-    A pixel is the darker the more points lie in it, so that a mode with few points can still be told from none.
+    A pixel with more points is darker. A single point is already half dark, so that a mode with few points shows.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""One trial end to end: data → model → training → evaluation → what is to be recorded."""
+"""Runs one trial end to end: data → model → training → evaluation → values and artifacts."""
 
 from __future__ import annotations
 
@@ -26,34 +26,36 @@ if TYPE_CHECKING:
 
 
 def run(task: Task, recorder: Recorder, device: str) -> Outcome:
-    """Run a trial, or go on with it where its checkpoint left off. Every outcome of the trial is returned.
+    """Run a trial from step 0, or from its checkpoint. An error in the trial is returned as its outcome.
 
     Args:
-        device: where the worker computes, as torch names it.
+        task: the trial, its folder and the cache.
+        recorder: receives curves, files and progress.
+        device: the worker's device, as torch names it.
 
     Raises:
-        RecordingError: what it does cannot be written down; its last checkpoint stands.
+        RecordingError: curves or files cannot be written. The last checkpoint remains valid.
     """
-    course = _Course()
+    where = _Whereabouts()
     try:
-        values = _run(task, recorder, torch.device(device), course)
-        return Outcome(State.DONE, "", values, course.seconds_train, course.seconds_evaluate)
+        values = _run(task, recorder, torch.device(device), where)
+        return Outcome(State.DONE, "", values, where.seconds_train, where.seconds_evaluate)
     except Stopped:
         return Outcome(State.INTERRUPTED)
     except RecordingError:
         raise
-    except OSError as error:  # the disk is full, the folder is gone
+    except OSError as error:  # for example, the disk is full or the folder was removed
         raise RecordingError(str(error)) from error
     except Exception as error:
         state, reason = explain(error)
-        if not isinstance(error, Diverged | Pruned | TimedOut):  # these say it themselves
-            reason += f", {course.place}"
-        return Outcome(state, reason, {}, course.seconds_train, course.seconds_evaluate)
+        if not isinstance(error, Diverged | Pruned | TimedOut):  # their messages already name the step
+            reason += f", {where.place}"
+        return Outcome(state, reason, {}, where.seconds_train, where.seconds_evaluate)
 
 
 @dataclass
-class _Course:
-    """How far a trial has come."""
+class _Whereabouts:
+    """Where a trial is, for the reason and the times of its outcome."""
 
     progress: Progress | None = None
     evaluating: bool = False
@@ -65,7 +67,7 @@ class _Course:
 
     @property
     def place(self) -> str:
-        """Where it is, in words."""
+        """The current stage and step, as text."""
         if self.progress is None:
             return "before step 1"
         if self.evaluating:
@@ -73,41 +75,52 @@ class _Course:
         return f"at step {self.progress.step + 1}"
 
 
-def _run(task: Task, recorder: Recorder, device: torch.device, course: _Course) -> dict[str, float]:
+def _run(task: Task, recorder: Recorder, device: torch.device, where: _Whereabouts) -> dict[str, float]:
     arm, seed = task.trial.arm, task.trial.seed
     with computing(arm, device):
+        # Load the training split onto the device, and build the model with the weights of its seed.
         data = arm.data.make()
         training = on_device(data.load("train"), device)
         model = build(arm, seed, device, data.shape, training)
         trainer = Trainer(model, training, arm.train, task.run, seed, task.folder / "checkpoint.pt")
         evaluator = Evaluator(arm.evaluate, data, training, device, task.cache)
         files = Files(task, model, recorder, data)
+
+        # Continue from the checkpoint if there is one, and record what was recorded before it.
         if trainer.resume():
             print(f"{task.trial.key}: resumed at step {trainer.progress.step}", flush=True)
             recorder.points(trainer.progress.curves)
             files.snapshots_until(trainer.progress.step)
-        course.progress = trainer.progress
+        where.progress = trainer.progress
         recorder.progress(trainer.progress.step, {})
-        trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator, course))
-        course.evaluating = True
+
+        # Train up to the last step.
+        trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator, where))
+
+        # Evaluate the trained model with all metrics.
+        where.evaluating = True
         _check_weights(model, trainer.progress.step)
         started = time.monotonic()
         evaluation = evaluator.evaluate(model, sampling_seed(seed))
-        course.seconds_evaluate = time.monotonic() - started
+        where.seconds_evaluate = time.monotonic() - started
+
+        # Save the artifacts: samples, pictures, protocol, weights.
         files.final(evaluation)
         return evaluation.values
 
 
 def _check_weights(model: Model, step: int) -> None:
-    """Weights that no sample shows, and no loss, are published all the same."""
+    """Raise ``Diverged`` if a published weight is NaN or infinite: losses and samples need not show it."""
     bad = [name for name, weight in model.weights().items() if not weight.isfinite().all()]
     if bad:
-        raise Diverged(f"weights not finite by step {step}: {', '.join(bad)}")
+        raise Diverged(f"weights are NaN or infinite at step {step}: {', '.join(bad)}")
 
 
 def _hooks(
-    task: Task, trainer: Trainer, recorder: Recorder, files: Files, evaluator: Evaluator, course: _Course
+    task: Task, trainer: Trainer, recorder: Recorder, files: Files, evaluator: Evaluator, where: _Whereabouts
 ) -> Hooks:
+    """The callbacks of the loop: record the curves, save snapshots, and evaluate for the pruner if there is one."""
+
     def point(progress: Progress, values: dict[str, float]) -> None:
         recorder.points([(name, progress.step, value) for name, value in values.items()])
         recorder.progress(progress.step, values)
@@ -118,11 +131,11 @@ def _hooks(
     shorter = evaluator.shortened(intermediate.samples)
 
     def evaluate(step: int) -> None:
-        course.evaluating = True
+        where.evaluating = True
         value = shorter.evaluate(trainer.model, sampling_seed(task.trial.seed)).values[intermediate.metric]
-        course.evaluating = False
+        where.evaluating = False
         point = (f"intermediate_{intermediate.metric}", step, value)
-        trainer.progress.curves.append(point)  # so that a checkpoint holds it
+        trainer.progress.curves.append(point)  # the checkpoint holds the curves
         recorder.points([point])
         if recorder.should_prune(step, value):
             raise Pruned(f"{intermediate.metric} was {value:.4g} at step {step}")

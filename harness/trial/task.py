@@ -1,4 +1,4 @@
-"""What a trial is given, what it tells while it runs, and what it comes to. Needs no torch."""
+"""The task of a trial (its input), its recorder (what it reports), and its outcome. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ class Intermediate:
     """Evaluations during training, for a pruner."""
 
     every: int
+    """Steps between two evaluations."""
     samples: int
     metric: str
 
 
 @dataclass(frozen=True)
 class Task:
-    """A trial to run, and all that running it needs to know but the device: that is the worker's."""
+    """A trial to run, and all that it needs except the device, which the worker chooses."""
 
     trial: Trial
     run: Run
     folder: Path
-    """Where the trial keeps its checkpoint and its files until they are recorded."""
+    """The trial's journal, checkpoint and files, until they are delivered."""
     cache: Path
-    """What all trials share: features, floors, digests. Every file in it is whole or not there."""
+    """Shared by all trials: features, floors, digests. Each file in it is written atomically."""
     intermediate: Intermediate | None = None
 
     @property
@@ -51,31 +52,31 @@ class Outcome:
     seconds_evaluate: float = 0.0
 
     def __post_init__(self) -> None:
-        """A journal holds the state as text."""
+        """Convert a state that was read from a journal as text."""
         self.state = State(self.state)
 
 
 class RecordingError(Exception):
-    """What a trial does cannot be written down: the disk is full. Not the trial's fault."""
+    """Curves or files cannot be written, for example to a full disk. It is not the trial's fault."""
 
 
 class Recorder(Protocol):
-    """Where a running trial tells what it does. Nothing here changes its numbers.
+    """Records a running trial. It may not change the trial's numbers.
 
-    Its methods raise ``RecordingError`` where they cannot write.
+    ``points`` and ``file`` raise ``RecordingError`` if they cannot write.
     """
 
     def points(self, points: list[tuple[str, int, float]]) -> None:
-        """Points of curves: (name, step, value)."""
+        """Record points of curves: (name, step, value)."""
 
     def file(self, path: Path, folder: str = "") -> None:
-        """A file to keep with the run, under a folder of its artifacts."""
+        """Record a file as an artifact of the run, in this folder of its artifacts."""
 
     def progress(self, step: int, point: dict[str, float]) -> None:
-        """The trial has come to this step; without scalars, as its training begins."""
+        """Report the step and its scalars; no scalars when training begins."""
 
     def should_stop(self) -> bool:
-        """Whether to save and stop."""
+        """Whether the trial must save its checkpoint and stop."""
 
     def should_prune(self, step: int, value: float) -> bool:
-        """Whether an intermediate value is the trial's last."""
+        """Report an intermediate value; whether the pruner stops the trial."""

@@ -1,4 +1,4 @@
-"""A model from its name, as contracts and measurements need it: without a suite."""
+"""Builds a model from its name, without a suite: for contracts and benchmarks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 SHAPES = (Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(2, 12, 20, 3), Shape(2, 1, 1, 8))
-"""Data shapes that models are tried on, those that they do not refuse; the last are points of the plane."""
+"""Data shapes that models are tested on, unless they refuse them; the last is points of the plane."""
 
 
 def build(
@@ -35,8 +35,13 @@ def build(
     """A model before its first step.
 
     Args:
-        tricks: as suites write them.
-        made: further tricks, which need no name in the registry; they are asked first.
+        model: as in a suite.
+        shape: the shape of the data, which are random.
+        tricks: as in a suite.
+        seed: the seed of the weights and of the random numbers in training.
+        device: where the model computes.
+        dtype: float32, or bfloat16 for mixed precision.
+        made: more tricks, as objects, which need no name in the registry; their hooks are called first.
     """
     choice: Choice[Model] = registry.choose("models", model)
     chosen = with_own(choice, tuple(registry.choose("tricks", trick) for trick in tricks))
@@ -50,7 +55,7 @@ def build(
 
 
 def random_batch(shape: Shape, n: int, rng: torch.Generator) -> Labelled:
-    """Random images, as stored, and labels."""
+    """Random images in the stored format (uint8; floats for points), and labels."""
     channels, height, width, classes = shape
     if (height, width) == (1, 1):  # points
         images = torch.rand(n, channels, 1, 1, generator=rng) * 2 - 1

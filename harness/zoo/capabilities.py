@@ -1,8 +1,8 @@
-"""The words for what a model may offer, in one place: models, tricks and metrics mean the same by them.
+"""The names of the capabilities that a model may offer. Models, tricks and metrics share them.
 
-A model says with ``Model.capabilities`` which of them hold for given settings; a trick states those that it
-``requires``, ``conflicts`` with and ``hides``, a metric those that it ``requires``. A model that offers something for
-which there is no word yet adds it with ``Model.offers``.
+``Model.capabilities`` returns those that a model has with given settings. A trick states those that it ``requires``,
+``conflicts`` with and ``hides``; a metric those that it ``requires``. A model with a new capability defines its name
+with ``Model.offers``.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from collections.abc import Mapping
 from harness.zoo import registry
 
 CAPABILITIES: Mapping[str, str] = {
-    # to tricks
-    "generator": "a network that draws images: Game.generator",
+    # for tricks
+    "generator": "a network that generates images: Game.generator",
     "discriminator": "a network that tells real images from generated ones: Game.discriminator",
     "discriminator_features": "the discriminator's last hidden layer, which can be extended: Discriminator.extend",
-    "latent": "the generator draws from z: Game.latent, Game.noise",
+    "latent": "the generator's input is z: Game.latent, Game.noise",
     "targets": "the discriminator is trained towards targets that can be changed",
     "adam": "the discriminator's optimiser is Adam: Game.discriminator_optimiser",
     "generator_batch_norm": "the generator has batch normalisation",
     "discriminator_batch_norm": "the discriminator has batch normalisation",
-    # to metrics, each a method of the model beside sample
-    "probability": "Model.probability: how probable the discriminator holds it that an image is real",
+    # for metrics: each is a method of the model
+    "probability": "Model.probability: the probability that an image is real, according to the discriminator",
     "conditional": "Model.sample_classes: samples of given classes",
     "classifier": "Model.classify",
     "codes": "Model.codes: categories that the model found by itself",
     "reconstruction": "Model.reconstruct",
     "translation": "Model.translate",
 }
-"""Word -> what it promises."""
+"""Name -> what it means."""
 
 
 def known() -> dict[str, str]:
-    """All words that a model can offer, those that models add included."""
+    """All capabilities, including those that models define."""
     words = dict(CAPABILITIES)
     for entry in registry.entries("models"):
         if entry.plugin is not None:

@@ -1,4 +1,4 @@
-"""Which tricks and models go together, and what a model offers to metrics beside them."""
+"""Which tricks and models fit together, and which capabilities are left for metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def with_own(model: Choice[Model], tricks: tuple[Choice[Trick], ...]) -> tuple[Choice[Trick], ...]:
-    """The tricks that are listed, and those that the model's preset brings with it (unless listed otherwise)."""
+    """The listed tricks, and those of the model's preset that are not listed; sorted by name."""
     own = [registry.choose("tricks", trick) for trick in registry.find("models", model.name).tricks]
     listed = {trick.plugin.name for trick in tricks}
     together = [*tricks, *(trick for trick in own if trick.plugin.name not in listed)]
@@ -23,12 +23,12 @@ def with_own(model: Choice[Model], tricks: tuple[Choice[Trick], ...]) -> tuple[C
 
 
 def offered(model: Model | type[Model], settings: Any, tricks: Iterable[Trick | type[Trick]]) -> frozenset[str]:
-    """What metrics may ask of a model with these settings when it is trained with these tricks."""
+    """The capabilities that metrics may use, for a model with these settings trained with these tricks."""
     return model.capabilities(settings).difference(*(trick.hides for trick in tricks))
 
 
 def refusals(model: Choice[Model], tricks: tuple[Choice[Trick], ...], shape: Shape) -> list[str]:
-    """Why these tricks cannot stand together around this model on such images: a sentence each, none if they can."""
+    """Why this model cannot be trained with these tricks on images of this shape: one sentence per reason."""
     capabilities = model.plugin.capabilities(model.settings)
     names = [trick.plugin.name for trick in tricks]
     reasons = [f"the trick {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]

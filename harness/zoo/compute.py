@@ -1,4 +1,4 @@
-"""Where and in which number format a model computes."""
+"""The device and the number format of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and in which precision a model computes."""
+    """The device and the precision of a model."""
 
     device: torch.device
     dtype: torch.dtype

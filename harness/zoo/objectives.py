@@ -1,9 +1,9 @@
 """Adversarial losses as pure functions of the discriminator's logits.
 
-Every objective is a pair: what the discriminator minimises, given its logits on real and on generated images (and
-the targets it is trained towards), and what the generator minimises, given the logits on generated images (and, where
-it is relative, on real ones). Logits have shape (n,), losses are scalars. C stands for the logit, D for its sigmoid,
-x for real images and G(z) for generated ones.
+Every objective is a pair of losses. The discriminator's loss depends on its logits for real and for generated images,
+and on the targets. The generator's loss depends on the logits for generated images, and, if it is relative, also on
+those for real images. Logits have shape (n,), losses are scalars. C is the logit, D its sigmoid, x a real image, G(z) a
+generated one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Targets(NamedTuple):
-    """What the discriminator is trained towards: probabilities of "real", or its output under least squares."""
+    """The discriminator's targets: probabilities of "real", or, for least squares, its output."""
 
     real: float = 1.0
     fake: float = 0.0
@@ -30,12 +30,12 @@ class Objective:
     """A two-player objective.
 
     Attributes:
-        paper: where it comes from.
+        paper: its source.
         equation: both losses.
         discriminator: (real logits, fake logits, targets) -> loss of the discriminator.
-        generator: fake logits -> loss of the generator; (fake logits, real logits) where it is relative.
-        relative: whether the generator's loss depends on what the discriminator says of real images.
-        uses_targets: whether the discriminator is trained towards targets, so that smoothing them means something.
+        generator: fake logits -> loss of the generator; (fake logits, real logits) if it is relative.
+        relative: whether the generator's loss depends on the logits for real images.
+        uses_targets: whether the discriminator's loss uses the targets, so that label smoothing has an effect.
         probabilistic: whether sigmoid(C) is the probability that an image is real.
     """
 
@@ -69,12 +69,12 @@ def non_saturating(fake: Tensor) -> Tensor:
 
 
 def wasserstein_critic(real: Tensor, fake: Tensor, targets: Targets) -> Tensor:
-    """E[C(G(z))] − E[C(x)]: Arjovsky et al. 2017, equation 2, as what is minimised."""
+    """E[C(G(z))] − E[C(x)]: Arjovsky et al. 2017, equation 2, negated so that it is minimised."""
     return fake.mean() - real.mean()
 
 
 def wasserstein(fake: Tensor) -> Tensor:
-    """−E[C(G(z))]: Arjovsky et al. 2017, algorithm 1. The hinge loss's generator minimises the same."""
+    """−E[C(G(z))]: Arjovsky et al. 2017, algorithm 1. The hinge loss has the same generator loss."""
     return -fake.mean()
 
 

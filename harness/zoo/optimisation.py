@@ -1,4 +1,4 @@
-"""Steps that several trainings share, each written once."""
+"""Optimizer steps and averages of weights that several models share."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of the optimiser down the gradient of a scalar loss."""
+    """One optimizer step on a scalar loss: zero_grad, backward, step."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
 
 
 def move_average(average: nn.Module, network: nn.Module, weight: float) -> None:
-    """average ← (1 − weight) · average + weight · now, for all weights of a network.
+    """average ← (1 − weight) · average + weight · network, for all weights.
 
-    The running statistics of batch normalisation belong to the weights that they were taken under, and are averaged
-    like them; counters are copied.
+    The running statistics of batch normalisation are averaged like the weights, because they belong to them; counters
+    are copied.
 
     Args:
         average: a copy of the network, without gradients.

@@ -1,7 +1,7 @@
 """Gradient penalties on the discriminator, as pure functions.
 
-A critic is a function from images (n, c, h, w) to logits (n,). The penalties are scalars that can be differentiated
-by the critic's weights; their weight is the caller's.
+A critic is a function from images (n, c, h, w) to logits (n,). The penalties are scalars, differentiable with respect
+to the critic's weights, and not yet multiplied by a factor.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 def input_gradients(critic: Critic, images: Tensor) -> Tensor:
     """∇ₓ C(x) for every image, shape (n, c·h·w), itself differentiable."""
     images = images.detach().requires_grad_(True)
-    # The sum's gradient is each image's own where no image enters another's logit. Batch normalisation, which couples
-    # all of them, is refused beside penalties; the minibatch tricks are a feature of D's, taken into the slope.
+    # The gradient of the sum has the gradient of each logit, provided that no image affects another image's logit.
+    # Batch normalisation, which couples all images, is refused together with penalties. The minibatch tricks couple
+    # them, too; that coupling is part of the gradient.
     (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradients.flatten(1).float()
 
 
 def zero_centred(critic: Critic, images: Tensor) -> Tensor:
-    """E‖∇C(x)‖²: on real images R1, on generated ones R2 (Mescheder et al. 2018, equations 9 and 10, times 2/γ)."""
+    """E‖∇C(x)‖²: R1 on real images, R2 on generated ones (Mescheder et al. 2018, equations 9 and 10, times 2/γ)."""
     return input_gradients(critic, images).square().sum(1).mean()
 
 
@@ -38,15 +39,15 @@ def one_centred(critic: Critic, images: Tensor) -> Tensor:
 
 
 def interpolated(real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
-    """ε x + (1 − ε) G(z), one ε ~ U(0, 1) an image (Gulrajani et al. 2017, algorithm 1)."""
+    """ε x + (1 − ε) G(z), with one ε ~ U(0, 1) per image (Gulrajani et al. 2017, algorithm 1)."""
     share = torch.rand(len(real), 1, 1, 1, device=real.device, generator=rng)
     return share * real + (1 - share) * fake
 
 
 def perturbed(real: Tensor, rng: torch.Generator) -> Tensor:
-    """x + α · ½ std(x) U(0, 1), one α ~ U(0, 1) an image, std over the whole batch.
+    """x + α · ½ std(x) U(0, 1), with one α ~ U(0, 1) per image and std over the whole batch.
 
-    Kodali et al. 2017, algorithm 1, as in the authors' code, which goes from x towards the perturbed image by α.
+    Kodali et al. 2017, algorithm 1, as in the authors' code, which interpolates between x and the perturbed image by α.
     """
     noise = torch.rand(real.shape, device=real.device, generator=rng)
     share = torch.rand(len(real), 1, 1, 1, device=real.device, generator=rng)

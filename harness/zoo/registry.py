@@ -1,9 +1,9 @@
-"""Finds every plug-in by its name: data sets, architectures, models, tricks and metrics.
+"""Finds plug-ins by name: data sets, architectures, models, tricks, classifiers and metrics.
 
-A plug-in is a class that derives from the base class of its kind and states a ``name``. Built-in ones lie in the
-folder of their kind, one file each; adding a file there is all it takes. Another package offers its own through
-an entry point in the group ``harness.<kind>`` that names the class. A plug-in that cannot be imported, or whose class
-has a defect (``Plugin.defect``), stays listed as broken, with the reason, and does not disturb the others.
+A plug-in is a class that derives from the base class of its kind and has a ``name``. Built-in plug-ins are in the
+folder of their kind, one file each; to add one, add a file. Another package provides plug-ins through entry points in
+the group ``harness.<kind>`` that name the class. A plug-in that cannot be imported, or whose class has a defect
+(``Plugin.defect``), is listed as broken, with the reason; the others still work.
 
 Finding a plug-in does not import torch: see ``_torch_postponed``.
 """
@@ -35,19 +35,19 @@ FOLDERS = {
     "classifiers": "harness.zoo.classifiers",
     "metrics": "harness.metrics",
 }
-"""Kind of plug-in -> the package that holds the built-in ones."""
+"""Kind of plug-in -> the package with the built-in ones."""
 KINDS = tuple(FOLDERS)
 
 
 class Settings(BaseModel):
-    """The parameters of a plug-in: a pydantic model whose unknown keys are errors and whose values never change."""
+    """The settings of a plug-in: a pydantic model that rejects unknown keys and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_lookalikes(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``true`` and ``"5"`` for a number, and 1 for ``true``: pydantic would quietly convert them."""
+        """Refuse ``true`` and ``"5"`` for a number, and 1 for ``true``: pydantic would convert them silently."""
         wanted = _simple_kind(cls, str(info.field_name))
         if wanted is bool and isinstance(value, int | float | str) and not isinstance(value, bool):
             raise PydanticCustomError("bool_type", "")
@@ -58,31 +58,31 @@ class Settings(BaseModel):
 
 @functools.cache
 def _simple_kind(settings: type[BaseModel], field: str) -> type[bool] | type[int] | type[float] | None:
-    """The kind of a field that holds one number or truth value (or null), else None."""
+    """The type of a field that holds one number or truth value (or null), else None."""
     wanted = settings.model_fields[field].annotation
     return next((kind for kind in (bool, int, float) if wanted in (kind, kind | None)), None)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A published choice of settings of a plug-in, under a name of its own."""
+    """Published settings of a plug-in, under their own name."""
 
     summary: str
     paper: str
     settings: Mapping[str, Any]
     tricks: tuple[Any, ...] = ()
-    """Of a model's preset: the tricks that belong to it, as suites write them."""
+    """For a model: the tricks that belong to the preset, as in a suite."""
 
 
 class Plugin:
-    """What every plug-in states of itself.
+    """The base class of all plug-ins.
 
     Attributes:
         name: the name that suites use.
         summary: one line that says what it is.
-        paper: where it comes from ("authors year, section or equation"), or "" for what has no paper.
-        Settings: its parameters; the defaults are the recommended ones.
-        presets: further names for the same class with other settings.
+        paper: its source ("authors year, section or equation"), or "" if there is no paper.
+        Settings: its settings; the defaults are the recommended values.
+        presets: more names for the same class with other settings.
     """
 
     name: ClassVar[str]
@@ -93,10 +93,10 @@ class Plugin:
 
     @classmethod
     def defect(cls, names: Collection[str]) -> str | None:
-        """What is wrong with how the class is written, or None; with a defect it is listed as broken.
+        """What is wrong with the code of the class, or None. A plug-in with a defect is listed as broken.
 
         Args:
-            names: of all plug-ins of its kind.
+            names: the names of all plug-ins of its kind.
 
         Returns:
             A sentence that names the class and says what to do.
@@ -106,7 +106,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of one kind: the class behind it and what the name stands for, or why it cannot be used."""
+    """A name of a kind of plug-in: its class and settings, or why it cannot be used."""
 
     kind: str
     name: str
@@ -116,24 +116,24 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
     tricks: tuple[Any, ...] = ()
     broken: str | None = None
-    """Why it cannot be used, as the rest of a sentence that begins with its name."""
+    """Why it cannot be used: the rest of a sentence that begins with the name."""
 
 
 def entries(kind: str) -> list[Entry]:
-    """All entries of a kind, broken ones included, sorted by name."""
+    """All entries of a kind, including broken ones, sorted by name."""
     return sorted(_scan(kind).values(), key=lambda entry: entry.name)
 
 
 def names(kind: str) -> list[str]:
-    """The names that can be used, sorted."""
+    """The usable names of a kind, sorted."""
     return [entry.name for entry in entries(kind) if entry.broken is None]
 
 
 def find(kind: str, name: str) -> Entry:
-    """The usable entry of that name.
+    """The usable entry with this name.
 
     Raises:
-        HarnessError: the name is unknown (with the nearest known ones) or its plug-in is broken (with the reason).
+        HarnessError: the name is unknown (with the nearest known name) or its plug-in is broken (with the reason).
     """
     entry = _scan(kind).get(name)
     if entry is None:
@@ -148,7 +148,7 @@ P_co = TypeVar("P_co", bound=Plugin, covariant=True)
 
 
 class Choice(BaseModel, Generic[P_co]):
-    """A plug-in chosen by name, with all its settings filled in: ``Choice[Trick]`` is the choice of a trick."""
+    """A plug-in chosen by name, with all settings filled in. ``Choice[Trick]`` is the choice of a trick."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -159,7 +159,7 @@ class Choice(BaseModel, Generic[P_co]):
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, _: Any) -> type[Choice]:
-            """The class itself: a choice is of the same class whatever it chooses, so that it can be pickled."""
+            """The class itself: all choices have the same class, so that they can be pickled."""
             return cls
 
     @property
@@ -170,16 +170,16 @@ class Choice(BaseModel, Generic[P_co]):
         return plugin
 
     def make(self, *args: Any) -> P_co:
-        """The chosen plug-in with its settings.
+        """Create the plug-in with its settings.
 
         Args:
-            args: what plug-ins of its kind are made from besides their settings, for example a data shape.
+            args: further arguments that plug-ins of this kind need, for example a data shape.
         """
         make: Callable[..., P_co] = self.plugin
         return make(self.settings, *args)
 
     def canonical(self) -> dict[str, Any]:
-        """What the choice comes to, in plain values: equal for a preset and for its settings written out."""
+        """The choice in plain values: the same for a preset as for its settings written out."""
         return {"name": self.plugin.name, **_canonical(self.settings)}
 
 
@@ -192,13 +192,13 @@ class ChoiceError(ValueError):
 
 
 def choose(kind: str, value: Any) -> Choice[Any]:
-    """Read a choice as suites write it: ``name``, or ``{name: …, setting: value, …}``.
+    """Read a choice from a suite: ``name``, or ``{name: …, setting: value, …}``.
 
-    Settings that are mappings are laid over those of the preset key by key, so that
+    Settings that are mappings are merged with those of the preset key by key, so that
     ``{name: dcgan, architecture: {width: 16}}`` keeps the preset's architecture.
 
     Raises:
-        ChoiceError: unknown name, unknown setting, or a value out of range; all problems at once.
+        ChoiceError: unknown name, unknown setting, or a value out of range; it lists all problems.
     """
     if isinstance(value, Choice):
         return value
@@ -212,7 +212,7 @@ def choose(kind: str, value: Any) -> Choice[Any]:
         raise ChoiceError([(where, str(error), "unknown_name")]) from error
     assert entry.plugin is not None
     own = {key: setting for key, setting in given.items() if key != "name"}
-    # Choices that are defaults, so that {name: gan, architecture: {width: 16}} need not repeat the architecture's name.
+    # Defaults that are choices: {name: gan, architecture: {width: 16}} need not repeat the architecture's name.
     fields = entry.plugin.Settings.model_fields.items()
     named = {key: field.default for key, field in fields if isinstance(field.default, str | Mapping)}
     try:
@@ -225,7 +225,7 @@ def choose(kind: str, value: Any) -> Choice[Any]:
 def chooser(kind: str) -> Callable[[Any], Choice[Any]]:
     """``choose`` as a pydantic validator: ``Annotated[Choice[Architecture], BeforeValidator(…)]``.
 
-    The problems travel in the error's context; ``flatten`` lays them out again with their full paths.
+    The problems are in the error's context; ``flatten`` reads them and gives them their full paths.
     """
 
     def validate(value: Any) -> Choice[Any]:
@@ -238,7 +238,7 @@ def chooser(kind: str) -> Callable[[Any], Choice[Any]]:
 
 
 def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``, mappings merged key by key; another ``name`` replaces the whole mapping."""
+    """Merge ``above`` into ``below`` key by key; a mapping with another ``name`` replaces the whole mapping."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
@@ -278,7 +278,7 @@ def _scan_now(kind: str) -> dict[str, Entry]:
             continue
         try:
             module = importlib.import_module(f"{package.__name__}.{info.name}")
-        except (Exception, SystemExit) as error:  # a broken file must not take the others with it
+        except (Exception, SystemExit) as error:  # one broken file must not make all plug-ins unusable
             found[info.name] = _unimportable(kind, info.name, error)
             continue
         for value in vars(module).values():
@@ -288,9 +288,9 @@ def _scan_now(kind: str) -> dict[str, Entry]:
         try:
             plugin = point.load()
             if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
-                raise TypeError(f"{point.value} is no class of the kind that {FOLDERS[kind]}.base defines")
+                raise TypeError(f"{point.value} is not a subclass of the base class in {FOLDERS[kind]}.base")
             _add(found, kind, plugin)
-        except (Exception, SystemExit) as error:  # nor must a broken package
+        except (Exception, SystemExit) as error:  # the same for a broken package
             found.setdefault(point.name, _unimportable(kind, point.name, error))
     return {name: _examined(entry, found.keys()) for name, entry in found.items()}
 
@@ -300,7 +300,7 @@ def _unimportable(kind: str, name: str, error: BaseException) -> Entry:
 
 
 def _examined(entry: Entry, names: Collection[str]) -> Entry:
-    """The entry, broken where its class has a defect."""
+    """The entry, marked as broken if its class has a defect."""
     defect = entry.plugin.defect(names) if entry.plugin is not None else None
     return entry if defect is None else Entry(entry.kind, entry.name, broken=f"is refused: {defect}")
 
@@ -317,10 +317,10 @@ def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:
 
 
 class _Postponed(types.ModuleType):
-    """Stands for a module until an attribute of it is asked for, then takes on its content."""
+    """Stands in for a module; at the first access to an attribute it imports the module and takes its content."""
 
     def __getattr__(self, attribute: str) -> Any:
-        if sys.modules.get(self.__name__) is self:  # a module uses it while it is being imported: step aside
+        if sys.modules.get(self.__name__) is self:  # used during an import: make room for the real module
             del sys.modules[self.__name__]
         module = importlib.import_module(self.__name__)
         self.__dict__.update(vars(module))
@@ -329,11 +329,11 @@ class _Postponed(types.ModuleType):
 
 @contextlib.contextmanager
 def _torch_postponed() -> Iterator[None]:
-    """Let ``import torch`` cost nothing until torch is used.
+    """Postpone the import of torch until it is used.
 
-    The file of a trick or model states its settings and its mathematics in one place, and the latter needs torch,
-    whose import takes seconds. `harness plan` and `harness list` read only the former. (The standard library's
-    LazyLoader does not serve: the statement ``import torch`` itself looks at ``__spec__`` and wakes it.)
+    The file of a trick or model has its settings and its mathematics in one place. Only the mathematics needs torch,
+    whose import takes seconds; `harness plan` and `harness list` read only the settings. (LazyLoader of the standard
+    library does not work here: the statement ``import torch`` itself reads ``__spec__``, which triggers the import.)
     """
     if "torch" in sys.modules:
         yield
@@ -342,6 +342,6 @@ def _torch_postponed() -> Iterator[None]:
     try:
         yield
     finally:
-        # Other libraries look into sys.modules to learn whether torch is in use: leave no stand-in there.
+        # Other libraries check sys.modules to see whether torch is in use: leave no stand-in there.
         if sys.modules.get("torch") is postponed:
             del sys.modules["torch"]

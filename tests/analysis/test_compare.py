@@ -72,14 +72,14 @@ def test_two_runs_with_the_settings_that_differ(trained: Workspace) -> None:
 
 def test_two_suites_arm_by_arm(trained: Workspace) -> None:
     output = trained.run("compare", "tiny.yaml", "longer.yaml")
-    for expected in ("tiny", "longer", "gan + ema", "train.steps", "2 arms were tested at once"):
+    for expected in ("tiny", "longer", "gan + ema", "train.steps", "2 arms were tested together"):
         assert expected in output
 
 
 def test_the_same_trials_are_not_tested(trained: Workspace) -> None:
     shutil.copy(trained.folder / "tiny.yaml", trained.folder / "copy.yaml")
     output = trained.run("compare", "tiny.yaml", "copy.yaml")
-    assert output.count("the very same trials") == 2
+    assert output.count("the same trials") == 2
     assert "Holm" not in output
 
 
@@ -107,8 +107,8 @@ def test_the_summary_names_the_arms_without_a_verdict(trained: Workspace) -> Non
     [
         (("gan + emma", "gan", "--suite", "tiny.yaml"), "did you mean 'gan + ema'?"),
         (("gan + ema", "gan", "--suite", "tiny.yaml", "--metric", "fit"), "did you mean 'fid'?"),
-        (("gan", "gan", "--suite", "tiny.yaml"), "named twice"),
-        (("gan", "gan + ema"), "arms need --suite"),
+        (("gan", "gan", "--suite", "tiny.yaml"), "given twice"),
+        (("gan", "gan + ema"), "To compare arms, add --suite SUITE"),
         (("nosuch.yaml", "tiny.yaml"), "nosuch.yaml: no such file"),
         (("abc", "abd", "--set", "seeds=1"), "runs have none"),
     ],
@@ -123,7 +123,7 @@ def test_the_beginning_of_several_runs_is_refused(trained: Workspace) -> None:
     rows = [row for name in ("tiny", "longer", "fewer", "halves") for row in trained.table(name)]
     names = {row["mlflow_run_id"]: row["key"] for row in rows}  # suites share trials
     several = next(c for c in "0123456789abcdef" if sum(run[0] == c or key[0] == c for run, key in names.items()) > 1)
-    assert "write more of it" in trained.run("compare", several, rows[0]["mlflow_run_id"], code=2)
+    assert "give more characters" in trained.run("compare", several, rows[0]["mlflow_run_id"], code=2)
 
 
 def test_notebooks_load_a_suite_in_a_line(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_notebooks_load_a_suite_in_a_line(trained: Workspace, tmp_path: Path, mo
     assert harness.load("tiny").trials.equals(loaded.trials)
     with pytest.raises(HarnessError, match="did you mean 'tiny'"):
         harness.load("tinny")
-    with pytest.raises(HarnessError, match=r"has no trial of .*tiny.yaml: `harness run "):
+    with pytest.raises(HarnessError, match=r"has no trial of .*tiny.yaml: run `harness run "):
         harness.load("tiny", tmp_path / "elsewhere")
     table = loaded.compare("gan + ema", "gan").set_index("value")
     values = loaded.trials.pivot(index="seed", columns="arm", values="sharpness")
@@ -235,17 +235,17 @@ def test_another_protocol_never_ranks(tmp_path: Path) -> None:
     assert results._measured("gan + ema", "fid").mean == 0.5  # its own trials agree, so a paper's figure can be held
 
 
-def test_protocols_that_are_not_at_hand_are_told_of(tmp_path: Path) -> None:
+def test_unknown_protocols_are_reported(tmp_path: Path) -> None:
     results = _results(tmp_path, lambda arm, seed: len(arm) + 0.1 * seed)
     gone = results.of("gan + ema")[2].artifacts
     assert gone is not None
     (gone / "protocol.json").unlink()
     results = dataclasses.replace(results)
     assert len(results.unchecked) == 1
-    assert any("The protocol of 1 trial is not at hand" in line for line in words.reading(results))
-    told = comparison.arms(results, "gan + ema", "gan").remarks
-    assert ["seed 2" in remark and "not at hand" in remark for remark in told] == [True]
-    with pytest.raises(HarnessError, match=r"gan \+ ema, seed 2, was measured is not known"):
+    assert any("The protocol of 1 trial was not checked" in line for line in words.reading(results))
+    remarks = comparison.arms(results, "gan + ema", "gan").remarks
+    assert ["seed 2" in remark and "was not checked" in remark for remark in remarks] == [True]
+    with pytest.raises(HarnessError, match=r"the protocol of gan \+ ema, seed 2, is unknown"):
         regression.measured(results)
 
 

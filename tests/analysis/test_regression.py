@@ -14,7 +14,7 @@ import pytest
 from harness_cli import Workspace
 
 from harness.analysis import regression, statistics
-from harness.analysis.regression import ArmBaseline, Baseline, Cell, Distribution, compared
+from harness.analysis.regression import ArmBaseline, Baseline, ColumnCheck, Distribution, compared
 from harness.base.errors import HarnessError
 from harness.report import regression as tables
 
@@ -97,7 +97,7 @@ def test_failures_are_named_and_a_majority_is_red() -> None:
 
 
 def test_a_junit_file_holds_any_text() -> None:
-    cell = Cell("a\x00<b>", "fid", "worse", 1.0, 2.0, 0.001, 0.5, "\x1b&")
+    cell = ColumnCheck("a\x00<b>", "fid", "worse", 1.0, 2.0, 0.001, 0.5, "\x1b&")
     root = ElementTree.fromstring(tables.junit(regression.Check("s", 0.01, (cell,))))
     assert root.find("testcase/failure") is not None
 

@@ -29,7 +29,7 @@ def test_it_says_how_to_go_on_and_gives_the_terminal_its_cursor_back(terminal: b
     shown = os.read(ours, 1000)
     os.close(ours)
     assert done.returncode == 130
-    assert done.stderr == "interrupted; go on with: harness\n"
+    assert done.stderr == "interrupted; continue with: harness\n"
     assert shown.startswith(b"before")
     assert b"after" not in shown
     assert (b"\x1b[?25h" in shown) == terminal

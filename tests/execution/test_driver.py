@@ -16,7 +16,7 @@ from harness.execution import driver
 from harness.execution.engine import Died, Ended, Engine, Event, Started
 from harness.store import delivery, folders
 from harness.store import runs as runs_module
-from harness.store.journal import NAME, Records
+from harness.store.journal import NAME, Journal
 from harness.suite import read_suite
 from harness.suite.plan import Trial, make_plan
 from harness.trial.task import Outcome, Task
@@ -37,7 +37,7 @@ class Lingering(Engine):
     def submit(self, task: Task) -> None:
         self.task = task
         self.trained.append(task.key)
-        Records(task.folder).end(Outcome(State.DONE, "", {"fid": 1.0, "covered_classes": 10.0}))
+        Journal(task.folder).end(Outcome(State.DONE, "", {"fid": 1.0, "covered_classes": 10.0}))
 
     def wait(self, seconds: float) -> list[Event]:
         assert self.task is not None
@@ -121,7 +121,7 @@ class Queueing(Lingering):
             return []
         task, self.task = self.task, None
         outcome = Outcome(State.DONE, "", {"fid": 1.0, "covered_classes": 10.0})
-        Records(task.folder).end(outcome)
+        Journal(task.folder).end(outcome)
         self.trained.append(task.key)
         return [Started(task.key, "cuda:7"), Ended(task.key, outcome)]
 

@@ -241,7 +241,7 @@ def test_a_configuration_that_is_missing_between_others_is_noticed(tmp_path: Pat
     list(drain(search(tmp_path, n_trials=3), done(1.0)))
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection, connection:
         connection.execute("delete from trials where number = 1")
-    with pytest.raises(HarnessError, match="trials are missing between others"):
+    with pytest.raises(HarnessError, match="trials are missing from the sequence"):
         search(tmp_path, n_trials=3)
 
 

@@ -22,7 +22,7 @@ ARBITER = judge.load("mnist", "cpu")
 
 def load(name: str, split: str) -> Labelled:
     choice = registry.choose("data", name)
-    return choice.plugin(choice.settings).load(split)
+    return choice.make().load(split)
 
 
 def source(data: Labelled) -> Source:
@@ -155,7 +155,7 @@ def test_other_weights_have_another_digest(weights: Path) -> None:
 def test_training_writes_weights_that_load(weights: Path) -> None:
     # A hundredth of an epoch: the way is walked, the figures mean nothing.
     said: list[str] = []
-    training.train(weights, recipe=training.Recipe(epochs=0.01), report=said.append)
+    training.train(weights, recipe=training.TrainingSettings(epochs=0.01), report=said.append)
     made = judge.load("mnist", "cpu")
     assert 0 <= made.threshold <= 1
     assert any("coverage" in text for text in said)

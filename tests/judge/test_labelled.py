@@ -74,7 +74,7 @@ def accepted(arbiter: Any, images: torch.Tensor) -> float:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A cache folder with a judge of bars, trained for some seconds, and what was said meanwhile."""
     folder, said = tmp_path_factory.mktemp("cache"), list[str]()
-    recipe = labelled.Recipe(steps=80, batch_size=48, each=2)
+    recipe = labelled.LabelledSettings(steps=80, batch_size=48, each=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(folder))
         labelled.train(Bars(), {"name": "bars"}, recipe=recipe, report=said.append)
@@ -256,7 +256,7 @@ def test_commands_that_are_wrong(empty: Path, arguments: list[str], message: str
 
 def digits() -> DataSet:
     choice = registry.choose("data", "digits")
-    made: DataSet = choice.plugin(choice.settings)
+    made: DataSet = choice.make()
     return made
 
 
@@ -303,7 +303,7 @@ def test_metrics_ask_for_a_judge_and_take_the_one_that_is_trained(
 
 def test_features_of_a_judge_of_other_images_are_refused(cache: Path, tmp_path: Path) -> None:
     name = f"bars-{Bars().digest()[:8]}"
-    with pytest.raises(SuiteError, match="the judge is for images of 3×16×16, and digits has 1×28×28"):
+    with pytest.raises(SuiteError, match="the judge is for images of 3×16×16, but digits has 1×28×28"):
         planned(tmp_path, f"evaluate.features={name}")
 
 

@@ -22,7 +22,7 @@ ARBITER = judge.load("mnist", "cpu")
 @pytest.fixture(scope="module")
 def reference() -> Reference:
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     training, test = data.load("train"), data.load("test")
     return Reference(test.images, ARBITER, ARBITER, test.labels, training, data)
 
@@ -56,7 +56,7 @@ class Knowing:
 def measure(name: str, model: Any, reference: Reference, n: int = 1000) -> dict[str, float]:
     choice = registry.choose("metrics", name)
     samples = Images(reference.pixels[:1].repeat(n, 1, 1, 1), ARBITER, ARBITER, model=model)
-    values: dict[str, float] = choice.plugin(choice.settings).compute(samples, reference)
+    values: dict[str, float] = choice.make().compute(samples, reference)
     return values
 
 
@@ -120,7 +120,7 @@ def test_codes_need_not_bear_the_names_of_classes(reference: Reference) -> None:
 def test_the_histogram_of_codes(reference: Reference) -> None:
     choice = registry.choose("metrics", "code_accuracy")
     merged = Knowing(reference, lambda labels: torch.where(labels == 9, 4, labels))
-    bars = choice.plugin(choice.settings).histograms(SimpleNamespace(model=merged), reference)["codes"]
+    bars = choice.make().histograms(SimpleNamespace(model=merged), reference)["codes"]
     shares = reference.labels.bincount().double() / len(reference)
     assert bars["reference"] == pytest.approx(shares.tolist())
     assert bars["bins"][:3] == ["0 (category 0)", "1 (category 1)", "2 (category 2)"]

@@ -19,7 +19,7 @@ class Known:
 
 def measure(samples: torch.Tensor, real: torch.Tensor, neighbours: int = 5) -> dict[str, float]:
     choice = registry.choose("metrics", {"name": "density_coverage", "neighbours": neighbours})
-    values: dict[str, float] = choice.plugin(choice.settings).compute(Known(samples), Known(real))
+    values: dict[str, float] = choice.make().compute(Known(samples), Known(real))
     return values
 
 
@@ -52,7 +52,7 @@ def test_an_outlier_among_the_real_does_not_make_samples_good() -> None:
     real = torch.cat([torch.randn(500, 2, generator=rng), torch.tensor([[60.0, 0.0]])])
     between = torch.tensor([[30.0, 0.0]]) + 0.1 * torch.randn(500, 2, generator=rng)
     choice = registry.choose("metrics", "precision_recall")
-    assert choice.plugin(choice.settings).compute(Known(between), Known(real))["precision"] == 1
+    assert choice.make().compute(Known(between), Known(real))["precision"] == 1
     assert measure(between, real)["density"] <= 1 / 5
 
 

@@ -58,7 +58,7 @@ class Pixels(torch.utils.data.Dataset):
 def images() -> tuple[Images, Reference]:
     """Half real and half spoilt digits as samples, other digits as the reference."""
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     training, test = data.load("train"), data.load("test")
     samples = training.images[:400].clone()
     samples[::2] = samples[::2].roll(7, dims=3)
@@ -105,7 +105,7 @@ def test_equals_calculate_metrics(
     key: str,
 ) -> None:
     choice = registry.choose("metrics", {"name": metric} | settings)
-    ours = choice.plugin(choice.settings).compute(*images)[column]
+    ours = choice.make().compute(*images)[column]
     # The two extract features in batches of different sizes, which moves float32 sums in the last digits.
     assert ours == pytest.approx(theirs[key], rel=1e-4)
 
@@ -121,7 +121,7 @@ def test_fid_of_two_gaussians_by_hand() -> None:
             self.features = features
 
     choice = registry.choose("metrics", "fid")
-    value = choice.plugin(choice.settings).compute(Known(one), Known(other))["fid"]
+    value = choice.make().compute(Known(one), Known(other))["fid"]
     assert value == pytest.approx(27, rel=0.01)
 
 
@@ -134,7 +134,7 @@ def test_the_inception_score_of_perfect_and_of_collapsed_samples() -> None:
             return len(self.logits)
 
     choice = registry.choose("metrics", "inception_score")
-    metric = choice.plugin(choice.settings)
+    metric = choice.make()
     sure = 100 * torch.eye(10).repeat(100, 1)
     # Ten classes in equal shares, each beyond doubt: 10. Split ten ways the shares are only nearly equal.
     assert metric.compute(Known(sure), None)["inception_score"] == pytest.approx(10, abs=0.5)
@@ -157,7 +157,7 @@ def test_points_of_the_plane_are_measured_by_their_coordinates() -> None:
     real, alike, away = points(0), points(0), points(0.5)
     for name in ("fid", "kid", "precision_recall"):
         choice = registry.choose("metrics", name)
-        metric = choice.plugin(choice.settings)
+        metric = choice.make()
         assert metric.refusal(choice.settings, SimpleNamespace(points=True)) is None
         good, bad = metric.compute(alike, real), metric.compute(away, real)
         for column, value in metric.values.items():

@@ -20,7 +20,7 @@ ARBITER = judge.load("mnist", "cpu")
 def split() -> tuple[Labelled, Labelled, Reference]:
     """Training digits, as many others that nobody trained on, and the reference (the test split)."""
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     every, test = data.load("train"), data.load("test")
     order = torch.randperm(len(every.labels), generator=torch.Generator().manual_seed(0))
     training, others = (Labelled(every.images[part], every.labels[part]) for part in (order[:599], order[599:]))
@@ -29,7 +29,7 @@ def split() -> tuple[Labelled, Labelled, Reference]:
 
 def measure(pixels: torch.Tensor, reference: Reference, **settings: int) -> dict[str, float]:
     choice = registry.choose("metrics", {"name": "memorisation"} | settings)
-    values: dict[str, float] = choice.plugin(choice.settings).compute(Images(pixels, ARBITER, ARBITER), reference)
+    values: dict[str, float] = choice.make().compute(Images(pixels, ARBITER, ARBITER), reference)
     return values
 
 

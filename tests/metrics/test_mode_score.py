@@ -47,14 +47,12 @@ def test_in_its_first_form_it_would_be_the_inception_score() -> None:
 def test_digits_without_some_classes_score_less() -> None:
     arbiter = judge.load("mnist", "cpu")
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     training, test = data.load("train"), data.load("test")
     reference = Reference(test.images, arbiter, arbiter, test.labels, training, data)
     metric = registry.choose("metrics", "mode_score")
     scores = [
-        metric.plugin(metric.settings).compute(Images(test.images[test.labels >= gone], arbiter, arbiter), reference)[
-            "mode_score"
-        ]
+        metric.make().compute(Images(test.images[test.labels >= gone], arbiter, arbiter), reference)["mode_score"]
         for gone in (0, 5, 9)
     ]
     assert scores[0] > 9.5

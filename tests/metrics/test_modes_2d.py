@@ -37,7 +37,7 @@ def reference() -> Any:
 
 def metric() -> Any:
     choice = registry.choose("metrics", "high_quality_modes")
-    return choice.plugin(choice.settings)
+    return choice.make()
 
 
 def test_by_hand() -> None:
@@ -79,7 +79,7 @@ def test_the_histogram_holds_every_sample_once(reference: Any) -> None:
 
 def test_what_it_refuses(reference: Any) -> None:
     digits = registry.choose("data", "digits")
-    assert "modes are known" in metric().refusal(None, digits.plugin(digits.settings))
+    assert "modes are known" in metric().refusal(None, digits.make())
     assert "modes are known" in metric().refusal(None, SimpleNamespace(points=True))
     assert metric().refusal(None, reference.data) is None
 
@@ -87,7 +87,7 @@ def test_what_it_refuses(reference: Any) -> None:
 @pytest.mark.parametrize("name", [name for name in registry.names("data") if name in ("ring", "grid")])
 def test_the_data_sets_themselves(name: str) -> None:
     choice = registry.choose("data", name)
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     real: Any = Images(data.load("test").images, Points(), None)
     real.data = data
     assert metric().refusal(metric().settings, data) is None
@@ -100,7 +100,7 @@ def test_the_data_sets_themselves(name: str) -> None:
 @pytest.mark.parametrize(("name", "classes"), [("ring", [1, 4, 6]), ("grid", [0, 7, 12, 24])])
 def test_of_a_part_of_the_classes_only_their_modes_count(name: str, classes: list[int]) -> None:
     choice = registry.choose("data", {"name": name, "classes": classes})
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     real: Any = Images(data.load("test").images, Points(), None)
     real.data = data
     values = metric().compute(Images(data.load("train").images[:2500], Points(), None), real)

@@ -37,7 +37,7 @@ def test_the_width_follows_the_samples() -> None:
 
 def test_the_best_discriminator_is_at_no_distance_and_one_that_cannot_tell_is_at_the_advantage() -> None:
     choice = registry.choose("data", "ring")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     test, training = data.load("test"), data.load("train")
     generated = torch.randn(4000, 2, 1, 1, generator=torch.Generator().manual_seed(0)) * 0.5
 
@@ -46,7 +46,7 @@ def test_the_best_discriminator_is_at_no_distance_and_one_that_cannot_tell_is_at
         return optimal(data.log_density(points), gaussian)
 
     metric_choice = registry.choose("metrics", "optimal_discriminator")
-    metric = metric_choice.plugin(metric_choice.settings)
+    metric = metric_choice.make()
     reference = Reference(test.images, Points(), None, test.labels, training, data)
     found = {
         name: metric.compute(

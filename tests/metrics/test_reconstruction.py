@@ -34,7 +34,7 @@ class Answering:
 def of(pixels: torch.Tensor) -> Reference:
     """These images as the reference."""
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     labels = torch.zeros(len(pixels), dtype=torch.long)
     return Reference(pixels, ARBITER, ARBITER, labels, Labelled(pixels, labels), data)
 
@@ -47,7 +47,7 @@ def noise(n: int, channels: int = 1, size: int = 4) -> torch.Tensor:
 def measure(model: Any, reference: Reference) -> float:
     choice = registry.choose("metrics", "reconstruction")
     samples = Images(reference.pixels[:1], ARBITER, ARBITER, model=model)
-    values = choice.plugin(choice.settings).compute(samples, reference)
+    values = choice.make().compute(samples, reference)
     assert values.keys() == choice.plugin.values.keys() == {"reconstruction_mse"}
     return float(values["reconstruction_mse"])
 
@@ -95,7 +95,7 @@ def test_of_a_large_reference_the_beginning(monkeypatch: pytest.MonkeyPatch) -> 
     reference = of(pixels)
     assert measure(model, reference) == 1
     choice = registry.choose("metrics", "reconstruction")
-    metric = choice.plugin(choice.settings)
+    metric = choice.make()
     samples = Images(pixels, ARBITER, ARBITER)
     assert metric.protocol(samples, reference) == {"reconstructed": 4}
     assert metric.protocol(samples, of(pixels[:3])) == {"reconstructed": 3}
@@ -104,8 +104,8 @@ def test_of_a_large_reference_the_beginning(monkeypatch: pytest.MonkeyPatch) -> 
 def test_points_are_refused_and_images_are_not() -> None:
     choice = registry.choose("metrics", "reconstruction")
     ring, digits = (registry.choose("data", name) for name in ("ring", "digits"))
-    assert choice.plugin.refusal(choice.settings, ring.plugin(ring.settings)) == "it is made for images"
-    assert choice.plugin.refusal(choice.settings, digits.plugin(digits.settings)) is None
+    assert choice.plugin.refusal(choice.settings, ring.make()) == "it is made for images"
+    assert choice.plugin.refusal(choice.settings, digits.make()) is None
 
 
 def test_it_is_asked_of_models_that_encode() -> None:
@@ -117,7 +117,7 @@ def test_it_is_asked_of_models_that_encode() -> None:
 
 def test_it_falls_while_an_autoencoder_learns() -> None:
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     training, test = data.load("train"), data.load("test")
     reference = Reference(test.images, ARBITER, ARBITER, test.labels, training, data)
     model: Any = build({"name": "autoencoder", "architecture": {"width": 100}})

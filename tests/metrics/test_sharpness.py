@@ -18,16 +18,14 @@ from harness.zoo import registry
 def reference(request: pytest.FixtureRequest) -> Reference:
     arbiter = judge.load("mnist", "cpu")
     choice = registry.choose("data", request.param)
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     test = data.load("test")
     return Reference(test.images[:1000], arbiter, arbiter, test.labels[:1000], data.load("train"), data)
 
 
 def measure(pixels: torch.Tensor, reference: Reference) -> float:
     choice = registry.choose("metrics", "sharpness")
-    value: float = choice.plugin(choice.settings).compute(Images(pixels, reference.extractor, None), reference)[
-        "sharpness"
-    ]
+    value: float = choice.make().compute(Images(pixels, reference.extractor, None), reference)["sharpness"]
     return value
 
 

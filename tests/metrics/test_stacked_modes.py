@@ -20,7 +20,7 @@ STACKED = SimpleNamespace(points=False, shape=Shape(3, 28, 28, 1000))
 
 def metric() -> Any:
     choice = registry.choose("metrics", "stacked_modes")
-    return choice.plugin(choice.settings)
+    return choice.make()
 
 
 def test_by_hand() -> None:
@@ -46,7 +46,7 @@ def test_real_digits_stacked(wrapped: bool) -> None:
     single = judge.load("mnist", "cpu")
     arbiter: Any = SimpleNamespace(single=single, name="stacked", digest="0" * 64) if wrapped else single
     choice = registry.choose("data", "digits")
-    test = choice.plugin(choice.settings).load("test")
+    test = choice.make().load("test")
     # Every digit beneath a three and a seven: ten modes.
     three, seven = (test.images[test.labels == label][:1] for label in (3, 7))
     n = len(test.images)
@@ -61,6 +61,6 @@ def test_real_digits_stacked(wrapped: bool) -> None:
 
 def test_what_it_refuses() -> None:
     digits = registry.choose("data", "digits")
-    assert "stacked" in metric().refusal(None, digits.plugin(digits.settings))
+    assert "stacked" in metric().refusal(None, digits.make())
     assert "stacked" in metric().refusal(None, SimpleNamespace(points=False, shape=Shape(3, 32, 32, 10)))
     assert metric().refusal(None, STACKED) is None

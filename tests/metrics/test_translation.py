@@ -26,7 +26,7 @@ ARBITER = judge.load("mnist", "cpu")
 @pytest.fixture(scope="module")
 def held_out() -> Labelled:
     choice = registry.choose("data", "digits")
-    loaded: Labelled = choice.plugin(choice.settings).load("test")
+    loaded: Labelled = choice.make().load("test")
     return loaded
 
 
@@ -51,7 +51,7 @@ class Translator:
 
 def metric(**settings: Any) -> Any:
     choice = registry.choose("metrics", {"name": "translation"} | settings)
-    return choice.plugin(choice.settings)
+    return choice.make()
 
 
 def measure(model: Any, **settings: Any) -> dict[str, float]:

@@ -22,7 +22,7 @@ class Known:
 
 def measure(samples: torch.Tensor, real: torch.Tensor) -> dict[str, float]:
     choice = registry.choose("metrics", "two_sample")
-    values: dict[str, float] = choice.plugin(choice.settings).compute(Known(samples), Known(real))
+    values: dict[str, float] = choice.make().compute(Known(samples), Known(real))
     return values
 
 
@@ -66,7 +66,7 @@ def test_both_kinds_are_tested_in_equal_numbers_and_never_trained_on() -> None:
 
 def test_the_protocol_states_the_null_interval() -> None:
     choice = registry.choose("metrics", "two_sample")
-    protocol = choice.plugin(choice.settings).protocol(Known(torch.zeros(500, 2)), Known(torch.zeros(400, 2)))
+    protocol = choice.make().protocol(Known(torch.zeros(500, 2)), Known(torch.zeros(400, 2)))
     assert protocol["tested"] == 400
     assert protocol["null_interval"] == pytest.approx([0.451, 0.549])
 

@@ -252,7 +252,7 @@ def test_what_is_not_measured_yet_is_open(make_results: Make, tmp_path: Path) ->
     path = report.write(results, tmp_path / "out")
     for text in (Page(path.read_text(encoding="utf-8")).text, console_text(results, path)):
         assert "2 open." in text
-        assert "no figure yet" in text
+        assert "no value yet" in text
         assert "nan" not in text.lower().split()
 
 
@@ -263,7 +263,7 @@ def test_an_arm_that_never_finishes_is_a_miss(make_results: Make, tmp_path: Path
     results = expecting(make_results, f"{value}, {better}, {worse}", arms=arms)
     assert [finding.outcome for finding in results.expectations()] == ["missed", "missed", "met"]
     page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8")).text
-    assert "nothing: 5 trials failed" in page
+    assert "no value: 5 trials failed" in page
 
 
 def test_sources_are_text_and_not_markup(make_results: Make, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_what_a_model_cannot_give_is_a_dash_and_no_failure(make_results: Make, t
     for text in (page, said, (path.parent / "leaderboard.md").read_text(encoding="utf-8")):
         assert "–" in text
         assert "nan" not in re.findall(r"\w+", text.lower())
-    assert "What the metric asks for, gan cannot give." in page
+    assert "gan cannot give what the metric needs." in page
     trials = pd.read_csv(path.parent / "trials.csv")
     assert trials.loc[trials["arm"] == gan, "reconstruction_mse"].isna().all()
     assert trials.loc[trials["arm"] != gan, "reconstruction_mse"].notna().all()
@@ -317,7 +317,7 @@ def test_no_other_arm_with_a_value_is_said(make_results: Make, tmp_path: Path) -
 
     results = make_results(text=REQUIRING, arms={"vae": (20.0, 0.0), "gan": (14.0, 0.0)})
     path = report.write(results, tmp_path / "out")
-    assert f"No arm but {results.baseline} can have a value of" in Page(path.read_text(encoding="utf-8")).text
+    assert f"No arm but {results.baseline} can give" in Page(path.read_text(encoding="utf-8")).text
 
 
 # --- pictures --------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_pictures_for_which_there_is_no_room_are_counted(
     monkeypatch.setattr("harness.report.page.PICTURE_BYTES", 0)
     page = Page(report.write(make_results(), tmp_path / "out").read_text(encoding="utf-8"))
     assert not any("walk" in (attributes.get("alt") or "") for _, attributes in page.tags)
-    assert "2 more pictures of this arm" in page.text
+    assert "The MLflow run of this arm has 2 more pictures" in page.text
 
 
 def test_points_are_shown_as_they_were_drawn(
@@ -406,7 +406,7 @@ def test_a_head_is_text_and_not_markup(make_results: Make, tmp_path: Path, monke
 def test_a_name_that_is_known_no_longer_gives_a_page(make_results: Make, tmp_path: Path) -> None:
     results = make_results(arms={"dcgan": (14.0, 0.0), "dcgan + gone": (12.0, 0.0)})
     page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
-    assert "no longer known by this name" in page.text
+    assert "no plug-in of this name is installed now" in page.text
 
 
 # --- protocols -------------------------------------------------------------------------------------------
@@ -427,7 +427,7 @@ def test_values_of_different_protocols_are_marked_on_top(make_results: Make, tmp
     warned = page.text.index("were measured by different protocols")
     assert warned < page.text.index("Verdict")
     assert "samples: 2000 against 777" in page.text[warned:]
-    assert "Neither verdict nor mean is given of dcgan + ema" in page.text
+    assert "There is no verdict and no mean for dcgan + ema" in page.text
     assert pd.read_csv(path.parent / "verdicts.csv")["verdict"].isna().all()
     assert page.text.count("2000 against 777") == 1  # once for all metrics
 
@@ -454,8 +454,8 @@ def test_the_comparison_says_of_every_arm_what_statistics_says(written: tuple[Re
     bounds = f"{100 * failed['failure_low']:.0f} % to {100 * failed['failure_high']:.0f} %"
     assert page.text.count(bounds) >= 2  # in the leaderboard and in the comparison
     assert pd.isna(table.loc["dcgan", "verdict"])
-    assert "corrected by Holm's procedure for 3 arms" in page.text
-    assert "counts as the worst value that any trial finished with" in page.text
+    assert "Holm's procedure corrects tests and intervals for 3 arms" in page.text
+    assert "counts as the worst value of any finished trial" in page.text
 
 
 def test_curves_are_a_table_too(written: tuple[Results, Path, Page]) -> None:
@@ -530,4 +530,4 @@ def test_a_damaged_picture_is_left_out_and_named(
     page = report.write(results, tmp_path / "damaged").read_text(encoding="utf-8")
     assert base64.b64encode(content).decode() not in page
     assert page.count("data:image/png") < whole.count("data:image/png")
-    assert f"{path}: damaged, and left out of the page" in caplog.text
+    assert f"{path}: damaged, so the page leaves it out" in caplog.text

@@ -176,8 +176,8 @@ def assert_arrived_once(server: Server, seed: int, undisturbed: Workspace, folde
     assert "seconds_train" in ours.data.metrics
 
 
-def recorded(workspace: Workspace) -> list[journal.Records]:
-    return [journal.Records(path.parent) for path in journal.files(workspace.results / "work")]
+def recorded(workspace: Workspace) -> list[journal.Journal]:
+    return [journal.Journal(path.parent) for path in journal.files(workspace.results / "work")]
 
 
 def trained(workspace: Workspace) -> bool:
@@ -204,7 +204,7 @@ def test_a_server_that_is_killed_and_comes_back_after_the_run(
     assert driver.returncode == 2, output
     assert "Traceback" not in output
     assert "done in" in output
-    assert "what 1 trial recorded is kept in" in output
+    assert "the records of 1 trial are kept in" in output
     assert "does not answer" in workspace.run("run", suite, code=2)  # nor is anything lost by trying
     assert trained(workspace)
     server.start()

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from harness.base.states import State
 from harness.store import journal
 from harness.store.delivery import Delivery
-from harness.store.journal import Records
+from harness.store.journal import Journal
 from harness.store.runs import Store
 from harness.suite import read_suite
 from harness.suite.plan import Trial, make_plan
@@ -25,8 +25,8 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, ...]:
     return make_plan(read_suite(Workspace(tmp_path_factory.mktemp("suite")).suite())).trials
 
 
-def written(folder: Path, trial: Trial) -> Records:
-    made = Records(folder)
+def written(folder: Path, trial: Trial) -> Journal:
+    made = Journal(folder)
     made.begin("tiny", trial)
     for step in range(1, 6):
         made.points([("loss", step, step / 3)])
@@ -39,7 +39,7 @@ def kinds(folder: Path) -> list[str]:
 
 def test_points_are_recorded_once(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
     written(tmp_path, trials[0])
-    again = Records(tmp_path)
+    again = Journal(tmp_path)
     again.begin("tiny", trials[0])
     again.points([("loss", step, step / 3) for step in range(1, 8)])
     read = [entry for entry, _ in journal.read(tmp_path / journal.NAME)]
@@ -51,11 +51,11 @@ def test_what_is_left_is_gone_on_with(tmp_path: Path, trials: tuple[Trial, ...])
     written(tmp_path, trials[0])
     for _ in range(2):
         journal.interrupt(tmp_path.parent)
-    Records(tmp_path).begin("tiny", trials[0])
-    Records(tmp_path).end(Outcome(State.DONE, values={"fid": 1.0}))
+    Journal(tmp_path).begin("tiny", trials[0])
+    Journal(tmp_path).end(Outcome(State.DONE, values={"fid": 1.0}))
     journal.interrupt(tmp_path.parent)
     assert kinds(tmp_path) == ["begin", *["points"] * 5, "interrupt", "resume", "end"]
-    assert Records(tmp_path).outcome == Outcome(State.DONE, values={"fid": 1.0})
+    assert Journal(tmp_path).outcome == Outcome(State.DONE, values={"fid": 1.0})
 
 
 def test_a_damaged_line_ends_the_records(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
@@ -75,7 +75,7 @@ def test_a_damaged_line_ends_the_records(tmp_path: Path, trials: tuple[Trial, ..
         path.write_bytes(content)
         intact = sum(start <= place for start in starts) - 1
         assert len(kinds(tmp_path)) == intact
-        opened = Records(tmp_path)
+        opened = Journal(tmp_path)
         assert opened.outcome is None
         assert path.read_bytes() == whole[: starts[intact]]  # and what comes next stands on its own
         opened.begin("tiny", trials[0])
@@ -137,7 +137,7 @@ def test_what_was_left_is_not_told_again_at_every_start(
     second.remember()
     assert calls == []
     assert made.path.stat().st_size == size
-    made = Records(tmp_path / "a")
+    made = Journal(tmp_path / "a")
     made.begin("tiny", trials[1])
     made.points([("loss", 6, 2.0)])
     made.end(Outcome(State.DONE))
@@ -149,7 +149,7 @@ def test_what_was_left_is_not_told_again_at_every_start(
 def test_the_sign_of_zero_is_lost_and_no_damage(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
     store = Store(tmp_path)
     store.create()
-    made = Records(store.results / "work" / "a")
+    made = Journal(store.results / "work" / "a")
     made.begin("tiny", trials[0])
     made.points([("loss", 1, -0.0), ("loss", 2, 0.0)])
     made.end(Outcome(State.DONE, values={"fid": -0.0}))

@@ -21,7 +21,7 @@ from harness_cli import Workspace
 from harness.base import files
 from harness.base.errors import HarnessError
 from harness.execution import study
-from harness.store import sqlite
+from harness.store import identity, seals, sqlite
 from harness.store.runs import Store
 
 STORES = Path(__file__).parent / "stores"
@@ -51,7 +51,7 @@ def opened(path: Path) -> None:
 def test_an_older_store_is_refused_with_the_command(tmp_path: Path, name: str) -> None:
     path = old(name, tmp_path)
     before = path.read_bytes()
-    with pytest.raises(HarnessError, match=r"older version of (mlflow|optuna).*keep a copy of it, then run") as caught:
+    with pytest.raises(HarnessError, match=r"older version of (mlflow|optuna).*make a copy of it, then run") as caught:
         opened(path)
     assert shlex.quote(sqlite.address(path)) in str(caught.value)
     assert path.read_bytes() == before
@@ -123,8 +123,8 @@ def test_what_the_harness_itself_wrote(tmp_path: Path) -> None:
     # Another library is looked at closely, whatever the note says.
     stamped(lambda value: value.update(optuna=["2.0", "v2.6.0.a"]), tmp_path)
     study.storage(tmp_path)
-    stamped(lambda value: value.update(format=2), tmp_path)
-    with pytest.raises(HarnessError, match=r"has format 2, and this harness knows 1.*newer one"):
+    stamped(lambda value: value.update(format=sqlite.FORMAT + 1), tmp_path)
+    with pytest.raises(HarnessError, match=rf"has format {sqlite.FORMAT + 1}, .* knows {sqlite.FORMAT}:.*newer one"):
         study.storage(tmp_path)
 
 
@@ -154,3 +154,58 @@ def test_an_mlflow_database_that_is_put_in_the_place_of_another_is_looked_at(tmp
     shutil.copy(old("mlflow-2.9.2", tmp_path / "old"), tmp_path / "mlflow.db")
     with pytest.raises(HarnessError, match="older version of mlflow"):
         opened(tmp_path / "mlflow.db")
+
+
+def aged(results: Path) -> None:
+    """Make the runs of a store what they were before settings and code were kept apart."""
+    store = Store(results)
+    for run in list(store.runs()):
+        tags = dict(run.data.tags)
+        for name in (identity.SETTINGS, identity.CODE, identity.PARTS, seals.PARAMETERS_SEAL):
+            store.client.delete_tag(run.info.run_id, name)
+            del tags[name]
+        tags["key"] = "0123456789abcdef"
+        tags[seals.SEAL] = "0" * 32
+        for name, value in (tags | seals.again(tags, run.data.metrics)).items():
+            store.client.set_tag(run.info.run_id, name, value)
+
+
+def test_a_store_of_an_older_harness_is_brought_up_to_date_after_a_copy(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    suite = workspace.suite(seeds=1, matrix={"tricks": [[]]})
+    workspace.run("run", suite)
+    [row] = workspace.table()
+    aged(workspace.results)
+    assert "1 run of an older harness is not read: run `harness upgrade`" in workspace.run("report", suite, code=2)
+    output = workspace.run("upgrade")
+    assert "1 run brought up to date" in output
+    copy = workspace.results / "mlflow.db.before-upgrade"
+    assert str(copy) in output
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT count(*) FROM tags WHERE key = 'settings'").fetchone() == (0,)
+
+    shown = " ".join(workspace.run("report", suite).split())
+    assert "1 trial of gan was trained by other code" in shown
+    assert "an unknown part of the code changed" in shown
+    assert [new["fid"] for new in workspace.table()] == [row["fid"]]
+    [change] = re.findall(r"--accept-change (\w{8})`", workspace.run("plan", suite))
+    workspace.run("run", suite, "--accept-change", change)
+    assert [new["mlflow_run_id"] for new in workspace.table()] == [row["mlflow_run_id"]]
+    assert "0 runs brought up to date" in workspace.run("upgrade")
+
+
+@pytest.mark.slow
+def test_a_run_of_other_data_is_not_taken_for_one_of_this(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.run("run", workspace.suite(seeds=1, matrix={"tricks": [[]]}))
+    aged(workspace.results)
+    [run] = Store(workspace.results).runs()
+    protocol = Path(run.info.artifact_uri.removeprefix("file://")) / "protocol.json"
+    protocol.write_text(protocol.read_text().replace('"data_hash": "', '"data_hash": "other'))
+    tags = {**run.data.tags, seals.FILES: "{}"}
+    for name, value in (tags | seals.again(tags, run.data.metrics)).items():
+        Store(workspace.results).client.set_tag(run.info.run_id, name, value)
+    output = workspace.run("upgrade")
+    assert "0 runs brought up to date" in output
+    assert "1 left unchanged" in output
+    assert "other data" in output

@@ -336,7 +336,7 @@ EDITS = {
     "the wording of a downloader's message": ("zoo/data/mnist.py", "is not on this machine", "cannot be found here"),
     "an annotation in the trial's file": ("trial/run.py", "recorder: Recorder", "recorder: object"),
     "the summary of a trick": ("zoo/tricks/ema.py", 'summary = "', 'summary = "really: '),
-    "the wording of divergence": ("trial/loop.py", "not finite by step", "NaN or infinite by step"),
+    "the wording of divergence": ("trial/loop.py", "is NaN or infinite at step", "not finite by step"),
 }
 
 

@@ -71,9 +71,9 @@ MALFORMED = {
     "unknown architecture": ("matrix: {model.architecture: [dcgam]}\n", "5:31", "did you mean 'dcgan'?"),
     "unknown setting": ("matrix: {model.laten: [3]}\n", "5:24", "did you mean 'latent'?"),
     "unknown objective": ("matrix: {model.objective: [minmax]}\n", "5:28", "did you mean 'minimax'?"),
-    "path as suite name": ("suite: ../../x\n", "1:8", "is no name"),
-    "capital in suite name": ("suite: Quick\n", "1:8", "is no name"),
-    "endless suite name": (f"suite: {'a' * 65}\n", "1:8", "is no name"),
+    "path as suite name": ("suite: ../../x\n", "1:8", "is no valid name"),
+    "capital in suite name": ("suite: Quick\n", "1:8", "is no valid name"),
+    "endless suite name": (f"suite: {'a' * 65}\n", "1:8", "is no valid name"),
     "name of a device": ("suite: con\n", "1:8", "reserved"),
     "number for a name": ("suite: 12\n", "1:8", "expected text, got 12"),
     # types and ranges
@@ -115,7 +115,7 @@ MALFORMED = {
         "6:3",
         "the product has 10201 cells",
     ),
-    "same value twice": ("matrix: {tricks: [[ema], [{name: ema}]]}\n", "5:26", "on this axis already"),
+    "same value twice": ("matrix: {tricks: [[ema], [{name: ema}]]}\n", "5:26", "has the same value already"),
     "same arm twice": (
         "matrix: {tricks: [[ema], [{name: ema, decay: 0.999}]]}\n",
         "5:26",
@@ -127,7 +127,7 @@ MALFORMED = {
     "exclude an unknown value": (
         "matrix: {tricks: [[], [ema]]}\nexclude: [{where: {tricks: [emma]}, reason: x}]\n",
         "6:28",
-        "is no value of the axis 'tricks' ([], ['ema']): add it there, or take out what is said of it",
+        "is no value of the axis 'tricks' ([], ['ema']): add the value to the axis, or remove it here",
     ),
     "exclude without reason": (
         "matrix: {tricks: [[], [ema]]}\nexclude:\n  - where: {tricks: []}\n",
@@ -143,18 +143,18 @@ MALFORMED = {
     "ambiguous baseline": (
         "matrix: {tricks: [[], [ema]], model: [gan, dcgan]}\ncompare: {baseline: {model: gan}}\n",
         "6:21",
-        "means 2 cells: name a value of tricks too",
+        "selects 2 cells: give a value of tricks too",
     ),
     "excluded baseline": (
         "matrix: {tricks: [[], [ema]]}\nexclude: [{where: {tricks: []}, reason: x}]\n"
         "compare: {baseline: {tricks: []}}\n",
         "7:21",
-        "no cell that is trained has all these values",
+        "no cell has all these values",
     ),
     "name of several": (
         "matrix: {tricks: [[], [ema]], model: [gan, dcgan]}\nnames: {plain: {model: gan}}\n",
         "6:16",
-        "names.plain: means 2 cells: name a value of tricks too",
+        "names.plain: selects 2 cells: give a value of tricks too",
     ),
     "name of none": (
         "matrix: {tricks: [[], [ema]]}\nnames: {averaged: {tricks: [emma]}}\n",
@@ -164,17 +164,17 @@ MALFORMED = {
     "two names of one": (
         "matrix: {tricks: [[], [ema]]}\nnames:\n  plain: {tricks: []}\n  simple: {tricks: []}\n",
         "8:11",
-        "this cell is called 'plain' already",
+        "this cell has the name 'plain' already",
     ),
     "name of another": (
         "matrix: {tricks: [[], [ema]]}\nnames: {dcgan: {tricks: [ema]}}\n",
         "6:16",
-        "another arm is called 'dcgan'",
+        "another arm has the name 'dcgan'",
     ),
     "name of two lines": (
         'matrix: {tricks: [[], [ema]]}\nnames: {"a\\nb": {tricks: [ema]}}\n',
         "6:17",
-        "cannot name an arm: use 1 to 60 printable characters",
+        "is no valid name of an arm: use 1 to 60 printable characters",
     ),
     "baseline without the value": (
         "suite: s\ndata: digits\nmatrix: {model: [gan, vae]}\nevaluate: {metrics: [fid, reconstruction]}\n"
@@ -209,9 +209,9 @@ MALFORMED = {
     # expect
     "expectation without source": ("expect: [{metric: fid, at_most: 3}]\n", "5:10", "the key 'source' is missing"),
     "empty source": ("expect: [{metric: fid, at_most: 3, source: ''}]\n", "5:44", "must not be empty"),
-    "expectation of nothing": ("expect: [{metric: fid, source: x}]\n", "5:10", "say what is expected"),
-    "value without tolerance": ("expect: [{metric: fid, value: 3, source: x}]\n", "5:10", "belong together"),
-    "tolerance without value": ("expect: [{metric: fid, tolerance: 3, source: x}]\n", "5:10", "belong together"),
+    "expectation of nothing": ("expect: [{metric: fid, source: x}]\n", "5:10", "no expectation is given"),
+    "value without tolerance": ("expect: [{metric: fid, value: 3, source: x}]\n", "5:10", "need each other"),
+    "tolerance without value": ("expect: [{metric: fid, tolerance: 3, source: x}]\n", "5:10", "need each other"),
     "value and bound": (
         "expect: [{metric: fid, value: 3, tolerance: 1, at_most: 4, source: x}]\n",
         "5:10",
@@ -246,7 +246,7 @@ MALFORMED = {
         "matrix: {tricks: [[], [ema]]}\nexclude: [{where: {tricks: [ema]}, reason: x}]\n"
         "expect: [{where: {tricks: [ema]}, metric: fid, at_most: 3, source: x}]\n",
         "7:18",
-        "no cell that is trained has all these values",
+        "no cell has all these values",
     ),
     "order of one": (
         "matrix: {tricks: [[], [ema]]}\nexpect: [{order: [{tricks: []}], metric: fid, source: x}]\n",
@@ -263,13 +263,13 @@ MALFORMED = {
         "matrix: {tricks: [[], [ema]], model: [gan, dcgan]}\n"
         "expect: [{order: [{model: gan}, {tricks: []}], metric: fid, source: x}]\n",
         "6:33",
-        "means a cell that stands in the order already",
+        "selects a cell that an earlier place of the order has already",
     ),
     "order of too many": (
         f"matrix: {{model.latent: {list(range(1, 12))}, model: [gan, dcgan]}}\n"
         "expect: [{order: [{model: gan}, {model: dcgan}], metric: fid, source: x}]\n",
         "6:18",
-        "means 121 comparisons, more than 100",
+        "needs 121 comparisons, more than 100",
     ),
     "unknown key of an expectation": (
         "expect: [{metric: fid, at_mst: 3, at_least: 3, source: x}]\n",
@@ -280,7 +280,7 @@ MALFORMED = {
         "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}}\n"
         "expect: [{metric: fid, at_most: 3, source: x}]\n",
         "6:9",
-        "a search has no arms that could be known beforehand",
+        "expect cannot be used with search, whose arms are not known",
     ),
     "expectation of what the model has not": (
         "suite: s\ndata: digits\nmatrix: {model: [vae, gan]}\nevaluate: {metrics: [reconstruction]}\n"

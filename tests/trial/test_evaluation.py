@@ -21,7 +21,7 @@ METRICS = ("fid", "inception_score", "kid", "precision_recall", "mode_coverage")
 
 def evaluator(cache: Path | None = None, split: str = "test", samples: int = 200) -> Evaluator:
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     config = Evaluate.model_validate(
         {"samples": samples, "features": "mnist", "split": split, "metrics": list(METRICS)}
     )

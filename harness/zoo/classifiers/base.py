@@ -1,4 +1,4 @@
-"""What a binary classifier is to the recipe: it is trained once, from scratch, on the images of one round."""
+"""The base class of binary classifiers. The model ``recipe`` trains a new one on the images of each round."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 
 class Round(NamedTuple):
-    """What a classifier may know of the training that it is part of."""
+    """What a classifier is given of the training that it is part of."""
 
     architecture: Architecture
-    """The generator's; its discriminator has the shape of the images."""
+    """The generator's architecture; its discriminator takes images of the data's shape."""
     channels: int
+    """Channels of the images."""
     size: int
-    """Real images in a mini-batch, for what is trained by mini-batches."""
+    """Real images in a mini-batch, for classifiers that are trained on mini-batches."""
     compute: Compute
     rng: torch.Generator
-    """Of the device: where all its random numbers come from."""
+    """On the device: the source of all its random numbers."""
 
 
 class Classifier(Plugin, abc.ABC):
-    """One that knows nothing yet. Images are floats (n, channels, height, width) in [-1, 1] on the device.
+    """An untrained classifier. Images are floats (n, channels, height, width) in [-1, 1] on the device.
 
     Attributes:
-        differentiable: whether ``logits`` can be had, so that the generator can be led by their gradient.
+        differentiable: whether it has ``logits``, so that the generator can be trained by their gradient.
     """
 
     differentiable: ClassVar[bool] = False
@@ -42,26 +43,26 @@ class Classifier(Plugin, abc.ABC):
 
     @abc.abstractmethod
     def fit(self, real: torch.Tensor, synthetic: torch.Tensor) -> None:
-        """Learn to tell these apart; as many of both."""
+        """Train on these images, equally many of both."""
 
     @abc.abstractmethod
     def probability(self, images: torch.Tensor) -> torch.Tensor:
-        """How probable it is, (n,), float32, in [0, 1], that each of these images is real."""
+        """The probability (n,), float32, in [0, 1], that each image is real."""
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (n,) in float32 with gradients by the images: above 0 it holds the image for real."""
+        """Logits (n,), float32, differentiable with respect to the images; above 0 means real."""
         raise NotImplementedError
 
 
 class SciKit(Classifier):
-    """One of scikit-learn's: it sees the pixels as a vector, and computes on the CPU.
+    """A classifier of scikit-learn: it gets the pixels as a vector, and computes on the CPU.
 
-    Subclasses say which estimator; it must have ``predict_proba``.
+    Subclasses choose the estimator, which must have ``predict_proba``.
     """
 
     @abc.abstractmethod
     def estimator(self, n: int, seed: int) -> Any:
-        """A fresh one, for n images in all; the seed is for what is random in it."""
+        """A new estimator for n images in total; the seed is for its random numbers."""
 
     def fit(self, real: torch.Tensor, synthetic: torch.Tensor) -> None:
         images = torch.cat([real, synthetic])

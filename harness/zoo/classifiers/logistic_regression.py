@@ -1,4 +1,4 @@
-"""Logistic regression on the pixels: what it cannot part by a hyperplane it does not see."""
+"""Logistic regression on the pixels: it detects only differences that a hyperplane separates."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.zoo.classifiers.base import SciKit
 
 
 class LogisticSettings(registry.Settings):
-    """How it is fitted."""
+    """Settings of the solver."""
 
-    iterations: int = Field(200, ge=1, le=100_000, description="iterations of the solver at most")
+    iterations: int = Field(200, ge=1, le=100_000, description="largest number of iterations of the solver")
 
 
 class LogisticRegression(SciKit):
-    """scikit-learn's, with its penalty of 1."""
+    """scikit-learn's logistic regression, with its default penalty of 1."""
 
     name = "logistic_regression"
     summary = "linear in the pixels (scikit-learn)"

@@ -1,4 +1,4 @@
-"""The k nearest neighbours by Euclidean distance: a probability is the share of real ones among them."""
+"""k nearest neighbours by Euclidean distance; the probability is the share of real images among them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.zoo.classifiers.base import SciKit
 
 
 class NeighboursSettings(registry.Settings):
-    """How many are asked."""
+    """The number of neighbours."""
 
     neighbours: int = Field(15, ge=1, le=10_000, description="neighbours; odd, so that there are no ties")
 
 
 class NearestNeighbours(SciKit):
-    """scikit-learn's; fewer neighbours where there are not so many images."""
+    """scikit-learn's k-nearest-neighbours classifier; fewer neighbours if there are not enough images."""
 
     name = "nearest_neighbours"
     summary = "the vote of the 15 nearest images (scikit-learn)"
@@ -28,4 +28,4 @@ class NearestNeighbours(SciKit):
     def estimator(self, n: int, seed: int) -> Any:
         from sklearn.neighbors import KNeighborsClassifier
 
-        return KNeighborsClassifier(min(self.settings.neighbours, n - 1))  # odd too: as many real as synthetic images
+        return KNeighborsClassifier(min(self.settings.neighbours, n - 1))  # n - 1 is odd, too

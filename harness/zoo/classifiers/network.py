@@ -1,4 +1,4 @@
-"""A network: the discriminator of the generator's architecture, trained from scratch by Adam on cross-entropy.
+"""A network: the discriminator of the architecture, trained from scratch with Adam on cross-entropy.
 
 Each mini-batch is half real and half synthetic.
 """
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class NetworkSettings(registry.Settings):
-    """How it is trained."""
+    """Settings of the training."""
 
-    steps: int = Field(100, ge=1, le=1_000_000, description="mini-batches that it is trained on in a round")
+    steps: int = Field(100, ge=1, le=1_000_000, description="training steps in a round")
     rate: float = Field(1e-3, gt=0, le=1, description="Adam's learning rate")
 
 
 class Network(Classifier):
-    """The one classifier here that the generator can be led by the gradient of."""
+    """The only built-in classifier with a gradient for the generator."""
 
     name = "network"
     summary = "the architecture's discriminator, trained from scratch"
@@ -60,5 +60,5 @@ class Network(Classifier):
 
 
 def chosen(images: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """A mini-batch drawn without repetition; all there are where there are no more."""
+    """A random mini-batch without repetition; all images if there are no more than ``size``."""
     return images[torch.randperm(len(images), device=images.device, generator=rng)[:size]]

@@ -13,12 +13,12 @@ from harness.zoo.classifiers.base import SciKit
 class ForestSettings(registry.Settings):
     """Size of the forest."""
 
-    trees: int = Field(50, ge=1, le=10_000, description="trees")
-    leaf: int = Field(2, ge=1, le=100_000, description="images in a leaf at least")
+    trees: int = Field(50, ge=1, le=10_000, description="number of trees")
+    leaf: int = Field(2, ge=1, le=100_000, description="least number of images in a leaf")
 
 
 class RandomForest(SciKit):
-    """scikit-learn's; a probability is the mean over its trees."""
+    """scikit-learn's random forest; the probability is the mean over its trees."""
 
     name = "random_forest"
     summary = "50 trees on the pixels (scikit-learn)"

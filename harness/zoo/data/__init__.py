@@ -1,4 +1,9 @@
-"""Data sets, one file each: what generators learn from."""
+"""Data sets, one file each.
+
+Every module is a plug-in, found by the registry, except those of ``SHARED``. ``base`` has the base class ``DataSet``,
+``pixels`` converts images, ``order`` shuffles, ``downloads`` and ``published`` find, verify and download files.
+Import from the modules; this package exports nothing.
+"""
 
 SHARED = ("base", "digests", "downloads", "order", "pixels", "points", "published", "strokes")
-"""Files that several plug-ins share and that hold none: the registry does not look into them."""
+"""Modules without a plug-in: the registry does not look into them."""

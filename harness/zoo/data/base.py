@@ -1,4 +1,4 @@
-"""What a data set is to the harness: labelled images in two fixed splits, known by the digest of their content."""
+"""The base class of data sets: labelled images in two fixed splits, identified by the digest of their content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Split = Literal["train", "test"]
 
 
 class Shape(NamedTuple):
-    """The shape of one image, and how many classes its labels name."""
+    """The shape of one image, and the number of classes."""
 
     channels: int
     height: int
@@ -33,8 +33,8 @@ class Shape(NamedTuple):
 class Labelled(NamedTuple):
     """Images (n, channels, height, width) and labels (n,), int64.
 
-    A stored image is uint8; a stored point (see ``DataSet.points``) is float32 in [-1, 1], shape (n, 2, 1, 1). What
-    a model's step gets is always floats in [-1, 1].
+    A stored image is uint8; a stored point (see ``DataSet.points``) is float32 in [-1, 1], shape (n, 2, 1, 1). The
+    step of a model always gets floats in [-1, 1].
     """
 
     images: torch.Tensor
@@ -42,13 +42,13 @@ class Labelled(NamedTuple):
 
 
 class DataSettings(registry.Settings):
-    """What every data set can be asked for: a part of it."""
+    """Settings of every data set: they choose a part of it."""
 
     classes: tuple[int, ...] | None = Field(
-        None, min_length=1, description="numbers of the classes to keep, which keep their numbers; null: all"
+        None, min_length=1, description="numbers of the classes to keep (the numbers do not change); null: all"
     )
     limit: int | None = Field(
-        None, ge=1, description="most training images, as many of each class as can be; the test split stays whole"
+        None, ge=1, description="most training images, spread evenly over the classes; the test split stays whole"
     )
 
     @field_validator("classes")
@@ -60,17 +60,17 @@ class DataSettings(registry.Settings):
 
 
 class DataSet(Plugin, abc.ABC):
-    """A data set. It is made from its settings; making it reads nothing and needs no torch.
+    """A data set. Creating it from its settings reads nothing and needs no torch.
 
-    The model trains on ``train``; metrics compare with ``test`` (or with ``train`` where a suite says so). A subclass
-    gives the ``whole`` of a split; which part of it is asked for is seen to here.
+    The model trains on ``train``; metrics compare with ``test`` (or with ``train`` if the suite says so). A subclass
+    returns the ``whole`` of a split; this class chooses the part that the settings ask for.
     """
 
     Settings: ClassVar[type[registry.Settings]] = DataSettings
     judge: ClassVar[str | None] = None
-    """The name of the judges that come with the harness and know this data, or None where there are none."""
+    """The name of the judge for this data that comes with the harness, or None if there is none."""
     points: ClassVar[bool] = False
-    """Whether these are points of the plane, kept as floats, and no images."""
+    """Whether the data are points of the plane, stored as floats, instead of images."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -78,29 +78,29 @@ class DataSet(Plugin, abc.ABC):
     @property
     @abc.abstractmethod
     def shape(self) -> Shape:
-        """The shape of the images, with the number of all classes, kept or not."""
+        """The shape of the images, and the number of all classes, including those that the settings leave out."""
 
     @abc.abstractmethod
     def whole_digest(self) -> str:
-        """SHA-256 (hex) of what all settings at their defaults give."""
+        """SHA-256 (hex) of the data with default settings."""
 
     @abc.abstractmethod
     def whole(self, split: Split) -> Labelled:
         """All images and labels of a split, on the CPU, in a fixed order.
 
         Raises:
-            HarnessError: the files are missing or do not have the digest that they should have.
+            HarnessError: the files are missing or have another digest than expected.
         """
 
     def refusal(self) -> str | None:
-        """What is wrong with the settings for this data, or None."""
+        """Why the settings do not fit this data, or None if they do."""
         unknown = [label for label in self.settings.classes or () if not 0 <= label < self.shape.classes]
         if unknown:
             return f"it has the classes 0 to {self.shape.classes - 1}, not {unknown[0]}"
         return None
 
     def digest(self) -> str:
-        """SHA-256 (hex) of what the data is: equal digests, equal tensors. Part of every trial's key."""
+        """SHA-256 (hex) of the data with these settings: equal digests mean equal tensors. Part of every key."""
         changed = self.settings.model_dump(mode="json", exclude_defaults=True)
         if not changed:
             return self.whole_digest()
@@ -110,7 +110,7 @@ class DataSet(Plugin, abc.ABC):
         """The images and labels of a split that the settings ask for, on the CPU, in a fixed order.
 
         Raises:
-            HarnessError: the files are missing, or do not have the digest that they should have, or nothing is left.
+            HarnessError: the files are missing or have another digest than expected, or no image is left.
         """
         whole = self.whole(split)
         classes, limit = self.settings.classes, self.settings.limit if split == "train" else None
@@ -126,24 +126,24 @@ class DataSet(Plugin, abc.ABC):
         return True
 
     def fetch(self) -> str:
-        """Bring the data to this machine if it is not there yet, and verify it; say in a sentence where it lies.
+        """Download the data if it is not on this machine, and verify it; returns a sentence that says where it is.
 
         Raises:
-            HarnessError: it can be had neither here nor from the network; the message says what to do.
+            HarnessError: it is not here and cannot be downloaded; the message says what to do.
         """
         self.load("train")
         return f"{self.name}: comes with the harness, nothing to fetch"
 
 
 def _part(labels: NDArray[np.int64], classes: tuple[int, ...] | None, limit: int | None) -> NDArray[np.int64]:
-    """Positions, in order, of the images of these classes; of a random ``limit`` of them, spread over the classes."""
+    """The positions, in order, of the images of these classes: at most ``limit``, at random, evenly over classes."""
     import numpy as np
 
     kept = np.arange(len(labels)) if classes is None else np.flatnonzero(np.isin(labels, classes))
     if limit is None or limit >= len(kept):
         return kept
     order = np.random.Generator(np.random.PCG64(0)).permutation(kept)
-    turn = np.zeros(len(order), dtype=np.int64)  # how many of its class come before an image in this order
+    turn = np.zeros(len(order), dtype=np.int64)  # how many images of the same class come earlier in this order
     for label in np.unique(labels[kept]):
         own = labels[order] == label
         turn[own] = np.arange(own.sum())

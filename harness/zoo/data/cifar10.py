@@ -1,15 +1,15 @@
 """CIFAR-10: 60 000 photographs in ten classes, 32×32 pixels in colour (Krizhevsky 2009).
 
-Read from the files of its author, packed or unpacked, of the binary version or of the one for Python. Both hold the
-same images in the same order: five training batches and one test batch, an image as 3 072 bytes (red, green, blue,
+It is read from the files of its author, packed or unpacked, of the binary version or of the Python version. Both have
+the same images in the same order: five training batches and one test batch; an image is 3 072 bytes (red, green, blue,
 each row by row).
 
 - Binary: a byte with the label before each image.
-- Python: a pickled mapping with ``data``, an array (n, 3072), and ``labels``, a list. A pickle may name any function
-  to be called; here nothing is called or imported, and it may name only what would rebuild an array of numpy's.
+- Python: a pickled mapping with ``data``, an array (n, 3072), and ``labels``, a list. A pickle can call any function;
+  here nothing is called or imported, and the pickle may name only what rebuilds a numpy array.
 
-An archive must have the MD5 that its author states, and is read in memory. Of unpacked files there is no published
-digest for all; they count if they have the right form. The digest of the data is that of the images and labels.
+An archive must have the MD5 that its author states, and is read in memory. For unpacked files there is no published
+digest; they are accepted if their format is right. The digest of the data is that of the images and labels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ BATCHES: dict[Split, tuple[str, ...]] = {
     "test": ("test_batch",),
 }
 BATCH = 10_000
-"""How many images a batch holds."""
+"""Images in a batch file."""
 PIXELS = 3 * 32 * 32
 
 Batch = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
@@ -53,7 +53,7 @@ Batch = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
 
 @dataclass(frozen=True)
 class Version:
-    """One of the forms in which the data are published: the folder, the archive of it, and how a batch is read."""
+    """A published version of the data: its folder, its archive, and the function that reads a batch."""
 
     folder: str
     archive: str
@@ -68,7 +68,7 @@ class Version:
 
 
 class Cifar10(DataSet):
-    """Its author's files, found in HARNESS_DATA or the cache folder."""
+    """Reads the author's files from HARNESS_DATA or the cache folder."""
 
     name = "cifar10"
     summary = "50 000 + 10 000 photographs in ten classes, 32×32 in colour (files or a download)"
@@ -104,7 +104,7 @@ class Cifar10(DataSet):
 
 
 def _find() -> tuple[Version, Path] | None:
-    """The first version, and the whole folder or the archive, that lies in one of the folders; the binary one first."""
+    """The first version that is in one of the folders, and its folder or archive; the binary version comes first."""
     for version in VERSIONS:
         for folder in downloads.folders("cifar10"):
             if all(os.path.isfile(folder / version.folder / name) for name in version.files.values()):
@@ -119,16 +119,16 @@ def _source() -> tuple[Version, Path]:
     if found is None:
         names = " or ".join(f"the folder {version.folder} or {version.archive}" for version in VERSIONS)
         raise HarnessError(
-            f"CIFAR-10 is not on this machine. Looked for {names} in "
+            f"CIFAR-10 is not on this machine. Searched for {names} in "
             f"{', '.join(map(str, downloads.folders('cifar10')))}{_incomplete()}. "
-            "Put one of them into one of these (HARNESS_DATA names the first), "
+            "Put one of them into one of these folders (HARNESS_DATA sets the first), "
             "or run `harness data fetch cifar10`"
         )
     return found
 
 
 def _incomplete() -> str:
-    """What is said of folders that are there, but not whole."""
+    """The part of the message about incomplete folders."""
     folders = [(v, folder / v.folder) for v in VERSIONS for folder in downloads.folders("cifar10")]
     lacking = {
         path: [name for name in version.files.values() if not (path / name).is_file()]
@@ -143,7 +143,7 @@ def _read_from(version: Version, path: Path) -> list[Path]:
 
 
 def _arrays(version: Version, path: Path) -> dict[Split, Batch]:
-    """Both splits, verified. They stay in memory for as long as the files are unchanged."""
+    """Both splits, verified. They stay in memory as long as the files do not change."""
     return _cached(version, path, stamps(_read_from(version, path)))
 
 
@@ -164,7 +164,7 @@ def _contents(version: Version, path: Path) -> Iterator[tuple[str, bytes]]:
         packed = _members(verified(path, version.md5), [f"{version.folder}/{name}" for name in version.files.values()])
         for batch, name in version.files.items():
             if f"{version.folder}/{name}" not in packed:
-                raise HarnessError(f"{path} holds no {version.folder}/{name}; put the published archive in its place")
+                raise HarnessError(f"{path} has no {version.folder}/{name}; replace it with the published archive")
             yield batch, packed[f"{version.folder}/{name}"]
         return
     for batch, name in version.files.items():
@@ -192,7 +192,7 @@ def _batch(version: Version, path: Path, batch: str, content: bytes) -> Batch:
             raise HarnessError("it holds labels that are not 0 to 9")
     except HarnessError as error:
         where = f"{version.files[batch]} in {path}"
-        raise HarnessError(f"{where} is no batch of CIFAR-10: {error}; put the published one in its place") from error
+        raise HarnessError(f"{where} is not a batch of CIFAR-10: {error}; replace it with the published one") from error
     return images, labels
 
 
@@ -221,7 +221,7 @@ def _read_pickled(content: bytes) -> Batch:
 
 
 class _Named:
-    """Stands for what a pickle names. It can be called, and does nothing but remember how."""
+    """A stand-in for an object that a pickle names. It can be called, and only stores its arguments."""
 
     state: Any = None
 
@@ -233,11 +233,11 @@ class _Named:
 
 
 class _Rebuilt(_Named):
-    """Stands for numpy's ``_reconstruct``: an array, its shape, kind and bytes in its state."""
+    """A stand-in for numpy's ``_reconstruct``: an array, with its shape, type and bytes in its state."""
 
 
 class _Kind(_Named):
-    """Stands for ``numpy.dtype``: the kind of an array's values, which its first argument names."""
+    """A stand-in for ``numpy.dtype``: the type of an array's values, in its first argument."""
 
 
 NAMED: Mapping[tuple[str, str], type[_Named]] = {
@@ -246,34 +246,34 @@ NAMED: Mapping[tuple[str, str], type[_Named]] = {
     ("numpy", "ndarray"): _Named,
     ("numpy", "dtype"): _Kind,
 }
-"""All that such a pickle may name, and what stands for it here."""
+"""Everything that such a pickle may name -> its stand-in."""
 
 
 class _Inert(pickle.Unpickler):
-    """Reads a pickle without running anything: what it names is never imported, only stood for."""
+    """Reads a pickle without running code: objects that it names are replaced by stand-ins, never imported."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in NAMED:
-            raise HarnessError(f"the pickle names {module}.{name}, which no such file needs; it has not been run")
-        return type(name, (NAMED[module, name],), {})  # one of its own for each, for a pickle can change it
+            raise HarnessError(f"the pickle names {module}.{name}, which no such file needs; it was not run")
+        return type(name, (NAMED[module, name],), {})  # a new class each time, because a pickle can change it
 
 
 def _unpickled(content: bytes) -> Any:
-    """What a pickle of Python 2 or 3 holds: plain values, and what stands for arrays.
+    """The content of a pickle of Python 2 or 3: plain values, and stand-ins for arrays.
 
     Raises:
-        HarnessError: it is none, or names anything else.
+        HarnessError: it is not a pickle, or names anything else.
     """
     try:
         return _Inert(io.BytesIO(content), encoding="latin1").load()
     except HarnessError:
         raise
-    except Exception as error:  # bytes that are no pickle fail in any way
-        raise HarnessError(f"no pickle that can be read ({type(error).__name__}: {error})") from error
+    except Exception as error:  # bytes that are not a pickle can raise anything
+        raise HarnessError(f"not a readable pickle ({type(error).__name__}: {error})") from error
 
 
 def _pixels(array: Any) -> NDArray[np.uint8] | None:
-    """The bytes of an array (BATCH, PIXELS) as a pickle describes it; None where it is none such."""
+    """The bytes of an array (BATCH, PIXELS) that a pickle describes; None if it is not such an array."""
     import numpy as np
 
     try:

@@ -1,4 +1,4 @@
-"""What was worked out of files once and holds as long as they do not change: small values, kept between processes."""
+"""A cache of digests of files, kept between processes. An entry is valid as long as the files do not change."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.base.files import COMPUTED_ANEW, cache_folder, write_json
 from harness.base.messages import note
 
 Stamp = tuple[str, int, int]
-"""The absolute path of a file, its time of change in ns, its size."""
+"""The absolute path of a file, its modification time in ns, its size."""
 
 
 def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
-    """What tells whether these files are still the ones that they were.
+    """The stamps of these files, which change when the files do.
 
     Raises:
-        HarnessError: one of them cannot be looked at.
+        HarnessError: a file cannot be read.
     """
     return tuple(_stamp(path.absolute()) for path in paths)
 
@@ -34,13 +34,13 @@ def _stamp(path: Path) -> Stamp:
 
 
 _known: dict[Path, str] = {}
-"""What this process has computed or read already, by the path of its note."""
+"""The values that this process has computed or read, by the path of their note."""
 
 
 def remembered(data_set: str, key: object, compute: Callable[[], str]) -> str:
-    """The text that ``compute`` gave under this key (a JSON value), here or in another process; else computed now.
+    """The text that ``compute`` returned for this key (a JSON value) in any process; computed now if there is none.
 
-    A note that cannot be read is made anew; where none can be written, the next process computes again.
+    A damaged note is computed again. If no note can be written, the next process computes again.
     """
     path, words = _note(data_set, key)
     if path not in _known:
@@ -54,18 +54,18 @@ def remembered(data_set: str, key: object, compute: Callable[[], str]) -> str:
 
 
 def refuse_altered(data_set: str, files: tuple[Stamp, ...], now: str) -> None:
-    """Refuse files whose digest is no longer what was remembered, though neither size nor time of change says so.
+    """Refuse files whose digest has changed although their sizes and modification times have not.
 
     Raises:
-        HarnessError: so it is; they are damaged.
+        HarnessError: the files have changed, so they are damaged.
     """
     path, words = _note(data_set, files)
     before = _known.get(path) or _read(path, words)
     if before not in (None, now):
         raise HarnessError(
             f"{data_set}: the files in {Path(files[0][0]).parent} have changed, though neither their sizes nor their "
-            "times of change did: one of them is damaged. Put the published ones in their place (`touch` them if they "
-            "are there)"
+            "modification times did: one of them is damaged. Replace them with the published files (if they are the "
+            "published files, `touch` them)"
         )
 
 
@@ -76,7 +76,7 @@ def _note(data_set: str, key: object) -> tuple[Path, str]:
 
 
 def _read(path: Path, words: str) -> str | None:
-    """The value in a note under that key; None where there is none, or it is damaged."""
+    """The value of this key in a note; None if there is no note, or it is damaged."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -93,5 +93,5 @@ def _read(path: Path, words: str) -> str | None:
 
 
 def _sum(words: str, value: str) -> str:
-    """A hash that shows whether a note is as it was written."""
+    """A checksum that shows damage to a note."""
     return hashlib.sha256(f"{words} {value}".encode()).hexdigest()

@@ -1,17 +1,16 @@
-"""The 1 797 handwritten digits that scikit-learn carries, in MNIST's form: data for where there is no network.
+"""The 1 797 handwritten digits of scikit-learn, in the format of MNIST: data for machines without a network.
 
-The originals (Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits", UCI; its test part) count ink in
-the 8×8 blocks of a 32×32 scan, 0 to 16 a block. They become images of 28×28 in two steps, like MNIST's:
+The originals (Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits", UCI; its test part) count the ink
+in the 8×8 blocks of a 32×32 scan, 0 to 16 per block. Two steps make images of 28×28 from them, like MNIST's:
 
-1. Enlarged 2.5 times, so that the 8×8 blocks cover 20×20 pixels, with Catmull-Rom's cubic (Keys 1981, a = −½) in both
-   directions; outside the scan there is no ink. All sampling points are multiples of 1/10, so that the weights are
-   multiples of 1/2000: integer arithmetic makes the result exact, and the same everywhere.
-2. Cut out of the wider canvas by a 28×28 window, to the whole pixel, so that the centre of the ink's mass lies in
-   the middle.
+1. Enlarge 2.5 times, so that the 8×8 blocks cover 20×20 pixels, with the Catmull-Rom cubic (Keys 1981, a = −½) in both
+   directions; outside the scan there is no ink. All sampling points are multiples of 1/10, so the weights are multiples
+   of 1/2000, and integer arithmetic gives the same exact result on every machine.
+2. Cut a 28×28 window out of the wider canvas, at whole pixels, with the centre of mass of the ink in the middle.
 
-The split: order all digits by class and, within a class, by their place in scikit-learn's table; every third one
-(the third, sixth, …) is held out. So both parts have the same classes in the same shares and the same writers.
-Within a part the digits stand in scikit-learn's order.
+The split: order all digits by class and, within a class, by their position in scikit-learn's table; every third one
+(the third, sixth, …) is held out. So both parts have the same class shares and the same writers. Within a part the
+digits are in scikit-learn's order.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 DIGEST = "f23f79de7fd7d4c9b8d9360ec287382333a820b04851c0c8d9bd2048fe19477a"
 MARGIN = 12
-"""Pixels of canvas around the enlarged 20×20, so that every window with the ink in its middle lies on it."""
+"""Pixels of canvas around the enlarged 20×20: enough for every window with the ink in its middle."""
 
 
 class Digits(DataSet):
@@ -60,7 +59,7 @@ class Digits(DataSet):
 
 @functools.cache
 def _table() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """All images (1797, 1, 28, 28) and labels, verified. Never handed out itself, only copies of parts of it."""
+    """All images (1797, 1, 28, 28) and labels, verified. Callers must return only copies of it."""
     import numpy as np
     from sklearn.datasets import load_digits
 
@@ -70,14 +69,14 @@ def _table() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     digest = hashlib.sha256(images.tobytes() + labels.astype("<i8").tobytes()).hexdigest()
     if digest != DIGEST:
         raise HarnessError(
-            f"the digits that scikit-learn carries are not the expected ones: SHA-256 {digest} after resampling, "
+            f"the digits of scikit-learn are not the expected ones: SHA-256 {digest} after resampling, "
             f"expected {DIGEST}; reinstall scikit-learn (any version from 1.4 on), or use another data set"
         )
     return images, labels
 
 
 def _enlarge(blocks: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Counts of ink (n, 8, 8) in 0..16 to images (n, 1, 28, 28) in 0..255."""
+    """Counts of ink (n, 8, 8) in 0..16 -> images (n, 1, 28, 28) in 0..255."""
     import numpy as np
 
     weights = _weights()
@@ -101,7 +100,7 @@ def _weights() -> NDArray[np.int64]:
 
 
 def _centred(canvas: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The 28×28 window of one image's canvas whose middle is nearest to the centre of the ink's mass."""
+    """The 28×28 window of one image's canvas whose middle is nearest to the centre of mass of the ink."""
     import numpy as np
 
     places, ink = np.arange(len(canvas)), int(canvas.sum())
@@ -110,7 +109,7 @@ def _centred(canvas: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _held_out(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which digits belong to the test split: every third in the order of class, then of place."""
+    """Which digits belong to the test split: every third, in the order of class and then of position."""
     import numpy as np
 
     held_out = np.zeros(len(labels), dtype=bool)

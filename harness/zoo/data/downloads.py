@@ -1,7 +1,7 @@
-"""Files of published data sets: where they may lie, whether they are the right ones, how they come from a mirror.
+"""Files of published data sets: find them, verify them, download them from a mirror.
 
-A file counts by the SHA-256 of its decompressed bytes, so a raw file and any gzip of it are equally good, and one
-that was cut short or altered is refused wherever it came from.
+A file is verified by the SHA-256 of its decompressed bytes, so a raw file and any gzip of it are equally good. A
+truncated or altered file is refused, wherever it comes from.
 """
 
 from __future__ import annotations
@@ -30,45 +30,45 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST = 1 << 26
-"""Bytes of a decompressed file, more than any has: a small file can decompress to one that fills the memory."""
+"""Limit of the bytes of a decompressed file; all files are smaller. A bomb could otherwise fill the memory."""
 TIMEOUT = 30.0
-"""Seconds without an answer after which a mirror counts as out of reach."""
+"""Seconds without an answer after which a mirror counts as unreachable."""
 
 
 @dataclass(frozen=True)
-class File:
+class RemoteFile:
     """A file of a data set: its name without ``.gz``, and the SHA-256 (hex) of its decompressed bytes."""
 
     name: str
     sha256: str
 
 
-def digest_of(files: Iterable[File]) -> str:
-    """SHA-256 (hex) of a data set that consists of these files, from their stated digests; reads nothing."""
+def digest_of(files: Iterable[RemoteFile]) -> str:
+    """SHA-256 (hex) of a data set that consists of these files, from their stated digests; reads no file."""
     return hashlib.sha256("\n".join(f"{f.name} {f.sha256}" for f in files).encode()).hexdigest()
 
 
 def folders(data_set: str) -> list[Path]:
-    """The folders in which the files of a data set are looked for, in this order."""
+    """The folders in which the files of a data set are searched, in this order."""
     data = os.environ.get("HARNESS_DATA")
     own = [Path(data) / data_set, Path(data)] if data else []
     return [*own, cache_folder() / data_set]
 
 
-def find(data_set: str, file: File) -> Path | None:
-    """The file, raw or gzipped, in the first folder that has it; None where none has. Does not look inside."""
+def find(data_set: str, file: RemoteFile) -> Path | None:
+    """The file, raw or gzipped, in the first folder that has it; None if no folder has it. Does not verify it."""
     for folder in folders(data_set):
         for path in (folder / file.name, folder / f"{file.name}.gz"):
-            if os.path.isfile(path):  # Path's own raises for names that are too long
+            if os.path.isfile(path):  # Path.is_file raises an error for names that are too long
                 return path
     return None
 
 
-def content(path: Path, file: File) -> bytes:
-    """The decompressed and verified bytes of a file. They stay in memory for as long as the file is unchanged.
+def content(path: Path, file: RemoteFile) -> bytes:
+    """The decompressed and verified bytes of a file. They stay in memory as long as the file does not change.
 
     Raises:
-        HarnessError: the file cannot be read, or is not the file that it should be.
+        HarnessError: the file cannot be read, or is not the expected file.
     """
     try:
         stat = path.stat()
@@ -78,10 +78,10 @@ def content(path: Path, file: File) -> bytes:
 
 
 @functools.lru_cache(maxsize=4)
-def _content(path: Path, file: File, _mtime_ns: int, _size: int) -> bytes:
+def _content(path: Path, file: RemoteFile, _mtime_ns: int, _size: int) -> bytes:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:
-            data = opened.read(LARGEST)  # what is longer has another digest in any case
+            data = opened.read(LARGEST)  # a longer file has another digest in any case
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise HarnessError(f"{path} is no whole gzip file ({error}); {_advice(file)}") from error
     except OSError as error:
@@ -92,25 +92,27 @@ def _content(path: Path, file: File, _mtime_ns: int, _size: int) -> bytes:
     return data
 
 
-def _advice(file: File) -> str:
+def _advice(file: RemoteFile) -> str:
     return (
         f"expected {file.name} with SHA-256 {file.sha256} (decompressed); "
-        "delete the file, so that it is fetched again, or put the right one in its place"
+        "delete the file, so that it is downloaded again, or replace it with the right one"
     )
 
 
 def download(data_set: str, name: str, mirrors: Sequence[str], verify: Callable[[Path], object]) -> Path:
-    """Bring a file from the first mirror that gives the right bytes into the cache folder.
+    """Download a file into the cache folder, from the first mirror that has the right bytes.
 
-    It is written under a temporary name, verified, flushed to disk and only then renamed: whatever interrupts this,
-    no half-written or wrong file is left under the final name.
+    The file is written under a temporary name, flushed to disk, verified, and then renamed: an interruption never
+    leaves a half-written or wrong file under the final name.
 
     Args:
+        data_set: the name of the data set, which is also the folder in the cache folder.
         name: the file's name, at the mirrors and in the cache folder.
-        verify: raises ``HarnessError`` where a file is not the right one.
+        mirrors: the addresses of the folders at the mirrors.
+        verify: raises ``HarnessError`` if a file is not the right one.
 
     Raises:
-        HarnessError: no mirror gave it; the message says what each one answered.
+        HarnessError: no mirror had it; the message has the answer of each.
     """
     target = cache_folder() / data_set / name
     answers = []
@@ -126,13 +128,13 @@ def download(data_set: str, name: str, mirrors: Sequence[str], verify: Callable[
 
 
 def bring(url: str, target: Path, verify: Callable[[Path], object]) -> None:
-    """Download to a temporary name, verify it there, flush it to the disk, and rename it.
+    """Download to a temporary name, flush it to the disk, verify it, and rename it.
 
-    By HTTPS only, redirects included; what this machine itself offers may come plainly.
+    Only HTTPS is allowed, also for redirects; except from this machine itself.
 
     Raises:
-        OSError: it cannot be had, or not so.
-        HarnessError: what ``verify`` says of it.
+        OSError: the download failed, or the address is refused.
+        HarnessError: ``verify`` refuses the file.
     """
     opener = urllib.request.build_opener(_SafeRedirects)
     parts = f".part-of-{target.name}-"
@@ -146,17 +148,17 @@ def bring(url: str, target: Path, verify: Callable[[Path], object]) -> None:
             out.flush()
             os.fsync(out.fileno())
         verify(part)
-        part.chmod(0o644)  # mkstemp makes it readable by its owner alone
+        part.chmod(0o644)  # mkstemp makes it readable only by its owner
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
 def _safe(url: str) -> str:
-    """The address, if nobody on the way can read or change what comes from it."""
+    """The address, if it is safe: HTTPS, a file, or this machine."""
     parts = urlsplit(url)
     if parts.scheme not in ("https", "file") and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise OSError(f"refused, for it leads to {parts.scheme}://{parts.hostname}: only HTTPS is taken")
+        raise OSError(f"refused, because it leads to {parts.scheme}://{parts.hostname}: only HTTPS is allowed")
     return url
 
 
@@ -169,13 +171,13 @@ def read_idx(data: bytes, dimensions: int) -> NDArray[np.uint8]:
     """The array in an IDX file of unsigned bytes (LeCun's format: a magic number, the sizes, the values).
 
     Raises:
-        HarnessError: the header does not announce unsigned bytes in that many dimensions, or not as many as follow.
+        HarnessError: the header has another type or number of dimensions, or its sizes do not fit the number of bytes.
     """
     import numpy as np
 
     start = 4 + 4 * dimensions
     if len(data) < start or data[:4] != bytes((0, 0, 8, dimensions)):
-        raise HarnessError(f"no IDX file of unsigned bytes in {dimensions} dimensions (starts with {data[:4]!r})")
+        raise HarnessError(f"not an IDX file of unsigned bytes in {dimensions} dimensions (starts with {data[:4]!r})")
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
     if len(data) - start != math.prod(shape):
         raise HarnessError(f"the IDX header announces {shape} values, but {len(data) - start} follow")

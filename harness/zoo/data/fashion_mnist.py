@@ -1,7 +1,7 @@
-"""Fashion-MNIST: 70 000 pictures of clothes in MNIST's form, 28×28 pixels (Xiao, Rasul and Vollgraf 2017).
+"""Fashion-MNIST: 70 000 pictures of clothes in the format of MNIST, 28×28 pixels (Xiao, Rasul and Vollgraf 2017).
 
-A gzipped file must have the MD5 that its publishers state. A raw one, as other programs leave it beside, has no
-published digest: it counts if it has the right form, and its content enters the digest of the data.
+A gzipped file must have the MD5 that its publishers state. A raw file, as other programs unpack it, has no published
+digest: it is accepted if its format is right, and its content is part of the digest of the data.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ MD5 = {
     "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
-"""Of the gzipped files."""
+"""MD5 of the gzipped files."""
 COUNTS: dict[Split, int] = {"train": 60_000, "test": 10_000}
 
 
 class FashionMnist(DataSet):
-    """The four IDX files, found in HARNESS_DATA or the cache folder."""
+    """Reads the four IDX files from HARNESS_DATA or the cache folder."""
 
     name = "fashion_mnist"
     summary = "60 000 + 10 000 pictures of clothes in ten classes, 28×28 (files or a download)"
@@ -77,10 +77,10 @@ class FashionMnist(DataSet):
 
 
 def _folders() -> Iterator[Path]:
-    """Where the files are looked for. Not HARNESS_DATA itself: MNIST's files have the same names."""
+    """The folders in which the files are searched. Not HARNESS_DATA itself: MNIST's files have the same names."""
     if data := os.environ.get("HARNESS_DATA"):
         yield Path(data) / "fashion_mnist"
-        yield Path(data) / "FashionMNIST" / "raw"  # as torchvision leaves them
+        yield Path(data) / "FashionMNIST" / "raw"  # torchvision's folder
     yield files.cache_folder() / "fashion_mnist"
 
 
@@ -94,9 +94,9 @@ def _path(name: str) -> Path:
     found = _find(name)
     if found is None:
         raise HarnessError(
-            f"Fashion-MNIST is not on this machine: {name}, raw or as .gz, lies in none of "
-            f"{', '.join(map(str, _folders()))}. Put its four files ({', '.join(MD5)}) into one of these "
-            "(HARNESS_DATA leads to the first), or run `harness data fetch fashion_mnist`"
+            f"Fashion-MNIST is not on this machine: {name}, raw or as .gz, is in none of "
+            f"{', '.join(map(str, _folders()))}. Put its four files ({', '.join(MD5)}) into one of these folders "
+            "(HARNESS_DATA sets the first), or run `harness data fetch fashion_mnist`"
         )
     return found
 
@@ -117,7 +117,7 @@ def _content(name: str) -> bytes:
 
 
 def _array(name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The array in a file, which must have that shape."""
+    """The array in a file, which must have this shape."""
     content = _content(name)
     try:
         array = downloads.read_idx(content, len(shape))

@@ -1,14 +1,14 @@
-"""A folder of one's own images, a class a sub-folder.
+"""A folder of the user's images, with one sub-folder per class.
 
-Two layouts: ``path/train/<class>/*`` with ``path/test/<class>/*`` (what else lies beside these two is not looked at),
-or ``path/<class>/*``, of which every fifth image of each class, by name, is held out for the test split. The classes
-are the sub-folders' names, sorted; the images come class by class, each sorted by name.
+Two layouts: ``path/train/<class>/*`` and ``path/test/<class>/*`` (other entries beside these two are ignored), or
+``path/<class>/*``, where every fifth image of each class, by name, is held out for the test split. The classes are the
+names of the sub-folders, sorted; the images are ordered by class and then by name.
 
-An image is turned as its EXIF data say, laid onto black where it is transparent, cut to the square in its middle, and
-resized with Lanczos' filter. Values of 16 bits become 8 by division by 257, rounded.
+An image is rotated according to its EXIF data, put on black where it is transparent, cropped to the square in its
+middle, and resized with the Lanczos filter. 16-bit values are divided by 257 and rounded.
 
-All images are read once, decoded and kept in the cache folder under the digest of their names and contents. As long
-as no name, size or time of change differs, neither the digest nor the images are worked out again.
+All images are decoded once and stored in the cache folder under the digest of their names and contents. As long as no
+name, size or modification time changes, neither the digest nor the images are computed again.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 RECIPE = 1
-"""Another number for every change of what becomes of an image."""
+"""The version of the decoding: change it whenever the decoding changes."""
 HELD_OUT = 5
-"""Where there is no test folder, every so manyth image is held out."""
+"""Without a test folder, one of this number of images is held out."""
 NAMED = 10
-"""How many unreadable files a message names."""
+"""The largest number of files that a message names."""
 MAX_PIXELS = 100_000_000
-"""A small file can hold an image that fills the memory."""
+"""The largest image: a small file can contain an image that fills the memory."""
 SPLITS: tuple[Split, ...] = ("train", "test")
 NO_IMAGES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-"""What systems leave in folders, besides names that begin with a dot."""
+"""System files that are ignored, besides names that begin with a dot."""
 
 
 class FolderSettings(DataSettings):
-    """Where the images lie, and what they become."""
+    """The folder, and the size and channels of the images."""
 
     path: str = Field(
         "images",
@@ -61,15 +61,15 @@ class FolderSettings(DataSettings):
         max_length=4096,
         description="the folder: absolute, from ~, or inside the folder that HARNESS_DATA names",
     )
-    size: int = Field(32, ge=1, le=1024, description="height and width in pixels to which the images are brought")
+    size: int = Field(32, ge=1, le=1024, description="height and width in pixels to which the images are resized")
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: colour")
 
 
 class Folder(DataSet):
-    """The images in a folder of the user's, decoded once."""
+    """The images in a folder of the user, decoded once."""
 
     name = "folder"
-    summary = "your own images, a class a sub-folder, brought to one size"
+    summary = "your own images, one sub-folder per class, resized to one size"
     Settings = FolderSettings
     settings: FolderSettings
 
@@ -117,7 +117,7 @@ class Folder(DataSet):
 
 @dataclass(frozen=True)
 class File:
-    """A file in the folder of a class: its name from the root on, and what tells whether it has changed."""
+    """A file in the folder of a class: its path relative to the root, and what shows whether it has changed."""
 
     name: str
     split: Split
@@ -128,7 +128,7 @@ class File:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in a folder: the files in the order of split, class and name."""
+    """The files of a folder, in the order of split, class and name."""
 
     root: Path
     classes: tuple[str, ...]
@@ -136,7 +136,7 @@ class Listing:
 
     @functools.cached_property
     def key(self) -> str:
-        """A hash of the folder's place and of every file's name, size and time of change."""
+        """A hash of the folder's path and of every file's name, size and modification time."""
         files = [(file.name, file.bytes, file.mtime_ns) for file in self.files]
         return hashlib.sha256(json.dumps([str(self.root), files]).encode()).hexdigest()
 
@@ -145,30 +145,30 @@ class Listing:
         return [file for file in self.files if file.split == split]
 
     def labels(self, split: Split) -> list[int]:
-        """The numbers of the classes of its images."""
+        """The class numbers of the images of a split."""
         return [file.label for file in self.of(split)]
 
 
 def _root(path: str) -> Path:
-    """The folder that the setting means."""
+    """The folder that the setting ``path`` names."""
     wanted = Path(os.path.expanduser(path))
     data = os.environ.get("HARNESS_DATA")
     if not wanted.is_absolute() and not data:
         raise HarnessError(
-            f"the folder of images {path!r} lies inside the one that HARNESS_DATA names, which is not set; "
+            f"the folder of images {path!r} is relative to HARNESS_DATA, which is not set; "
             "set it, or give an absolute path (`data: {name: folder, path: …}`)"
         )
     root = Path(data or "", wanted).absolute()
-    if not os.path.isdir(root):  # Path's own raises for names that are too long
+    if not os.path.isdir(root):  # Path.is_dir raises an error for names that are too long
         raise HarnessError(
-            f"there is no folder {root}; put images there, a class a sub-folder, "
+            f"there is no folder {root}; put images there, with one sub-folder per class, "
             "or name the folder that has them (`data: {name: folder, path: …}`)"
         )
     return root
 
 
 def _listed(root: Path) -> Listing:
-    """What lies in the folder. It is looked through once per process, again when a file has come or gone."""
+    """The listing of the folder. It is made once per process, and again when a file was added or removed."""
     apart = [root / name for name in SPLITS if (root / name).is_dir()]
     split = len(apart) == 2 or any(_folders(folder) for folder in apart)
     parts = [root / name for name in SPLITS] if split else [root]
@@ -176,7 +176,7 @@ def _listed(root: Path) -> Listing:
         if not part.is_dir():
             raise HarnessError(
                 f"{root} has only one of the folders train and test; "
-                "make both, each with a sub-folder a class, or neither"
+                "create both, each with one sub-folder per class, or neither"
             )
     watched = [root, *parts, *(folder for part in parts for folder in _folders(part))]
     return _looked_through(root, split, tuple((folder, folder.stat().st_mtime_ns) for folder in watched))
@@ -188,12 +188,12 @@ def _looked_through(root: Path, split: bool, _unchanged: tuple[tuple[Path, int],
     for name, folders in parts.items():
         if not folders:
             where = root / name
-            raise HarnessError(f"{where} has no sub-folders; put the images of each class into one of its own there")
+            raise HarnessError(f"{where} has no sub-folders; put the images of each class into its own sub-folder")
     classes = [tuple(folder.name for folder in folders) for folders in parts.values()]
     if differing := sorted(set(classes[0]) ^ set(classes[-1])):
         raise HarnessError(
             f"train and test in {root} have different classes: only one of them has {', '.join(differing[:NAMED])}; "
-            "make the same sub-folders in both"
+            "create the same sub-folders in both"
         )
     read = _files_split if split else _files_held_out
     files = [file for label, name in enumerate(classes[0]) for file in read(root, name, label)]
@@ -201,23 +201,23 @@ def _looked_through(root: Path, split: bool, _unchanged: tuple[tuple[Path, int],
 
 
 def _files_split(root: Path, name: str, label: int) -> Iterator[File]:
-    """The files of a class where train and test have folders of their own."""
+    """The files of a class if train and test are separate folders."""
     for split in SPLITS:
         entries = _entries(root / split / name)
         if not entries:
-            raise HarnessError(f"{root / split / name} holds no images; put some there, or take the class away")
+            raise HarnessError(f"{root / split / name} has no images; put some there, or remove the class")
         for entry in entries:
             yield _file(root, entry, split, label)
 
 
 def _files_held_out(root: Path, name: str, label: int) -> Iterator[File]:
-    """The files of a class, every fifth for the test split."""
+    """The files of a class; every fifth is for the test split."""
     entries = _entries(root / name)
     if not entries:
-        raise HarnessError(f"{root / name} holds no images; put some there, or take the class away")
+        raise HarnessError(f"{root / name} has no images; put some there, or remove the class")
     if len(entries) < HELD_OUT:
         raise HarnessError(
-            f"{root / name} holds {len(entries)} images; every {HELD_OUT}th is held out, so that a class needs "
+            f"{root / name} has {len(entries)} images; every {HELD_OUT}th is held out, so a class needs at least "
             f"{HELD_OUT}. Put more there, or sort them into {root / 'train' / name} and {root / 'test' / name}"
         )
     for position, entry in enumerate(entries, 1):
@@ -227,7 +227,7 @@ def _files_held_out(root: Path, name: str, label: int) -> Iterator[File]:
 def _file(root: Path, entry: os.DirEntry[str], split: Split, label: int) -> File:
     try:
         stat = entry.stat()
-    except OSError:  # a link that leads nowhere: named among the unreadable files
+    except OSError:  # a broken link: it is listed among the unreadable files later
         stat = entry.stat(follow_symlinks=False)
     return File(Path(entry.path).relative_to(root).as_posix(), split, label, stat.st_size, stat.st_mtime_ns)
 
@@ -237,7 +237,7 @@ def _folders(where: Path) -> list[Path]:
 
 
 def _entries(where: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name, without what is hidden."""
+    """The entries of a folder, sorted by name, without hidden files."""
     try:
         with os.scandir(where) as found:
             shown = [e for e in found if not e.name.startswith(".") and e.name.lower() not in NO_IMAGES]
@@ -251,17 +251,17 @@ Arrays = dict[str, "NDArray[np.uint8]"]
 
 
 def _prepare(listing: Listing, size: int, channels: int) -> str:
-    """Decode and keep all images; their digest."""
+    """Decode and store all images; returns their digest."""
     digest, arrays = _decoded(listing, size, channels)
     _store(digest, arrays)
     return digest
 
 
 def _decoded(listing: Listing, size: int, channels: int) -> tuple[str, Arrays]:
-    """The digest of names, contents and form, and the images.
+    """Decode all images; returns the digest of names, contents, size and channels, and the images.
 
     Raises:
-        HarnessError: there are files that are no images; the message names the first of them.
+        HarnessError: some files are not readable images; the message names the first of them.
     """
     import numpy as np
 
@@ -269,11 +269,11 @@ def _decoded(listing: Listing, size: int, channels: int) -> tuple[str, Arrays]:
     places = [image for split in SPLITS for image in arrays[split]]
 
     def decode(file: File, place: NDArray[np.uint8]) -> tuple[str, str]:
-        """The SHA-256 of a file, and what is wrong with it."""
+        """Decode one file; returns its SHA-256, and what is wrong with it."""
         try:
             content = (listing.root / file.name).read_bytes()
             place[...] = _pixels(content, size, channels)
-        except Exception as error:  # Pillow's readers fail in any way
+        except Exception as error:  # Pillow's readers can raise anything
             return "", _reason(error)
         return hashlib.sha256(content).hexdigest(), ""
 
@@ -288,15 +288,15 @@ def _refuse(root: Path, unreadable: Sequence[tuple[str, str]]) -> None:
     if unreadable:
         lines = [f"  {name}: {reason}" for name, reason in unreadable[:NAMED]]
         lines += [f"  and {len(unreadable) - NAMED} more"] * (len(unreadable) > NAMED)
-        count = "1 file is" if len(unreadable) == 1 else f"{len(unreadable)} files are"
-        raise HarnessError(f"{count} no image that can be read in {root}; repair or remove:\n" + "\n".join(lines))
+        count = "1 file" if len(unreadable) == 1 else f"{len(unreadable)} files"
+        raise HarnessError(f"{count} in {root} cannot be read as an image; repair or remove:\n" + "\n".join(lines))
 
 
 def _reason(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "no kind of image that Pillow knows"
+        return "not an image format that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
@@ -318,7 +318,7 @@ def _pixels(content: bytes, size: int, channels: int) -> NDArray[np.uint8]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The image in grey or in colour, 8 bits a value, without transparency."""
+    """The image in grey or in colour, 8 bits per value, without transparency."""
     import numpy as np
     from PIL import Image
 
@@ -328,7 +328,7 @@ def _plain(image: Image.Image) -> Image.Image:
             raise ValueError("its values have more than 16 bits")
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
     if image.mode == "F":
-        raise ValueError("its values are fractions, of which it is not known what is white")
+        raise ValueError("its values are floating-point numbers, and the value of white is unknown")
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")
@@ -346,7 +346,7 @@ def _square(image: Image.Image) -> Image.Image:
 
 
 def _store(digest: str, arrays: Arrays) -> None:
-    """Keep the images in the cache folder. Where that cannot be written, they are decoded again every time."""
+    """Store the images in the cache folder. If it cannot be written, they are decoded again every time."""
     from safetensors.numpy import save
 
     sums = {split: hashlib.sha256(array.data).hexdigest() for split, array in arrays.items()}
@@ -355,7 +355,7 @@ def _store(digest: str, arrays: Arrays) -> None:
 
 
 def _stored(digest: str, split: Split) -> NDArray[np.uint8] | None:
-    """The images of a split as they were kept; None where there are none, or they are damaged."""
+    """The stored images of a split; None if there are none, or they are damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -10,7 +10,7 @@ import torch
 from harness.base.errors import HarnessError
 from harness.zoo.data import downloads
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
-from harness.zoo.data.downloads import File
+from harness.zoo.data.downloads import RemoteFile
 from harness.zoo.data.strokes import StrokeSettings, redrawn
 
 MIRRORS = (
@@ -18,20 +18,20 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist",
 )
 
-FILES: dict[Split, tuple[File, File]] = {
+FILES: dict[Split, tuple[RemoteFile, RemoteFile]] = {
     "train": (
-        File("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-        File("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        RemoteFile("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        RemoteFile("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
     ),
     "test": (
-        File("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-        File("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        RemoteFile("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        RemoteFile("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     ),
 }
 
 
 class Mnist(DataSet):
-    """The four IDX files, found in HARNESS_DATA or the cache folder, or downloaded into the latter."""
+    """Reads the four IDX files from HARNESS_DATA or the cache folder, or downloads them into the cache folder."""
 
     name = "mnist"
     summary = "60 000 + 10 000 handwritten digits, 28×28 (files or a download)"
@@ -64,11 +64,11 @@ class Mnist(DataSet):
         places = " and ".join(sorted({str(path.parent) for path, _ in paths}))
         return f"{self.name}: four files in {places}, verified by their SHA-256"
 
-    def _content(self, file: File) -> bytes:
+    def _content(self, file: RemoteFile) -> bytes:
         return downloads.content(self._path(file), file)
 
-    def _path(self, file: File) -> Path:
-        """Where the file lies; it is downloaded if it lies nowhere yet."""
+    def _path(self, file: RemoteFile) -> Path:
+        """The path of the file; downloads it if no folder has it."""
         found = downloads.find(self.name, file)
         if found is not None:
             return found
@@ -82,7 +82,7 @@ class Mnist(DataSet):
         names = ", ".join(file.name for pair in FILES.values() for file in pair)
         looked = ", ".join(str(folder) for folder in downloads.folders(self.name))
         return (
-            f"MNIST is not on this machine. Its four files ({names}; raw or as .gz) were looked for in {looked}. "
-            f"Put them into one of these (HARNESS_DATA names the first), or use `data: digits`, which comes with "
-            f"the harness. {error}"
+            f"MNIST is not on this machine. Its four files ({names}; raw or as .gz) were searched in {looked}. "
+            f"Put them into one of these folders (HARNESS_DATA sets the first), or use `data: digits`, which comes "
+            f"with the harness. {error}"
         )

@@ -1,4 +1,4 @@
-"""The order in which a training sees its data."""
+"""The order of the data in training."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Shuffled:
-    """Places in a data set without end: epoch after epoch, each in a new order, every place once in each.
+    """Endless positions in a data set: every epoch has a new order and contains every position once.
 
     Args:
         size: images in the data set.
-        rng: decides the orders; its device is where the places lie.
+        rng: the generator of the orders; the positions are on its device.
     """
 
     def __init__(self, size: int, rng: torch.Generator) -> None:
@@ -24,7 +24,7 @@ class Shuffled:
         self._left = torch.empty(0, dtype=torch.long, device=rng.device)
 
     def next(self, n: int) -> Tensor:
-        """The next n places, int64. They may reach over the end of an epoch."""
+        """The next n positions, int64. They may span the end of an epoch."""
         while len(self._left) < n:
             epoch = torch.randperm(self._size, device=self._rng.device, generator=self._rng)
             self._left = torch.cat([self._left, epoch])
@@ -32,10 +32,10 @@ class Shuffled:
         return places
 
     def state_dict(self) -> dict[str, Any]:
-        """The order that is left of this epoch, and the random state."""
+        """The rest of the order of this epoch, and the random state."""
         return {"order": self._left, "rng": self._rng.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` returned."""
         self._left = state["order"].to(self._rng.device)
         self._rng.set_state(state["rng"].cpu())

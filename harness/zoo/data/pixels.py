@@ -1,4 +1,4 @@
-"""Between images as they are stored (uint8) and as networks see them (floats in [-1, 1])."""
+"""Converts between stored images (uint8) and the inputs of networks (floats in [-1, 1])."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def as_floats(stored: Tensor) -> Tensor:
-    """What a data set stores as floats in [-1, 1]: uint8 images converted, points as they are."""
+    """Stored data as floats in [-1, 1]: uint8 images are converted, points do not change."""
     return from_uint8(stored) if stored.dtype == torch.uint8 else stored
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1], clipped to that range, as uint8 in 0 … 255, rounded to the nearest."""
+    """Images in [-1, 1] (clipped to this range) as uint8 in 0 … 255, rounded to the nearest."""
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane: what ring and grid share. Their density is known."""
+"""The base class of ring and grid: mixtures of Gaussians in the plane, whose density is known."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SEEDS: dict[Split, int] = {"train": 0, "test": 1}
 
 
 class Mixture(DataSet, abc.ABC):
-    """Equal shares of Gaussians around some centres, scaled so that all of it lies well inside [-1, 1]².
+    """An equal mixture of Gaussians, scaled so that it lies well inside [-1, 1]².
 
     Attributes:
-        scale: what the literature's coordinates are divided by.
+        scale: the divisor of the literature's coordinates.
         spread: standard deviation of each Gaussian, in the literature's coordinates.
     """
 
@@ -53,7 +53,7 @@ class Mixture(DataSet, abc.ABC):
         return self.spread / self.scale
 
     def log_density(self, points: Tensor) -> Tensor:
-        """log p(x) of scaled points (n, 2, 1, 1) or (n, 2), shape (n,), float64: of the classes that are kept.
+        """log p(x) for scaled points (n, 2, 1, 1) or (n, 2), shape (n,), float64, over the classes that are kept.
 
         p(x) = 1/k Σᵢ exp(−‖x − cᵢ‖² / 2σ²) / 2πσ²
         """
@@ -74,7 +74,7 @@ class Mixture(DataSet, abc.ABC):
         return Labelled(torch.tensor(points).reshape(-1, 2, 1, 1), torch.tensor(labels))
 
     def _drawn(self, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Points (n, 2), scaled, and the number of each one's Gaussian."""
+        """Points (n, 2), scaled, and the number of the Gaussian of each point."""
         import numpy as np
 
         rng = np.random.Generator(np.random.PCG64(SEEDS[split]))

@@ -1,4 +1,4 @@
-"""Published files that are known by the MD5 that their publisher states."""
+"""Verifies published files by the MD5 that their publisher states."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from harness.base.errors import HarnessError
 
 
 def verified(path: Path, md5: str) -> bytes:
-    """The bytes of a file with that MD5 (hex).
+    """The bytes of a file, after its MD5 (hex) is checked.
 
     Raises:
-        HarnessError: it cannot be read, or has another.
+        HarnessError: the file cannot be read, or has another MD5.
     """
     try:
         content = path.read_bytes()
@@ -22,6 +22,6 @@ def verified(path: Path, md5: str) -> bytes:
     if actual != md5:
         raise HarnessError(
             f"{path} is not the file that was published: its MD5 is {actual}, expected {md5}; "
-            "delete it, so that it can be fetched again, or put the right one in its place"
+            "delete it, so that it can be downloaded again, or replace it with the right one"
         )
     return content

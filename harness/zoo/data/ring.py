@@ -1,4 +1,4 @@
-"""Eight Gaussians on a circle: the smallest data on which a generator's loss of modes can be seen."""
+"""Eight Gaussians on a circle: the smallest data set that shows mode collapse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Ring(Mixture):
-    """Radius 1, σ .01, at the angles 2πi / 8: all eight are distinct (both ends of the circle would make seven)."""
+    """Radius 1, σ .01, at the angles 2πi / 8, i = 0 … 7. (With both 0 and 2π, two of the eight would coincide.)"""
 
     name = "ring"
     summary = "8 Gaussians on a circle: points of the plane, 100 000 + 10 000"

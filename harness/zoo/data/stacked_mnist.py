@@ -18,15 +18,15 @@ SEEDS: dict[Split, int] = {"train": 0, "test": 1}
 
 
 class StackedSettings(DataSettings):
-    """Where the digits come from, and how many images are made of them."""
+    """The source of the digits, and the numbers of images."""
 
-    source: Literal["mnist", "digits"] = Field("mnist", description="the data set that digits are taken from")
+    source: Literal["mnist", "digits"] = Field("mnist", description="the data set of the digits")
     train: int = Field(60_000, ge=1000, le=1_000_000, description="images of the training split")
     test: int = Field(10_000, ge=1000, le=1_000_000, description="images of the test split")
 
 
 class StackedMnist(DataSet):
-    """Every channel holds a digit drawn at random from the source's split; the label is 100 r + 10 g + b."""
+    """Every channel has a random digit from the source's split; the label is 100 r + 10 g + b."""
 
     name = "stacked_mnist"
     summary = "three digits as the channels of one image: 1000 modes, 3×28×28"
@@ -41,7 +41,7 @@ class StackedMnist(DataSet):
 
     @property
     def source(self) -> DataSet:
-        """The data set that digits are taken from."""
+        """The data set of the digits."""
         source: Choice[DataSet] = registry.choose("data", self.settings.source)
         return source.make()
 

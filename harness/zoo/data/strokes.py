@@ -16,7 +16,7 @@ Stroke = Literal["normal", "thick", "thin"]
 
 
 class StrokeSettings(DataSettings):
-    """What digits can be asked for."""
+    """Settings of data sets of digits."""
 
     stroke: Stroke = Field(
         "normal", description="thick: dilated by a 3×3 cross; thin: eroded by a square of 2×2; strokes are 2 to 4 wide"
@@ -24,7 +24,7 @@ class StrokeSettings(DataSettings):
 
 
 def redrawn(images: Tensor, stroke: Stroke) -> Tensor:
-    """uint8 images (n, 1, h, w), white on black, with strokes as asked for."""
+    """uint8 images (n, 1, h, w), white on black, with these strokes."""
     if stroke == "normal":
         return images
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1))

@@ -1,12 +1,11 @@
-"""The plain autoencoder: a code of few numbers, from which the image is to come out again.
+"""The plain autoencoder: encodes an image as a few numbers and decodes them again.
 
     min_{E,G} mean over images of ‖x − G(E(x))‖²
 
-(Hinton and Salakhutdinov 2006; squared error in the place of their cross-entropy.) The networks are the VAE's, with
-the code itself in the place of its distribution. Nothing says how codes are distributed: there is no prior to sample
-from. Samples are therefore drawn from the normal distribution that has the mean and the covariance of the codes of
-the training images, which is what a linear model of the codes would make of them; it shows what the KL term of the VAE
-is good for.
+(Hinton and Salakhutdinov 2006; with squared error instead of their cross-entropy.) The networks are the VAE's, but the
+encoder gives the code itself, not its distribution. The distribution of codes is unknown: there is no prior to sample
+from. Samples therefore come from a normal distribution with the mean and the covariance of the codes of the training
+images. Compared with the VAE, this shows the effect of the VAE's KL term.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     from harness.zoo.data.base import Labelled
 
 CODED = 10_000
-"""Most training images whose codes the normal distribution is fitted to."""
+"""The largest number of training images for the fit of the normal distribution."""
 
 
 class AutoencoderSettings(EncodingSettings):
-    """Parameters of the autoencoder."""
+    """Settings of the autoencoder."""
 
     architecture: Annotated[Choice[Architecture], BeforeValidator(one_hidden_layer)] = Field(
         {},  # type: ignore[arg-type]  # the validator turns it into a Choice
@@ -42,7 +41,7 @@ class AutoencoderSettings(EncodingSettings):
 
 
 class Autoencoder(Encoding):
-    """Squared error, and samples from a normal distribution that is fitted to the codes."""
+    """Trained with squared error; samples come from a normal distribution that is fitted to the codes."""
 
     name = "autoencoder"
     summary = "autoencoder with squared error; samples from a normal distribution fitted to the codes"
@@ -69,7 +68,7 @@ class Autoencoder(Encoding):
     def fitted(self) -> tuple[Tensor, Tensor]:
         """Mean (latent,) and root of the covariance (latent, latent) of the codes of training images.
 
-        Of up to 10 000 of them, taken at equal distances.
+        At most 10 000 images are used, at equal intervals.
         """
         if self._fitted is None:
             images = self.training.images
@@ -91,14 +90,14 @@ class Autoencoder(Encoding):
 
 
 def squared_error(images: Tensor, decoded: Tensor) -> Tensor:
-    """‖x − x̂‖² over all pixels, mean over the images."""
+    """‖x − x̂‖² over all pixels; the mean over the images."""
     return (images - decoded).square().flatten(1).sum(1).mean()
 
 
 def normal(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Mean μ and a root R of the covariance, Cov = R Rᵀ, of codes (n, d): μ + R ε has their first two moments.
 
-    By eigenvectors and not by Cholesky's factors, which do not exist where a dimension is a function of the others.
+    It uses eigenvectors. A Cholesky factor does not exist if one dimension is a linear function of the others.
     """
     mean = codes.double().mean(0)
     centred = codes.double() - mean

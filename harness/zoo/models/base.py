@@ -1,4 +1,4 @@
-"""What a generative model is to the harness: it builds itself for a data shape, steps, samples, and keeps its state."""
+"""The base class of generative models: a model is built for a data shape, trains in steps, samples, and has a state."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 class Translation(NamedTuple):
-    """Images of one domain drawn in another: (n, channels, height, width) in [-1, 1]."""
+    """Images of one domain, translated into another: (n, channels, height, width) in [-1, 1]."""
 
     source: torch.Tensor
     labels: torch.Tensor
     """The classes (n,) of the source images, int64."""
     translated: torch.Tensor
     back: torch.Tensor
-    """Translated back into the source domain."""
+    """The translations, translated back into the source domain."""
 
 
 class Model(Plugin, abc.ABC):
-    """A way of training a generative model.
+    """A generative model and its training.
 
     Attributes:
-        takes_tricks: whether it asks the hooks of ``tricks`` as it trains. It must then be a ``Game``
-            (``harness.zoo.tricks.game``). Beside a model that does not, every trick is refused.
-        offers: what ``capabilities`` may say beyond the words of ``harness.zoo.capabilities``, each with what it
-            promises. A plug-in that offers something new to tricks or metrics of its own states the word here.
+        takes_tricks: whether it calls the hooks of ``tricks`` in training. It must then be a ``Game``
+            (``harness.zoo.tricks.game``). With a model that does not call them, every trick is refused.
+        offers: new capabilities that ``harness.zoo.capabilities`` does not have: name -> what it means. A plug-in that
+            offers something new to its own tricks or metrics defines the name here.
 
-    Training draws its random numbers from torch's global state on the CPU and from ``rng`` on the device; both are
-    saved with a checkpoint. Networks are initialised from seeds that derive from ``seed`` and the network's role, so
-    that arms with the same generator start from the same weights.
+    Training takes its random numbers from torch's global state on the CPU and from ``rng`` on the device; both are
+    saved in checkpoints. The initial weights of a network come from a seed that is derived from ``seed`` and the
+    network's role, so that arms with the same generator start from the same weights.
     """
 
     takes_tricks: ClassVar[bool] = False
@@ -60,9 +60,9 @@ class Model(Plugin, abc.ABC):
         self.settings = settings
         self.shape = shape
         self.training = training
-        """The whole training split as stored, on the device. Most models see it by way of ``step``'s batches only."""
+        """The whole training split as stored, on the device. Most models use only the batches of ``step``."""
         self.steps = steps
-        """How many steps the training has, for what changes over its course."""
+        """The number of steps of the training, for schedules."""
         self.tricks = tricks
         self.compute = compute
         self.seed = seed
@@ -70,9 +70,9 @@ class Model(Plugin, abc.ABC):
 
     @classmethod
     def capabilities(cls, settings: Any) -> frozenset[str]:
-        """What tricks and metrics may require of the model with these settings.
+        """What the model offers to tricks and metrics with these settings.
 
-        Words of ``harness.zoo.capabilities``, which has what each promises, and of ``offers``.
+        Names of ``harness.zoo.capabilities``, which says what each means, and of ``offers``.
         """
         return frozenset()
 
@@ -83,26 +83,26 @@ class Model(Plugin, abc.ABC):
 
     @property
     def batches_per_step(self) -> int:
-        """How many mini-batches of real images one step consumes; ``step`` gets them as one."""
+        """The number of mini-batches of real images per step; ``step`` gets them as one batch."""
         return 1
 
     @abc.abstractmethod
     def step(self, batch: Labelled) -> dict[str, torch.Tensor]:
-        """Train once. The images are floats in [-1, 1] on the device.
+        """Do one training step. The images are floats in [-1, 1] on the device.
 
         Returns:
-            Named scalars (0-d tensors on the device, detached) worth a curve. Nothing here waits for the device.
+            Scalars for the curves (0-d tensors on the device, detached), by name. A step must not wait for the device.
         """
 
     @abc.abstractmethod
     def sample(self, n: int, rng: torch.Generator) -> torch.Tensor:
-        """Images (n, channels, height, width) in [-1, 1], drawn with ``rng`` (of the model's device) alone.
+        """Generate images (n, channels, height, width) in [-1, 1]; all random numbers come from ``rng``.
 
-        It leaves the networks' modes and every other random state as they were.
+        ``rng`` is on the model's device. The networks' modes and all other random states do not change.
         """
 
     def sample_classes(self, labels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """An image (n, channels, height, width) of each of these classes (n,), as ``sample`` draws them."""
+        """Generate one image for each of these classes (n,), as in ``sample``: (n, channels, height, width)."""
         raise NotImplementedError
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
@@ -110,7 +110,7 @@ class Model(Plugin, abc.ABC):
         raise NotImplementedError
 
     def codes(self, images: torch.Tensor) -> torch.Tensor:
-        """Probabilities (n, categories) of the model's own, unnamed categories for real images in [-1, 1]."""
+        """Probabilities (n, categories) of the categories that the model found, for real images in [-1, 1]."""
         raise NotImplementedError
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
@@ -118,37 +118,37 @@ class Model(Plugin, abc.ABC):
         raise NotImplementedError
 
     def translate(self, n: int, rng: torch.Generator) -> Translation:
-        """n images of the source domain in the target domain, and back."""
+        """Translate n images of the source domain into the target domain, and back."""
         raise NotImplementedError
 
     def pictures(self, images: torch.Tensor, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        """What is worth seeing of the trained model beside samples.
+        """Pictures of the trained model for the report, besides samples.
 
         Args:
             images: real images (64, channels, height, width) in [-1, 1] that it was not trained on.
-            rng: of the model's device.
+            rng: a generator on the model's device.
 
         Returns:
-            name -> tiles (rows, columns, channels, height, width) in [-1, 1], each kept as a picture.
+            name -> tiles (rows, columns, channels, height, width) in [-1, 1]; each is saved as a picture.
         """
         return {}
 
     @abc.abstractmethod
     def weights(self) -> dict[str, torch.Tensor]:
-        """The weights that samples are drawn from, to be published with the run."""
+        """The weights that generate samples; they are published with the run."""
 
     @abc.abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that training needs to go on exactly as if it had not been interrupted."""
+        """The complete state: with it, a resumed training gives the same numbers as an uninterrupted one."""
 
     @abc.abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` returned."""
 
 
 @contextlib.contextmanager
 def in_float32(model: Model) -> Iterator[None]:
-    """The model computes in float32 for a while, as everything that is measured is."""
+    """The model computes in float32 inside the ``with`` block, as in every evaluation."""
     compute = model.compute
     model.compute = dataclasses.replace(compute, dtype=torch.float32)
     try:

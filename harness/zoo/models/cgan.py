@@ -1,11 +1,12 @@
-"""The conditional GAN: both players are told the class.
+"""The conditional GAN: both players get the class.
 
 Mirza and Osindero 2014, equation 2:
 
     min_G max_D  E_x[log D(x | y)] + E_z[log(1 − D(G(z | y) | y))]
 
-The label's embedding joins z at the generator's input; at the discriminator's it is one more channel of the image.
-Generated images are asked for with the labels of the real ones beside them, so that both have the same classes.
+In the generator's input the embedding of the label is concatenated with z; in the discriminator's input it is one more
+channel of the image. Generated images get the labels of the real images of the batch, so that both have the same
+classes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ConditionalSettings(GANSettings):
-    """Parameters of the conditional game."""
+    """Settings of the conditional GAN."""
 
     embedding: int = Field(50, ge=1, le=4096, description="dimensions of a label's embedding at the generator")
 
@@ -49,7 +50,7 @@ class ConditionalGAN(GAN):
 
     @classmethod
     def capabilities(cls, settings: GANSettings) -> frozenset[str]:
-        # D's probability is one for an image with its label: there is none for the image alone.
+        # D gives a probability for an image with a label, but none for the image alone.
         return super().capabilities(settings) - {"probability"} | {"conditional"}
 
     def make_generator(self, architecture: Architecture) -> nn.Module:
@@ -71,7 +72,7 @@ class ConditionalGAN(GAN):
         return self.settings.latent + self.shape.classes
 
     def latents(self, n: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """z and the label, one-hot; where none is given, that of a random training image."""
+        """z and the one-hot label; if no labels are given, those of random training images."""
         noise = self.noise(n, self.settings.latent + 1, rng)
         if labels is None:
             known = self.training.labels
@@ -80,7 +81,7 @@ class ConditionalGAN(GAN):
         return torch.cat([noise[:, :-1], one_hot.to(noise.dtype)], 1)
 
     def discriminator_images(self, images: Tensor, labels: Tensor) -> Tensor:
-        # In float32, also where images are drawn in bfloat16: that knows no odd number above 256.
+        # In float32, also if images are in bfloat16, which cannot represent odd numbers above 256.
         plane = labels.float().view(-1, 1, 1, 1).expand(-1, 1, *images.shape[2:])
         return torch.cat([images.float(), plane], 1)
 
@@ -88,7 +89,7 @@ class ConditionalGAN(GAN):
         return self.images_from(self.latents(len(labels), rng, labels.to(self.compute.device)))
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Beside those of every GAN ``classes``: a row a class, a column a z."""
+        """The pictures of every GAN, and ``classes``: one row per class, one column per z."""
         pictures = super().pictures(images, rng)
         classes = torch.unique(self.training.labels)[:10]
         latents = self.latents(8, rng, classes[:1].expand(8))[None].repeat(len(classes), 1, 1)

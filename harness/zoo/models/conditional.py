@@ -1,4 +1,4 @@
-"""Torch modules of conditional and informative games. Imported when a network is built, never before."""
+"""Torch modules for conditional GANs. Imported only when a network is built, because they import torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class LabelledLatents(nn.Module):
-    """A generator whose input ends in a label, one-hot: z (n, latent) and the label's embedding go in together."""
+    """A generator with the input z and a one-hot label: the network gets z and the embedding of the label."""
 
     def __init__(self, generator: nn.Module, latent: int, classes: int, embedding: int) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class LabelledLatents(nn.Module):
 
 
 class LabelMap(nn.Module):
-    """Images whose last channel is filled with the label's number -> with the label's embedding, an image itself."""
+    """Replaces the last channel of images, filled with the label's number, by the label's embedding as a plane."""
 
     def __init__(self, classes: int, height: int, width: int) -> None:
         super().__init__()

@@ -1,19 +1,19 @@
-"""CycleGAN: translation between two domains of images of which no pair is known.
+"""CycleGAN: translation between two domains of images, without pairs.
 
 Zhu et al. 2017. G translates the source domain X into the target domain Y, F translates back; D_Y and D_X tell
-translations from real images. With least-squares losses (section 4) in place of the logarithms of equation 1,
+translations from real images. With least-squares losses (section 4) instead of the logarithms of equation 1,
 
     G, F minimise   E_x[(D_Y(G(x)) − 1)²] + E_y[(D_X(F(y)) − 1)²]
                     + λ_cycle (E_x ‖F(G(x)) − x‖₁ + E_y ‖G(F(y)) − y‖₁)        (equations 2 and 3)
                     + λ_identity (E_y ‖G(y) − y‖₁ + E_x ‖F(x) − x‖₁)           (section 5.2)
     D_Y minimises   ½ (E_y[(D_Y(y) − 1)²] + E_x[D_Y(G(x))²]),  and D_X likewise,
 
-where ‖·‖₁ is the mean over pixels of images in [-1, 1]. The discriminators see translations out of a pool of
-earlier ones (Shrivastava et al. 2017, section 2.3). All rates fall linearly to 0 over the second half (appendix 7.1).
+where ‖·‖₁ is the mean over pixels of images in [-1, 1]. The discriminators get translations from a pool of earlier
+ones (Shrivastava et al. 2017, section 2.3). All learning rates fall linearly to 0 over the second half (appendix 7.1).
 
-The data of the suite are the target domain, so that every metric of samples is one of translations; the model loads
-the source domain itself. Samples are translations of its training split, as many as wanted; ``translate`` takes
-images of its test split, which the networks have never seen.
+The suite's data are the target domain, so metrics of samples are metrics of translations. The model loads the source
+domain itself. Samples are translations of images of its training split; ``translate`` uses its test split, on which the
+networks are not trained.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 BATCH = 500
-"""Images translated at a time."""
+"""Batch size of translations."""
 SHOWN = 16
 """Columns of the picture of translations."""
 
@@ -47,7 +47,7 @@ class CycleGANSettings(registry.Settings):
 
     source: Annotated[Choice[DataSet], BeforeValidator(chooser("data"))] = Field(
         "digits",  # type: ignore[arg-type]  # the validator turns the name into a Choice
-        description="the data set that is translated; the suite's data are what it is translated into",
+        description="the data set to translate; the suite's data are the target domain",
     )
     cycle: float = Field(10.0, ge=0, description="weight of the cycle term (λ)")
     identity: float = Field(5.0, ge=0, description="weight of the identity term")
@@ -63,7 +63,7 @@ class CycleGANSettings(registry.Settings):
 
 
 class CycleGAN(Model):
-    """Two generators and two discriminators, of which ``[0]`` belongs to the target domain, ``[1]`` to the source."""
+    """Two generators and two discriminators: ``[0]`` is that of the target domain, ``[1]`` that of the source."""
 
     name = "cyclegan"
     summary = "unpaired translation of a source data set into the suite's: cycle and identity terms, image pool"
@@ -78,7 +78,7 @@ class CycleGAN(Model):
             split: Labelled(*(tensor.to(device) for tensor in data.load(split))) for split in ("train", "test")
         }
         self.order = Shuffled(len(self.source["train"].images), _generator(self.seed, "source"))
-        """Of the source domain; the target domain's is the loop's."""
+        """The order of the source domain; the loop has the order of the target domain."""
         roles = ("target", "source")
         self.generators = [self._generator(role).to(device) for role in roles]
         self.discriminators = [self._discriminator(role).to(device) for role in roles]
@@ -86,7 +86,7 @@ class CycleGAN(Model):
         self.generator_optimiser = self._adam(self.generators)
         self.discriminator_optimiser = self._adam(self.discriminators)
         self.taken = 0
-        """Steps so far."""
+        """Steps taken so far."""
 
     @classmethod
     def capabilities(cls, settings: CycleGANSettings) -> frozenset[str]:
@@ -123,7 +123,7 @@ class CycleGAN(Model):
         return torch.optim.Adam(parameters, lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
-        # Laid out channel by channel: normalisation over each channel is much slower on channels_last.
+        # Contiguous format: normalisation over each channel is much slower with channels_last.
         target = batch.images.clone(memory_format=torch.contiguous_format)
         source = self._of_the_source(len(target))
         for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
@@ -140,10 +140,10 @@ class CycleGAN(Model):
         return from_uint8(images[self.order.next(n).to(images.device, non_blocking=True)])
 
     def _generator_step(self, source: Tensor, target: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
-        """Train both generators; their losses, and the translations into target and source."""
-        for network in self.discriminators:  # without this their gradients would be computed only to be thrown away
+        """Train both generators; returns their losses, and the translations into target and source."""
+        for network in self.discriminators:  # do not compute the discriminators' gradients: they are not used
             network.requires_grad_(False)
-        # Each generator translates one half and should leave the other as it is.
+        # Each generator translates one half; the identity term says that it should not change the other half.
         both = torch.cat([source, target])
         fake_target, same_target = self._run(self.generators[0], both).chunk(2)
         same_source, fake_source = self._run(self.generators[1], both).chunk(2)
@@ -175,7 +175,7 @@ class CycleGAN(Model):
         return {"discriminator_loss": (losses[0] + losses[1]).detach()}
 
     def _run(self, network: nn.Module, images: Tensor) -> Tensor:
-        """What a network makes of images, in float32 whatever the precision inside."""
+        """The output of a network, always in float32."""
         with self.compute.autocast():
             result: Tensor = network(images)
         return result.float()
@@ -186,7 +186,7 @@ class CycleGAN(Model):
         return _translated(self.generators[0], from_uint8(images[chosen]))
 
     def translate(self, n: int, rng: torch.Generator) -> Translation:
-        """Images of the source's test split; every one of them once before one comes twice."""
+        """Translate images of the source's test split; an image repeats only after all others."""
         images, labels = self.source["test"]
         orders = [torch.randperm(len(images), generator=rng, device=images.device) for _ in range(0, n, len(images))]
         chosen = torch.cat(orders)[:n]
@@ -224,14 +224,14 @@ class CycleGAN(Model):
 
 
 class Pool:
-    """Earlier translations, some of which a discriminator is shown in place of the newest (Shrivastava et al. 2017).
+    """Earlier translations, some of which replace new ones in the discriminator's input (Shrivastava et al. 2017).
 
-    Until it is full it keeps what comes and gives it back. From then on every image has an even chance of being
-    exchanged for one of the pool, each image of the pool going out once at most.
+    Until the pool is full, it stores the new images and returns them. After that every new image is exchanged with
+    probability ½ for one of the pool; each image of the pool is used at most once per call.
 
     Args:
-        size: images kept; with 0 of them nothing is exchanged.
-        rng: of the CPU; decides what is exchanged.
+        size: images in the pool; with 0 nothing is exchanged.
+        rng: a generator on the CPU; it chooses what is exchanged.
     """
 
     def __init__(self, size: int, rng: torch.Generator) -> None:
@@ -240,7 +240,7 @@ class Pool:
         self.images = torch.empty(0)
 
     def exchange(self, images: Tensor) -> Tensor:
-        """As many images (n, c, h, w), some new, some from the pool. Nothing here waits for the device."""
+        """Returns equally many images (n, c, h, w), some new, some from the pool. It does not wait for the device."""
         if not len(self.images):
             self.images = images[:0]
         kept = min(self.size - len(self.images), len(images))
@@ -259,7 +259,7 @@ class Pool:
         return {"images": self.images, "rng": self._rng.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` returned."""
         self.images = state["images"].clone()
         self._rng.set_state(state["rng"].cpu())
 
@@ -275,14 +275,14 @@ def distance(one: Tensor, other: Tensor) -> Tensor:
 
 
 def falling(step: int, steps: int, start: float) -> float:
-    """The rate's factor before the given step: 1 until the share ``start`` of the training, then linearly to 0."""
+    """The factor of the learning rate at a step: 1 until the share ``start`` of the training, then linearly to 0."""
     return min(1.0, (steps - step) / max(1.0, (1 - start) * steps))
 
 
 def _generator(seed: int, role: str) -> torch.Generator:
-    """A stream of random numbers, on the CPU, for one purpose.
+    """A random generator on the CPU for this role.
 
-    Its seed is drawn, and not ``derived`` itself: published results of this model were trained so.
+    Its seed is a random number, not ``derived`` itself: published results of this model were trained this way.
     """
     with seeded(seed, role):
         return torch.Generator().manual_seed(int(torch.randint(2**62, ())))

@@ -1,8 +1,8 @@
-"""The networks of CycleGAN. Imported when a network is built, never before: see the registry.
+"""The networks of CycleGAN. Imported only when a network is built, because they import torch.
 
-Zhu et al. 2017, section 4 and appendix 7.2, made small: a generator takes the image down, through residual blocks
-that keep its size, and up again; a discriminator gives a map of logits, one per overlapping patch of the image.
-Normalisation is per image and channel, without a scale of its own (Ulyanov et al. 2016).
+Zhu et al. 2017, section 4 and appendix 7.2, in a small version: a generator reduces the image, applies residual blocks
+that keep its size, and enlarges it again; a discriminator gives a map of logits, one per overlapping patch of the
+image. Normalisation is per image and channel, without a learned scale (Ulyanov et al. 2016).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """x + f(x), f two 3×3 convolutions with normalisation, the first with a ReLU."""
+    """x + f(x); f is two 3×3 convolutions with normalisation, the first also with a ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class Residual(nn.Module):
 
 
 def normalisation(channels: int) -> nn.Module:
-    """Mean 0 and variance 1 over each channel of each image; as groups of one channel, which torch computes fastest."""
+    """Mean 0 and variance 1 over each channel of each image; GroupNorm with one channel per group is fastest."""
     return nn.GroupNorm(channels, channels, affine=False)
 
 
 def generator(channels: int, width: int, halvings: int, blocks: int) -> nn.Module:
-    """Images of any size that 2^halvings divides -> images of that size, in [-1, 1]."""
+    """Images -> images of the same size, in [-1, 1]. The sides must be multiples of 2^halvings."""
     layers: list[nn.Module] = [
         nn.Conv2d(channels, width, 7, padding=3, padding_mode="reflect", bias=False),
         normalisation(width),
@@ -54,7 +54,7 @@ def generator(channels: int, width: int, halvings: int, blocks: int) -> nn.Modul
 
 
 def discriminator(channels: int, width: int) -> nn.Module:
-    """Images (n, c, h, w) -> logits (n, 1, h / 4, w / 4), each of a patch of 18×18 pixels."""
+    """Images (n, c, h, w) -> logits (n, 1, h / 4, w / 4), one for each patch of 18×18 pixels."""
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False), normalisation(2 * width)]
     layers += [nn.LeakyReLU(0.2), nn.Conv2d(2 * width, 1, 3, padding=1)]

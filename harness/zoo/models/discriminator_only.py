@@ -1,24 +1,24 @@
-"""Generation without a generator: samples are found by ascending the discriminator from noise.
+"""Generation without a generator: samples come from gradient ascent on the discriminator's logit, from noise.
 
-Tu 2007, "Learning generative models via discriminative approaches": a discriminator that tells real images from
-negative ones knows the ratio of their densities, exp f(x) = p(real | x) / p(negative | x). Weighting the negatives by
-it brings them nearer to the real images,
+Tu 2007, "Learning generative models via discriminative approaches": a discriminator that separates real images from
+negative ones gives the ratio of their densities, exp f(x) = p(real | x) / p(negative | x). Weighting the negatives by
+it makes them more similar to the real images,
 
     p_{t+1}(x) = p_t(x) exp f_t(x) / Z_t,     p_0 = noise,
 
 and samples of p_{t+1} are the negatives of the next round. Lazarow, Jin and Tu 2017, "Introspective neural networks
-for generative modeling", draw them by gradient ascent on the logit f of a convolutional network that they go on
-training, from noise, clipped to the range of images. So a round here is
+for generative modeling", find them by gradient ascent on the logit f of a convolutional network, which they continue to
+train; the ascent starts from noise and is clipped to the range of images. So a round here is
 
 1. x_0 ~ U(-1, 1);   x_{j+1} = clip(x_j + s ∇f(x_j) / rms ∇f(x_j)),   j = 0 … k - 1;
-2. the x_k go into a pool of negatives, in place of the oldest;
-3. the discriminator descends on −log σ(f(x)) of real images and −log σ(−f(x)) of negatives, half of them those just
-   found and half from the whole pool.
+2. the x_k replace the oldest negatives in a pool;
+3. the discriminator minimises −log σ(f(x)) of real images and −log σ(−f(x)) of negatives, half of them new ones and
+   half from the whole pool.
 
-A step has a fixed size, s in every pixel on average, whatever the slope; over the ascent it falls to 0 in equal steps,
-so that the last ones settle. There is no noise in it, and k is small and fixed: like the short-run sampler of Nijkamp
-et al. 2019 ("Learning non-convergent non-persistent short-run MCMC toward energy-based model") the ascent is itself
-the generator, a function of x_0. ``sample`` is step 1.
+The size of a step does not depend on the slope: it is s per pixel (root mean square), and falls linearly to 0 over the
+ascent, so that the ascent converges. There is no noise in it, and k is small and fixed: as in the short-run sampler of
+Nijkamp et al. 2019 ("Learning non-convergent non-persistent short-run MCMC toward energy-based model"), the ascent
+itself is the generator, a function of x_0. ``sample`` is step 1.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class DiscriminatorOnlySettings(registry.Settings):
-    """Parameters of the ascent, the pool and the discriminator."""
+    """Settings of the ascent, the pool and the discriminator."""
 
     architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
         "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
@@ -50,17 +50,17 @@ class DiscriminatorOnlySettings(registry.Settings):
     )
     ascent_steps: int = Field(30, ge=1, le=10000, description="steps of the ascent from noise (k)")
     ascent_rate: float = Field(0.1, gt=0, le=2, description="size of its first step, root mean square over pixels (s)")
-    pool: int = Field(2048, ge=1, description="negative examples that are kept")
+    pool: int = Field(2048, ge=1, description="negative examples in the pool")
     discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps per round")
     discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
 
 
 class DiscriminatorOnly(Model):
-    """A discriminator and the negatives that it has brought forth."""
+    """A discriminator, and the pool of negatives that its ascents have produced."""
 
     name = "discriminator_only"
-    summary = "no generator: ascend the discriminator from noise, feed what is found back as negatives"
+    summary = "no generator: gradient ascent on the discriminator from noise, its results are the negatives"
     paper = "Tu 2007; Lazarow et al. 2017 (introspective neural networks)"
     Settings = DiscriminatorOnlySettings
     settings: DiscriminatorOnlySettings
@@ -77,9 +77,9 @@ class DiscriminatorOnly(Model):
             self.discriminator.parameters(), lr=s.discriminator_rate, betas=(s.beta1, 0.999), fused=True
         )
         self.negatives = self._noise(s.pool, self.rng)
-        """The pool, which begins as noise (p_0)."""
+        """The pool; it starts as noise (p_0)."""
         self.oldest = 0
-        """Where in it the next ones go."""
+        """The position of the oldest negative in it, which is replaced next."""
 
     @classmethod
     def refusal(cls, settings: DiscriminatorOnlySettings, shape: Shape) -> str | None:
@@ -103,12 +103,12 @@ class DiscriminatorOnly(Model):
         return scalars
 
     def ascend(self, noise: Tensor) -> Tensor:
-        """Images (n, channels, height, width) that the discriminator leads these to, as a function of them alone."""
+        """The images (n, channels, height, width) after the ascent from ``noise``; no random numbers are used."""
         s, images = self.settings, noise
         with evaluating(self.discriminator), torch.enable_grad():
             self.discriminator.requires_grad_(False)
             for taken in range(s.ascent_steps):
-                images = images.detach().requires_grad_()  # the caller's noise stays as it is
+                images = images.detach().requires_grad_()  # do not change the caller's tensor
                 (slope,) = torch.autograd.grad(self._logits(images).sum(), images)
                 size = slope.square().mean((1, 2, 3), keepdim=True).sqrt()
                 rate = s.ascent_rate * (1 - taken / s.ascent_steps)
@@ -122,14 +122,14 @@ class DiscriminatorOnly(Model):
         return logits.float()
 
     def _keep(self, fresh: Tensor) -> None:
-        """Put negatives into the pool, in place of the oldest."""
+        """Replace the oldest negatives in the pool."""
         fresh = fresh[-self.settings.pool :]
         places = (torch.arange(len(fresh), device=fresh.device) + self.oldest) % self.settings.pool
         self.negatives[places] = fresh
         self.oldest = (self.oldest + len(fresh)) % self.settings.pool
 
     def _mixed(self, fresh: Tensor, n: int) -> Tensor:
-        """n negatives: half of those just found, the others from the whole pool."""
+        """n negatives: half of them new ones, the others from the whole pool."""
         new = torch.randperm(len(fresh), device=fresh.device, generator=self.rng)[: n - n // 2]
         old = torch.randint(self.settings.pool, (n - len(new),), device=fresh.device, generator=self.rng)
         return torch.cat([fresh[new], self.negatives[old]])
@@ -137,7 +137,7 @@ class DiscriminatorOnly(Model):
     def _descend(self, real: Tensor, negative: Tensor) -> dict[str, Tensor]:
         from torch.nn.functional import softplus
 
-        # one batch, so that a normalisation over it does not tell the two apart
+        # One batch, so that batch normalisation has the same statistics for both.
         on_real, on_negative = torch.split(self._logits(torch.cat([real, negative])), [len(real), len(negative)])
         loss = softplus(-on_real).mean() + softplus(on_negative).mean()
         descend(self.optimiser, loss)

@@ -1,10 +1,10 @@
-"""What autoencoder, VAE and VAE-GAN have in common: an encoder, a decoder, and what can be shown with both.
+"""The base classes of autoencoder, VAE and VAE-GAN: an encoder, a decoder, and pictures made with both.
 
-Both networks are made of an architecture's adversarial ones, so that a GAN and a VAE can be compared with the same
-generator (as Lucic et al. 2018 do). The decoder is the generator. The encoder is the body of the discriminator, with a
-linear layer in the place of its head, and without its dropout: that holds a player back, and here there is none.
+Both networks are made from the generator and the discriminator of an architecture, so that a GAN and a VAE can be
+compared with the same generator (as in Lucic et al. 2018). The decoder is the generator. The encoder is the body of the
+discriminator with a linear layer instead of its head, and without its dropout, which serves only to weaken a player.
 
-The decoder is used up to where tanh would follow: a likelihood needs what comes before, see ``harness.zoo.models.vae``.
+The decoder's last tanh is removed, because a likelihood needs the values before it, see ``harness.zoo.models.vae``.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from harness.zoo.networks.base import Architecture
 
 COLUMNS = 8
-"""Images in a row of a picture; between two real ones as many steps."""
+"""Images in a row of a picture; an interpolation has as many steps between two real images."""
 WALK = 2.5
-"""How far a latent walk goes from 0, in standard deviations of the prior."""
+"""The largest distance of a latent walk from 0, in standard deviations of the prior."""
 
 
 def one_hidden_layer(value: Any) -> Choice[Architecture]:
-    """Read an architecture; where none is named it is one hidden layer of 400 units: 784-400-20."""
+    """Read an architecture; without a name it is one hidden layer of 400 units: 784-400-20."""
     if isinstance(value, dict) and "name" not in value:
         value = {"name": "mlp", "width": 400, "layers": 1, "slope": 0.0, "gain": 1.0} | value
     return chooser("networks")(value)
 
 
 class EncodingSettings(registry.Settings):
-    """Parameters of every model that encodes. Each adds ``architecture``, whose default is its own."""
+    """Settings of every model that encodes. Each adds ``architecture``, with its own default."""
 
     latent: int = Field(20, ge=1, le=4096, description="dimensions of the code")
 
 
 class Encoding(Model):
-    """``encoder`` and ``decoder``, to reconstruct and to interpolate with. Subclasses train them."""
+    """A model with ``encoder`` and ``decoder``, which reconstructs and interpolates. Subclasses train it."""
 
     settings: Any
     outputs = 1
-    """What the encoder says of each dimension of the code: its value, or a mean and a log-variance."""
+    """Outputs of the encoder per dimension of the code: 1 (its value) or 2 (mean and log-variance)."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -74,30 +74,30 @@ class Encoding(Model):
         return networks.refusal(settings.architecture, shape)
 
     def place(self, network: nn.Module) -> None:
-        """Move a network to where the model computes."""
+        """Move a network to the model's device."""
         network.to(self.compute.device)
         network.to(memory_format=torch.channels_last)
 
     def said(self, images: Tensor) -> Tensor:
-        """What the encoder says of images (n, outputs · latent), in float32."""
+        """The encoder's output (n, outputs · latent) for images, in float32."""
         with self.compute.autocast():
             said: Tensor = self.encoder(images)
         return said.float()
 
     def before(self, codes: Tensor) -> Tensor:
-        """What the decoder makes of codes (n, latent) before tanh, in float32."""
+        """The decoder's output for codes (n, latent), before tanh, in float32."""
         with self.compute.autocast():
             made: Tensor = self.decoder(codes)
         return made.float()
 
     def encode(self, images: Tensor) -> Tensor:
-        """The code (n, latent) of each image; of a distribution over codes its mean. As once trained, no gradient."""
+        """The code (n, latent) of each image (the mean, if it is a distribution); evaluation mode, no gradients."""
         with torch.no_grad(), evaluating(self.encoder):
             said: Tensor = self.encoder(images)
         return said[:, : self.settings.latent]
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Images in [-1, 1] of codes (n, latent), as once trained, without gradients."""
+        """Images in [-1, 1] from codes (n, latent); evaluation mode, no gradients."""
         with torch.no_grad(), evaluating(self.decoder):
             made: Tensor = self.decoder(codes)
         return made.tanh()
@@ -106,7 +106,7 @@ class Encoding(Model):
         return self.decode(self.encode(images))
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
-        """The decoder's mean for codes drawn from the prior N(0, 1)."""
+        """The decoder's mean for codes from the prior N(0, 1)."""
         return self.decode(self.noise(n, rng))
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
@@ -114,9 +114,9 @@ class Encoding(Model):
         return torch.randn(n, self.settings.latent, device=self.compute.device, generator=rng)
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """``reconstruction``: rows of real images, each above the row of what becomes of them. ``interpolation``.
+        """``reconstruction``: rows of real images, each above the row of their reconstructions. ``interpolation``.
 
-        Narrower where there are few images; there is nothing to interpolate between where there is one.
+        With few images the pictures are narrower; with one image there is no ``interpolation``.
         """
         columns = min(COLUMNS, len(images))
         rows = min(4, len(images) // columns)
@@ -126,7 +126,7 @@ class Encoding(Model):
         return {"reconstruction": pairs.flatten(0, 1)} | between
 
     def _interpolation(self, images: Tensor) -> Tensor:
-        """In every row two real images, and between them the way from the code of one to that of the other."""
+        """In every row: two real images, and between them the decoded interpolation of their codes."""
         rows = min(COLUMNS, len(images) // 2)
         first, last = images[: 2 * rows : 2], images[1 : 2 * rows : 2]
         share = torch.linspace(0, 1, COLUMNS, device=images.device).view(1, -1, 1)
@@ -135,7 +135,7 @@ class Encoding(Model):
         return torch.cat([first.unsqueeze(1), between, last.unsqueeze(1)], 1)
 
     def parts(self) -> dict[str, Any]:
-        """Networks and optimisers by name, whose states are the model's."""
+        """Networks and optimizers by name; their states are the model's state."""
         raise NotImplementedError
 
     def weights(self) -> dict[str, Tensor]:
@@ -150,7 +150,7 @@ class Encoding(Model):
 
 
 class Variational(Encoding):
-    """An encoder that gives the mean and the log-variance of q(z|x) = N(μ, σ²), a diagonal normal distribution."""
+    """The encoder gives mean and log-variance of q(z|x) = N(μ, σ²), a diagonal normal distribution."""
 
     outputs = 2
 
@@ -160,11 +160,11 @@ class Variational(Encoding):
         return mean, log_variance
 
     def draw(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """z = μ + σ ε, ε ~ N(0, 1), through which gradients pass (Kingma and Welling 2014, section 2.4)."""
+        """z = μ + σ ε, ε ~ N(0, 1): the reparameterisation trick (Kingma and Welling 2014, section 2.4)."""
         return mean + (log_variance / 2).exp() * self.noise(len(mean), self.rng)
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Also ``latent_walk``: a row for each of the dimensions that carry most, from -2.5 to 2.5, the others 0."""
+        """Also ``latent_walk``: a row for each dimension with the largest KL, from -2.5 to 2.5; the others are 0."""
         with torch.no_grad(), evaluating(self.encoder):
             mean, log_variance = self.encoder(images).chunk(2, 1)
         used = kl_to_prior(mean, log_variance).mean(0).argsort(descending=True)[:COLUMNS]
@@ -176,26 +176,26 @@ class Variational(Encoding):
 
 
 def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − log σ²), one by one (Kingma and Welling 2014, appendix B)."""
+    """KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − log σ²), elementwise (Kingma and Welling 2014, appendix B)."""
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
 
 
 def encoder(name: str, architecture: Architecture, outputs: int) -> nn.Module:
-    """Images -> (n, outputs), of the discriminator's body and a linear layer."""
+    """A network from images to (n, outputs): the discriminator's body and a linear layer."""
     from harness.zoo.networks.modules import Discriminator
 
     discriminator = architecture.discriminator(architecture.shape.channels)
     if not isinstance(discriminator, Discriminator):
         raise HarnessError(
-            f"architecture {name!r}: its discriminator is no harness.zoo.networks.modules.Discriminator, a body and a "
-            "head, so no encoder can be made of it: choose another architecture"
+            f"architecture {name!r}: its discriminator is not a harness.zoo.networks.modules.Discriminator (body and "
+            "head), so no encoder can be made from it: choose another architecture"
         )
     body = without_dropout(discriminator.body)
     return torch.nn.Sequential(body, torch.nn.Linear(discriminator.head.in_features, outputs))
 
 
 def without_dropout(network: nn.Module) -> nn.Module:
-    """The network, with dropout that drops nothing."""
+    """The network with all dropout probabilities set to 0."""
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -203,7 +203,7 @@ def without_dropout(network: nn.Module) -> nn.Module:
 
 
 def before_tanh(network: nn.Module) -> nn.Module:
-    """The network without the tanh that it ends in. One that ends in none is taken to give what comes before."""
+    """The network without its last tanh. If it does not end in a tanh, it does not change."""
     for path, layer in reversed(list(network.named_modules())):
         if isinstance(layer, torch.nn.Tanh):
             parent, _, name = path.rpartition(".")

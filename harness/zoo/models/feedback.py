@@ -1,6 +1,6 @@
-"""How samples improve under a classifier that has no gradient.
+"""Improves samples with a classifier that has no gradient.
 
-Imported when the model ``recipe`` trains, never before: see the registry.
+Imported only when the model ``recipe`` trains, because it imports torch.
 """
 
 from __future__ import annotations
@@ -27,23 +27,28 @@ def improved(
     stride: float,
     rng: torch.Generator,
 ) -> Tensor:
-    """Samples moved to where the classifier holds them rather for real: no gradient of its own is asked for.
+    """Move samples to where the classifier gives a higher probability of "real", without using its gradient.
 
     The smoothed probability p_s(x) = E[p(x + δ)], δ ~ N(0, s²Σ), has the gradient E[δ (p(x + δ) − p(x − δ))] / 2,
-    times (s²Σ)⁻¹ (Nesterov and Spokoiny 2017, equation 26, by antithetic pairs). Without that factor it is the
-    direction of ascent in the metric of Σ, and it is what a sample moves along:
+    times (s²Σ)⁻¹ (Nesterov and Spokoiny 2017, equation 26, with antithetic pairs). Without that factor it is the
+    direction of ascent in the metric of Σ, and samples move along it:
 
         x' = x + stride · mean over pairs of δ (p(x + δ) − p(x − δ)) / 2
 
-    Every pair has its own s ~ U(0, σ), so that both what is far and what is near is felt. Where p is linear with the
-    slope a, x' is on average x + stride · σ²/3 · Σa.
+    Every pair has its own s ~ U(0, σ), to cover large and small distances. If p is linear with slope a, x' is on
+    average x + stride · σ²/3 · Σa.
 
-    Σ is the covariance of the real images. White noise would do in the plane; among hundreds of pixels hardly any of
-    it lies where images differ.
+    Σ is the covariance of the real images. For points of the plane white noise would work; with hundreds of pixels,
+    hardly any of it is in directions in which images differ.
 
     Args:
+        classifier: gives the probability of "real".
+        samples: the images to move.
+        real: real images, for Σ.
         smoothing: σ, the largest s.
         directions: pairs ±δ per sample.
+        stride: the factor of the step.
+        rng: a generator on the device.
     """
     spread = (real - real.mean(0)).flatten(1) / len(real) ** 0.5
     moved = []

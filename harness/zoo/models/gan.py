@@ -1,12 +1,12 @@
-"""The generative adversarial network: a model that plays the two-player game.
+"""The generative adversarial network: a model that trains by the two-player game.
 
 Goodfellow et al. 2014, algorithm 1: k discriminator steps, each on a fresh mini-batch of real images x and of
 generated ones G(z), then a generator step (here: n of them):
 
     min_G max_D  E_x[log D(x)] + E_z[log(1 − D(G(z)))]
 
-Networks, objective and rates are parameters; published variants are presets of this one class, with the tricks that
-belong to them. Training tricks change the game through the hooks of ``harness.zoo.tricks.base.Trick``.
+Networks, objective and learning rates are settings; published variants are presets of this class, with the tricks
+that belong to them. Training tricks change the game through the hooks of ``harness.zoo.tricks.base.Trick``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import Architecture, evaluating
 from harness.zoo.optimisation import descend
 from harness.zoo.registry import Choice, Preset, chooser
-from harness.zoo.tricks.game import Drawn, Rates, Seen
+from harness.zoo.tricks.game import Drawn, Rates, Scored
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class GANSettings(registry.Settings):
-    """Parameters of the adversarial game; the defaults are those of the vanilla GAN."""
+    """Settings of the adversarial game; the defaults are those of the vanilla GAN."""
 
     architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
         "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
@@ -49,13 +49,13 @@ class GANSettings(registry.Settings):
     latent_distribution: Literal["normal", "uniform"] = Field(
         "normal", description="z ~ N(0, 1) or U(-1, 1) in every dimension"
     )
-    discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps in a step (k)")
-    generator_steps: int = Field(1, ge=1, le=100, description="generator steps in a step (n), after the former")
-    optimiser: Literal["adam", "rmsprop"] = Field("adam", description="of both players")
+    discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps per training step (k)")
+    generator_steps: int = Field(1, ge=1, le=100, description="generator steps after them (n)")
+    optimiser: Literal["adam", "rmsprop"] = Field("adam", description="optimizer of both players")
     generator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the generator")
     discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the discriminator")
     final_rate: float = Field(
-        1.0, ge=0, le=1, description="both rates at the end, as a share of those at the start; they change linearly"
+        1.0, ge=0, le=1, description="both rates at the end, as a share of the initial rates; they change linearly"
     )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the gradients")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the mean of their squares")
@@ -70,7 +70,7 @@ class GANSettings(registry.Settings):
 
 
 DCGAN = {"architecture": "dcgan"}
-# Gradient penalties and relativistic losses ask for each image's own score: no batch normalisation in D.
+# Gradient penalties and relativistic losses need scores that depend on one image: no batch normalisation in D.
 WITHOUT_NORM = {"architecture": {"name": "dcgan", "discriminator_norm": False}}
 
 
@@ -158,11 +158,11 @@ class GAN(Model):
                 trick.wrap_networks(self)
             for network in self.networks().values():
                 network.to(self.compute.device)
-                network.to(memory_format=torch.channels_last)  # convolutions are quicker so, on CPUs and GPUs alike
+                network.to(memory_format=torch.channels_last)  # faster convolutions, on CPUs and GPUs
             for trick in self.tricks:
                 trick.begin(self)
         self.rates = Rates(self.settings.generator_rate, self.settings.discriminator_rate)
-        """Learning rates at the start."""
+        """The initial learning rates."""
         for trick in self.tricks:
             self.rates = trick.rates(self.rates)
         self.generator_optimiser = self._optimiser(self.generator_parameters(), self.rates.generator)
@@ -194,10 +194,10 @@ class GAN(Model):
 
     @property
     def done(self) -> float:
-        """The share of the training that is behind, in [0, 1]."""
+        """The share of the training that is done, in [0, 1]."""
         return min(1.0, self.taken / self.steps)
 
-    # --- the players: what conditional and informative variants build otherwise ------------------------------
+    # --- the players: conditional GAN and InfoGAN override these -----------------------------------------------
 
     def make_generator(self, architecture: Architecture) -> nn.Module:
         """The network from latents (n, d) to images."""
@@ -212,42 +212,42 @@ class GAN(Model):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def generator_parameters(self) -> list[nn.Parameter]:
-        """What the generator's optimiser moves."""
+        """The parameters of the generator's optimizer."""
         return list(self.generator.parameters())
 
     def discriminator_parameters(self) -> list[nn.Parameter]:
-        """What the discriminator's optimiser moves."""
+        """The parameters of the discriminator's optimizer."""
         return list(self.discriminator.parameters())
 
     @property
     def latent(self) -> int:
-        """Columns of z."""
+        """The number of columns of z."""
         return int(self.settings.latent)
 
     @property
     def latent_size(self) -> int:
-        """Width of the generator's input."""
+        """The number of columns of the generator's input."""
         return int(self.settings.latent)
 
     def latents(self, n: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """The generator's input, shape (n, d): z, and after it what a variant adds."""
+        """Inputs of the generator, shape (n, d): z, and after it the columns that a variant adds."""
         return self.noise(n, self.settings.latent, rng)
 
     def noise(self, n: int, columns: int, rng: torch.Generator) -> Tensor:
-        """z of the settings' distribution, shape (n, columns): one draw, so that parts of a batch make the whole."""
+        """z from the distribution in the settings, shape (n, columns), with one call of the generator ``rng``."""
         if self.settings.latent_distribution == "uniform":
             return torch.rand(n, columns, device=self.compute.device, generator=rng) * 2 - 1
         return torch.randn(n, columns, device=self.compute.device, generator=rng)
 
     def uniform(self, noise: Tensor) -> Tensor:
-        """Noise as numbers that are uniform in [0, 1)."""
+        """Noise converted to numbers that are uniform in [0, 1)."""
         if self.settings.latent_distribution == "uniform":
             return (noise + 1) / 2
         below: Tensor = torch.special.ndtr(noise)
         return below.clamp(max=1 - 1e-7)
 
     def discriminate(self, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor] | None = None) -> Scores:
-        """What the discriminator, or one with these weights, says of images; logits in float32 in any precision."""
+        """The scores of images by the discriminator, or by one with these weights; logits are always float32."""
         with self.compute.autocast():
             scores: Scores = (
                 self.discriminator(self.discriminator_images(images, labels))
@@ -259,29 +259,30 @@ class GAN(Model):
         return scores._replace(logits=scores.logits.float())
 
     def discriminator_images(self, images: Tensor, labels: Tensor) -> Tensor:
-        """What the discriminator's network gets of images and their labels."""
+        """The input of the discriminator's network, from images and their labels."""
         return images
 
-    def own_discriminator_loss(self, real: Seen, fake: Seen) -> Tensor | None:
+    def own_discriminator_loss(self, real: Scored, fake: Scored) -> Tensor | None:
         """A term that a variant of the game adds to the discriminator's loss."""
         return None
 
-    def own_generator_loss(self, real: Seen, fake: Seen) -> Tensor | None:
+    def own_generator_loss(self, real: Scored, fake: Scored) -> Tensor | None:
         """A term that a variant of the game adds to the generator's loss."""
         return None
 
     # --- the game --------------------------------------------------------------------------------------------
 
     def draw(self, labels: Tensor) -> Drawn:
-        """An image for each label (which the unconditional game does not heed) from fresh latents."""
+        """Generate one image for each label, from new latents. The unconditional GAN ignores the labels."""
         return self.drawn_from(self.latents(len(labels), self.rng, labels))
 
     def drawn_from(self, latents: Tensor) -> Drawn:
-        """The generator's images of given latents (n, d), as it is trained on them."""
+        """Generate images from these latents (n, d), as in training."""
         with self.compute.autocast():
             return Drawn(self.generator(latents), latents)
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
+        """k discriminator steps, each on its own mini-batch, then n generator steps."""
         self._set_rates()
         scalars: dict[str, Tensor] = {}
         k = self.settings.discriminator_steps
@@ -298,18 +299,18 @@ class GAN(Model):
     def _discriminator_step(self, batch: Labelled) -> dict[str, Tensor]:
         with torch.no_grad():
             drawn = self.draw(batch.labels)
-        real, fake = self.see(batch.images, batch.labels), self.see(drawn.images, batch.labels, drawn)
+        real, fake = self.scored(batch.images, batch.labels), self.scored(drawn.images, batch.labels, drawn)
         loss = self.discriminator_loss(real, fake)
         descend(self.discriminator_optimiser, loss)
         for trick in self.tricks:
             trick.after_discriminator_step(self)
         outputs = {"d_real": real.scores.logits.detach(), "d_fake": fake.scores.logits.detach()}
-        # D as the objective has it: a probability where it is one, the raw output elsewhere
+        # The curves show D: a probability if the objective makes it one, else the raw output.
         shown = torch.sigmoid if self.objective.probabilistic else (lambda logits: logits)
         return {"discriminator_loss": loss.detach()} | {name: shown(c).mean() for name, c in outputs.items()}
 
-    def discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
-        """The objective's loss, and what the variant and the tricks add."""
+    def discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
+        """The objective's loss, and the terms of the variant and the tricks."""
         targets = objectives.Targets()
         for trick in self.tricks:
             targets = trick.targets(targets)
@@ -319,21 +320,21 @@ class GAN(Model):
         return sum((term for term in terms if term is not None), start=loss)
 
     def _generator_step(self, batch: Labelled) -> dict[str, Tensor]:
-        # Without this the backward pass would compute the discriminator's gradients only to throw them away.
+        # Do not compute the discriminator's gradients in the backward pass: they are not used.
         self.discriminator.requires_grad_(False)
         drawn = self.draw(batch.labels)
         weights: dict[str, Tensor] | None = None
         for trick in self.tricks:
             weights = trick.opponent(self, batch, drawn) or weights
-        # Unrolled weights depend on the generator, and with them what this discriminator says of real images.
-        real = self.see(batch.images, batch.labels, gradient=weights is not None, weights=weights)
-        fake = self.see(drawn.images, batch.labels, drawn, weights=weights)
+        # Unrolled weights depend on the generator, and so do the scores of real images.
+        real = self.scored(batch.images, batch.labels, gradient=weights is not None, weights=weights)
+        fake = self.scored(drawn.images, batch.labels, drawn, weights=weights)
         loss = self._generator_loss(real, fake)
         descend(self.generator_optimiser, loss)
         self.discriminator.requires_grad_(True)
         return {"generator_loss": loss.detach()}
 
-    def _generator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def _generator_loss(self, real: Scored, fake: Scored) -> Tensor:
         terms = [(trick, trick.generator_loss(self, real, fake)) for trick in self.tricks]
         replacing = [term for trick, term in terms if term is not None and "generator_loss" in trick.claims]
         added = [term for trick, term in terms if term is not None and "generator_loss" not in trick.claims]
@@ -346,24 +347,25 @@ class GAN(Model):
         return sum(added, start=loss)
 
     def _of_real_images(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The part of the discriminator's loss that real images have, up to a constant.
+        """The part of the discriminator's loss that depends on real images, up to a constant.
 
-        Against a discriminator that reacts (unrolling) the generator raises it, as the value of the game has it.
+        If the discriminator depends on the generator (unrolling), the generator maximises this part, as in the value
+        function of the game.
         """
         return self.objective.discriminator(real, fake.detach(), objectives.Targets())
 
-    def see(
+    def scored(
         self,
         images: Tensor,
         labels: Tensor,
         drawn: Drawn | None = None,
         gradient: bool = True,
         weights: Mapping[str, Tensor] | None = None,
-    ) -> Seen:
-        """Images on their way to the discriminator (with these weights, if any), through every trick."""
+    ) -> Scored:
+        """Pass images through ``discriminator_input`` of every trick, to be scored (with these weights, if any)."""
         for trick in self.tricks:
             images = trick.discriminator_input(images, self)
-        return Seen(self, images, labels, drawn, gradient, weights)
+        return Scored(self, images, labels, drawn, gradient, weights)
 
     def _set_rates(self) -> None:
         factor = 1 + (self.settings.final_rate - 1) * self.done
@@ -380,7 +382,7 @@ class GAN(Model):
     # --- samples ---------------------------------------------------------------------------------------------
 
     def sampler(self) -> nn.Module:
-        """The network that samples come from: the generator, or what a trick offers in its place."""
+        """The network that generates samples: the generator, or the network of a trick that replaces it."""
         for trick in self.tricks:
             if (network := trick.sampler(self)) is not None:
                 return network
@@ -390,7 +392,7 @@ class GAN(Model):
         return self.images_from(self.latents(n, rng))
 
     def images_from(self, latents: Tensor) -> Tensor:
-        """Samples from given latents (n, d)."""
+        """Generate samples from these latents (n, d)."""
         network = self.sampler()
         with torch.no_grad(), evaluating(network):
             images: Tensor = network(latents)
@@ -403,7 +405,7 @@ class GAN(Model):
             return self.discriminate(images, labels).logits.sigmoid()
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """``interpolation`` and ``latent_walk``; labels and codes stay as they are along a row."""
+        """``interpolation`` and ``latent_walk``; labels and codes are constant along a row."""
         ends, z = self.latents(2 * ROWS, rng).reshape(2, ROWS, 1, -1), self.settings.latent
         cube = (-1.0, 1.0) if self.settings.latent_distribution == "uniform" else None
         found = paths(ends[0, ..., :z], ends[1, ..., :z], cube)
@@ -411,11 +413,11 @@ class GAN(Model):
 
     @staticmethod
     def _with(path: Tensor, others: Tensor) -> Tensor:
-        """Latents (rows, columns, z) with the rest of the generator's input (rows, 1, …), the same along a row."""
+        """Latents (rows, columns, z) with the rest of the generator's input (rows, 1, …), constant along a row."""
         return torch.cat([path, others.expand(*path.shape[:2], -1)], 2)
 
     def tiles(self, latents: Tensor) -> Tensor:
-        """Samples from latents (rows, columns, d), as rows and columns of images."""
+        """Samples from latents (rows, columns, d), in rows and columns."""
         return tiles(self.images_from, latents)
 
     # --- state -----------------------------------------------------------------------------------------------

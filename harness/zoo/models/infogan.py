@@ -1,12 +1,12 @@
-"""InfoGAN: part of the generator's input is a code that must be readable from the image.
+"""InfoGAN: part of the generator's input is a code that another network must recover from the image.
 
 Chen et al. 2016, equations 5 and 6:
 
     min_{G,Q} max_D  V(D, G) − λ L_I(G, Q),   L_I = E_{c, x ~ G(z, c)}[log Q(c | x)] + H(c) ≤ I(c; G(z, c))
 
-c is one category (uniform over K) and continuous codes (uniform on [−1, 1]); Q shares D's layers and ends in a layer of
-128 units of its own. −log Q is the cross-entropy of the category (λ 1) and, for a Gaussian of variance 1, half the
-squared error of the continuous codes (λ .1). As in the authors' code, D's own step minimises the term too.
+c is one category (uniform over K) and continuous codes (uniform on [−1, 1]). Q shares D's layers and has its own last
+layers with 128 hidden units. −log Q is the cross-entropy of the category (λ 1) and, for a Gaussian with variance 1,
+half the squared error of the continuous codes (λ .1). As in the authors' code, D's step minimises this term, too.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from harness.zoo.registry import Choice, chooser
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from harness.zoo.tricks.game import Seen
+    from harness.zoo.tricks.game import Scored
 
 
 class InfoGANSettings(GANSettings):
-    """Parameters of the game with codes; the paper's for MNIST."""
+    """Settings of InfoGAN; the defaults are the paper's for MNIST."""
 
     architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
         {"name": "dcgan", "hidden": 1024},  # type: ignore[arg-type]  # the validator turns it into a Choice
-        description="the networks of both players; without the paper's hidden layer the category finds no digits",
+        description="the networks of both players; without the paper's hidden layer the category does not find digits",
     )
-    latent: int = Field(62, ge=1, le=4096, description="dimensions of z, the part that means nothing")
+    latent: int = Field(62, ge=1, le=4096, description="dimensions of z, the part of the input without a meaning")
     categories: int = Field(10, ge=2, le=1000, description="values of the categorical code (K)")
     continuous: int = Field(2, ge=0, le=64, description="continuous codes")
     category_weight: float = Field(1.0, gt=0, le=1e3, description="λ of the categorical code")
@@ -47,10 +47,10 @@ class InfoGANSettings(GANSettings):
 
 
 class InfoGAN(GAN):
-    """The game with codes, and Q, who reads them."""
+    """The GAN with codes, and Q, which recovers them."""
 
     name = "infogan"
-    summary = "a categorical and continuous codes, read back from the image by Q, which shares D's layers"
+    summary = "a categorical and continuous codes, recovered from the image by Q, which shares D's layers"
     paper = "Chen et al. 2016, equations 5 and 6"
     Settings = InfoGANSettings
     settings: InfoGANSettings
@@ -98,13 +98,13 @@ class InfoGAN(GAN):
         one_hot = torch.nn.functional.one_hot(category, k).to(noise.dtype)
         return torch.cat([noise[:, :z], one_hot, self.uniform(noise[:, z + 1 :]) * 2 - 1], 1)
 
-    def own_discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def own_discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
         return self._information(fake)
 
-    def own_generator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def own_generator_loss(self, real: Scored, fake: Scored) -> Tensor:
         return self._information(fake)
 
-    def _information(self, fake: Seen) -> Tensor:
+    def _information(self, fake: Scored) -> Tensor:
         """−λ log Q(c | x), the mean over generated images."""
         assert fake.drawn is not None
         with self.compute.autocast():
@@ -119,7 +119,7 @@ class InfoGAN(GAN):
         return read[:, : self.settings.categories].softmax(1)
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Beside those of every GAN ``category`` (a column a category) and ``code_1``, … (each from −2 to 2)."""
+        """The pictures of every GAN, ``category`` (one column per category) and ``code_1``, … (each from −2 to 2)."""
         z, k = self.settings.latent, self.settings.categories
         rows = self.latents(k, rng)
         by_category = rows[:, None].repeat(1, k, 1)

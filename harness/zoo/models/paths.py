@@ -1,4 +1,4 @@
-"""Paths through the latents, for the pictures ``interpolation`` and ``latent_walk`` of models that draw from z."""
+"""Paths through the latent space, for the pictures ``interpolation`` and ``latent_walk`` of models with a latent z."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ROWS = 8
-"""Of a picture, and its columns."""
+"""Rows of a picture, and also its columns."""
 
 
 def paths(one: Tensor, other: Tensor, cube: tuple[float, float] | None = None) -> dict[str, Tensor]:
-    """``interpolation``: straight lines between two latents, one a row; ``latent_walk``: circles through two.
+    """``interpolation``: a straight line between two latents per row; ``latent_walk``: a circle through them.
 
     Args:
-        one: a latent a row, (rows, 1, z).
-        other: the other of each row.
-        cube: the least and the greatest coordinate where z is uniform: circles are about the middle of it, and what
-            of them lies outside is brought to its faces.
+        one: one latent per row, (rows, 1, z).
+        other: the other latent of each row.
+        cube: the smallest and the largest coordinate if z is uniform: the centre of the circles is the centre of this
+            cube, and points outside it are clamped to it.
 
     Returns:
         name -> latents (rows, columns, z).
@@ -35,13 +35,13 @@ def paths(one: Tensor, other: Tensor, cube: tuple[float, float] | None = None) -
 
 
 def tiles(draw: Callable[[Tensor], Tensor], latents: Tensor) -> Tensor:
-    """What a generator draws from latents (rows, columns, d), as rows and columns of images."""
+    """Generate images from latents (rows, columns, d), in rows and columns."""
     return draw(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])  # type: ignore[no-untyped-call, no-any-return]
 
 
 def pictures(
     latents: Tensor, draw: Callable[[Tensor], Tensor], cube: tuple[float, float] | None = None
 ) -> dict[str, Tensor]:
-    """Both pictures, of a generator whose input is z alone, from 2 · ``ROWS`` latents."""
+    """Both pictures for a generator whose input is only z, from 2 · ``ROWS`` latents."""
     one, other = latents.reshape(2, ROWS, 1, -1)
     return {name: tiles(draw, path) for name, path in paths(one, other, cube).items()}

@@ -1,31 +1,31 @@
-"""The recipe by which adversarial training is explained in class, taken at its word: round after round,
+"""Adversarial training exactly as it is explained in class, in rounds:
 
 1. collect real images;
-2. let the generator make as many synthetic ones;
-3. train a binary classifier from scratch on one part of both, and try it on the other, held-out part;
-4. if it is no better than chance there, stop: nothing is left to learn;
-5. else feed back to the generator the samples that the classifier labels synthetic and that are synthetic (its true
+2. let the generator make equally many synthetic images;
+3. train a binary classifier from scratch on one part of both, and test it on the other, held-out part;
+4. if it is no better than chance on that part, stop: there is nothing left to learn;
+5. otherwise feed back to the generator the samples that the classifier correctly labels synthetic (its true
    positives), and let the generator improve on them.
 
-"No better than chance": guessing, each of the n held-out answers is right with probability ½, so the share of right
-ones has the standard deviation √(1 / 4n), and the recipe goes on only if
+"No better than chance": with guessing, each of the n held-out answers is right with probability ½, so the accuracy has
+the standard deviation √(1 / 4n), and training continues only if
 
     accuracy > ½ + z √(1 / 4n)
 
-(the normal approximation of the binomial test; Lopez-Paz and Oquab 2017, section 3, judge a finished generator so).
-The algorithm of Goodfellow et al. 2014 is this one with the classifier kept and trained a step at a time instead of
-anew, all samples fed back, and no rule for stopping.
+(the normal approximation of the binomial test; Lopez-Paz and Oquab 2017, section 3, evaluate a finished generator in
+this way). In the algorithm of Goodfellow et al. 2014 the classifier is kept and trained one step at a time, all samples
+are fed back, and there is no stopping rule.
 
-Any classifier may stand in step 3 (``harness/classifiers``, or a plug-in). Through one with a gradient, a network, the
-generator improves by the gradient of −log D(G(z)) at the latents z that were fed back. Where there is no gradient, the
-samples themselves are moved uphill by a smoothed estimate of it (``harness.zoo.models.feedback.improved``), and the
-generator is drawn to the moved ones x' by regression, min ‖G(z) − x'‖². What a classifier cannot tell apart the
-generator never learns: a linear one stops as soon as no hyperplane separates the two.
+Step 3 accepts any classifier (``harness/zoo/classifiers``, or a plug-in). If it has a gradient (a network), the
+generator improves by the gradient of −log D(G(z)) at the latents z that were fed back. If it has none, the samples are
+moved uphill by a smoothed estimate of the gradient (``harness.zoo.models.feedback.improved``), and the generator is
+trained on the moved samples x' by regression, min ‖G(z) − x'‖². The generator cannot learn what the classifier cannot
+separate: with a linear classifier training stops as soon as no hyperplane separates the two.
 
-Fed back are samples of the held-out part only: of what a classifier was trained on it knows the answer by heart.
+Only samples of the held-out part are fed back, because a classifier may have memorised its training samples.
 
-One step is one round. Its images come from the whole training split, drawn without repetition, so that no image is in
-both parts; the mini-batch given to the step sets the size of the mini-batches of classifier and generator.
+One step is one round. Its images are chosen from the whole training split without repetition, so that no image is in
+both parts. The mini-batch that the step is given only sets the size of the mini-batches of classifier and generator.
 """
 
 from __future__ import annotations
@@ -52,35 +52,35 @@ if TYPE_CHECKING:
 
 
 class RecipeSettings(registry.Settings):
-    """Parameters of a round."""
+    """Settings of a round."""
 
     architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
         "fully_connected",  # type: ignore[arg-type]  # the validator turns the name into a Choice
-        description="the generator, and the classifier where that is a network",
+        description="the generator, and the classifier if it is a network",
     )
     classifier: Annotated[Choice[Classifier], BeforeValidator(chooser("classifiers"))] = Field(
         "network",  # type: ignore[arg-type]  # as above
-        description="what tells real from synthetic",
+        description="the classifier of real against synthetic images",
     )
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ N(0, 1)")
-    images: int = Field(1024, ge=8, description="real images of a round, and as many synthetic ones")
-    held_out: float = Field(0.5, ge=0.1, le=0.9, description="share of both that the classifier is tried on")
+    images: int = Field(1024, ge=8, description="real images of a round, and equally many synthetic ones")
+    held_out: float = Field(0.5, ge=0.1, le=0.9, description="share of both that the classifier is tested on")
     z: float = Field(1.645, ge=0, le=10, description="standard deviations above ½ that count as better than chance")
     generator_steps: int = Field(10, ge=1, description="generator steps on what is fed back in a round")
     generator_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the generator")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean of the generator's gradients")
     smoothing: float = Field(
-        1.0, gt=0, le=10, description="largest spread of the perturbations, in the real images' own (without gradients)"
+        1.0, gt=0, le=10, description="largest spread of the perturbations, relative to real images (without gradients)"
     )
     directions: int = Field(16, ge=1, le=1024, description="pairs of perturbations per sample (without gradients)")
     stride: float = Field(5.0, gt=0, le=100, description="how far the samples are moved uphill (without gradients)")
 
 
 class Recipe(Model):
-    """A generator, and a classifier that lives for a round."""
+    """A generator, and a new classifier for every round."""
 
     name = "recipe"
-    summary = "rounds: train a classifier from scratch, stop at chance, else feed its true positives back"
+    summary = "rounds: train a classifier from scratch, stop at chance, otherwise feed its true positives back"
     paper = "Goodfellow et al. 2014, as explained in class; stopping rule: Lopez-Paz and Oquab 2017, section 3"
     Settings = RecipeSettings
     settings: RecipeSettings
@@ -98,7 +98,7 @@ class Recipe(Model):
         self.rounds = 0
         """Classifiers trained so far."""
         self.accuracy = 0.5
-        """Of the last round's classifier, on its held-out part."""
+        """The accuracy of the last classifier on its held-out part."""
 
     @classmethod
     def capabilities(cls, settings: RecipeSettings) -> frozenset[str]:
@@ -114,7 +114,7 @@ class Recipe(Model):
         return {name: torch.tensor(value, device=self.compute.device) for name, value in scalars.items()}
 
     def _round(self, size: int) -> float:
-        """One round; the share of the held-out synthetic images that it fed back."""
+        """Run one round; returns the share of the held-out synthetic images that is fed back."""
         self.rounds += 1
         real = self._collect()
         latents = self._latents(len(real), self.rng)
@@ -130,7 +130,7 @@ class Recipe(Model):
         return float(caught.float().mean())
 
     def _collect(self) -> Tensor:
-        """Real images of this round, in random order, none twice; an even split needs at least two."""
+        """The real images of this round, in random order, without repetition."""
         stored = self.training.images
         places = torch.randperm(len(stored), device=stored.device, generator=self.rng)[: self.settings.images]
         return as_floats(stored[places])
@@ -139,18 +139,18 @@ class Recipe(Model):
         return torch.randn(n, self.settings.latent, device=self.compute.device, generator=rng)
 
     def _generate(self, latents: Tensor) -> Tensor:
-        """Images as ``sample`` makes them: they are what is to be told from real ones."""
+        """Generate images as ``sample`` does."""
         with torch.no_grad(), evaluating(self.generator):
             images: Tensor = self.generator(latents)
         return images.clamp(-1, 1)
 
     def _classifier(self, size: int) -> Classifier:
-        """One that knows nothing yet."""
+        """A new, untrained classifier."""
         about = Round(self.architecture, self.shape.channels, size, self.compute, self.rng)
         return self.settings.classifier.make(about)
 
     def _improve(self, classifier: Classifier, latents: Tensor, samples: Tensor, real: Tensor, size: int) -> None:
-        """Generator steps on mini-batches of what is fed back."""
+        """Generator steps on mini-batches of the samples that are fed back."""
         from torch.nn.functional import mse_loss, softplus
 
         from harness.zoo.models.feedback import improved
@@ -193,9 +193,9 @@ class Recipe(Model):
 
 
 def examine(classifier: Classifier, real: Tensor, synthetic: Tensor) -> tuple[float, Tensor]:
-    """The share of these images that the classifier labels rightly, and which synthetic ones it labels synthetic.
+    """The accuracy of the classifier on these images, and which synthetic images it labels synthetic.
 
-    An image is labelled real where the classifier gives that more than ½.
+    An image is labelled real if the classifier gives it a probability above ½.
     """
     kept = classifier.probability(real) > 0.5
     caught = classifier.probability(synthetic) <= 0.5
@@ -203,5 +203,5 @@ def examine(classifier: Classifier, real: Tensor, synthetic: Tensor) -> tuple[fl
 
 
 def no_better_than_chance(accuracy: float, n: int, z: float) -> bool:
-    """Whether one who guesses would be right on so large a share of n answers as well: see the head of this file."""
+    """Whether guessing n answers could give this accuracy: see the docstring of this module."""
     return bool(accuracy <= 0.5 + z * (1 / (4 * n)) ** 0.5)

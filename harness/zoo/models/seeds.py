@@ -1,4 +1,4 @@
-"""The random state in which a network is initialised."""
+"""The random state for the initialisation of a network."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.base.seeds import derived
 
 @contextlib.contextmanager
 def seeded(seed: int, role: str) -> Iterator[None]:
-    """Torch's global random state on the CPU, set from the seed and the role for a while, then put back."""
+    """Inside the ``with`` block, torch's global random state on the CPU is that of the seed and the role."""
     with torch.random.fork_rng(devices=[]):
-        # not torch.manual_seed, which would seed the GPUs too
+        # not torch.manual_seed, which would also seed the GPUs
         torch.default_generator.manual_seed(derived(seed, role))
         yield

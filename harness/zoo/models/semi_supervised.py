@@ -1,13 +1,13 @@
-"""Semi-supervised learning with a GAN: the discriminator sorts into K classes, "generated" being one more.
+"""Semi-supervised learning with a GAN: the discriminator has K classes and one more for "generated".
 
-Salimans et al. 2016, section 5, with logits l₁ … l_K and "generated" held at 0, Z(x) = Σ exp l_k(x):
+Salimans et al. 2016, section 5, with logits l₁ … l_K, the logit of "generated" fixed at 0, and Z(x) = Σ exp l_k(x):
 
     labelled      L_s = −E log p(y | x, y ≤ K) = E[log Z(x) − l_y(x)]
     unlabelled    L_u = −½ E_x log D(x) − ½ E_z log(1 − D(G(z))),  D = Z / (Z + 1)
     generator     ‖E_x f(x) − E_z f(G(z))‖²  (feature matching on D's last hidden layer, the mean over its units)
 
-A few training images keep their labels, as many of each class; all serve unlabelled. D is fully connected with
-weight normalisation and noise in every layer. Classified is with a moving average of D's weights.
+A few training images keep their labels, equally many of each class; all images are used without labels. D is fully
+connected, with weight normalisation and noise in every layer. A moving average of D's weights does the classification.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 WIDTHS = (1000, 500, 250, 250, 250)
 EPSILON = 1e-4
-"""Adam's, as large as in the authors' code (10⁻⁸ under the root): with a usual one D goes on moving at full speed
-where the few labelled images are long fitted, and forgets what it knew."""
+"""Adam's ε, as large as in the authors' code (10⁻⁸ under the root): with a usual value D continues with large steps
+after the few labelled images are fitted, and forgets them."""
 ADAPTED = 500
-"""Training images that D is initialised by."""
+"""Training images for the data-dependent initialisation of D."""
 
 
 class SemiSupervisedSettings(registry.Settings):
-    """Parameters of the paper's MNIST experiment."""
+    """Settings; the defaults are those of the paper's MNIST experiment."""
 
     labels: int = Field(100, ge=1, le=1_000_000, description="training images that keep their label")
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ U(0, 1)")
@@ -76,7 +76,7 @@ class SemiSupervised(Model):
         self.average: Classifier = copy.deepcopy(self.discriminator).requires_grad_(False).eval()
         self.labelled = self._labelled()
         self.order = Shuffled(len(self.labelled.labels), self.rng)
-        """Of the labelled images: none comes a second time before every other has come."""
+        """The order of the labelled images: an image repeats only after all others."""
         players = {"generator": self.generator, "discriminator": self.discriminator}
         self.rates = {"generator": self.settings.generator_rate, "discriminator": self.settings.discriminator_rate}
         self.optimisers = {
@@ -89,7 +89,7 @@ class SemiSupervised(Model):
 
     @property
     def batches_per_step(self) -> int:
-        return 2  # the players see different images, so that D's features are matched where it did not just learn
+        return 2  # G's step uses other images than D's, on which D was not just trained
 
     @classmethod
     def capabilities(cls, settings: Any) -> frozenset[str]:
@@ -98,11 +98,13 @@ class SemiSupervised(Model):
     @classmethod
     def refusal(cls, settings: SemiSupervisedSettings, shape: Shape) -> str | None:
         if settings.labels < shape.classes:
-            return f"it needs a label of each of the {shape.classes} classes at least, labels is {settings.labels}"
+            return (
+                f"it needs at least one label of each of the {shape.classes} classes, but labels is {settings.labels}"
+            )
         return None
 
     def _labelled(self) -> Labelled:
-        """The training images that keep their label: chosen by the seed, as many of each class as can be."""
+        """The training images that keep their label: chosen by the seed, as evenly over the classes as possible."""
         rng = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(self.training.labels), generator=rng)
         labels = self.training.labels.cpu()[order]
@@ -119,7 +121,7 @@ class SemiSupervised(Model):
         images, others = batch.images.chunk(2)
         scalars = self._discriminator_step(images) | self._generator_step(others)
         self.taken += 1
-        # An average over the last steps at most: early on 1 / steps forgets the beginning.
+        # At first, the weight 1 / steps makes the average forget the initial weights.
         weight = max(1 - self.settings.decay, 1 / (self.taken + 9))
         move_average(self.average, self.discriminator, weight)
         return scalars

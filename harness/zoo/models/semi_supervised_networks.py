@@ -1,4 +1,4 @@
-"""Torch modules of the semi-supervised game. Imported when a network is built, never before: see the registry."""
+"""Torch modules of the semi-supervised GAN. Imported only when a network is built, because they import torch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class WeightNormalised(nn.Module):
-    """A linear layer y = g · V x / ‖V‖ + b with a row of V a unit (Salimans and Kingma 2016, equation 2)."""
+    """A linear layer y = g · V x / ‖V‖ + b, with one row of V per unit (Salimans and Kingma 2016, equation 2)."""
 
     def __init__(self, inputs: int, outputs: int, scaled: bool = False) -> None:
         super().__init__()
         self.direction = nn.Parameter(torch.randn(outputs, inputs) * 0.1)
-        # Only the last layer learns its scale: features that could grow would be matched never, and tell ever more.
+        # Only the last layer learns its scale: features that can grow could never be matched.
         self._scale: Tensor
         if scaled:
             self.learned_scale = nn.Parameter(torch.ones(outputs))
@@ -32,7 +32,7 @@ class WeightNormalised(nn.Module):
         return nn.functional.linear(values, rows, self.bias)
 
     def adapt(self, values: Tensor) -> Tensor:
-        """Choose scale and shift so that these inputs give outputs of mean 0 and variance 1; return the outputs."""
+        """Set scale and bias so that the outputs for these inputs have mean 0 and variance 1; returns the outputs."""
         with torch.no_grad():
             outputs = self(values)
             self.scale.div_(outputs.std(0) + 1e-6)
@@ -42,7 +42,7 @@ class WeightNormalised(nn.Module):
 
 
 class Shifted(nn.Module):
-    """Batch normalisation with a learned shift β and no scale γ: units that could grow would saturate every pixel."""
+    """Batch normalisation with a learned shift β and no scale γ: units that can grow would saturate every pixel."""
 
     def __init__(self, units: int) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class HalfTanh(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Images (n, …) -> logits (n, classes) and the last hidden layer's features (n, d).
+    """Images (n, …) -> logits (n, classes) and the features (n, d) of the last hidden layer.
 
-    Images in [-1, 1] are taken to [0, 1]. In training Gaussian noise is added to them (σ .3) and after every hidden
+    Images in [-1, 1] are rescaled to [0, 1]. In training, Gaussian noise is added to them (σ .3) and after every hidden
     layer (σ .5).
     """
 
@@ -82,7 +82,7 @@ class Classifier(nn.Module):
         return self.head(values).float(), features.float()
 
     def adapt(self, images: Tensor) -> None:
-        """Initialise by data (Salimans and Kingma 2016, section 3), with the noise that training adds."""
+        """Data-dependent initialisation (Salimans and Kingma 2016, section 3), with the noise that training adds."""
         values = self._noisy(_unit(images), 0.3)
         for layer in self.hidden:
             assert isinstance(layer, WeightNormalised)
@@ -98,7 +98,7 @@ def _unit(images: Tensor) -> Tensor:
 
 
 def generator(latent: int, width: int, image: tuple[int, int, int]) -> nn.Module:
-    """z -> two layers of batch-normalised softplus units -> a weight-normalised one, an image in [-1, 1]."""
+    """z -> two layers of batch-normalised softplus units -> a weight-normalised layer: an image in [-1, 1]."""
     size = image[0] * image[1] * image[2]
     layers: list[nn.Module] = []
     for inputs in (latent, width):

@@ -1,20 +1,21 @@
 """The variational autoencoder (Kingma and Welling 2014).
 
-Equation 10, negated, with one draw of z for each of the M images of a mini-batch:
+Equation 10, negated, with one sample of z for each of the M images of a mini-batch:
 
     min_{φ,θ} 1/M Σᵢ [ −log p_θ(xᵢ|zᵢ) + β KL(q_φ(z|xᵢ) ‖ p(z)) ],   zᵢ = μ(xᵢ) + σ(xᵢ) ε,   ε ~ N(0, 1)
 
-with the KL term in closed form (appendix B) for p(z) = N(0, 1) and q(z|x) = N(μ(x), σ(x)²); β = 1 is the paper's
-bound, others are Higgins et al. 2017. The sizes 784-400-20 and Adam's rate are those of the implementations in common
-use; the paper has 500 tanh units and Adagrad. Samples are the decoder's mean for z ~ N(0, 1).
+with the KL term in closed form (appendix B) for p(z) = N(0, 1) and q(z|x) = N(μ(x), σ(x)²). β = 1 is the paper's
+bound; for other β see Higgins et al. 2017. The sizes 784-400-20 and Adam's learning rate are those of common
+implementations; the paper has 500 tanh units and Adagrad. Samples are the decoder's mean for z ~ N(0, 1).
 
 The likelihood, summed over pixels (appendix C):
 
-- ``bernoulli``: a pixel in [0, 1] is the probability of white. A decoder's tanh(a) stands for p = (1 + tanh(a)) / 2,
-  which is the logistic function of 2a: the cross-entropy is computed from the logits 2a, where no rounding can make p
-  0 or 1 (in bfloat16, tanh is 1 from a = 3.1 on).
-- ``gaussian``: around tanh(a), with the one variance for all pixels that makes the batch most likely, the mean squared
-  error; −log p is then ½ D (1 + log(2π MSE)) for D pixels (Rybkin et al. 2021). A fixed variance would be a second β.
+- ``bernoulli``: a pixel in [0, 1] is the probability of white. The decoder's tanh(a) means p = (1 + tanh(a)) / 2, the
+  logistic function of 2a. The cross-entropy is computed from the logits 2a, so that rounding cannot make p 0 or 1 (in
+  bfloat16, tanh is 1 from a = 3.1 on).
+- ``gaussian``: with mean tanh(a) and one variance for all pixels, the most likely one for the batch: the mean squared
+  error. −log p is then ½ D (1 + log(2π MSE)) for D pixels (Rybkin et al. 2021). A fixed variance would act like a
+  second β.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from harness.zoo.data.base import Labelled
 
 LEAST_VARIANCE = 1e-5
-"""Of the normal likelihood: about what rounding to 256 grey levels alone leaves, (2/255)²/12."""
+"""The smallest variance of the normal likelihood: about that of rounding to 256 grey levels, (2/255)²/12."""
 
 
 class VAESettings(EncodingSettings):
-    """Parameters of the variational autoencoder."""
+    """Settings of the variational autoencoder."""
 
     architecture: Annotated[Choice[Architecture], BeforeValidator(one_hidden_layer)] = Field(
         {},  # type: ignore[arg-type]  # the validator turns it into a Choice
@@ -69,7 +70,7 @@ class VAE(Variational):
     @classmethod
     def refusal(cls, settings: VAESettings, shape: Shape) -> str | None:
         if settings.likelihood == "bernoulli" and shape.height == shape.width == 1:
-            return "a coordinate is no probability: set likelihood: gaussian for points"
+            return "a coordinate is not a probability: set likelihood: gaussian for points"
         return super().refusal(settings, shape)
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
@@ -87,7 +88,7 @@ class VAE(Variational):
 
 
 def bernoulli(images: Tensor, before: Tensor) -> Tensor:
-    """−log p(x|z) for pixels in [-1, 1] that stand for probabilities (1 + x) / 2, ``before`` tanh; mean over images."""
+    """−log p(x|z) for pixels in [-1, 1], which mean probabilities (1 + x) / 2; ``before`` tanh; mean over images."""
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(2 * before, (images + 1) / 2, reduction="none")
     return entropy.flatten(1).sum(1).mean()
 

@@ -1,23 +1,23 @@
-"""The VAE-GAN (Larsen et al. 2016): an autoencoder whose likeness is measured by a discriminator.
+"""The VAE-GAN (Larsen et al. 2016): a VAE that compares images by the features of a discriminator.
 
-A VAE compares pixels, which makes a stroke in a slightly wrong place as bad as none, so that it draws both, in grey.
-Here the decoder is also the generator of a GAN, and the likelihood is that of the discriminator's features D_l (its
-last hidden layer) instead of the pixels, with unit variance. Equations 7 and 8, up to a constant:
+A VAE compares pixels: a stroke in a slightly wrong place is as bad as no stroke, so the decoder blurs it. Here the
+decoder is also the generator of a GAN, and the likelihood is that of the discriminator's features D_l (its last hidden
+layer) instead of the pixels, with unit variance. Equations 7 and 8, up to a constant:
 
     L_llike = ½ ‖D_l(x) − D_l(x̃)‖²,   x̃ = G(z),  z ~ q(z|x)
 
-L_prior is the KL term of the VAE. Algorithm 1: each network descends its own sum,
+L_prior is the KL term of the VAE. Algorithm 1: each network minimises its own loss,
 
     encoder        L_prior + L_llike
     decoder        γ L_llike + L_G
     discriminator  L_D = −log D(x) − log(1 − D(x̃)) − log(1 − D(x_p)),   x_p = G(z_p),  z_p ~ N(0, 1)
 
-The paper writes the decoder's as γ L_llike − L_GAN, with the discriminator's cross-entropy for L_GAN. Two differences:
-for −L_D stands L_G = −log D(x̃) − log D(x_p), the non-saturating form (Goodfellow et al. 2014, section 3); and the
-discriminator moves before the other two see its features, as in the other games here. It has no dropout: with it even
-the same image twice would not look the same to it.
+The paper writes the decoder's loss as γ L_llike − L_GAN, where L_GAN is the discriminator's cross-entropy. There are
+two differences: −L_D is replaced by L_G = −log D(x̃) − log D(x_p), the non-saturating form (Goodfellow et al. 2014,
+section 3); and the discriminator takes its step before the other two use its features, as in the other GANs here. The
+discriminator has no dropout, because with dropout the features of the same image would differ each time.
 
-γ was tuned on digits and MNIST; what is right depends on the number of features and on their scale.
+γ was tuned on digits and MNIST; its best value depends on the number and the scale of the features.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class VAEGANSettings(EncodingSettings):
-    """Parameters of the VAE-GAN."""
+    """Settings of the VAE-GAN."""
 
     architecture: Annotated[Choice[Architecture], BeforeValidator(chooser("networks"))] = Field(
         "dcgan",  # type: ignore[arg-type]  # the validator turns the name into a Choice
@@ -55,7 +55,7 @@ class VAEGANSettings(EncodingSettings):
 
 
 class VAEGAN(Variational):
-    """Encoder, decoder and discriminator, each with its own loss and optimiser."""
+    """Encoder, decoder and discriminator, each with its own loss and optimizer."""
 
     name = "vae_gan"
     summary = "VAE whose decoder plays a GAN, likeness measured by the discriminator's features"
@@ -110,13 +110,13 @@ class VAEGAN(Variational):
         return feature_likelihood(features, scores.features), generator_loss(*logits)
 
     def discriminate(self, images: Tensor) -> Scores:
-        """What the discriminator says of images, in float32."""
+        """The discriminator's scores of images, in float32."""
         with self.compute.autocast():
             scores: Scores = self.discriminator(images)
         return scores._replace(logits=scores.logits.float(), features=scores.features.float())
 
     def _descend(self, network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, keep: bool = False) -> None:
-        """One network's step down its own loss; ``keep`` what another network's gradients need."""
+        """One optimizer step of a network on its own loss; ``keep`` the graph for another network's gradients."""
         weights = list(network.parameters())
         for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, retain_graph=keep), strict=True):
             weight.grad = gradient

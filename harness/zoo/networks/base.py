@@ -1,4 +1,4 @@
-"""What an architecture is: a generator and a discriminator for the data shapes that it serves; and how to ask one."""
+"""The base class of architectures: a generator and a discriminator for certain data shapes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Architecture(Plugin, abc.ABC):
-    """Builds the two networks of the adversarial game. Making it builds nothing and needs no torch."""
+    """Builds the two networks of the adversarial game. Creating it builds no network and needs no torch."""
 
     def __init__(self, settings: Any, shape: Shape) -> None:
         self.settings = settings
@@ -25,7 +25,7 @@ class Architecture(Plugin, abc.ABC):
 
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
-        """Why it cannot serve images of this shape, or None if it can."""
+        """Why it cannot be used for images of this shape, or None if it can."""
         return None
 
     @classmethod
@@ -37,26 +37,26 @@ class Architecture(Plugin, abc.ABC):
     def generator(self, latent: int) -> torch.nn.Module:
         """A network from latents (n, latent) to images (n, channels, height, width).
 
-        They are meant for [-1, 1]; what lies outside is clipped when they are sampled.
+        The range of images is [-1, 1]; sampling clips values outside it.
         """
 
     @abc.abstractmethod
     def discriminator(self, channels: int) -> Discriminator:
         """A network from images (n, channels, height, width) to ``Scores``.
 
-        ``channels`` is that of what the discriminator sees, which is more than the data's where images are packed.
+        ``channels`` is the number of channels of its input, which is larger than the data's if images are packed.
         """
 
 
 def refusal(choice: Choice[Architecture], shape: Shape) -> str | None:
-    """Why a model that uses the chosen architecture cannot serve images of this shape, or None if it can."""
+    """Why the chosen architecture cannot be used for images of this shape, or None if it can."""
     reason = choice.plugin.refusal(choice.settings, shape)
     return f"architecture {choice.name!r}: {reason}" if reason else None
 
 
 @contextlib.contextmanager
 def evaluating(network: torch.nn.Module) -> Iterator[None]:
-    """The network in evaluation mode for a while; every module's own mode is put back."""
+    """The network is in evaluation mode inside the ``with`` block; then every module gets its own mode back."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

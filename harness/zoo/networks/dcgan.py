@@ -1,13 +1,13 @@
 """Deep convolutional generator and discriminator (Radford et al. 2016, section 3).
 
-The paper's six rules, each a switch here: strided convolutions in D and transposed ones in G instead of pooling;
+The paper has six rules; each is a setting here: strided convolutions in D and transposed ones in G instead of pooling;
 batch normalisation in both, except at G's output and D's input; no hidden fully connected layers; ReLU in G; tanh at
-its end; leaky ReLU .2 in D. Weights start from N(0, .02), the scale of the normalisation from N(1, .02).
+G's output; leaky ReLU .2 in D. Weights start from N(0, .02), the scale of the normalisation from N(1, .02).
 
-The paper's networks are for 64×64 images. Here an image is halved (rounded up) until it is at most 4 pixels high,
-28 → 14 → 7 → 4, and G retraces that way, so that any square size from 8 up is served. Networks this narrow leave G
-weak, so it has a 3×3 convolution before each transposed one but the first (``convolutions: 0`` leaves them out):
-docs/results.md has what that does.
+The paper's networks are for 64×64 images. Here D halves an image (rounding up) until it is at most 4 pixels high,
+28 → 14 → 7 → 4, and G does the reverse, so any square size from 8 up works. With networks this narrow G is weak, so it
+has a 3×3 convolution before each transposed one but the first (``convolutions: 0`` removes them); docs/results.md has
+the effect.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Network = TypeVar("Network", bound="nn.Module")
 
 
 class DCGANSettings(registry.Settings):
-    """Sizes of the convolutional networks, and the paper's rules, each a switch."""
+    """Sizes of the convolutional networks, and one setting for each of the paper's rules."""
 
     width: int = Field(32, ge=4, le=1024, description="channels of the layer nearest the image; doubled per stage")
     discriminator_width: int | None = Field(
@@ -85,8 +85,8 @@ class DCGAN(Architecture):
         if hidden:
             layers += [nn.Linear(latent, hidden), *self._generator_tail(hidden, nn.BatchNorm1d)]
         layers += [
-            # A transposed convolution of a 1×1 map, the paper's projection of z, written as the matrix that it is:
-            # several times as fast on a CPU.
+            # The paper's projection of z is a transposed convolution of a 1×1 map. As a linear layer it is the same
+            # function, and several times as fast on a CPU.
             nn.Linear(hidden or latent, channels[0] * sizes[0] ** 2, bias=not self.settings.generator_norm),
             nn.Unflatten(1, (channels[0], sizes[0], sizes[0])),
             *self._generator_tail(channels[0], nn.BatchNorm2d),

@@ -1,8 +1,8 @@
 """Plain fully connected networks for points of the plane: hidden layers of one width, a linear output.
 
-The sizes are those with which mode collapse is studied on rings and grids of Gaussians (Metz et al. 2017, appendix
-A: two hidden layers of 128 units in both networks). There is no tanh at the output: it would bend the plane where the
-modes lie.
+The default sizes are those of studies of mode collapse on rings and grids of Gaussians (Metz et al. 2017, appendix A:
+two hidden layers of 128 units in both networks). There is no tanh at the output, because it would distort the plane
+where the modes are.
 """
 
 from __future__ import annotations

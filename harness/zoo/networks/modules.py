@@ -1,4 +1,4 @@
-"""Torch modules that the architectures share. Imported when a network is built, never before: see the registry."""
+"""Torch modules that the architectures share. Imported only when a network is built, because they import torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from harness.zoo.networks.scores import Scores
 
 
 class Discriminator(nn.Module):
-    """A body that turns images into features (n, d), and a head that turns features into one logit each.
+    """A body from images to features (n, d), and a head from features to logits.
 
-    Between them tricks may put layers that add to the features (``extend``): what feature matching compares are the
-    features before these, which belong to one image each.
+    Tricks may insert layers between them that add features (``extend``). Feature matching compares the features before
+    these layers, which depend on one image each.
     """
 
     def __init__(self, body: nn.Module, features: int) -> None:
@@ -23,11 +23,11 @@ class Discriminator(nn.Module):
         self.head = nn.Linear(features, 1)
 
     def extend(self, layer: nn.Module, added: int) -> None:
-        """Put a layer between features and head that turns features (n, d) into (n, d + added)."""
+        """Insert a layer between features and head, from features (n, d) to (n, d + added)."""
         self.tail.append(layer)
         old = self.head
         self.head = nn.Linear(old.in_features + added, 1)
-        with torch.no_grad():  # what is there already keeps its weights, so that arms start alike as far as they can
+        with torch.no_grad():  # keep the existing weights, so that arms start as equal as possible
             self.head.weight[:, : old.in_features] = old.weight
             self.head.bias.copy_(old.bias)
 
@@ -48,7 +48,7 @@ class Gain(nn.Module):
 
 
 class Resize(nn.Module):
-    """Bilinear resampling to a height and width."""
+    """Bilinear resampling to a square size."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
 """Residual generator and discriminator without any normalisation (after Huang et al. 2024, section 4).
 
-A block is x + W₃ φ(W₂ φ(W₁ x)): 1×1, 3×3, 1×1, with leaky ReLU φ, all as wide as the map (the paper's 3×3 is wider,
-and grouped). Without normalisation a sum of L blocks would start with a variance that grows with L: fix-up
-initialisation (Zhang et al. 2019) starts W₃ at 0 and scales W₁ and W₂ by L^(−1/4) (L^(−1/(2m−2)) for m = 3 layers a
+A block is x + W₃ φ(W₂ φ(W₁ x)): 1×1, 3×3, 1×1, with leaky ReLU φ, all with the same number of channels (the paper's
+3×3 is wider, and grouped). Without normalisation, the initial variance of a sum of L blocks would grow with L. Fix-up
+initialisation (Zhang et al. 2019) sets W₃ to 0 and scales W₁ and W₂ by L^(−1/4) (L^(−1/(2m−2)) for m = 3 layers per
 block), so that every block starts as the identity.
-Resampling is bilinear; G starts from a learned linear map of z to 4×4 and ends in a convolution, without tanh; D ends
-in features of the 4×4 map.
+Resampling is bilinear. G starts with a linear map of z to 4×4 and ends with a convolution, without tanh. D's features
+are computed from its 4×4 map.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ResidualNetworks(Architecture):
             layers += [Resize(size), *self._change(channels, outputs), *self._blocks(outputs)]
             channels = outputs
         last = nn.Conv2d(channels, self.shape.channels, 3, padding=1)
-        # Without normalisation a tanh would saturate, on images that are mostly background within a hundred steps.
+        # Without normalisation a tanh would saturate: on images with much background, within a hundred steps.
         return nn.Sequential(*layers, nn.LeakyReLU(self.settings.slope), last)
 
     def discriminator(self, channels: int) -> Discriminator:

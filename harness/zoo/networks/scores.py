@@ -1,4 +1,4 @@
-"""What a discriminator says of images."""
+"""The output of a discriminator."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class Scores(NamedTuple):
-    """What a discriminator says of n images."""
+    """The output of a discriminator for n images."""
 
     logits: torch.Tensor
-    """Shape (n,): above 0 it holds the image for real."""
+    """Shape (n,); above 0 means real."""
     features: torch.Tensor
     """Shape (n, d): the last hidden layer, flattened, after its non-linearity."""

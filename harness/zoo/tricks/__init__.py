@@ -1,4 +1,9 @@
-"""Training tricks, one file each: hooks around the two-player game."""
+"""Training tricks, one file each: hooks around the two-player game.
+
+Every module is a plug-in, found by the registry, except those of ``SHARED``. ``base`` has the base class ``Trick``,
+``game`` the interface of the game that tricks use, ``layers`` torch modules that they insert.
+Import from the modules; this package exports nothing.
+"""
 
 SHARED = ("base", "game", "layers", "zero_centred")
-"""Files that several plug-ins share and that hold none: the registry does not look into them."""
+"""Modules without a plug-in: the registry does not look into them."""

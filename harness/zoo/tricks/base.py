@@ -1,8 +1,7 @@
-"""What a training trick is to the adversarial game: a small class of hooks, every one optional.
+"""The base class of training tricks: a small class with hooks, all of them optional.
 
-A trick is applied to the game (``harness.zoo.tricks.game.Game``) from outside: it knows the game, the game
-knows no trick by name. The tricks of an arm are applied in the order of their names, so that the order in which
-a suite lists them means nothing.
+A trick uses the game (``harness.zoo.tricks.game.Game``); the game calls hooks and knows no trick by name. The tricks
+of an arm are applied in the order of their names, so the order in a suite has no effect.
 """
 
 from __future__ import annotations
@@ -22,28 +21,27 @@ if TYPE_CHECKING:
 
     from harness.zoo.data.base import Labelled
     from harness.zoo.objectives import Targets
-    from harness.zoo.tricks.game import Drawn, Game, Seen
+    from harness.zoo.tricks.game import Drawn, Game, Scored
 
 
 CLAIMS: Mapping[str, str] = {
     "generator_loss": "it replaces the objective's generator loss by its own",
-    "sampler": "it offers the network that samples are drawn from",
-    "opponent": "it offers the discriminator that the generator plays against",
+    "sampler": "it provides the network that generates samples",
+    "opponent": "it provides the discriminator that the generator plays against",
 }
-"""What only one trick of an arm may own: the hook -> what the trick does with it."""
+"""Hooks that only one trick of an arm may use -> what the trick does with it."""
 
 
 class Trick(Plugin):
-    """A training trick. Override the hooks that it needs; a helper's name begins with an underscore.
+    """A training trick. Override the hooks that it needs; names of other methods begin with an underscore.
 
     Attributes:
-        requires: what the model must offer (words of ``harness.zoo.capabilities``).
-        conflicts: names of tricks, or capabilities of models, beside which the trick makes no sense. It is enough
-            that one of two tricks says so: name only tricks that are there wherever yours is.
-        claims: what only one trick of an arm may own (words of ``CLAIMS``).
-        hides: what the model no longer offers to metrics beside the trick, for example ``probability`` where the
-            discriminator does not say how probable it is that a single image is real, or has learned to tell so
-            of other images than are sampled.
+        requires: what the model must offer (names of ``harness.zoo.capabilities``).
+        conflicts: names of tricks, or capabilities of models, that the trick does not work with. It is enough if one of
+            two tricks says so. Name only tricks that exist wherever yours does.
+        claims: hooks that only one trick of an arm may use (names of ``CLAIMS``).
+        hides: capabilities that the model no longer offers to metrics with this trick. For example ``probability``, if
+            the discriminator's input is no longer a single image as it is sampled.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
@@ -71,62 +69,62 @@ class Trick(Plugin):
 
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
-        """Why it makes no sense on images of this shape, or None if it does."""
+        """Why it cannot be used for images of this shape, or None if it can."""
         return None
 
     def discriminator_channels(self, channels: int) -> int:
-        """Change how many channels the discriminator is built for."""
+        """Change the number of input channels of the discriminator."""
         return channels
 
     def change_networks(self, game: Game) -> None:
-        """Change ``game.generator`` and ``game.discriminator`` when they are built, before the optimisers are."""
+        """Change ``game.generator`` and ``game.discriminator`` after they are built, before the optimizers are."""
 
     def wrap_networks(self, game: Game) -> None:
-        """Change their layers once more, when every trick has put its own in: nothing is added after that."""
+        """Change the layers after ``change_networks`` of all tricks; no layer is added after that."""
 
     def begin(self, game: Game) -> None:
-        """Prepare for the first step: the networks are as all tricks have made them, and lie on their device."""
+        """Prepare for the first step: all tricks have changed the networks, and these are on their device."""
 
     def rates(self, rates: Rates) -> Rates:
         """Change the learning rates."""
         return rates
 
     def discriminator_input(self, images: torch.Tensor, game: Game) -> torch.Tensor:
-        """Change what the discriminator sees: real or generated images (n, c, h, w) in [-1, 1]."""
+        """Change the discriminator's input: real or generated images (n, c, h, w) in [-1, 1]."""
         return images
 
     def targets(self, targets: Targets) -> Targets:
-        """Change the targets that the discriminator is trained towards."""
+        """Change the discriminator's targets."""
         return targets
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor | None:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor | None:
         """A term (a scalar) to add to the discriminator's loss."""
         return None
 
     def after_discriminator_step(self, game: Game) -> None:
-        """Act after each of the discriminator's steps."""
+        """Called after each step of the discriminator."""
 
     def opponent(self, game: Game, batch: Labelled, drawn: Drawn) -> dict[str, torch.Tensor] | None:
-        """The discriminator's parameters and buffers that the generator plays against, where it claims ``opponent``."""
+        """If it claims ``opponent``: parameters and buffers of the discriminator that the generator plays against."""
         return None
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor | None:
-        """A term (a scalar) to add to the generator's loss; the loss itself where it claims ``generator_loss``."""
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor | None:
+        """A term (a scalar) to add to the generator's loss; the whole loss if it claims ``generator_loss``."""
         return None
 
     def after_step(self, game: Game) -> None:
-        """Act after the generator's step."""
+        """Called after the generator's step."""
 
     def sampler(self, game: Game) -> torch.nn.Module | None:
-        """The network to sample from in the generator's place, where the trick claims ``sampler``."""
+        """If it claims ``sampler``: the network to sample from instead of the generator."""
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive an interruption: a nest of dicts, lists, tensors and plain values."""
+        """The state for a checkpoint: nested dicts, lists, tensors and plain values."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` returned."""
 
 
 HOOKS = tuple(
@@ -134,11 +132,11 @@ HOOKS = tuple(
     for name, value in vars(Trick).items()
     if isinstance(value, FunctionType) and not name.startswith("_") and name not in ("state_dict", "load_state_dict")
 )
-"""The names of the hooks, in the order in which a game asks them."""
+"""The names of the hooks, in the order in which a game calls them."""
 
 
 def _unknown_word(trick: type[Trick], names: Collection[str]) -> str | None:
-    """What is wrong with the words that a trick states, or None."""
+    """What is wrong with the names in a trick's attributes, or None."""
     words = capabilities.known()
     for attribute, known, what in (
         ("requires", words, "which no model offers"),

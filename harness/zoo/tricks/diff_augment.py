@@ -4,8 +4,8 @@ Zhao et al. 2020, equations 4 and 5, f and g being the objective's two halves an
 
     L_D = E_x f(−D(T(x))) + E_z f(D(T(G(z)))),   L_G = E_z g(−D(T(G(z))))
 
-Here T is translation by up to 1/8 of the size and cutout of a square of half the size; what comes in from outside is
-background (−1, black), not the middle grey 0. Images of three channels also get a random brightness, saturation and
+Here T is a translation by up to 1/8 of the size and a cutout of a square of half the size. New and cut-out pixels are
+background (−1, black), not the middle grey 0. Images with three channels also get a random brightness, saturation and
 contrast.
 """
 
@@ -59,7 +59,7 @@ class DifferentiableAugmentation(Trick):
 
 
 def translated(images: Tensor, ratio: float, rng: torch.Generator) -> Tensor:
-    """Each image (c, h, w) shifted by whole pixels, up to ``ratio`` of its size, background coming in."""
+    """Shift each image (c, h, w) by whole pixels, up to ``ratio`` of its size; new pixels are background."""
     n, _, height, width = images.shape
     down, right = (_places(n, round(size * ratio), images, rng) for size in (height, width))
     rows = torch.arange(height, device=images.device)[None] - down[:, None]
@@ -77,7 +77,7 @@ def _places(n: int, most: int, images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def covered(images: Tensor, ratio: float, rng: torch.Generator) -> Tensor:
-    """Each image with a rectangle of ``ratio`` of its sides covered by background; its middle lies anywhere in it."""
+    """Cover a rectangle of ``ratio`` of the sides of each image with background; its centre is anywhere in it."""
     n, _, height, width = images.shape
     hidden = []
     for size in (height, width):
@@ -89,7 +89,7 @@ def covered(images: Tensor, ratio: float, rng: torch.Generator) -> Tensor:
 
 
 def coloured(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Each image with random brightness (± ½), saturation (0 to 2 times) and contrast (½ to 1½ times)."""
+    """Change brightness (± ½), saturation (0 to 2 times) and contrast (½ to 1½ times) of each image at random."""
 
     def uniform() -> Tensor:
         return torch.rand(len(images), 1, 1, 1, device=images.device, generator=rng)

@@ -4,7 +4,7 @@ Yazıcı et al. 2019 ("The unusual effectiveness of averaging in GAN training"),
 
     θ̄ ← decay · θ̄ + (1 − decay) · θ
 
-Training itself is untouched: only what is sampled from changes.
+Training does not change: only samples come from the average.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class AverageSettings(registry.Settings):
 
 
 class ExponentialMovingAverage(Trick):
-    """Keeps an average of the generator and offers it to sample from."""
+    """Keeps an average of the generator, from which samples are generated."""
 
     name = "ema"
     summary = "samples come from an exponential moving average of the generator's weights"
@@ -40,7 +40,7 @@ class ExponentialMovingAverage(Trick):
     settings: AverageSettings
     requires = frozenset({"generator"})
     claims = frozenset({"sampler"})
-    hides = frozenset({"probability"})  # the discriminator is trained against another generator than is sampled from
+    hides = frozenset({"probability"})  # the discriminator was trained against another generator
 
     average: torch.nn.Module
     steps: int
@@ -50,7 +50,7 @@ class ExponentialMovingAverage(Trick):
         self.steps = 0
 
     def after_step(self, game: Game) -> None:
-        # Early on the average would mostly hold the initial weights: a decay of t / (t + 9) at most forgets them.
+        # At first the average would mostly consist of the initial weights: limit the decay to t / (t + 9).
         self.steps += 1
         decay = min(self.settings.decay, self.steps / (self.steps + 9))
         move_average(self.average, game.generator, 1 - decay)

@@ -4,8 +4,8 @@ Salimans et al. 2016, section 3.1, with f a hidden layer of the discriminator:
 
     L_G = ‖ E_{x~data} f(x) − E_z f(G(z)) ‖²₂
 
-It compares the batch MEANS of the features, not features sample by sample, and takes the place of the objective's
-generator loss. The discriminator is trained as ever.
+It compares the batch MEANS of the features, not features sample by sample, and replaces the objective's generator
+loss. The discriminator's loss does not change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class FeatureMatchingSettings(registry.Settings):
@@ -39,8 +39,8 @@ class FeatureMatching(Trick):
     requires = frozenset({"discriminator_features"})
     claims = frozenset({"generator_loss"})
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
-        # Real images' features depend on the generator too where the discriminator reacts to it (unrolling).
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
+        # With unrolling, the features of real images depend on the generator, too, through the discriminator.
         return self.settings.weight * feature_distance(real.scores.features, fake.scores.features)
 
 

@@ -1,4 +1,4 @@
-"""What a trick may ask of the game that it changes, and what the game hands to it."""
+"""The interface of the adversarial game that tricks use, and the types that the game passes to them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class Game(Protocol):
-    """The adversarial game, as tricks see it: any two-player model that offers this can be trained with them.
+    """The adversarial game. Any two-player model with this interface can be trained with tricks.
 
-    ``harness.zoo.models.gan.GAN`` does. Such a model says so (``Model.takes_tricks``) and asks the tricks' hooks, in
-    the order in which ``harness.zoo.tricks.base.Trick`` lists them; each one's output is the input of the next.
+    ``harness.zoo.models.gan.GAN`` has it. Such a model sets ``Model.takes_tricks`` and calls the tricks' hooks, in the
+    order of ``harness.zoo.tricks.base.Trick``; the output of one trick is the input of the next.
     Every image is in [-1, 1] and has the shape (channels, height, width).
     """
 
     shape: Shape
-    """Of the images that are learned from."""
+    """The shape of the training images."""
     compute: Compute
-    """Where, and in which number format."""
+    """The device and the number format."""
     architecture: Architecture
-    """What built the two networks."""
+    """The architecture that built the two networks."""
     generator: torch.nn.Module
     discriminator: Discriminator
     discriminator_optimiser: torch.optim.Optimizer
@@ -40,31 +40,31 @@ class Game(Protocol):
 
     @property
     def latent(self) -> int:
-        """Columns of z; labels and codes, where the generator is given any, stand behind them."""
+        """The number of columns of z. If the generator also gets labels and codes, they are in the columns after z."""
 
     @property
     def done(self) -> float:
-        """The share of the training that is behind, in [0, 1]."""
+        """The share of the training that is done, in [0, 1]."""
 
     def noise(self, n: int, columns: int, rng: torch.Generator) -> Tensor:
-        """z of the game's distribution, shape (n, columns)."""
+        """z from the game's distribution, shape (n, columns)."""
 
     def latents(self, n: int, rng: torch.Generator) -> Tensor:
-        """n inputs of the generator: z, and what stands behind it."""
+        """n inputs of the generator: z, then labels and codes if there are any."""
 
     def drawn_from(self, latents: Tensor) -> Drawn:
-        """The generator's images of these latents (n, d), as it is trained on them."""
+        """Generate images from these latents (n, d), as in training."""
 
-    def see(
+    def scored(
         self, images: Tensor, labels: Tensor, drawn: Drawn | None = None, *, weights: Mapping[str, Tensor] | None = None
-    ) -> Seen:
-        """Images on their way to the discriminator (with these weights, if any), through every trick."""
+    ) -> Scored:
+        """Pass images through ``discriminator_input`` of every trick, to be scored (with these weights, if any)."""
 
     def discriminate(self, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor] | None = None) -> Scores:
-        """What the discriminator, or one with these weights, says of images (n, …)."""
+        """The scores of images (n, …) by the discriminator, or by one with these weights."""
 
-    def discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
-        """The discriminator's whole loss, a scalar: the objective's, and what variant and tricks add."""
+    def discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
+        """The discriminator's total loss, a scalar: the objective's, and the terms of variant and tricks."""
 
 
 class Rates(NamedTuple):
@@ -75,19 +75,19 @@ class Rates(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Generated images and the latents that they were made from."""
+    """Generated images and their latents."""
 
     images: Tensor
     latents: Tensor
 
 
-class Seen:
-    """Images as the discriminator gets them, and, once asked for, what it says of them.
+class Scored:
+    """The discriminator's input and its scores, which are computed at their first use.
 
     Attributes:
         images: after all tricks that change the discriminator's input.
-        labels: the classes (n,) that they show or were asked to show; n is that before the tricks.
-        drawn: of generated images, what came out of the generator, before the tricks; None for real ones.
+        labels: the classes (n,) that they show or were requested to show; n is the number before the tricks.
+        drawn: for generated images, the output of the generator before the tricks; None for real ones.
     """
 
     def __init__(
@@ -108,17 +108,17 @@ class Seen:
 
     @property
     def reacts(self) -> bool:
-        """Whether the discriminator is one that depends on the generator."""
+        """Whether the discriminator depends on the generator (in unrolling)."""
         return self._weights is not None
 
     @cached_property
     def scores(self) -> Scores:
         """Logits (n,) in float32 and features (n, d)."""
-        import torch  # not at the top: planning reads this file, and needs no torch
+        import torch  # not at the top: planning imports this file without torch
 
         with contextlib.nullcontext() if self._gradient else torch.no_grad():
             return self._game.discriminate(self.images, self.labels, self._weights)
 
     def critic(self, images: Tensor) -> Tensor:
-        """The discriminator's logits for other images with the same labels: what gradient penalties differentiate."""
+        """The discriminator's logits for other images with the same labels; gradient penalties differentiate it."""
         return self._game.discriminate(images, self.labels, self._weights).logits

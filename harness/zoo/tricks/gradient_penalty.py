@@ -1,10 +1,10 @@
-"""Gradient penalty: the discriminator's slope is drawn towards 1, between real and generated images or around the data.
+"""Gradient penalty: pulls the discriminator's slope to 1, between real and generated images or around the data.
 
 Gulrajani et al. 2017, equation 3:
 
     λ E_x̂ (‖∇C(x̂)‖₂ − 1)²,   x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1)
 
-with ``around: interpolates``. With ``around: data`` it is that of Kodali et al. 2017 (DRAGAN), section 2.3:
+with ``around: interpolates``. With ``around: data``, x̂ is that of Kodali et al. 2017 (DRAGAN), section 2.3:
 
     x̂ = x + α · ½ std(x) U(0, 1),   α ~ U(0, 1)
 """
@@ -21,7 +21,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     import torch
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class GradientPenaltySettings(registry.Settings):
@@ -35,15 +35,15 @@ class GradientPenalty(Trick):
     """Adds the penalty to the discriminator's loss."""
 
     name = "gradient_penalty"
-    summary = "the discriminator's slope is drawn towards 1 between real and generated images, or around the data"
+    summary = "the discriminator's slope is pulled to 1 between real and generated images, or around the data"
     paper = "Gulrajani et al. 2017, equation 3; Kodali et al. 2017"
     Settings = GradientPenaltySettings
     settings: GradientPenaltySettings
     requires = frozenset({"discriminator"})
-    # With batch normalisation an image's score depends on the others, and its gradient is no longer its own.
+    # With batch normalisation the score of an image depends on the other images of the batch.
     conflicts = frozenset({"discriminator_batch_norm"})
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         if self.settings.around == "data":
             points = penalties.perturbed(real.images, game.rng)
         else:

@@ -1,12 +1,12 @@
-"""Historical averaging: both players are held near the average of where they have been.
+"""Historical averaging: keeps the parameters of both players near the average of their past values.
 
-Salimans et al. 2016, section 3.3. Each player's cost has the term
+Salimans et al. 2016, section 3.3. Each player's loss has the term
 
     ‖ θ − (1/t) Σᵢ θ[i] ‖²
 
-with the average over past values of its parameters, kept online. The paper names no factor. With 1 the term, a sum
-over some hundred thousand parameters, holds the players where they began (docs/zoo.md has the figures): the default
-is a hundredth.
+with the average over past values of its parameters, updated online. The paper names no factor. With a factor of 1 the
+term, a sum over some hundred thousand parameters, keeps the players near their start (docs/zoo.md has the numbers): the
+default is 0.01.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.zoo import registry
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class HistorySettings(registry.Settings):
@@ -33,7 +33,7 @@ class HistoricalAveraging(Trick):
     """Adds the squared distance from the average to both losses."""
 
     name = "historical_averaging"
-    summary = "both players' parameters are held near the average of their past"
+    summary = "the parameters of both players are kept near the average of their past values"
     paper = "Salimans et al. 2016, section 3.3"
     Settings = HistorySettings
     settings: HistorySettings
@@ -44,7 +44,7 @@ class HistoricalAveraging(Trick):
 
     def begin(self, game: Game) -> None:
         self.averages = {name: [p.detach().clone() for p in ps] for name, ps in self._parameters(game).items()}
-        self.steps = 1  # the values that training starts from count as the first
+        self.steps = 1  # the initial values are the first of the average
 
     @staticmethod
     def _parameters(game: Game) -> dict[str, list[torch.Tensor]]:
@@ -55,10 +55,10 @@ class HistoricalAveraging(Trick):
         distances = [(parameter - average).square().sum() for parameter, average in pairs]
         return self.settings.weight * torch.stack(distances).sum()
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         return self._distance(game, "discriminator")
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         return self._distance(game, "generator")
 
     def after_step(self, game: Game) -> None:

@@ -1,11 +1,11 @@
-"""Instance noise: Gaussian noise on everything that the discriminator sees, fading out over the training.
+"""Instance noise: Gaussian noise on all inputs of the discriminator, fading out over the training.
 
-Sønderby et al. 2017, section 3.2 (and Arjovsky and Bottou 2017, section 3). D is shown
+Sønderby et al. 2017, section 3.2 (and Arjovsky and Bottou 2017, section 3). D's inputs are
 
     x + ε and G(z) + ε,   ε ~ N(0, σ²)
 
-Two distributions on thin sets that do not meet can be told apart perfectly, which leaves G no gradient; blurred by
-the same noise they overlap. σ falls linearly from ``sigma`` to 0 at ``until`` of the training.
+Two distributions on thin sets that do not overlap can be separated perfectly, and then G has no gradient. With the same
+noise on both, they overlap. σ falls linearly from ``sigma`` to 0 at ``until`` of the training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NoiseSettings(registry.Settings):
-    """How much noise, and for how long."""
+    """Strength and duration of the noise."""
 
     sigma: float = Field(0.1, gt=0, le=10, description="standard deviation at the start, images being in [-1, 1]")
     until: float = Field(1.0, gt=0, le=1, description="share of the training at which it has faded out")

@@ -1,13 +1,12 @@
-"""Latent reconstruction: a network maps the generated image back to its noise, and the generator must let it.
+"""Latent reconstruction: a network maps the generated image back to its latent, and the generator must allow it.
 
-A generator that has collapsed draws one image from many latents, and no network can tell them apart again. Srivastava
-et al. 2017 (VEEGAN), equation 3: the reconstructor R is trained to invert G, and the generator's loss holds the term
-too:
+A collapsed generator makes one image from many latents, and no network can recover the latent. Srivastava et al. 2017
+(VEEGAN), equation 3: a reconstructor R is trained to invert G, and the generator's loss has the same term:
 
     E_z ‖z − R(G(z))‖²
 
-The discriminator stays one of images alone here, where VEEGAN's sees pairs (z, x). It is the cycle consistency of Zhu
-et al. 2017 turned to the way noise → image → noise. The term is the mean over the dimensions of z.
+Here the discriminator gets only images; VEEGAN's gets pairs (z, x). The term is the cycle consistency of Zhu et al.
+2017 for latent → image → latent. It is the mean over the dimensions of z.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class ReconstructionSettings(registry.Settings):
@@ -37,7 +36,7 @@ class LatentReconstruction(Trick):
     """Trains a reconstructor beside the game and adds its error to the generator's loss."""
 
     name = "latent_reconstruction"
-    summary = "a network must be able to map generated images back to their latents"
+    summary = "a network must be able to recover the latents from generated images"
     paper = "Srivastava et al. 2017, equation 3"
     Settings = ReconstructionSettings
     settings: ReconstructionSettings
@@ -47,20 +46,20 @@ class LatentReconstruction(Trick):
     optimiser: torch.optim.Optimizer
 
     def begin(self, game: Game) -> None:
-        # The discriminator's body, with weights of its own, and z in the place of the logit.
+        # The discriminator's body with separate weights; its output is z instead of a logit.
         like = game.architecture.discriminator(game.shape.channels)
         network = torch.nn.Sequential(like.body, torch.nn.Linear(like.features, game.latent))
         self.network = network.to(game.compute.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.settings.rate, fused=True)
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         assert fake.drawn is not None
         with game.compute.autocast():
             guessed: torch.Tensor = self.network(fake.drawn.images)
         error = (guessed.float() - fake.drawn.latents[:, : game.latent]).square().mean()
         return self.settings.weight * error
 
-    # The generator's backward pass has left the reconstructor's gradients: both minimise the same term.
+    # The generator's backward pass has computed the reconstructor's gradients, too: both minimise the same term.
     def after_step(self, game: Game) -> None:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Torch modules that tricks put into networks. Imported when a network is changed, never before: see the registry."""
+"""Torch modules that tricks insert into networks. Imported only when needed, because they import torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Nearness(nn.Module):
         super().__init__()
         self.features = features
         self.kernels = kernels
-        # As wide as makes distances of a few units between images at first.
+        # This scale makes the initial distances between images a few units.
         self.projection = nn.Parameter(torch.randn(features, kernels * dimensions) / features**0.5)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -36,10 +36,10 @@ class Nearness(nn.Module):
 
 
 class Normalised(nn.Module):
-    """Virtual batch normalisation in the place of a batch normalisation, whose scale and shift it takes over.
+    """Virtual batch normalisation. It replaces a batch normalisation and keeps its scale and shift.
 
-    The first ``reference`` entries of a batch are the reference batch: they are normalised by their own statistics,
-    every other entry by those of the reference batch and itself.
+    The first ``reference`` entries of a batch are the reference batch, normalised by their own statistics. Every other
+    entry is normalised by the statistics of the reference batch and itself.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, reference: int) -> None:
@@ -66,7 +66,7 @@ class Normalised(nn.Module):
 
 
 class WithReference(nn.Module):
-    """A generator that always sees its reference latents beside those that are asked for."""
+    """A generator that adds its reference latents to every batch, and drops their images."""
 
     def __init__(self, network: nn.Module, reference: Tensor) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""Minibatch discrimination: the discriminator is told how near each image lies to the others of its mini-batch.
+"""Minibatch discrimination: gives the discriminator the distance of each image to the others of its mini-batch.
 
 Salimans et al. 2016, section 3.2, with features f(xᵢ) of A dimensions and a learned tensor T (A × B × C):
 
     Mᵢ = f(xᵢ) T  (B × C),   c_b(xᵢ, xⱼ) = exp(−‖Mᵢ,b − Mⱼ,b‖₁),   o(xᵢ)_b = Σ_{j ≠ i} c_b(xᵢ, xⱼ)
 
-The B numbers o(xᵢ) join the features. Real and generated images come in mini-batches of their own. The sum leaves the
-image itself out.
+The B numbers o(xᵢ) are added to the features. Real and generated images are in separate mini-batches. The sum excludes
+the image itself.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class MinibatchDiscrimination(Trick):
     """Adds B features to the discriminator."""
 
     name = "minibatch_discrimination"
-    summary = "the discriminator is told how near each image lies to the others of its mini-batch"
+    summary = "the discriminator gets the distance of each image to the others of its mini-batch"
     paper = "Salimans et al. 2016, section 3.2"
     Settings = DiscriminationSettings
     settings: DiscriminationSettings
     requires = frozenset({"discriminator_features"})
-    hides = frozenset({"probability"})  # of an image among others
+    hides = frozenset({"probability"})  # it depends on the other images
 
     def change_networks(self, game: Game) -> None:
         from harness.zoo.tricks.layers import Nearness
 
         kernels = self.settings.kernels
-        # Layers that other tricks put in before see to features of their own, which are not compared.
+        # Only the discriminator's own features are compared, not those that other tricks have added.
         inputs = game.discriminator.features
         game.discriminator.extend(Nearness(inputs, kernels, self.settings.dimensions), kernels)

@@ -1,11 +1,11 @@
-"""Mode seeking: images of latents that lie apart must lie apart.
+"""Mode seeking: different latents must give different images.
 
-Mao et al. 2019, equation 3: the generator maximises d(G(z₁), G(z₂)) / d(z₁, z₂). As the authors compute it, its loss
-has the term
+Mao et al. 2019, equation 3: the generator maximises d(G(z₁), G(z₂)) / d(z₁, z₂). As in the authors' code, its loss has
+the term
 
     1 / (mean|G(z₁) − G(z₂)| / mean|z₁ − z₂| + 10⁻⁵)
 
-with two latents z for each condition: labels and codes, which stand behind z, are the same for both.
+with two latents z for each condition: labels and codes, in the columns after z, are the same for both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class SeekingSettings(registry.Settings):
@@ -34,13 +34,13 @@ class ModeSeeking(Trick):
     """Adds the inverse ratio of distances to the generator's loss."""
 
     name = "mode_seeking"
-    summary = "the generator is charged for drawing like images from unlike latents"
+    summary = "the generator is penalised for similar images from different latents"
     paper = "Mao et al. 2019, equation 3"
     Settings = SeekingSettings
     settings: SeekingSettings
     requires = frozenset({"generator", "latent"})
 
-    def generator_loss(self, game: Game, real: Seen, fake: Seen) -> Tensor:
+    def generator_loss(self, game: Game, real: Scored, fake: Scored) -> Tensor:
         assert fake.drawn is not None
         own, size = fake.drawn.latents, game.latent
         z, condition = own[:, :size], own[:, size:]

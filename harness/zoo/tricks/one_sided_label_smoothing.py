@@ -1,11 +1,11 @@
-"""One-sided label smoothing: the discriminator's target for real images is a little below 1, that for fakes stays 0.
+"""One-sided label smoothing: the discriminator's target for real images is slightly below 1; for fakes it stays 0.
 
 Salimans et al. 2016, section 3.4. With targets α for real and β for fake images the optimal discriminator is
 
     D(x) = (α p_data(x) + β p_model(x)) / (p_data(x) + p_model(x))
 
-With β > 0 a generated image where p_data is near 0 would hold itself in place by the numerator's p_model: therefore β
-= 0.
+With β > 0, where p_data is near 0, the p_model in the numerator would reward generated images for staying there.
+Therefore β = 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OneSidedLabelSmoothing(Trick):
     Settings = SmoothingSettings
     settings: SmoothingSettings
     requires = frozenset({"targets"})
-    hides = frozenset({"probability"})  # it is held below the target
+    hides = frozenset({"probability"})  # it is at most the target
 
     def targets(self, targets: Targets) -> Targets:
         return targets._replace(real=self.settings.target)

@@ -1,13 +1,13 @@
-"""Packing (PacGAN): the discriminator sees m images of the same kind at once.
+"""Packing (PacGAN): the discriminator gets m images of the same kind at once.
 
 Lin et al. 2018, section 2. The images of a pack, all real or all generated, are concatenated along the channels:
 
     D(x₁, …, x_m)
 
-A generator that lacks modes draws packs that look alike, which a discriminator of packs can see and one of single
-images cannot. A mini-batch of n images becomes ⌊n / m⌋ packs; nothing else changes, not even the generator. So arms
-with and without packs see as many images a step. The authors' code keeps the number of packs instead, and draws m times
-as many images: multiply ``train.batch_size`` by m for their protocol.
+If the generator lacks modes, the images of its packs are too similar, which a discriminator of packs can detect and one
+of single images cannot. A mini-batch of n images becomes ⌊n / m⌋ packs; nothing else changes, not even the generator.
+So arms with and without packs use equally many images per step. The authors' code keeps the number of packs instead,
+and uses m times as many images: for their protocol, multiply ``train.batch_size`` by m.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Packing(Trick):
     """Stacks the images of a mini-batch along the channels."""
 
     name = "packing"
-    summary = "the discriminator judges packs of 2 images of a kind, so that it can see a lack of variety"
+    summary = "the discriminator scores packs of 2 images, so that it can detect a lack of variety"
     paper = "Lin et al. 2018, section 2"
     Settings = PackingSettings
     settings: PackingSettings
     requires = frozenset({"discriminator"})
     hides = frozenset({"probability"})  # of a pack
-    # A pack would need its images' labels and codes side by side too.
+    # A pack would also need the labels and codes of all its images.
     conflicts = frozenset({"conditional", "codes"})
 
     def discriminator_channels(self, channels: int) -> int:
@@ -51,6 +51,6 @@ class Packing(Trick):
 
 
 def packed(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Images (n, c, h, w) as packs (⌊n / size⌋, size · c, h, w); what is left over is left out."""
+    """Images (n, c, h, w) as packs (⌊n / size⌋, size · c, h, w); remaining images are dropped."""
     packs = len(images) // size
     return images[: packs * size].reshape(packs, size * images.shape[1], *images.shape[2:])

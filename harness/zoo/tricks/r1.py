@@ -1,11 +1,11 @@
-"""R1: the squared slope of the discriminator at real images is kept small.
+"""R1: keeps the squared slope of the discriminator small at real images.
 
 Mescheder et al. 2018, equation 9:
 
     γ/2 · E_x ‖∇C(x)‖²
 
-With ``final`` the weight γ falls (or rises) linearly to that value over the training (in Huang et al. 2024,
-appendix, it falls along a cosine). It acts at every step: lazy, it diverged there.
+With ``final``, the weight γ changes linearly to that value over the training (in Huang et al. 2024, appendix, it
+follows a cosine). The penalty applies at every step: with lazy regularisation training diverged.
 """
 
 from __future__ import annotations

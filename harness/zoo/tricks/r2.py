@@ -1,11 +1,11 @@
-"""R2: the squared slope of the discriminator at generated images is kept small.
+"""R2: keeps the squared slope of the discriminator small at generated images.
 
 Mescheder et al. 2018, equation 10:
 
     γ/2 · E_z ‖∇C(G(z))‖²
 
-With ``final`` the weight γ falls (or rises) linearly to that value over the training (in Huang et al. 2024,
-appendix, it falls along a cosine). It acts at every step: lazy, it diverged there.
+With ``final``, the weight γ changes linearly to that value over the training (in Huang et al. 2024, appendix, it
+follows a cosine). The penalty applies at every step: with lazy regularisation training diverged.
 """
 
 from __future__ import annotations

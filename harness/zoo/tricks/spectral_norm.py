@@ -1,11 +1,11 @@
 """Spectral normalisation: every weight matrix of the discriminator is divided by its largest singular value.
 
-Miyato et al. 2018, equation 8, with σ estimated by one power iteration a forward pass (algorithm 1):
+Miyato et al. 2018, equation 8, with σ estimated by one power iteration per forward pass (algorithm 1):
 
     W̄ = W / σ(W)
 
-A fully connected layer then lets no difference of its inputs grow. A convolution's kernel is taken as the matrix
-(outputs × rest), as in the paper, which bounds it less tightly.
+A fully connected layer then has Lipschitz constant 1. A convolution's kernel is reshaped to a matrix (outputs × rest),
+as in the paper, which is a weaker bound.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class SpectralNorm(Trick):
     summary = "every layer of the discriminator is divided by its largest singular value"
     paper = "Miyato et al. 2018, equation 8"
     requires = frozenset({"discriminator"})
-    # Batch normalisation scales a layer's output up again by as much as it likes.
+    # Batch normalisation would rescale the output of a layer without a bound.
     conflicts = frozenset({"discriminator_batch_norm"})
 
     def wrap_networks(self, game: Game) -> None:
         nn = torch.nn
         for module in list(game.discriminator.modules()):
             if isinstance(module, nn.Linear | nn.Conv2d):
-                if not module.weight.any():  # fix-up initialisation's zeros have no singular vector to divide by
+                if not module.weight.any():  # zeros, from fix-up initialisation, have no singular vector
                     nn.init.xavier_normal_(module.weight)
                 nn.utils.parametrizations.spectral_norm(module)

@@ -1,11 +1,11 @@
-"""Two-sided label smoothing: the targets of real and of fake images are both drawn towards the middle.
+"""Two-sided label smoothing: moves the targets of real and of fake images towards each other.
 
-The control that Salimans et al. 2016, section 3.4, warn of. With targets α for real and β for fake images the optimal
-discriminator is
+It is a control: Salimans et al. 2016, section 3.4, warn of it. With targets α for real and β for fake images the
+optimal discriminator is
 
     D(x) = (α p_data(x) + β p_model(x)) / (p_data(x) + p_model(x))
 
-Where p_data is near 0 and p_model large, β > 0 leaves it at β, and nothing moves these samples towards the data.
+Where p_data is near 0 and p_model is large, D stays at β > 0, and nothing moves these samples towards the data.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class TwoSidedLabelSmoothing(Trick):
     """Targets α for real and β for generated images."""
 
     name = "two_sided_label_smoothing"
-    summary = "targets .9 and .1: the control that the paper warns of"
+    summary = "targets .9 and .1: a control, which the paper warns of"
     paper = "Salimans et al. 2016, section 3.4"
     Settings = TwoSidedSettings
     settings: TwoSidedSettings
     requires = frozenset({"targets"})
-    hides = frozenset({"probability"})  # it is drawn towards the middle
+    hides = frozenset({"probability"})  # it lies between the two targets
     conflicts = frozenset({"one_sided_label_smoothing"})
 
     def targets(self, targets: Targets) -> Targets:

@@ -4,11 +4,11 @@ Metz et al. 2017, equations 7 to 9:
 
     θ_D^{k+1} = θ_D^k + η ∂f(θ_G, θ_D^k) / ∂θ_D
 
-and G descends f(θ_G, θ_D^K(θ_G, θ_D)), differentiated through all K steps. What D_K says of real images depends on G
-too, so that the whole of f counts: G's objective (another than minimax takes the place of f's second term) and f's
-first term, E log D_K(x). The steps are those that D's own optimiser would take (Adam, whose running means start from
-where D's stand), on the mini-batch at hand. D itself then takes its ordinary step from where it was. Penalties on D's
-slope act in the steps ahead, but G is not led through the places at which they are taken.
+and G minimises f(θ_G, θ_D^K(θ_G, θ_D)), differentiated through all K steps. The scores of D_K for real images depend on
+G, too, so G's loss is the whole of f: G's objective (an objective other than minimax replaces f's second term) and f's
+first term, E log D_K(x). The K steps are those of D's own optimizer (Adam, whose running means start from D's current
+ones), on the current mini-batch. D itself then takes its ordinary step from its own weights. Penalties on D's slope are
+part of the K steps, but G gets no gradient through the points at which they are computed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Moments(NamedTuple):
 
 
 class Unrolling(Trick):
-    """Offers the generator the discriminator of K steps ahead."""
+    """Provides the generator with the discriminator after K more steps."""
 
     name = "unrolling"
     summary = "the generator plays against the discriminator of 5 steps ahead, and differentiates through these"
@@ -51,19 +51,19 @@ class Unrolling(Trick):
     Settings = UnrollingSettings
     settings: UnrollingSettings
     requires = frozenset({"discriminator", "adam"})
-    # What these do to the discriminator's weights the steps ahead would have to do too.
+    # These change the discriminator's weights, which the K steps do not do.
     conflicts = frozenset({"historical_averaging", "weight_clipping"})
     claims = frozenset({"opponent"})
 
     def opponent(self, game: Game, batch: Labelled, drawn: Drawn) -> dict[str, Tensor]:
         weights = {name: p.detach().requires_grad_() for name, p in game.discriminator.named_parameters()}
-        # Running statistics of normalisation move in the steps ahead; the discriminator keeps its own.
+        # The K steps change the running statistics of normalisation; the discriminator keeps its own.
         buffers = {name: buffer.clone() for name, buffer in game.discriminator.named_buffers()}
         moments = _moments(game)
         group = game.discriminator_optimiser.param_groups[0]
         for _ in range(self.settings.steps):
-            real = game.see(batch.images, batch.labels, weights=weights | buffers)
-            fake = game.see(drawn.images, batch.labels, drawn, weights=weights | buffers)
+            real = game.scored(batch.images, batch.labels, weights=weights | buffers)
+            fake = game.scored(drawn.images, batch.labels, drawn, weights=weights | buffers)
             loss = game.discriminator_loss(real, fake)
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True, allow_unused=True)
             for name, gradient in zip(weights, gradients, strict=True):
@@ -74,9 +74,9 @@ class Unrolling(Trick):
 
 
 def _moments(game: Game) -> dict[str, Moments]:
-    """Where the discriminator's optimiser stands, by parameter."""
+    """The state of the discriminator's optimizer, by parameter."""
     state, found = game.discriminator_optimiser.state, dict[str, Moments]()
-    # All have taken as many, and to ask a GPU once is enough.
+    # All parameters have the same number of steps: read it from the GPU only once.
     steps = next((int(held["step"]) for held in state.values()), 0)
     for name, parameter in game.discriminator.named_parameters():
         held = state.get(parameter)
@@ -92,7 +92,7 @@ def adam(
 ) -> tuple[Tensor, Moments]:
     """The change of a parameter by a step of Adam (Kingma and Ba 2015, algorithm 1), as a function of its gradient.
 
-    Differentiable: the root is taken of a number a little above 0, where it has a derivative.
+    It is differentiable: the square root is taken of a number slightly above 0, where it has a derivative.
     """
     (beta1, beta2), steps = betas, moments.steps + 1
     mean = beta1 * moments.mean + (1 - beta1) * gradient

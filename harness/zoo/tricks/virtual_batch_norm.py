@@ -1,13 +1,13 @@
-"""Virtual batch normalisation: an image is normalised by a reference batch that never changes, and by itself.
+"""Virtual batch normalisation: normalises an image by a fixed reference batch and itself.
 
-Salimans et al. 2016, section 3.5. The reference batch is chosen once, at the start. Its means and mean squares are
-computed anew at every pass, under the current weights, and joined with each image's own, m being the size of the
-reference batch:
+Salimans et al. 2016, section 3.5. The reference batch is chosen once, at the start. At every pass its means and mean
+squares are computed with the current weights, and combined with those of each image; m is the size of the reference
+batch:
 
     μ = (m μ_ref + μ_x) / (m + 1),   E[h²] = (m E_ref[h²] + E_x[h²]) / (m + 1),   σ² = E[h²] − μ²
 
-so that no image depends on those beside it. It costs a second pass, and is used in the generator only, as in the
-paper; training and sampling compute the same.
+So no image depends on the other images of its batch. It costs a second pass, and is used only in the generator, as in
+the paper. Training and sampling compute the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ReferenceSettings(registry.Settings):
 
 
 class VirtualBatchNorm(Trick):
-    """Takes the place of the generator's batch normalisation."""
+    """Replaces the batch normalisation of the generator."""
 
     name = "virtual_batch_norm"
     summary = "the generator normalises by a reference batch fixed at the start instead of by the mini-batch"
@@ -48,7 +48,7 @@ class VirtualBatchNorm(Trick):
             for name, child in module.named_children():
                 if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
                     setattr(module, name, Normalised(child, self.settings.reference))
-        state = game.rng.get_state()  # put back, so that the game draws the same latents with the trick and without
+        state = game.rng.get_state()  # restored below: the game's latents are the same with and without the trick
         reference = game.latents(self.settings.reference, game.rng)
         game.rng.set_state(state)
         game.generator = WithReference(game.generator, reference)

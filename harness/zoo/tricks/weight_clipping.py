@@ -1,10 +1,10 @@
-"""Weight clipping: after each of its steps the critic's weights are clipped to [−c, c].
+"""Weight clipping: clips the critic's weights to [−c, c] after each of its steps.
 
 Arjovsky et al. 2017, algorithm 1, line 7:
 
     w ← clip(w, −c, c)
 
-It is a crude way to keep the critic Lipschitz, which the Wasserstein distance's dual form asks for.
+It is a crude way to keep the critic Lipschitz, as the dual form of the Wasserstein distance requires.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WeightClipping(Trick):
     Settings = ClippingSettings
     settings: ClippingSettings
     requires = frozenset({"discriminator"})
-    # Clipped, the raw weights of a normalised layer would say nothing about the layer.
+    # Clipping the raw weights of a normalised layer would have no meaning.
     conflicts = frozenset({"spectral_norm"})
 
     def after_discriminator_step(self, game: Game) -> None:

@@ -1,4 +1,4 @@
-"""What r1 and r2 share: a zero-centred gradient penalty on the discriminator's loss."""
+"""The base class of r1 and r2: a zero-centred gradient penalty on the discriminator's loss."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.zoo.tricks.base import Trick
 if TYPE_CHECKING:
     import torch
 
-    from harness.zoo.tricks.game import Game, Seen
+    from harness.zoo.tricks.game import Game, Scored
 
 
 class ZeroCentredSettings(registry.Settings):
-    """How strong the penalty is over the training."""
+    """Strength of the penalty over the training."""
 
     weight: float = Field(10.0, gt=0, le=1e6, description="γ")
     final: float | None = Field(None, ge=0, le=1e6, description="γ at the end of the training; null: as at its start")
@@ -28,11 +28,11 @@ class ZeroCentred(Trick):
     Settings = ZeroCentredSettings
     settings: ZeroCentredSettings
     requires = frozenset({"discriminator"})
-    # With batch normalisation an image's score depends on the others, and its gradient is no longer its own.
+    # With batch normalisation the score of an image depends on the other images of the batch.
     conflicts = frozenset({"discriminator_batch_norm"})
     at: ClassVar[Literal["real", "fake"]]
 
-    def discriminator_loss(self, game: Game, real: Seen, fake: Seen) -> torch.Tensor:
+    def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         start = self.settings.weight
         end = start if self.settings.final is None else self.settings.final
         weight = start + (end - start) * game.done

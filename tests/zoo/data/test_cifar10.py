@@ -27,7 +27,7 @@ NAMES = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
 
 def data(**settings: object) -> cifar10.Cifar10:
     choice = registry.choose("data", {"name": "cifar10", **settings})
-    made: cifar10.Cifar10 = choice.plugin(choice.settings)
+    made: cifar10.Cifar10 = choice.make()
     return made
 
 
@@ -193,7 +193,7 @@ def test_a_malicious_pickle_is_refused_without_running(own: Path, tmp_path: Path
     bad = {"data": pixels, "labels": labels, "more": Malicious(tmp_path / "reached")}
     content = pickle.dumps(bad, protocol=protocol)
     (own / "cifar-10-batches-py" / "data_batch_3").write_bytes(content)
-    with pytest.raises(HarnessError, match=r"data_batch_3 in .* is no batch .*names .*which no such file needs"):
+    with pytest.raises(HarnessError, match=r"data_batch_3 in .* is not a batch .*names .*which no such file needs"):
         data().load("train")
     assert not (tmp_path / "reached").exists()
     pickle.loads(content)  # it would have run
@@ -212,9 +212,9 @@ def test_a_pickle_names_nothing_else_of_numpy(name: str) -> None:
         ("binary", binary(0)[:-1], "61459 bytes, expected 20"),
         ("binary", b"", "0 bytes"),
         ("binary", b"\x0a" + binary(0)[1:], "labels that are not 0 to 9"),
-        ("python 3", b"no pickle at all", "no pickle that can be read"),
-        ("python 3", pickled(0)[:-500], "no pickle that can be read"),
-        ("python 3", b"", "no pickle that can be read"),
+        ("python 3", b"no pickle at all", "not a readable pickle"),
+        ("python 3", pickled(0)[:-500], "not a readable pickle"),
+        ("python 3", b"", "not a readable pickle"),
         ("python 3", pickle.dumps([1, 2]), "expected an array `data`"),
         ("python 3", pickle.dumps({"data": batch(0)[0][:5], "labels": [1] * 5}, protocol=4), "expected an array"),
         ("python 3", pickle.dumps({"data": batch(0)[0], "labels": [1] * 5}, protocol=4), "expected a list `labels`"),

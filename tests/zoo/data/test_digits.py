@@ -18,7 +18,7 @@ from harness.zoo.data.base import DataSet
 @pytest.fixture
 def data() -> DataSet:
     choice = registry.choose("data", "digits")
-    made: DataSet = choice.plugin(choice.settings)
+    made: DataSet = choice.make()
     return made
 
 

@@ -19,7 +19,7 @@ TRAIN, TEST = 20, 10
 
 def data(**settings: object) -> fashion_mnist.FashionMnist:
     choice = registry.choose("data", {"name": "fashion_mnist", **settings})
-    made: fashion_mnist.FashionMnist = choice.plugin(choice.settings)
+    made: fashion_mnist.FashionMnist = choice.make()
     return made
 
 
@@ -130,7 +130,7 @@ def test_a_damaged_note_is_made_anew(folder: Path, monkeypatch: pytest.MonkeyPat
         ("train-images-idx3-ubyte", CONTENT["train-images-idx3-ubyte"][:-1], "IDX header announces"),
         ("train-images-idx3-ubyte", CONTENT["t10k-images-idx3-ubyte"], r"shape \(10, 28, 28\), expected \(20"),
         ("train-labels-idx1-ubyte", idx(TRAIN, values=bytes([10] * TRAIN)), "label 10, above 9"),
-        ("train-labels-idx1-ubyte", b"", "no IDX file"),
+        ("train-labels-idx1-ubyte", b"", "not an IDX file"),
     ],
 )
 def test_a_wrong_file_is_named(folder: Path, name: str, content: bytes, fragment: str) -> None:

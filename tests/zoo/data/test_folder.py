@@ -20,7 +20,7 @@ from harness.zoo.data import folder
 
 def data(**settings: object) -> folder.Folder:
     choice = registry.choose("data", {"name": "folder", "size": 4, **settings})
-    made: folder.Folder = choice.plugin(choice.settings)
+    made: folder.Folder = choice.make()
     return made
 
 
@@ -215,7 +215,7 @@ def test_files_that_are_no_images_are_named_in_one_message(root: Path) -> None:
         with pytest.raises(HarnessError) as caught:
             ask()
         lines = str(caught.value).splitlines()
-        assert lines[0] == f"12 files are no image that can be read in {root}; repair or remove:"
+        assert lines[0] == f"12 files in {root} cannot be read as an image; repair or remove:"
         named = [line.split(":")[0].strip() for line in lines[1:11]]
         inside_a = ["a/cut.png", "a/empty.jpg", "a/gone.png", "a/inner"]
         assert set(named) <= {*inside_a, "b/deep.tif", "b/fraction.tif", *(f"b/notes{n}.txt" for n in range(6))}
@@ -227,8 +227,8 @@ def test_files_that_are_no_images_are_named_in_one_message(root: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"no image", "no kind of image that Pillow knows"),
-        (b"", "no kind of image"),
+        (b"no image", "not an image format that Pillow knows"),
+        (b"", "not an image format"),
         (png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)))[:600], "truncated"),
         (png(Image.new("I", (1, 1), 70_000), kind="tiff"), "more than 16 bits"),
         (png(Image.new("F", (1, 1), 0.5), kind="tiff"), "fractions"),
@@ -288,8 +288,8 @@ def loose_in_both(root: Path) -> None:
         (lambda root: None, "there is no folder .*images; put images there"),
         (loose, "images has no sub-folders"),
         (loose_in_both, "images/train has no sub-folders"),
-        (empty_class, "images/c holds no images"),
-        (empty_test_class, "images/test/b holds no images"),
+        (empty_class, "images/c has no images"),
+        (empty_test_class, "images/test/b has no images"),
         (too_few, "images/a holds 4 images; every 5th"),
         (differing, "different classes: only one of them has c, d"),
         (no_test, "only one of the folders train and test"),

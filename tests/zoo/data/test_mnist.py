@@ -14,12 +14,12 @@ import pytest
 from harness.base.errors import HarnessError
 from harness.zoo import registry
 from harness.zoo.data import downloads, mnist
-from harness.zoo.data.downloads import File
+from harness.zoo.data.downloads import RemoteFile
 
 
 def data() -> mnist.Mnist:
     choice = registry.choose("data", "mnist")
-    made: mnist.Mnist = choice.plugin(choice.settings)
+    made: mnist.Mnist = choice.make()
     return made
 
 
@@ -51,7 +51,7 @@ CONTENT = {
 def miniature(monkeypatch: pytest.MonkeyPatch) -> None:
     """MNIST of five images: the same names, other digests."""
     small = {
-        split: tuple(File(f.name, hashlib.sha256(CONTENT[f.name]).hexdigest()) for f in pair)
+        split: tuple(RemoteFile(f.name, hashlib.sha256(CONTENT[f.name]).hexdigest()) for f in pair)
         for split, pair in mnist.FILES.items()
     }
     monkeypatch.setattr(mnist, "FILES", small)

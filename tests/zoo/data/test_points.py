@@ -13,7 +13,7 @@ from harness.zoo import registry
 
 def made(name: str, **settings: Any) -> Any:
     choice = registry.choose("data", {"name": name, **settings})
-    return choice.plugin(choice.settings)
+    return choice.make()
 
 
 def test_the_ring_has_radius_1_and_eight_even_angles() -> None:

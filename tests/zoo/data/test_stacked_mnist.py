@@ -15,12 +15,12 @@ from harness.zoo.data.base import Labelled
 @cache
 def stacked() -> Any:
     choice = registry.choose("data", {"name": "stacked_mnist", "source": "digits", "train": 20_000, "test": 1000})
-    return choice.plugin(choice.settings)
+    return choice.make()
 
 
 def digits(split: str) -> Labelled:
     choice = registry.choose("data", "digits")
-    loaded: Labelled = choice.plugin(choice.settings).load(split)
+    loaded: Labelled = choice.make().load(split)
     return loaded
 
 
@@ -49,8 +49,8 @@ def test_there_are_a_thousand_modes_and_as_many_images_as_asked_for() -> None:
 
 def test_it_is_always_the_same_and_another_source_is_other_data() -> None:
     again = registry.choose("data", {"name": "stacked_mnist", "source": "digits", "train": 20_000, "test": 1000})
-    made = again.plugin(again.settings)
+    made = again.make()
     assert torch.equal(made.load("test").images, stacked().load("test").images)
     assert made.digest() == stacked().digest()
     other = registry.choose("data", {"name": "stacked_mnist", "source": "digits", "train": 30_000, "test": 1000})
-    assert other.plugin(other.settings).digest() != made.digest()
+    assert other.make().digest() != made.digest()

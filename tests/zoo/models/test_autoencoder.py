@@ -105,7 +105,7 @@ def test_its_loss_is_the_squared_error_of_its_reconstruction() -> None:
 @pytest.fixture(scope="module")
 def digits() -> Labelled:
     choice = registry.choose("data", "digits")
-    training: Labelled = choice.plugin(choice.settings).load("train")
+    training: Labelled = choice.make().load("train")
     return training
 
 

@@ -79,7 +79,7 @@ def test_a_class_is_drawn_when_it_is_asked_for() -> None:
 def test_digits_are_drawn_when_they_are_asked_for() -> None:
     # At nine seeds .60 to .97 of the images were of the class asked for; chance is .1.
     digits = registry.choose("data", "digits")
-    training = digits.plugin(digits.settings).load("train")
+    training = digits.make().load("train")
     game, rng = build("cdcgan"), torch.Generator().manual_seed(0)
     for _ in range(100):
         chosen = torch.randint(len(training.labels), (32,), generator=rng)

@@ -55,7 +55,7 @@ def numbered(first: int, n: int) -> Tensor:
 
 def source(split: Split) -> Labelled:
     choice = registry.choose("data", "digits")
-    loaded: Labelled = choice.plugin(choice.settings).load(split)
+    loaded: Labelled = choice.make().load(split)
     return loaded
 
 

@@ -148,7 +148,7 @@ def test_a_descent_lowers_the_loss_of_both_kinds() -> None:
 def trained_on_digits(steps: int) -> tuple[DiscriminatorOnly, Tensor]:
     """A model after so many steps on the embedded digits, and digits that it was not trained on."""
     choice = registry.choose("data", "digits")
-    data = choice.plugin(choice.settings)
+    data = choice.make()
     images = as_floats(data.load("train").images)
     model = made(data.shape, architecture={"name": "fully_connected", "width": 64}, discriminator_rate=1e-3, pool=256)
     rng = torch.Generator().manual_seed(0)

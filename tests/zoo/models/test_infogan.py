@@ -64,7 +64,7 @@ def test_the_codes_become_readable() -> None:
         }
     )
     choice = registry.choose("data", "digits")
-    digits = choice.plugin(choice.settings).load("train")
+    digits = choice.make().load("train")
     before = read(game)
     for step in range(120):
         chosen = torch.randperm(len(digits.labels), generator=torch.Generator().manual_seed(step))[:32]

@@ -26,7 +26,7 @@ NOTHING = Labelled(torch.zeros(64, 2, 1, 1), torch.zeros(64, dtype=torch.long))
 @cache
 def ring(split: Any) -> Tensor:
     choice = registry.choose("data", "ring")
-    points: Tensor = choice.plugin(choice.settings).load(split).images
+    points: Tensor = choice.make().load(split).images
     return points
 
 

@@ -101,7 +101,7 @@ def _model(labels: int, seed: int = 0, training: Labelled | None = None) -> Semi
     choice = registry.choose("models", {"name": "semi_supervised", "labels": labels})
     if training is None:
         digits = registry.choose("data", "digits")
-        training = digits.plugin(digits.settings).load("train")
+        training = digits.make().load("train")
     compute = Compute(torch.device("cpu"), torch.float32)
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
@@ -118,7 +118,7 @@ def test_as_many_images_of_each_class_keep_their_label_and_the_seed_chooses_whic
 
 def test_the_other_labels_are_never_used() -> None:
     digits = registry.choose("data", "digits")
-    training = digits.plugin(digits.settings).load("train")
+    training = digits.make().load("train")
     weights = []
     for wrong in (0, 5):
         model = _model(20, training=training)
@@ -137,7 +137,7 @@ def test_too_few_labels_are_refused() -> None:
 def test_it_learns_to_classify_digits_from_a_hundred_labels() -> None:
     model = _model(100)
     digits = registry.choose("data", "digits")
-    data = digits.plugin(digits.settings)
+    data = digits.make()
     training, test = data.load("train"), data.load("test")
     for step in range(160):
         chosen = torch.randperm(len(training.labels), generator=torch.Generator().manual_seed(step))[:100]

@@ -181,7 +181,7 @@ def test_points_ask_for_a_normal_likelihood() -> None:
         reason: str | None = choice.plugin.refusal(choice.settings, shape)
         return reason
 
-    assert refusal({}, POINTS) == "a coordinate is no probability: set likelihood: gaussian for points"
+    assert refusal({}, POINTS) == "a coordinate is not a probability: set likelihood: gaussian for points"
     assert refusal({"likelihood": "gaussian"}, POINTS) is None
     assert [refusal({}, shape) for shape in SHAPES[:-1]] == [None] * 4
     reason = refusal({"likelihood": "gaussian", "architecture": "dcgan"}, POINTS)
@@ -197,7 +197,7 @@ def test_it_is_trained_on_points() -> None:
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_it_learns_digits(likelihood: str) -> None:
     choice = registry.choose("data", "digits")
-    digits = choice.plugin(choice.settings).load("train")
+    digits = choice.make().load("train")
     images = as_floats(digits.images)
     model: Any = build({"name": "vae", "likelihood": likelihood, "architecture": {"width": 100}})
     losses, divergences = [], []

@@ -181,7 +181,7 @@ def test_shapes_that_it_serves_and_that_it_refuses() -> None:
 
 def test_it_learns_digits() -> None:
     choice = registry.choose("data", "digits")
-    digits = choice.plugin(choice.settings).load("train")
+    digits = choice.make().load("train")
     images = as_floats(digits.images)
     model: Any = build({"name": "vae_gan", "architecture": {"width": 16}})
     likenesses = []

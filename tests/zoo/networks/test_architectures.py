@@ -15,7 +15,7 @@ SHAPES = [Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(
 
 def networks(choice: object, shape: Shape = SHAPES[0], latent: int = 6) -> tuple[nn.Module, nn.Module]:
     chosen = registry.choose("networks", choice)
-    architecture = chosen.plugin(chosen.settings, shape)
+    architecture = chosen.make(shape)
     return architecture.generator(latent), architecture.discriminator(shape.channels)
 
 

@@ -19,7 +19,7 @@ from harness.zoo.networks.base import evaluating
 from harness.zoo.networks.scores import Scores
 from harness.zoo.objectives import Targets
 from harness.zoo.registry import Entry, Settings
-from harness.zoo.tricks.game import Drawn, Game, Rates, Seen
+from harness.zoo.tricks.game import Drawn, Game, Rates, Scored
 
 
 class Duel(Model):
@@ -73,14 +73,14 @@ class Duel(Model):
             return self.discriminator(images)
         return torch.func.functional_call(self.discriminator, dict(weights), (images,))
 
-    def see(
+    def scored(
         self, images: Tensor, labels: Tensor, drawn: Drawn | None = None, *, weights: Mapping[str, Tensor] | None = None
-    ) -> Seen:
+    ) -> Scored:
         for trick in self.tricks:
             images = trick.discriminator_input(images, self)
-        return Seen(self, images, labels, drawn, weights=weights)
+        return Scored(self, images, labels, drawn, weights=weights)
 
-    def discriminator_loss(self, real: Seen, fake: Seen) -> Tensor:
+    def discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
         targets = Targets()
         for trick in self.tricks:
             targets = trick.targets(targets)
@@ -91,7 +91,7 @@ class Duel(Model):
     def step(self, batch: Labelled) -> dict[str, Tensor]:
         with torch.no_grad():
             drawn = self.drawn_from(self.latents(len(batch.images), self.rng))
-        real, fake = self.see(batch.images, batch.labels), self.see(drawn.images, batch.labels, drawn)
+        real, fake = self.scored(batch.images, batch.labels), self.scored(drawn.images, batch.labels, drawn)
         self._descend(self.discriminator_optimiser, self.discriminator_loss(real, fake))
         for trick in self.tricks:
             trick.after_discriminator_step(self)
@@ -99,8 +99,8 @@ class Duel(Model):
         drawn, weights = self.drawn_from(self.latents(len(batch.images), self.rng)), None
         for trick in self.tricks:
             weights = trick.opponent(self, batch, drawn) or weights
-        real = self.see(batch.images, batch.labels, weights=weights)
-        fake = self.see(drawn.images, batch.labels, drawn, weights=weights)
+        real = self.scored(batch.images, batch.labels, weights=weights)
+        fake = self.scored(drawn.images, batch.labels, drawn, weights=weights)
         terms = [(trick, trick.generator_loss(self, real, fake)) for trick in self.tricks]
         losses = [term for trick, term in terms if term is not None and "generator_loss" in trick.claims]
         added = [term for trick, term in terms if term is not None and "generator_loss" not in trick.claims]

@@ -99,7 +99,7 @@ def test_instance_noise_fades_out() -> None:
     images = torch.zeros(64, *SHAPES[0][:3])
     for taken, sigma in ((0, 0.2), (25, 0.1), (50, 0.0), (80, 0.0)):  # of 100 steps
         game.taken = taken
-        assert float(game.see(images, torch.zeros(64).long()).images.std()) == pytest.approx(sigma, rel=0.02)
+        assert float(game.scored(images, torch.zeros(64).long()).images.std()) == pytest.approx(sigma, rel=0.02)
 
 
 def test_shifted_images_bring_in_background_and_keep_what_stays() -> None:
@@ -132,7 +132,7 @@ def test_an_even_cutout_covers_both_ends_alike() -> None:
 def test_augmentation_passes_gradients_to_what_is_still_seen() -> None:
     game = build("dcgan", tricks=["diff_augment"])
     images = torch.zeros(4, *SHAPES[0][:3], requires_grad=True)
-    game.see(images, torch.zeros(4).long()).images.sum().backward()
+    game.scored(images, torch.zeros(4).long()).images.sum().backward()
     assert images.grad is not None
     assert 0 < float(images.grad.mean()) < 1
 
@@ -141,8 +141,8 @@ def test_colours_change_only_where_there_are_three_channels() -> None:
     grey, colour = torch.zeros(2, 1, 8, 8), torch.rand(2, 3, 8, 8)
     settings = {"name": "diff_augment", "translation": 0.0, "cutout": 0.0}
     game = build("gan", tricks=[settings])
-    assert torch.equal(game.see(grey, torch.zeros(2).long()).images, grey)
-    assert not torch.equal(game.see(colour, torch.zeros(2).long()).images, colour)
+    assert torch.equal(game.scored(grey, torch.zeros(2).long()).images, grey)
+    assert not torch.equal(game.scored(colour, torch.zeros(2).long()).images, colour)
 
 
 def test_colours_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_the_gradient_penalty_holds_the_slope_near_one() -> None:
         game.discriminator.eval()
         images = torch.rand(32, *SHAPES[0][:3]) * 2 - 1
         labels = torch.zeros(32).long()
-        gradients = penalties.input_gradients(game.see(images, labels).critic, images)
+        gradients = penalties.input_gradients(game.scored(images, labels).critic, images)
         slopes[bool(tricks)] = float(gradients.norm(dim=1).mean())
     assert 0.3 < slopes[True] < 3
     assert slopes[False] > 3 * slopes[True]

@@ -160,7 +160,7 @@ def test_unrolling_looks_ahead_and_leaves_the_discriminator_where_it_was() -> No
     buffers = {name: b.clone() for name, b in game.discriminator.named_buffers()}
     batch = Labelled(torch.rand(BATCH, 1, 28, 28), torch.zeros(BATCH).long())
     ahead = game.tricks[0].opponent(game, batch, game.draw(batch.labels))
-    scores = game.see(batch.images, batch.labels, weights=ahead).scores
+    scores = game.scored(batch.images, batch.labels, weights=ahead).scores
     assert all(torch.equal(weights[name], p) for name, p in game.discriminator.named_parameters())
     assert any("running_mean" in name for name in buffers)
     assert all(torch.equal(buffers[name], b) for name, b in game.discriminator.named_buffers())

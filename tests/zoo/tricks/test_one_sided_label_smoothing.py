@@ -12,7 +12,7 @@ from harness.zoo.objectives import Targets
 
 def test_only_the_real_target_moves() -> None:
     choice = registry.choose("tricks", "one_sided_label_smoothing")
-    assert choice.plugin(choice.settings).targets(Targets()) == Targets(real=0.9, fake=0.0)
+    assert choice.make().targets(Targets()) == Targets(real=0.9, fake=0.0)
 
 
 def test_the_first_loss_is_the_smoothed_one() -> None:
