@@ -41,7 +41,7 @@ def search(folder: Path, known: dict[str, Known] | None = None, **changes: Any) 
 
 
 def done(fid: float) -> Outcome:
-    return Outcome(State.DONE, "", {"fid": fid, "covered_classes": 10.0})
+    return Outcome(State.DONE, "", {"sharpness": fid, "covered_classes": 10.0})
 
 
 def drain(queue: Queue, outcome: Outcome) -> Iterator[str]:
@@ -76,7 +76,7 @@ def test_an_arm_without_the_metric_holds_up_nobody(tmp_path: Path) -> None:
     assert queue.remaining == 0
     failed = study(tmp_path).trials
     assert [trial.state.name for trial in failed] == ["FAIL", "FAIL"]
-    assert failed[0].user_attrs["reason"] == "it has no value of fid"
+    assert failed[0].user_attrs["reason"] == "it has no value of sharpness"
     known = {trial.key: Known(State.DONE, {}) for trial in made.trials}
     assert MatrixQueue(made, storage(tmp_path), known).next() is None
 
@@ -89,7 +89,7 @@ def test_the_next_run_tries_again_only_what_failed_to_run(tmp_path: Path) -> Non
     for state in states:
         work = queue.next()
         assert work is not None
-        values = {"fid": 1.0} if state is State.DONE else {}
+        values = {"sharpness": 1.0} if state is State.DONE else {}
         queue.tell(work.trial.key, Outcome(state, "", values))
         known[work.trial.key] = Known(state, values)
     again = MatrixQueue(made, storage(tmp_path), known)
@@ -107,7 +107,7 @@ def test_what_a_killed_driver_left_behind_is_settled(tmp_path: Path) -> None:
     assert first is not None
     assert second is not None
     # The first had been finished and recorded in MLflow, but Optuna was not told.
-    known = {first.trial.key: Known(State.DONE, {"fid": 3.5})}
+    known = {first.trial.key: Known(State.DONE, {"sharpness": 3.5})}
     again = MatrixQueue(made, storage(tmp_path), known)
     trials = study(tmp_path).trials
     assert [t.value for t in trials if t.state.name == "COMPLETE"] == [3.5]
@@ -123,7 +123,7 @@ def test_what_a_killed_driver_left_behind_is_settled(tmp_path: Path) -> None:
 
 def test_what_was_done_in_another_suite_is_entered_and_not_run(tmp_path: Path) -> None:
     made = plan(tmp_path)
-    known = {trial.key: Known(State.DONE, {"fid": 2.0}) for trial in made.trials}
+    known = {trial.key: Known(State.DONE, {"sharpness": 2.0}) for trial in made.trials}
     queue = MatrixQueue(made, storage(tmp_path), known)
     assert queue.next() is None
     assert [t.value for t in study(tmp_path).trials] == [2.0] * 4
@@ -250,7 +250,7 @@ def test_a_configuration_that_was_interrupted_is_gone_on_with(tmp_path: Path) ->
     one = queue.next()
     assert one is not None
     queue.tell(one.trial.key, done(1.0))
-    known = {one.trial.key: Known(State.DONE, {"fid": 1.0})}
+    known = {one.trial.key: Known(State.DONE, {"sharpness": 1.0})}
     again = search(tmp_path, known=known)
     two = again.next()
     assert two is not None
@@ -277,7 +277,7 @@ def test_with_a_pruner_the_first_seed_is_the_scout(tmp_path: Path) -> None:
         scout = queue.next()
         assert scout is not None
         assert scout.intermediate is not None
-        assert scout.intermediate.metric == "fid"
+        assert scout.intermediate.metric == "sharpness"
         assert queue.next() is None, "the other seeds wait for the scout"
         assert not queue.measured(scout.trial.key, 5, 1.0)
         queue.tell(scout.trial.key, done(1.0))
@@ -287,7 +287,7 @@ def test_with_a_pruner_the_first_seed_is_the_scout(tmp_path: Path) -> None:
         queue.tell(other.trial.key, done(1.0))
     scout = queue.next()
     assert scout is not None
-    assert queue.measured(scout.trial.key, 5, 100.0), "far worse than the median"
+    assert queue.measured(scout.trial.key, 5, 0.01), "far worse than the median"
     queue.tell(scout.trial.key, Outcome(State.PRUNED, "so"))
     last = queue.next()
     assert last is not None
