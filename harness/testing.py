@@ -488,7 +488,7 @@ class ArchitectureContract(Contract):
         images = torch.rand(4, shape.channels + more, *shape[1:3], generator=torch.Generator().manual_seed(0)) * 2 - 1
         logits, features = network(images)
         assert logits.shape == (4,)
-        assert features.shape == (4, network.features), "an extension, or an encoder, is built for so many features"
+        assert features.shape == (4, network.features), "extensions and encoders are built for this number of features"
         assert logits.isfinite().all()
         assert not logits.equal(logits[:1].expand(4)), "all images are the same to it"
         logits.sum().backward()
@@ -601,7 +601,7 @@ class EngineContract:
         assert engine.free == self.slots - 1
         journal = (task.folder / NAME).read_bytes()
         self._steps(engine, other, never=task.key)
-        assert (task.folder / NAME).read_bytes() == journal, "nobody writes there any more"
+        assert (task.folder / NAME).read_bytes() == journal, "nothing may write there any more"
         assert Journal(task.folder).outcome is None
         engine.kill(other.key)
         assert engine.free == self.slots

@@ -15,7 +15,7 @@ from typing import Any
 from harness.base import digests
 from harness.base.messages import note
 
-COMPUTED_ANEW = "it is computed anew"
+COMPUTED_ANEW = "it is computed again"
 ABANDONED = 600.0
 """Seconds without a write after which a temporary file counts as abandoned (downloads time out after 30)."""
 

@@ -240,8 +240,8 @@ class SearchQueue(Queue):
             pruner=_pruner(self.search),
         )
         self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
-        self._anew = deque(self._altered())
-        """Trials of closed configurations whose runs somebody changed: trained anew, which changes no configuration."""
+        self._retrain = deque(self._altered())
+        """Trials of closed configurations whose runs were altered: trained again; the configurations do not change."""
         self.current: optuna.Trial | None = None
         self._values: dict[str, float] = {}
         self._bad: str | None = None
@@ -255,7 +255,7 @@ class SearchQueue(Queue):
     def remaining(self) -> int:
         left = self.search.n_trials - self.finished
         ended = len(self._values) if self.current is not None else 0
-        return max(0, left * len(self.suite.seeds) - ended) + len(self._anew)
+        return max(0, left * len(self.suite.seeds) - ended) + len(self._retrain)
 
     def _altered(self) -> list[Trial]:
         if all(known.state is not State.ALTERED for known in self.known.values()):
@@ -265,8 +265,8 @@ class SearchQueue(Queue):
         return [trial for key, trial in trials.items() if self.known[key].state is State.ALTERED]
 
     def next(self) -> Work | None:
-        if self._anew:
-            trial = self._anew.popleft()
+        if self._retrain:
+            trial = self._retrain.popleft()
             self._again.add(trial.key)
             return Work(trial)
         while not self._ready:

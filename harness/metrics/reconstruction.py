@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.metrics.images import Images, Reference
 
 MOST = 10_000
-"""The first so many images of the reference are reconstructed."""
+"""The largest number of images; the first images of the reference are used."""
 AT_ONCE = 500
 
 

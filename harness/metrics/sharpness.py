@@ -36,7 +36,11 @@ class Sharpness(Metric):
     name = "sharpness"
     summary = "variance of the Laplace filter's response, samples / reference (below 1: blurrier than real)"
     paper = "Tolstikhin et al. 2018 (Wasserstein auto-encoders), sharpness of samples"
-    values = {"sharpness": Value("Sharpness", "higher", "against real images: 1 is alike, below 1 blurrier", digits=3)}
+    values = {
+        "sharpness": Value(
+            "Sharpness", "higher", "relative to real images: 1 is equally sharp, below 1 blurrier", digits=3
+        )
+    }
 
     @classmethod
     def refusal(cls, settings: object, data: DataSet) -> str | None:

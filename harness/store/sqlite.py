@@ -72,17 +72,17 @@ def patient(path: Path) -> str:
 
 
 def elsewhere(path: Path, **query: str) -> str:
-    """The address of a file for an engine of another process: with the timeout that SQLite itself has."""
+    """The address of a file for an engine of another process: with SQLite's own timeout."""
     # With the driver's name: without it, MLflow takes the escaped path literally and creates that folder.
     query["timeout"] = f"{PATIENCE:g}"
     return URL.create("sqlite+pysqlite", database=str(path), query=query).render_as_string()
 
 
 class Patience(CreateEnginePlugin):
-    """A plug-in of SQLAlchemy, which the address of a store names: so MLflow's and Optuna's engines get it, no others."""
+    """A plug-in of SQLAlchemy. The address of a store names it, so only MLflow's and Optuna's engines use it."""
 
     def update_url(self, url: URL) -> URL:
-        """The address holds nothing for this plug-in but its name."""
+        """The address has only the name of this plug-in, and no arguments for it."""
         return url
 
     def engine_created(self, engine: Engine) -> None:
@@ -92,14 +92,14 @@ class Patience(CreateEnginePlugin):
 
 
 def _be_patient(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> tuple[str, Any]:
-    """MLflow sets a time of its own, of 20 s, at the begin of every session."""
+    """Replace MLflow's own timeout of 20 s, which it sets at the start of every session."""
     if statement.startswith("PRAGMA busy_timeout"):
         statement = f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}"
     return statement, parameters
 
 
 def _name_the_file(context: ExceptionContext) -> None:
-    """SQLite's errors name no file: give them ``filename``, as an OSError has, for ``storage.refusal``."""
+    """Add ``filename`` to SQLite's errors, as in an OSError, for ``diagnosis.storage_error``."""
     if isinstance(context.original_exception, sqlite3.Error) and context.engine is not None:
         context.original_exception.filename = context.engine.url.database  # type: ignore[attr-defined]
 

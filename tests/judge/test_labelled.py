@@ -211,7 +211,7 @@ def test_points_have_no_judge(cache: Path) -> None:
     ("data", "message"),
     [
         (Points(), "holds points"),
-        (Bars(side=7), r"images of 7×7: a judge needs 8×8"),
+        (Bars(side=7), r"images of 7×7: a judge needs at least 8×8"),
         (Bars(labels=1), "of 1 class to train on: .*two classes"),
     ],
 )
@@ -228,7 +228,7 @@ def test_the_commands_train_and_measure(empty: Path) -> None:
     run = CliRunner().invoke(main, ["judge", "train", "--data", "digits", "--steps", "2"])
     assert run.exit_code == 0, run.output
     assert "digits-f23f79de is written to" in run.output
-    assert "the judge mnist for this data, which comes with the harness" in run.output
+    assert "metrics use the judge mnist, which comes with the harness, for this data" in run.output
     assert judge.of(digits()) == "mnist"
     assert judge.names() == ["digits-f23f79de", "mnist"]
     again = CliRunner().invoke(main, ["judge", "evaluate", "digits-f23f79de"])
