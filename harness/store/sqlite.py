@@ -79,7 +79,7 @@ def elsewhere(path: Path, **query: str) -> str:
 
 
 class Patience(CreateEnginePlugin):
-    """A plug-in of SQLAlchemy, which the address of a store names: so MLflow's and Optuna's engines get it, no others."""
+    """A plug-in of SQLAlchemy that the address of a store names: MLflow's and Optuna's engines get it, no others."""
 
     def update_url(self, url: URL) -> URL:
         """The address holds nothing for this plug-in but its name."""
