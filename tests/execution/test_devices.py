@@ -17,6 +17,6 @@ def test_gpus_are_those_that_torch_finds() -> None:
 def test_without_a_driver_torch_is_not_imported() -> None:
     code = (
         "import glob, sys; glob.glob = lambda pattern: []; sys.platform = 'linux'\n"
-        "from harness import devices; assert devices.gpus() == 0; assert 'torch' not in sys.modules"
+        "from harness.execution import devices; assert devices.gpus() == 0; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -287,7 +287,7 @@ def test_with_a_pruner_the_first_seed_is_the_scout(tmp_path: Path) -> None:
         queue.tell(other.trial.key, done(1.0))
     scout = queue.next()
     assert scout is not None
-    assert queue.measured(scout.trial.key, 5, 100.0), "far worse than the median"
+    assert queue.measured(scout.trial.key, 5, 0.01), "far worse than the median"
     queue.tell(scout.trial.key, Outcome(State.PRUNED, "so"))
     last = queue.next()
     assert last is not None

@@ -61,10 +61,10 @@ def test_what_is_evaluated_comes_from_a_stream_of_its_own_that_each_seed_has(
         folder = tmp_path / trial.key
         folder.mkdir()
         watched = Intermediate(every=2, samples=50, metric="sharpness")
-        task = Task(trial, plan.suite.run, folder, tmp_path / "cache", "cpu", watched)
+        task = Task(trial, plan.suite.run, folder, tmp_path / "cache", watched)
         trained.clear()
         sampled.clear()
-        outcome = run.run(task, Silent())
+        outcome = run.run(task, Silent(), "cpu")
         assert isinstance(outcome, Outcome)
         assert outcome.state == "done", outcome.reason
         assert set(trained) == {seed_of(f"{trial.seed}/latents")}
