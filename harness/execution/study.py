@@ -21,7 +21,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.base import digests
+from harness.base import digests, surroundings
 from harness.base.diagnosis import refusal
 from harness.base.errors import HarnessError
 from harness.base.files import made_whole
@@ -43,9 +43,7 @@ SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
 REFUSED = "refused"
 """Stands in the place of a state for a configuration whose values do not fit together: it came to no trial."""
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-# Its quasi-random sampler is marked as experimental; that is for the documentation to say, not for every run.
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+surroundings.imported()
 
 
 @dataclass(frozen=True)
@@ -479,7 +477,9 @@ class _Sequence(optuna.samplers.QMCSampler):
     """Optuna's own counts its points in the store: a kill behind that would skip one. The number says as much."""
 
     def __init__(self, seed: int, number: int) -> None:
-        super().__init__(seed=seed)
+        with warnings.catch_warnings():  # that it is marked as experimental is for the documentation to say
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            super().__init__(seed=seed)
         self._number = number
 
     def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:

@@ -11,6 +11,7 @@ import sys
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
+from harness.store import sqlite
 from harness.store.runs import Store
 
 
@@ -30,7 +31,8 @@ def serve(store: Store, port: int) -> None:
     command += ["--workers", "1"]
     # Without the job runner the server takes .5 GB of memory instead of 1.5 GB.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment |= {"MLFLOW_BACKEND_STORE_URI": store.address}  # not among the words: every user can see those
+    backend = sqlite.elsewhere(store.file) if store.file else store.address
+    environment |= {"MLFLOW_BACKEND_STORE_URI": backend}  # not among the words: every user can see those
     address = f"http://127.0.0.1:{port}/#/experiments"
     print(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
     # In a group of its own: MLflow hands Ctrl-C on to a child that had it from the terminal already, and at the second
