@@ -99,7 +99,7 @@ def _be_patient(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____
 
 
 def _name_the_file(context: ExceptionContext) -> None:
-    """SQLite's errors name no file: give them ``filename``, as an OSError has, for ``storage.refusal``."""
+    """SQLite's errors name no file: give them ``filename``, as an OSError has, for ``diagnosis.storage_error``."""
     if isinstance(context.original_exception, sqlite3.Error) and context.engine is not None:
         context.original_exception.filename = context.engine.url.database  # type: ignore[attr-defined]
 
