@@ -84,7 +84,7 @@ def power(runs: int) -> None:
     for effect in (0.5, 1.0, 2.0, 3.0):
         needed = seeds_needed(-effect, 1.0, 0.0)
         assert needed is not None
-        told = [guesses(pilot, effect, rng, runs // 4) if pilot < needed else "–" for pilot in pilots]
+        estimates = [guesses(pilot, effect, rng, runs // 4) if pilot < needed else "–" for pilot in pilots]
         print(
             f"| {effect:g} sd | {needed} | {100 * found(needed, effect, rng, runs // 2):.0f} % | "
             + " | ".join(estimates)
