@@ -26,6 +26,9 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
         results: the results folder.
         sets: overrides, as in ``--set``.
     """
-    from harness.analysis.comparison import load  # heavy: pandas, MLflow
+    from harness.base.surroundings import quiet
 
-    return load(suite, results, sets)
+    with quiet():
+        from harness.analysis.comparison import load  # heavy: pandas, MLflow
+
+        return load(suite, results, sets)

@@ -6,10 +6,13 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from chaos import Chaos
+
+from harness.base import surroundings
 
 # Before torch is imported, here and in every process that a test starts: tests run side by side, and threads of one
 # that wait for each other on busy cores make it many times slower.
@@ -71,6 +74,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 pytest.exit("nox -s gpu: torch finds no CUDA device here", returncode=1)
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> Iterator[None]:
+    """As the command line has it: tests call the store in their own process."""
+    with surroundings.quiet():
+        yield
 
 
 @pytest.fixture(autouse=True)

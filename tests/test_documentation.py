@@ -89,6 +89,8 @@ LISTED: dict[str, str] = {
     "-r benchmarks/gpu-wheels.txt": "needs what the command before it downloads",
     "python benchmarks/training_step.py": "minutes; tests/test_benchmarks.py runs a round of it",
     "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",
+    "harness run suites/tricks_ablation.yaml --accept-change 8c42ea19": "tests/test_other_code.py accepts a change",
+    "harness upgrade --results results": "tests/store/test_old_stores.py upgrades a store",
     "harness ui": "a server that does not end; tests/test_security.py starts and stops it",
     "harness compare tiny.yaml fewer.yaml": "a refusal; tests/analysis/test_compare.py runs it",
     "harness judge train --data NAME [--set KEY=VALUE …]": "a form; tests/judge/test_labelled.py trains such a judge",

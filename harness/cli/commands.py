@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.base import interrupts
+from harness.base import interrupts, surroundings
 from harness.base.errors import HarnessError
 from harness.base.version import __version__, commit
 
@@ -38,7 +38,8 @@ class Harness(click.Group):
             if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks become "?"
                 stream.reconfigure(errors="replace")
         try:
-            return super().invoke(context)
+            with surroundings.quiet():
+                return super().invoke(context)
         except HarnessError as error:
             click.echo(f"error: {error}" if "\n" not in str(error) else str(error), err=True)
             context.exit(MISTAKE)

@@ -21,7 +21,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.base import digests
+from harness.base import digests, surroundings
 from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
 from harness.base.files import create_atomically
@@ -43,9 +43,7 @@ SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
 REFUSED = "refused"
 """In place of a state, for a configuration whose values do not fit together: it has no trials."""
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-# Optuna marks its quasi-random sampler as experimental. The documentation says so; not every run must.
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+surroundings.imported()
 
 
 @dataclass(frozen=True)
@@ -485,7 +483,9 @@ class _Sequence(optuna.samplers.QMCSampler):
     """
 
     def __init__(self, seed: int, number: int) -> None:
-        super().__init__(seed=seed)
+        with warnings.catch_warnings():  # that it is marked as experimental is for the documentation to say
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            super().__init__(seed=seed)
         self._number = number
 
     def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:

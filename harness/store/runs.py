@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import logging
 import os
 import re
 import sqlite3
@@ -21,19 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # must be set before the import
-os.environ.setdefault("DO_NOT_TRACK", "true")
-
-# One retry is enough for a lost answer. By default MLflow would retry for minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Run, ViewType
-from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from harness.base import surroundings
 from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
 from harness.base.files import create_atomically
@@ -44,14 +34,16 @@ from harness.store import identity, journal, seals, sqlite
 from harness.store.record import Record
 from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, TRIAL
 
+with surroundings.environment():  # MLflow begins its telemetry, if that is not off, when it is imported
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run, ViewType
+    from mlflow.exceptions import MlflowException
+
+surroundings.imported()
+
 if TYPE_CHECKING:
     from harness.suite import Suite
     from harness.suite.plan import Trial
-
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-# It logs the traceback of every database error, which it also raises.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 DATABASES = ("postgresql", "mysql", "mssql")
 """Database servers that MLflow supports."""

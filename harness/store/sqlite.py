@@ -19,7 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, ExceptionContext, event
+from sqlalchemy import URL, CreateEnginePlugin, Engine, ExceptionContext, event
+from sqlalchemy.dialects import plugins
 
 from harness.base import diagnosis, files
 from harness.base.errors import HarnessError
@@ -65,13 +66,31 @@ def address(path: Path) -> str:
 
 
 def patient(path: Path) -> str:
-    """The address of a file with a long timeout for locks."""
+    """The address of a file for an engine of this process: with a long timeout for locks."""
+    plugins.register(Patience.__name__, __name__, Patience.__name__)
+    return elsewhere(path, plugin=Patience.__name__)
+
+
+def elsewhere(path: Path, **query: str) -> str:
+    """The address of a file for an engine of another process: with the timeout that SQLite itself has."""
     # With the driver's name: without it, MLflow takes the escaped path literally and creates that folder.
-    query = {"timeout": f"{PATIENCE:g}"}
+    query["timeout"] = f"{PATIENCE:g}"
     return URL.create("sqlite+pysqlite", database=str(path), query=query).render_as_string()
 
 
-@event.listens_for(Engine, "before_cursor_execute", retval=True)
+class Patience(CreateEnginePlugin):
+    """A plug-in of SQLAlchemy that the address of a store names: MLflow's and Optuna's engines get it, no others."""
+
+    def update_url(self, url: URL) -> URL:
+        """The address holds nothing for this plug-in but its name."""
+        return url
+
+    def engine_created(self, engine: Engine) -> None:
+        """Make the engine wait for locks, and name its file in errors."""
+        event.listen(engine, "before_cursor_execute", _be_patient, retval=True)
+        event.listen(engine, "handle_error", _name_the_file)
+
+
 def _be_patient(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> tuple[str, Any]:
     """MLflow sets a time of its own, of 20 s, at the begin of every session."""
     if statement.startswith("PRAGMA busy_timeout"):
@@ -79,9 +98,8 @@ def _be_patient(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____
     return statement, parameters
 
 
-@event.listens_for(Engine, "handle_error")
 def _name_the_file(context: ExceptionContext) -> None:
-    """SQLite's errors name no file: give them ``filename``, as an OSError has, for ``storage.refusal``."""
+    """SQLite's errors name no file: give them ``filename``, as an OSError has, for ``diagnosis.storage_error``."""
     if isinstance(context.original_exception, sqlite3.Error) and context.engine is not None:
         context.original_exception.filename = context.engine.url.database  # type: ignore[attr-defined]
 

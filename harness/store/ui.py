@@ -11,6 +11,7 @@ import sys
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
+from harness.store import sqlite
 from harness.store.runs import Store
 
 
@@ -30,7 +31,8 @@ def serve(store: Store, port: int) -> None:
     command += ["--workers", "1"]
     # Without the job runner the server needs .5 GB of memory instead of 1.5 GB.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment |= {"MLFLOW_BACKEND_STORE_URI": store.address}  # not in the command line, which every user can see
+    backend = sqlite.elsewhere(store.file) if store.file else store.address
+    environment |= {"MLFLOW_BACKEND_STORE_URI": backend}  # not in the command line, which every user can see
     address = f"http://127.0.0.1:{port}/#/experiments"
     print(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
     # In its own process group: MLflow forwards Ctrl-C to a child that already got it from the terminal, and that child

@@ -124,7 +124,8 @@ def test_what_the_harness_itself_wrote(tmp_path: Path) -> None:
     stamped(lambda value: value.update(optuna=["2.0", "v2.6.0.a"]), tmp_path)
     study.storage(tmp_path)
     stamped(lambda value: value.update(format=sqlite.FORMAT + 1), tmp_path)
-    with pytest.raises(HarnessError, match=rf"has format {sqlite.FORMAT + 1}, .* knows {sqlite.FORMAT}:.*newer one"):
+    newer = rf"has format {sqlite.FORMAT + 1}, .* knows only {sqlite.FORMAT}:.*newer harness"
+    with pytest.raises(HarnessError, match=newer):
         study.storage(tmp_path)
 
 

@@ -119,7 +119,7 @@ MALFORMED = {
     "same arm twice": (
         "matrix: {tricks: [[ema], [{name: ema, decay: 0.999}]]}\n",
         "5:26",
-        "only written otherwise",
+        "written in another way",
     ),
     "trick twice": ("matrix: {tricks: [[ema, ema]]}\n", "5:19", "the trick 'ema' is listed twice"),
     # exclude, compare
@@ -137,7 +137,7 @@ MALFORMED = {
     "exclude everything": (
         "matrix: {tricks: [[]]}\nexclude: [{where: {tricks: []}, reason: x}]\n",
         "6:10",
-        "every cell is excluded",
+        "all cells are excluded",
     ),
     "unknown metric column": ("compare: {metric: fdi}\n", "5:19", "did you mean 'fid'?"),
     "ambiguous baseline": (

@@ -231,13 +231,13 @@ def test_files_that_are_no_images_are_named_in_one_message(root: Path) -> None:
         (b"", "not an image format"),
         (png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)))[:600], "truncated"),
         (png(Image.new("I", (1, 1), 70_000), kind="tiff"), "more than 16 bits"),
-        (png(Image.new("F", (1, 1), 0.5), kind="tiff"), "fractions"),
+        (png(Image.new("F", (1, 1), 0.5), kind="tiff"), "floating-point"),
     ],
 )
 def test_why_a_file_is_no_image(root: Path, content: bytes, reason: str) -> None:
     flat(root)
     (root / "a" / "bad.png").write_bytes(content)
-    with pytest.raises(HarnessError, match=rf"1 file is no image .*\n  a/bad\.png: .*{reason}"):
+    with pytest.raises(HarnessError, match=rf"1 file in .* cannot be read as an image.*\n  a/bad\.png: .*{reason}"):
         data().digest()
 
 
@@ -290,7 +290,7 @@ def loose_in_both(root: Path) -> None:
         (loose_in_both, "images/train has no sub-folders"),
         (empty_class, "images/c has no images"),
         (empty_test_class, "images/test/b has no images"),
-        (too_few, "images/a holds 4 images; every 5th"),
+        (too_few, "images/a has 4 images; every 5th"),
         (differing, "different classes: only one of them has c, d"),
         (no_test, "only one of the folders train and test"),
     ],
@@ -306,7 +306,7 @@ def test_a_folder_of_another_form_is_refused(root: Path, make: Callable[[Path], 
 def test_without_harness_data_a_relative_path_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_DATA")
     assert not data().present()
-    with pytest.raises(HarnessError, match="HARNESS_DATA names, which is not set"):
+    with pytest.raises(HarnessError, match="relative to HARNESS_DATA, which is not set"):
         data().digest()
 
 
