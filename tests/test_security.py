@@ -44,6 +44,8 @@ KNOWN = {
     "testing.py: import pickle",  # a contract compares random states by their bytes
     "testing.py: pickle.dumps",
     "files.py: import pickle",  # the name of an error
+    "mutants.py: compile",  # runs changed copies of this project's own files
+    "mutants.py: exec",
 }
 NEVER = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execvp", "os.execv", "os.spawnv"}
 NEVER |= {"subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp", "yaml.load", "yaml.unsafe_load"}

@@ -230,7 +230,7 @@ def changes(groups: Iterable[OtherCode]) -> list[str]:
         f"{count(len(group.runs), 'trial')} {'has' if len(group.runs) == 1 else 'have'} results of other code (commit "
         f"{listed(first(sorted(commit[:12] for commit in group.commits)))}); since then "
         f"{changed(group.change.modules)}: to train again. If you know that this changes no number, keep the results: "
-        f"`harness run --accept-change {group.change.digest}`"
+        f"`harness run SUITE --accept-change {group.change.digest}`"
         for group in groups
     ]
 

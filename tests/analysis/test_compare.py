@@ -17,6 +17,7 @@ from harness.analysis import comparison, regression, statistics
 from harness.analysis.protocol import ProtocolMismatch
 from harness.analysis.results import Results
 from harness.base.errors import HarnessError
+from harness.base.states import State
 from harness.report import tables, words
 from harness.store.record import Record
 
@@ -162,7 +163,7 @@ def _results(tmp_path: Path, values: Callable[[str, int], float | None]) -> Resu
         folder.mkdir(exist_ok=True)
         (folder / "protocol.json").write_text(json.dumps({"fid": {"samples": 100}}))
         own = {} if fid is None else {"fid": fid, "covered_classes": 10.0 + trial.seed}
-        state = "diverged" if fid is None else "done"
+        state = State.DIVERGED if fid is None else State.DONE
         head = (trial.key, trial.arm.name, "gan", "", "digits", trial.seed, state, "", 1.0, 1.0)
         records.append(Record(*head, own, trial.key, [], folder, {}))
     return Results(plan, tuple(records), 0, "", "made_up")

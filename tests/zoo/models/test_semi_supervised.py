@@ -131,7 +131,9 @@ def test_the_other_labels_are_never_used() -> None:
 
 def test_too_few_labels_are_refused() -> None:
     choice = registry.choose("models", {"name": "semi_supervised", "labels": 9})
-    assert "a label of each of the 10 classes" in choice.plugin.refusal(choice.settings, Shape(1, 28, 28, 10))
+    assert "at least one label of each of the 10 classes" in choice.plugin.refusal(
+        choice.settings, Shape(1, 28, 28, 10)
+    )
 
 
 def test_it_learns_to_classify_digits_from_a_hundred_labels() -> None:
