@@ -85,3 +85,7 @@ def test_a_session_of_chaos(tmp_path: Path) -> None:
     words = ("--minutes", "1", "--processes", "1", "--folder", tmp_path, "-k", "made_up_suites")
     assert re.search(r"^[1-9]\d* tests passed, 0 failed", script("chaos", *words), re.M)
     assert "made-up suites" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
+def test_changes_of_the_penalties_are_noticed() -> None:
+    assert "zoo/penalties: 3 mutants, 0 survived" in script("mutants", "--only", "zoo/penalties", "--every", "12")
