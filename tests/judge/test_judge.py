@@ -151,6 +151,7 @@ def test_other_weights_have_another_digest(weights: Path) -> None:
     assert judge.digest("mnist") != before
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_training_writes_weights_that_load(weights: Path) -> None:
     # A hundredth of an epoch: the way is walked, the figures mean nothing.

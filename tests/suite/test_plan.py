@@ -341,6 +341,7 @@ def test_planning_the_shipped_suites_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code, *map(str, suites)], check=True)
 
 
+@pytest.mark.slow
 def test_ten_thousand_cells_can_be_planned(tmp_path: Path) -> None:
     text = GOOD + f"seeds: 1\nmatrix: {{model.latent: {list(range(1, 101))}, train.steps: {list(range(1, 101))}}}\n"
     assert len(plan(tmp_path, text).trials) == 10_000

@@ -76,6 +76,7 @@ def test_a_class_is_drawn_when_it_is_asked_for() -> None:
     assert float(drawn[::2].max()) < 0 < float(drawn[1::2].min())
 
 
+@pytest.mark.slow
 def test_digits_are_drawn_when_they_are_asked_for() -> None:
     # At nine seeds .60 to .97 of the images were of the class asked for; chance is .1.
     digits = registry.choose("data", "digits")

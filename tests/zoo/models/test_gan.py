@@ -98,6 +98,7 @@ def test_objectives_and_penalties_go_with_every_architecture(name: str, architec
     assert all(abs(value) < 1e4 for scalars in train(game, 2) for value in scalars.values())
 
 
+@pytest.mark.slow
 def test_r3gan_s_generator_does_not_lose_itself_in_the_background() -> None:
     # Digits are black for the most part: with a tanh, every pixel of every image was black within 100 steps, for good.
     data = registry.choose("data", "digits")

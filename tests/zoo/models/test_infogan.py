@@ -49,6 +49,7 @@ def test_q_shares_the_discriminator_s_layers_and_both_learn_from_the_codes() -> 
     assert not {id(p) for p in game.generator.parameters()} & owners
 
 
+@pytest.mark.slow
 def test_the_codes_become_readable() -> None:
     def read(game: object) -> float:
         latents = game.latents(256, torch.Generator().manual_seed(5))

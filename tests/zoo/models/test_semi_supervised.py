@@ -136,6 +136,7 @@ def test_too_few_labels_are_refused() -> None:
     )
 
 
+@pytest.mark.slow
 def test_it_learns_to_classify_digits_from_a_hundred_labels() -> None:
     model = _model(100)
     digits = registry.choose("data", "digits")

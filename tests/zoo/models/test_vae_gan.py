@@ -179,6 +179,7 @@ def test_shapes_that_it_serves_and_that_it_refuses() -> None:
     assert refusals(SMALL) == [False] * 5
 
 
+@pytest.mark.slow
 def test_it_learns_digits() -> None:
     choice = registry.choose("data", "digits")
     digits = choice.make().load("train")
