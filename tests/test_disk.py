@@ -114,7 +114,7 @@ def test_a_full_disk_and_a_read_only_one(disk: Disk, plain: dict[Any, Any]) -> N
     running = workspace.start("run", suite, "--workers", "1")
     wait_for(lambda: checkpoints(workspace), running)
     disk.fill()
-    fails(running, "no space is left", "the same command goes on")
+    fails(running, "no space is left", "the same command continues")
     assert checkpoints(workspace)
     disk.free()
     goes_on(workspace, suite, plain)
