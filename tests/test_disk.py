@@ -159,7 +159,7 @@ def test_a_limit_of_the_size_of_files(tmp_path: Path, plain: dict[Any, Any]) -> 
         running = workspace.start("run", suite)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    fails(running, "the limit that is set for files")
+    fails(running, "a file has reached the limit of file sizes")
     assert not (workspace.results / "mlflow.db").exists()
     goes_on(workspace, suite, plain)
 
@@ -217,7 +217,7 @@ def test_stores_that_are_locked_for_longer_than_a_minute(tmp_path: Path, plain: 
 
 
 # The command line with less patience than five minutes, in the driver and in its workers.
-IMPATIENT = "from harness import sqlite; sqlite.PATIENCE = 4\n"
+IMPATIENT = "from harness.store import sqlite; sqlite.PATIENCE = 4\n"
 
 
 @pytest.mark.parametrize("name", ["mlflow.db", "optuna.db"])

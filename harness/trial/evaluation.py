@@ -142,10 +142,14 @@ class Evaluator:
             return Evaluation(values, self.floors, histograms, self.protocol(samples))
 
     def shortened(self, samples: int) -> Evaluator:
-        """An evaluator with another number of samples. It shares judge, extractor and reference with this one."""
+        """An evaluator with another number of samples. It shares judge, extractor and reference with this one.
+
+        Torch's random states are the same afterwards as before.
+        """
         shorter = copy.copy(self)
-        for name in ("judge", "extractor", "reference"):  # getattr computes them now, once for both
-            setattr(shorter, name, getattr(self, name))
+        with untouched_randomness(self.device):  # a network that is about to be loaded draws its weights first
+            for name in ("judge", "extractor", "reference"):  # getattr computes them now, once for both
+                setattr(shorter, name, getattr(self, name))
         shorter.config = self.config.model_copy(update={"samples": samples})
         shorter.__dict__.pop("floors", None)
         return shorter

@@ -209,4 +209,4 @@ def test_a_run_of_other_data_is_not_taken_for_one_of_this(tmp_path: Path) -> Non
     output = workspace.run("upgrade")
     assert "0 runs brought up to date" in output
     assert "1 left unchanged" in output
-    assert "other data" in output
+    assert "its data or its judge have changed" in output

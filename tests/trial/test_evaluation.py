@@ -59,6 +59,12 @@ def test_it_disturbs_neither_random_states_nor_the_model(model: Model) -> None:
     assert modes == [module.training for module in model.generator.modules()]
 
 
+def test_a_shortened_evaluator_disturbs_no_random_state() -> None:
+    before = torch.get_rng_state()
+    evaluator().shortened(50)
+    assert equal(before, torch.get_rng_state())
+
+
 def test_the_same_seed_measures_the_same(model: Model) -> None:
     made = evaluator()
     assert made.evaluate(model, 0) == made.evaluate(model, 0)
