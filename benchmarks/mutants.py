@@ -29,13 +29,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-TRICKS = ("tests/zoo/tricks",)
+
+def naming(word: str, folder: str) -> tuple[str, ...]:
+    """The test files of a folder in which a word stands."""
+    found = [path for path in sorted((ROOT / folder).glob("test_*.py")) if word in path.read_text(encoding="utf-8")]
+    return tuple(str(path.relative_to(ROOT)) for path in found)
+
+
 TARGETS: dict[str, tuple[str, ...]] = {
     "analysis/statistics": ("tests/analysis/test_statistics.py",),
     "zoo/objectives": ("tests/zoo/test_objectives.py",),
     "zoo/penalties": ("tests/zoo/test_penalties.py",),
     **{
-        f"zoo/tricks/{path.stem}": TRICKS
+        f"zoo/tricks/{path.stem}": naming(path.stem, "tests/zoo/tricks")
         for path in sorted((ROOT / "harness/zoo/tricks").glob("*.py"))
         if path.stem not in ("__init__", "base", "game")
     },
@@ -250,7 +256,11 @@ def tried(module: str, tests: tuple[str, ...], every: int, seconds: int) -> tupl
     if not survives(module, None, tests, 600):
         sys.exit(f"the tests of {module} do not pass as it is: they prove nothing")
     found = list(mutants(path.read_text(encoding="utf-8")))[::every]
-    kept = [one for one in found if survives(module, one, tests, seconds)]
+    kept = []
+    for one in found:
+        if survives(module, one, tests, seconds):
+            kept.append(one)
+            print(f"  {module}, line {one.line}: `{one.before}` → `{one.after}`", flush=True)
     return len(found), kept
 
 
@@ -273,7 +283,7 @@ def main() -> None:
         n, kept = tried(module, tests, chosen.every, chosen.seconds)
         lines.append(f"{module}: {n} mutants, {len(kept)} survived, {time.monotonic() - started:.0f} s")
         lines += [f"- line {one.line}: `{one.before}` → `{one.after}`" for one in kept]
-        print("\n".join(lines[-1 - len(kept) :]), flush=True)
+        print(lines[-1 - len(kept)], flush=True)
     if chosen.markdown:
         chosen.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

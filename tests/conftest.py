@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from chaos import Chaos
+from harness_cli import Workspace
 
 from harness.base import surroundings
 
@@ -81,6 +82,14 @@ def _quiet() -> Iterator[None]:
     """As the command line has it: tests call the store in their own process."""
     with surroundings.quiet():
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A store with the four trials of the tiny suite, trained once for all files. Look at it, or copy it."""
+    workspace = Workspace(tmp_path_factory.mktemp("tiny"))
+    workspace.run("run", workspace.suite())
+    return workspace
 
 
 @pytest.fixture(autouse=True)

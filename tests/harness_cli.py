@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -85,8 +88,11 @@ class Workspace:
         """Run a command to its end, and return what it printed.
 
         It is forked from a process that has imported everything, or a fresh interpreter where that is asked for, or
-        where the environment holds what an interpreter reads as it begins.
+        where the environment holds what an interpreter reads as it begins. Where the number of workers is not said it
+        is one: to start another takes longer than to train all that a tiny suite has.
         """
+        if words[0] in ("run", "check") and "--workers" not in words:
+            words = (*words, "--workers", "1")
         if fresh or any(name.startswith(AT_THE_BEGINNING) for name in self.environment):
             process = self.start(*words)
             output, _ = process.communicate(timeout=300)
@@ -98,6 +104,14 @@ class Workspace:
         assert ended in (code if isinstance(code, tuple) else (code,)), output
         assert "Traceback" not in output, output
         return output
+
+    def copy(self, folder: Path) -> Workspace:
+        """A workspace with the same files in another folder, and a store that knows that it lies there."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        with contextlib.closing(sqlite3.connect(folder / "results" / "mlflow.db")) as file, file:
+            for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+                file.execute(f"UPDATE {table} SET {column} = replace({column}, '{self.folder}', '{folder}')")
+        return Workspace(folder, dict(self.environment))
 
     def table(self, suite: str = "tiny", name: str = "trials", results: Path | None = None) -> list[dict[str, str]]:
         """A CSV of the suite's folder, a dict a row."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,22 +18,10 @@ EMA = "gan + ema"
 ON = " after the run ended: `harness run` trains it again, or restore the old value"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("trained"))
-    workspace.run("run", workspace.suite())
-    return workspace
-
-
 @pytest.fixture
-def workspace(trained: Workspace, tmp_path: Path) -> Workspace:
+def workspace(tiny_store: Workspace, tmp_path: Path) -> Workspace:
     """Its own copy of a store in which four trials are done."""
-    shutil.copytree(trained.folder, tmp_path / "copy")
-    copy = Workspace(tmp_path / "copy")
-    with contextlib.closing(sqlite3.connect(copy.results / "mlflow.db")) as file, file:
-        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-            file.execute(f"UPDATE {table} SET {column} = replace({column}, '{trained.folder}', '{copy.folder}')")
-    return copy
+    return tiny_store.copy(tmp_path / "copy")
 
 
 @contextlib.contextmanager
@@ -136,6 +123,7 @@ def test_what_is_put_back_counts_again(workspace: Workspace) -> None:
     assert set(states(workspace, suite).values()) == {("done", "")}
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_search_is_trained_anew_too(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     suite = workspace.suite(**SEARCH)

@@ -135,6 +135,7 @@ def test_a_run_of_some_minutes_tries_every_part(tmp_path: Path) -> None:
     assert all(part["begun"] for part in read(tmp_path / "out").values()), output
 
 
+@pytest.mark.slow
 def test_sabotaged_checks_are_named_and_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One raises, one takes its process along; the check after them is made all the same."""
     package(tmp_path / "site", "saboteur", BROKEN, {"harness.tricks": POINTS})
@@ -176,6 +177,7 @@ def test_a_part_whose_process_cannot_begin_has_failed(tmp_path: Path, monkeypatc
     assert "no torch today" in (tmp_path / "failures.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_ended_leaves_what_it_has(tmp_path: Path, number: signal.Signals) -> None:
     out, names = tmp_path / "out", ["machine", "trains"]

@@ -157,14 +157,7 @@ print(json.dumps([get_telemetry_client() is None, dict(os.environ) == before]))
     assert json.loads(fresh(script)) == [True, True]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("imports"))
-    workspace.run("run", workspace.suite(seeds=1))
-    return workspace
-
-
-def test_reading_results_leaves_a_notebook_as_it_was(finished: Workspace) -> None:
+def test_reading_results_leaves_a_notebook_as_it_was(tiny_store: Workspace) -> None:
     script = (
         STATE
         + """
@@ -176,7 +169,7 @@ import harness.analysis.comparison
 levels = {name: logging.getLogger(name).level for name in ("", "mlflow", "mlflow.store.db.utils", "alembic", "optuna")}
 before = state()
 found = harness.load("tiny.yaml", "results")
-assert len(found.trials) == 2 and not found.trials["fid"].isna().any()
+assert len(found.trials) == 4 and not found.trials["fid"].isna().any()
 with own.connect() as connection:
     connection.exec_driver_sql("PRAGMA busy_timeout = 1234")
     assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1234
@@ -186,7 +179,7 @@ print(json.dumps([what for what in now if now[what] != before[what]]))
 """
     )
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ours(), cwd=finished.folder)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ours(), cwd=tiny_store.folder)
     assert done.returncode == 0, done.stderr
     left = set(json.loads(done.stdout.splitlines()[-1]))
     # The engine of the store lives on, with listeners of its own; MLflow's migrations have made loggers of theirs.
@@ -238,6 +231,7 @@ def test_a_plain_install_imports_all_but_the_contracts(tmp_path: Path) -> None:
         fresh("import harness.testing", **without_tests(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_plain_install_trains_and_measures_a_judge(tmp_path: Path) -> None:
     """Of a data set of the user's, and a few steps of it."""
     workspace = Workspace(tmp_path, without_tests(tmp_path / "site") | {"HARNESS_CACHE": str(tmp_path / "cache")})

@@ -29,19 +29,10 @@ def edited(folder: Path, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A store with the four trials of the tiny suite."""
-    made = Workspace(tmp_path_factory.mktemp("trained"))
-    made.run("run", made.suite())
-    return made
-
-
 @pytest.fixture
-def workspace(tmp_path: Path, trained: Workspace) -> Workspace:
-    """A copy of that store, and a copy of the package, which commands run."""
-    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
-    return with_package(Workspace(tmp_path))
+def workspace(tmp_path: Path, tiny_store: Workspace) -> Workspace:
+    """A copy of a store with four trials, and a copy of the package, which commands run."""
+    return with_package(tiny_store.copy(tmp_path))
 
 
 def with_package(made: Workspace) -> Workspace:
@@ -65,6 +56,7 @@ def test_results_of_other_code_are_shown_as_such(workspace: Workspace) -> None:
     assert "gan + ema" in workspace.run("compare", "gan + ema", "gan", "--suite", suite)
 
 
+@pytest.mark.slow
 def test_results_of_different_code_stand_in_no_verdict_together(workspace: Workspace) -> None:
     suite = workspace.folder / "tiny.yaml"
     edited(workspace.folder, *LOOP)
@@ -95,6 +87,7 @@ def test_a_change_that_is_vouched_for_keeps_the_results_on_record(workspace: Wor
     assert [trial["state"] for trial in workspace.plan(suite)["trials"]] == ["done"] * 2 + ["to do"] * 2
 
 
+@pytest.mark.slow
 def test_what_the_code_makes_anew_is_said(workspace: Workspace) -> None:
     suite = workspace.folder / "tiny.yaml"
     before = {row["mlflow_run_id"] for row in workspace.table()}

@@ -51,6 +51,7 @@ def test_the_documented_plugins_pass_their_contracts(site: Path, file: str) -> N
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_suite_of_them_runs(site: Path, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, {"PYTHONPATH": _environment(site)["PYTHONPATH"]})
     recipe = {"name": "recipe", "architecture": "linear", "classifier": "naive_bayes", "images": 64}

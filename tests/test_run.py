@@ -343,6 +343,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_python_ends_does_not_take_away_the_exit_code(tmp_path: Path) -> None:
     # Python gives the signal back to the system some time before the process is gone.
     script, workspace = tmp_path / "late.py", Workspace(tmp_path)

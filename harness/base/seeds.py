@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+from harness.base import digests
 
 
 def derived(seed: int, role: str) -> int:
     """The seed, in 0 … 2⁶³ − 1, of the stream with this role. Different roles give independent streams."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{role}".encode()).digest()[:8]) % 2**63
+    return int(digests.of_text(f"{seed}/{role}")[:16], 16) % 2**63

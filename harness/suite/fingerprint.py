@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import importlib.util
 import json
 import sys
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 
 CANNOT_CHANGE_NUMBERS = frozenset(
@@ -416,4 +416,4 @@ def _plain(node: Any) -> Any:
 
 
 def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return digests.of_text(json.dumps(value, sort_keys=True))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from harness import judge
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.suite import Suite
 from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
@@ -261,4 +261,4 @@ def _json(value: Any) -> str:
 
 
 def _hash(value: Any) -> str:
-    return hashlib.sha256(_json(value).encode()).hexdigest()[:KEY_LENGTH]
+    return digests.of_text(_json(value))[:KEY_LENGTH]

@@ -150,7 +150,7 @@ def test_identical_arms_are_called_different_at_most_as_often_as_stated(n: int) 
     assert wrong <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
 
 
-@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 10))])
 def test_of_five_equal_arms_any_is_called_different_at_most_as_often_as_stated(n: int) -> None:
     rng, wrong = np.random.default_rng(n), 0
     for _ in range(400):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
+import functools
 import inspect
 import io
 import json
@@ -17,10 +18,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from made_up import maker
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from harness import report
 from harness.analysis.results import Results
+from harness.report import plots
 
 Make = Callable[..., Results]
 
@@ -43,6 +46,24 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(autouse=True)
+def _alike(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All drawings look like the first, where a test reads the words of a page: to draw takes most of its time."""
+    if "make_results" in request.fixturenames and "figure_of_the_page" not in request.node.name:
+        for name in ("svg", "png"):
+            monkeypatch.setattr(f"harness.report.plots.{name}", functools.partial(_first, getattr(plots, name)))
+
+
+@functools.cache
+def _drawn(draw: Callable[[Figure], str | bytes]) -> str | bytes:
+    return draw(Figure())
+
+
+def _first(draw: Callable[[Figure], str | bytes], figure: Figure) -> str | bytes:
+    assert isinstance(figure, Figure)
+    return _drawn(draw)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import abc
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.zoo import registry
 from harness.zoo.registry import Plugin
@@ -104,7 +103,7 @@ class DataSet(Plugin, abc.ABC):
         changed = self.settings.model_dump(mode="json", exclude_defaults=True)
         if not changed:
             return self.whole_digest()
-        return hashlib.sha256(json.dumps([self.whole_digest(), changed], sort_keys=True).encode()).hexdigest()
+        return digests.of_value([self.whole_digest(), changed])
 
     def load(self, split: Split) -> Labelled:
         """The images and labels of a split that the settings ask for, on the CPU, in a fixed order.

@@ -15,7 +15,6 @@ digest; they are accepted if their format is right. The digest of the data is th
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import os
 import pickle
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.zoo.data import downloads
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
@@ -289,11 +289,10 @@ def _pixels(array: Any) -> NDArray[np.uint8] | None:
 
 @functools.lru_cache(maxsize=1)
 def _digest(version: Version, path: Path, _unchanged: tuple[Stamp, ...]) -> str:
-    digest = hashlib.sha256()
-    for images, labels in _arrays(version, path).values():
-        digest.update(images.tobytes())
-        digest.update(labels.astype("<i8").tobytes())
-    return digest.hexdigest()
+    pairs = _arrays(version, path).values()
+    return digests.of_bytes(
+        *(part for images, labels in pairs for part in (images.tobytes(), labels.astype("<i8").tobytes()))
+    )
 
 
 VERSIONS = (

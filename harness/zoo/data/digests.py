@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import COMPUTED_ANEW, cache_folder, write_json
 from harness.base.messages import note
@@ -71,7 +71,7 @@ def refuse_altered(data_set: str, files: tuple[Stamp, ...], now: str) -> None:
 
 def _note(data_set: str, key: object) -> tuple[Path, str]:
     """The file of a note, and the hash of its key."""
-    words = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    words = digests.of_text(json.dumps(key))
     return cache_folder() / data_set / f"digest-{words[:32]}.json", words
 
 
@@ -94,4 +94,4 @@ def _read(path: Path, words: str) -> str | None:
 
 def _sum(words: str, value: str) -> str:
     """A checksum that shows damage to a note."""
-    return hashlib.sha256(f"{words} {value}".encode()).hexdigest()
+    return digests.of_text(f"{words} {value}")

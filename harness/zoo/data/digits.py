@@ -16,11 +16,11 @@ digits are in scikit-learn's order.
 from __future__ import annotations
 
 import functools
-import hashlib
 from typing import TYPE_CHECKING
 
 import torch
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
 from harness.zoo.data.strokes import StrokeSettings, redrawn
@@ -66,7 +66,7 @@ def _table() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     originals, labels = load_digits(return_X_y=True)
     images = _enlarge(originals.reshape(-1, 8, 8).astype(np.int64))
     labels = labels.astype(np.int64)
-    digest = hashlib.sha256(images.tobytes() + labels.astype("<i8").tobytes()).hexdigest()
+    digest = digests.of_bytes(images.tobytes(), labels.astype("<i8").tobytes())
     if digest != DIGEST:
         raise HarnessError(
             f"the digits of scikit-learn are not the expected ones: SHA-256 {digest} after resampling, "

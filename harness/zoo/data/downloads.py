@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import math
 import os
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, sweep
 
@@ -45,7 +45,7 @@ class RemoteFile:
 
 def digest_of(files: Iterable[RemoteFile]) -> str:
     """SHA-256 (hex) of a data set that consists of these files, from their stated digests; reads no file."""
-    return hashlib.sha256("\n".join(f"{f.name} {f.sha256}" for f in files).encode()).hexdigest()
+    return digests.of_text("\n".join(f"{f.name} {f.sha256}" for f in files))
 
 
 def folders(data_set: str) -> list[Path]:
@@ -86,7 +86,7 @@ def _content(path: Path, file: RemoteFile, _mtime_ns: int, _size: int) -> bytes:
         raise HarnessError(f"{path} is no whole gzip file ({error}); {_advice(file)}") from error
     except OSError as error:
         raise HarnessError(f"{path} cannot be read: {error}") from error
-    actual = hashlib.sha256(data).hexdigest()
+    actual = digests.of_bytes(data)
     if actual != file.sha256:
         raise HarnessError(f"{path} is not the file it should be: its bytes have SHA-256 {actual}; {_advice(file)}")
     return data

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness.base import files
+from harness.base import digests, files
 from harness.base.errors import HarnessError
 from harness.zoo.data import downloads
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
@@ -140,4 +139,4 @@ def _arrays(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 @functools.lru_cache(maxsize=1)
 def _digest(_unchanged: tuple[Stamp, ...]) -> str:
     arrays = (array for split in FILES for array in _arrays(split))
-    return hashlib.sha256("\n".join(hashlib.sha256(a.tobytes()).hexdigest() for a in arrays).encode()).hexdigest()
+    return digests.of_text("\n".join(digests.of_bytes(array.tobytes()) for array in arrays))

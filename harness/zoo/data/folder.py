@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import Field
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import COMPUTED_ANEW, cache_folder, write_bytes
 from harness.base.messages import note
@@ -138,7 +138,7 @@ class Listing:
     def key(self) -> str:
         """A hash of the folder's path and of every file's name, size and modification time."""
         files = [(file.name, file.bytes, file.mtime_ns) for file in self.files]
-        return hashlib.sha256(json.dumps([str(self.root), files]).encode()).hexdigest()
+        return digests.of_text(json.dumps([str(self.root), files]))
 
     def of(self, split: Split) -> list[File]:
         """The files of a split."""
@@ -275,13 +275,13 @@ def _decoded(listing: Listing, size: int, channels: int) -> tuple[str, Arrays]:
             place[...] = _pixels(content, size, channels)
         except Exception as error:  # Pillow's readers can raise anything
             return "", _reason(error)
-        return hashlib.sha256(content).hexdigest(), ""
+        return digests.of_bytes(content), ""
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(decode, listing.files, places))
     _refuse(listing.root, [(file.name, why) for file, (_, why) in zip(listing.files, found, strict=True) if why])
     names = [[file.name, digest] for file, (digest, _) in zip(listing.files, found, strict=True)]
-    return hashlib.sha256(json.dumps([RECIPE, size, channels, sorted(names)]).encode()).hexdigest(), arrays
+    return digests.of_text(json.dumps([RECIPE, size, channels, sorted(names)])), arrays
 
 
 def _refuse(root: Path, unreadable: Sequence[tuple[str, str]]) -> None:
@@ -349,7 +349,7 @@ def _store(digest: str, arrays: Arrays) -> None:
     """Store the images in the cache folder. If it cannot be written, they are decoded again every time."""
     from safetensors.numpy import save
 
-    sums = {split: hashlib.sha256(array.data).hexdigest() for split, array in arrays.items()}
+    sums = {split: digests.of_bytes(array.data) for split, array in arrays.items()}
     with contextlib.suppress(OSError):
         write_bytes(_stored_at(digest), save(arrays, sums))
 
@@ -366,7 +366,7 @@ def _stored(digest: str, split: Split) -> NDArray[np.uint8] | None:
         return None
     except (OSError, SafetensorError):
         array, sums = None, {}
-    if array is not None and hashlib.sha256(array.tobytes()).hexdigest() == sums.get(split):
+    if array is not None and digests.of_bytes(array.tobytes()) == sums.get(split):
         return array
     note(f"{_stored_at(digest)} is damaged (its sum differs): {COMPUTED_ANEW}")
     return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import abc
-import hashlib
 import math
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from harness.base import digests
 from harness.zoo.data.base import DataSet, Labelled, Shape, Split
 
 if TYPE_CHECKING:
@@ -63,11 +63,9 @@ class Mixture(DataSet, abc.ABC):
         return exponents.logsumexp(1) - math.log(len(centres) * 2 * math.pi * self.sigma**2)
 
     def whole_digest(self) -> str:
-        content = hashlib.sha256(self.name.encode())
-        for split in SIZES:
-            points, labels = self._drawn(split)
-            content.update(points.astype("<f4").tobytes() + labels.astype("<i8").tobytes())
-        return content.hexdigest()
+        drawn = [self._drawn(split) for split in SIZES]
+        parts = [part for points, labels in drawn for part in (points.astype("<f4"), labels.astype("<i8"))]
+        return digests.of_bytes(self.name.encode(), *(part.tobytes() for part in parts))
 
     def whole(self, split: Split) -> Labelled:
         points, labels = self._drawn(split)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
 
+from harness.base import digests
 from harness.zoo import registry
 from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
 
@@ -46,7 +46,7 @@ class StackedMnist(DataSet):
         return source.make()
 
     def whole_digest(self) -> str:
-        return hashlib.sha256(f"stacked {self.source.digest()}".encode()).hexdigest()
+        return digests.of_text(f"stacked {self.source.digest()}")
 
     def whole(self, split: Split) -> Labelled:
         import numpy as np
