@@ -1,8 +1,9 @@
 """The list of judges: names, files, digests, and the judge of each data set. Imports no torch.
 
-A judge is a pair of networks. The feature network gives the features for Fréchet distance, KID, precision and recall,
-and the class probabilities for the Inception score. The coverage network has another architecture and is trained
-separately. It tells which class an image shows, and with what confidence it shows a class at all.
+A judge has three networks. The feature network gives the features for Fréchet distance, KID, precision and recall, and
+the class probabilities for the Inception score. The shape network has another architecture and is trained separately:
+it tells which class an image shows, and with what confidence it shows a class at all. The style network tells whether
+the pixels look like those of the data, whatever they show.
 
 Some judges come with the harness. `harness judge train` trains one for any labelled data set, and stores it in the
 cache folder; its name includes the digest of the data.
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from harness.zoo.registry import Choice
 
 SHIPPED = Path(__file__).parent / "weights"
-ROLES = ("features", "coverage")
+ROLES = ("features", "shape", "style")
 
 
 def trained_folder() -> Path:
@@ -67,7 +68,7 @@ def remedy(path: Path) -> str:
 
 @functools.cache
 def digest(name: str) -> str:
-    """SHA-256 (hex) over both weights files of a judge, read once per process.
+    """SHA-256 (hex) over the weights files of a judge, read once per process.
 
     Raises:
         HarnessError: there is no such judge, or a file has another SHA-256 than its list of sums says.
@@ -101,8 +102,8 @@ def _sums(folder: Path, name: str) -> dict[str, str]:
 
 
 def write_sums(folder: Path, name: str) -> None:
-    """Write the list of SHA-256 sums of a judge's files."""
-    paths = [_path(folder, name, role) for role in ROLES]
+    """Write the list of SHA-256 sums of those files of a judge that are there."""
+    paths = [path for role in ROLES if (path := _path(folder, name, role)).is_file()]
     lines = [f"{digests.of_file(path)}  {path.name}\n" for path in paths]
     write_bytes(folder / f"{name}.sha256", "".join(lines).encode())
     digest.cache_clear()

@@ -12,40 +12,41 @@ from torch import Tensor, nn
 
 from harness.base.errors import HarnessError
 from harness.judge.catalogue import remedy
-from harness.judge.networks import FEATURES, CoverageNetwork, FeatureNetwork, Size
+from harness.judge.networks import Size, network
 
 BATCH = 500
 
 
 class Judge:
-    """The feature network and the coverage network of a judge.
+    """The three networks of a judge: features, shape and style.
 
     Attributes:
         name: the judge's name.
         digest: SHA-256 of its weights.
         shape: channels, height and width of its images.
         classes: the number of its classes.
-        feature_dim: dimensions of its features.
         threshold: the calibrated score from which on it accepts that an image shows a class.
+        style_threshold: the calibrated score from which on it accepts that pixels are those of the data.
     """
-
-    feature_dim = FEATURES
 
     def __init__(self, name: str, files: dict[str, Path], digest: str, device: Any) -> None:
         self.name = name
         self.digest = digest
         self.device = torch.device(device)
-        tensors, numbers, size = read(files["features"], ("temperature",))
+        tensors, numbers, architecture, size = read(files["features"], ("temperature",))
         self.shape = (size.channels, size.height, size.width)
         self.classes = len(tensors["head.bias"]) if "head.bias" in tensors else 1
-        self._features = self._filled(FeatureNetwork(self.classes, size), tensors, files["features"])
+        self._features = self._filled("features", architecture, size, tensors, files["features"])
         self._features_temperature = numbers["temperature"]
-        tensors, numbers, size = read(files["coverage"], ("temperature", "threshold"))
-        self._coverage = self._filled(CoverageNetwork(self.classes, size), tensors, files["coverage"])
-        self._coverage_temperature, self.threshold = numbers["temperature"], numbers["threshold"]
+        tensors, numbers, architecture, size = read(files["shape"], ("temperature", "threshold"))
+        self._shape = self._filled("shape", architecture, size, tensors, files["shape"])
+        self._shape_temperature, self.threshold = numbers["temperature"], numbers["threshold"]
+        tensors, numbers, architecture, size = read(files["style"], ("threshold",))
+        self._style = self._filled("style", architecture, size, tensors, files["style"])
+        self.style_threshold = numbers["threshold"]
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 images (n, c, h, w) -> features (n, 64) and logits (n, classes), float32."""
+        """uint8 images (n, c, h, w) -> features (n, 64 + 16 c + 3) and logits (n, classes), float32."""
         with torch.no_grad():
             parts = [self._features(batch) for batch in self._batches(images)]
         features, logits = (torch.cat([part[i] for part in parts]) for i in range(2))
@@ -58,27 +59,34 @@ class Judge:
         likely class, where "none of them" is one of the outcomes.
         """
         with torch.no_grad():
-            parts = [self._coverage(batch) for batch in self._batches(images)]
-        logits = torch.cat(parts) / self._coverage_temperature
+            parts = [self._shape(batch) for batch in self._batches(images)]
+        logits = torch.cat(parts) / self._shape_temperature
         return logits[:, :-1].softmax(1), logits.softmax(1)[:, :-1].amax(1)
+
+    def style(self, images: Tensor) -> Tensor:
+        """uint8 images (n, c, h, w) -> scores (n,), float32: the higher, the more the pixels are like the data's."""
+        with torch.no_grad():
+            parts = [self._style(batch) for batch in self._batches(images)]
+        return torch.cat(parts)[:, 0]
 
     def _batches(self, images: Tensor) -> Iterator[Tensor]:
         for batch in torch.split(images, BATCH):
             scaled = batch.to(self.device).float() / 255
             yield scaled.contiguous(memory_format=torch.channels_last)
 
-    def _filled(self, network: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
+    def _filled(self, role: str, architecture: str, size: Size, tensors: dict[str, Tensor], path: Path) -> nn.Module:
+        filled = network(role, architecture, self.classes, size)
         try:
-            network.load_state_dict(tensors)
+            filled.load_state_dict(tensors)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
-            raise HarnessError(f"{path}: not the weights of a {type(network).__name__}: {reason}") from error
-        network = network.to(self.device).eval().requires_grad_(False)
-        return network.to(memory_format=torch.channels_last)
+            raise HarnessError(f"{path}: not the weights of a {type(filled).__name__}: {reason}") from error
+        filled = filled.to(self.device).eval().requires_grad_(False)
+        return filled.to(memory_format=torch.channels_last)
 
 
-def read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, float], Size]:
-    """The tensors of a safetensors file, the wanted numbers from its header, and the size of its network.
+def read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[str, float], str, Size]:
+    """The tensors of a safetensors file; from its header the wanted numbers, the architecture and the size.
 
     A header without a size, like that of the shipped judge, means 28×28 and one channel.
 
@@ -89,7 +97,8 @@ def read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, Tensor], dict[s
         with safe_open(path, framework="pt") as file:
             tensors, said = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
             size = Size(**{name: int(said[name]) for name in Size._fields if name in said})
-            return tensors, {name: float(said[name]) for name in wanted}, size
+            numbers = {name: float(said[name]) for name in wanted}
+            return tensors, numbers, said.get("architecture", "plain"), size
     except (SafetensorError, OSError) as error:
         raise HarnessError(f"{path}: damaged or no safetensors file ({error}): {remedy(path)}") from error
     except (KeyError, ValueError) as error:

@@ -1,6 +1,6 @@
 """Trains and evaluates a judge for any labelled data set.
 
-Like the shipped judge (``training``): two networks of different architecture, outliers beside the data, temperature and
+Like the shipped judge (``training``): three networks, outliers beside the data, temperature and
 threshold from held-out images. The differences: the outliers are made from the data itself (``families``), the networks
 have the data's shape, and the number of steps is fixed, so that small and large data sets take the same time.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,18 @@ from harness.judge import catalogue
 from harness.judge.families import NEVER_SHOWN, NOWHERE_NEAR, SHOWN, AnySource
 from harness.judge.judge import Judge
 from harness.judge.networks import Size
+from harness.judge.styles import restyled
 from harness.judge.training import (
     DISTORTED,
+    Batches,
     Report,
     Weights,
     accepted,
     generator,
     many,
+    style_accepted,
+    style_batches,
+    styled,
     trained,
     weights_of,
     whole_greys,
@@ -53,19 +58,23 @@ class LabelledSettings:
     """Settings of the training.
 
     Attributes:
-        steps: training steps of each of the two networks.
+        all_steps: training steps of the feature and the shape network; the style network has a third of them.
         factor: width of the networks, as a multiple of the shipped judge's.
         mirror: whether a mirrored image shows the same class.
         each: images of every family of outliers in a mini-batch.
     """
 
-    steps: int = 2000
+    all_steps: int = 2000
     factor: int = 1
     mirror: bool = False
     batch_size: int = 128
     each: int = 5
     rate: float = 3e-3
     weight_decay: float = 1e-2
+
+    def steps(self, role: str) -> int:
+        """The training steps of a network."""
+        return max(1, self.all_steps // 3) if role == "style" else self.all_steps
 
 
 def train(
@@ -100,9 +109,9 @@ def train(
     weights = {}
     for role in catalogue.ROLES:
         source = AnySource(training.images, training.labels, generator(role, seed), DISTORTED, recipe.mirror)
-        batches = _batches(role, source, recipe)
-        network = trained(role, data.shape.classes, size, device, seed, batches, recipe.steps, recipe, report)
-        weights[role] = weights_of(network, role, validation, said)
+        batches = style_batches(source, recipe.batch_size) if role == "style" else _batches(role, source, recipe)
+        made = trained(role, "plain", data.shape.classes, size, device, seed, batches, recipe, report, training)
+        weights[role] = weights_of(made, role, validation, said)
     measured = _tried(name, weights, data, device)
     for what, value in measured.items():
         report(f"{what:<60} {value:8.4f}")
@@ -118,7 +127,7 @@ def evaluate(name: str, device: str = "cpu") -> dict[str, float]:
     Raises:
         HarnessError: there is no such judge; or its data is missing or has changed.
     """
-    path = catalogue.files(name)["coverage"]
+    path = catalogue.files(name)["shape"]
     said = catalogue.header(path)
     if "data" not in said:
         raise HarnessError(f"{path}: does not say which data the judge was trained on: {catalogue.remedy(path)}")
@@ -140,11 +149,14 @@ def measure(judge: Judge, data: DataSet) -> dict[str, float]:
     probabilities, scores = judge.assess(images)
     rows = {
         "accuracy of the features network": _share(judge.features(images)[1].argmax(1).cpu() == labels),
-        "accuracy of the coverage network": _share(probabilities.argmax(1).cpu() == labels),
+        "accuracy of the shape network": _share(probabilities.argmax(1).cpu() == labels),
         "accepted": _share(scores >= judge.threshold),
+        "style accepted": _share(judge.style(images) >= judge.style_threshold),
     }
     rows = {f"{what}, {data.name} test": value for what, value in rows.items()}
     source = AnySource(images, labels, rng)
+    changed = styled(source, source.digits(MEASURED // 10)[0])
+    rows["style accepted, images in other styles"] = style_accepted(judge, changed)
     for known, families in (("never shown", NEVER_SHOWN), ("shown in training", SHOWN)):
         rates = {family: accepted(judge, many(made, source, OUTLIERS)) for family, made in families.items()}
         rows |= {f"accepted, {known}: {family}": rate for family, rate in rates.items()}
@@ -177,12 +189,15 @@ def _parts(data: DataSet, seed: int) -> tuple[Labelled, Labelled]:
     return Labelled(images[used], labels[used]), Labelled(images[kept], labels[kept])
 
 
-def _batches(role: str, source: AnySource, recipe: LabelledSettings) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(role: str, source: AnySource, recipe: LabelledSettings) -> Batches:
     """Batches: images, those of the data first and then the outliers, and the labels of the first."""
-    shown = [family for name, family in SHOWN.items() if role == "coverage" or name in NOWHERE_NEAR]
-    for _ in range(recipe.steps):
+    shown = [family for name, family in SHOWN.items() if role == "shape" or name in NOWHERE_NEAR]
+    while True:
         images, labels = source.digits(recipe.batch_size)
-        yield whole_greys(torch.cat([images, *(family(source, recipe.each) for family in shown)])), labels
+        batch = torch.cat([images, *(family(source, recipe.each) for family in shown)])
+        if role == "shape":
+            batch = restyled(source, batch.clamp(0, 1))
+        yield whole_greys(batch), labels
 
 
 def _tried(name: str, weights: Mapping[str, Weights], data: DataSet, device: str) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""The two architectures of judges, for images of 8×8 and larger. They share only the convolutional block.
+"""The networks of judges, for images of 8×8 and larger. They share only the convolutional block.
+
+``FeatureNetwork`` gives features, ``ShapeNetwork`` says which class an image shows, ``StyleNetwork`` whether its pixels
+look like those of the data. The first two have two architectures, so that two judges can differ.
 
 Images of 28×28 are halved three times, to 4×4. Other sizes are halved until the longer side is nearest to 4 (by
 ratio): for smaller images fewer of the same convolutions have a stride of 2; each further halving adds a convolution.
@@ -6,6 +9,7 @@ ratio): for smaller images fewer of the same convolutions have a stride of 2; ea
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +18,11 @@ import torch
 from torch import nn
 
 FEATURES = 64
-"""Dimensions of the features. More dimensions mean a larger bias of the Fréchet distance."""
+"""Dimensions of the features that come from the classes. More mean a larger bias of the Fréchet distance."""
+GRID = 4
+"""Rows and columns of the grid whose mean greys are features."""
+OCTAVES = 3
+"""Octaves of detail whose energies are features."""
 
 
 class Size(NamedTuple):
@@ -37,10 +45,55 @@ def block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[n
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
+class ImageStatistics(nn.Module):
+    """Mean greys on a grid of 4×4, for each channel, and the energies of three octaves of detail.
+
+    The features of classes are 0 for everything that shows no class, and say nothing of how far it is from doing so.
+    These statistics never saturate: noise is farther from the data than grey, and grey than a blob on black. They are
+    divided by ``scale``, twice their standard deviation on the training data, so that near the data the features of
+    classes decide.
+
+    Images (n, channels, height, width) in [0, 1] -> (n, 16 channels + 3).
+    """
+
+    scale: torch.Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(GRID**2 * channels + OCTAVES))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = [nn.functional.adaptive_avg_pool2d(images, GRID).flatten(1)]
+        for _ in range(OCTAVES):
+            smooth = _smoothed(images)
+            found.append((images - smooth).square().mean((1, 2, 3))[:, None])
+            images = smooth[:, :, ::2, ::2]
+        return torch.cat(found, 1) / self.scale
+
+    def fit(self, images: torch.Tensor) -> None:
+        """Set the scale by these images of the training data, floats in [0, 1]."""
+        self.scale.fill_(1)
+        spread = self(images).var(0)
+        # One scale for all greys: a corner that is always black has no spread of its own.
+        greys = spread[:-OCTAVES].mean().expand(len(spread) - OCTAVES)
+        self.scale.copy_(2 * torch.cat([greys, spread[-OCTAVES:]]).sqrt().clamp(min=1e-3))
+
+
+def _smoothed(images: torch.Tensor) -> torch.Tensor:
+    """Images after a binomial blur, 1 4 6 4 1, in both directions."""
+    row = torch.tensor([1.0, 4, 6, 4, 1], device=images.device) / 16
+    channels = images.shape[1]
+    across = row.view(1, 1, 1, 5).repeat(channels, 1, 1, 1)
+    padded = nn.functional.pad(images, (2, 2, 2, 2), mode="replicate")
+    rows = nn.functional.conv2d(padded, across, groups=channels)
+    return nn.functional.conv2d(rows, across.transpose(2, 3), groups=channels)
+
+
 class FeatureNetwork(nn.Module):
     """Starts with a strided 5×5 convolution; fully connected features. Trained to equal probabilities on outliers.
 
-    Images (n, channels, height, width) in [0, 1] -> features (n, 64), at least 0, and logits (n, classes).
+    Images (n, channels, height, width) in [0, 1] -> features (n, 64 + 16 channels + 3) and logits (n, classes). The
+    first 64 features come from the layer below the logits, and are at least 0; the others are ``ImageStatistics``.
     """
 
     def __init__(self, classes: int, size: Size = Size()) -> None:  # noqa: B008 (an immutable tuple)
@@ -57,13 +110,14 @@ class FeatureNetwork(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Linear(FEATURES, classes)
+        self.statistics = ImageStatistics(size.channels)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.body(images)
-        return features, self.head(features)
+        return torch.cat([features, self.statistics(images)], 1), self.head(features)
 
 
-class CoverageNetwork(nn.Module):
+class ShapeNetwork(nn.Module):
     """Starts at full resolution, pools to 2×2; one output per class and one for "none of them".
 
     Images (n, channels, height, width) in [0, 1] -> logits (n, classes + 1).
@@ -83,6 +137,101 @@ class CoverageNetwork(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.body(images))
         return logits
+
+
+class ResidualBody(nn.Module):
+    """Residual blocks of which each halves the image; then the mean and the largest value of every channel.
+
+    Images (n, channels, height, width) in [0, 1] -> (n, 2 · 96 · factor).
+    """
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        widths = [size.factor * width for width in (24, 40, 64, 96)]
+        self.stem = nn.Sequential(*block(size.channels, widths[0]))
+        pairs = itertools.pairwise(widths[: 1 + max(1, min(3, size.halvings))])
+        self.blocks = nn.Sequential(*(ResidualBlock(inputs, outputs) for inputs, outputs in pairs))
+        self.width = 2 * widths[len(self.blocks)]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.blocks(self.stem(images))
+        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+
+
+class ResidualBlock(nn.Module):
+    """A strided convolution, and two more whose result is added to it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.halve = nn.Sequential(*block(inputs, outputs, 3, 2))
+        last = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.add = nn.Sequential(*block(outputs, outputs), last, nn.BatchNorm2d(outputs))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        halved = self.halve(maps)
+        return nn.functional.relu(halved + self.add(halved))
+
+
+class ResidualFeatures(nn.Module):
+    """The feature network of the second judge: see ``FeatureNetwork`` for what goes in and out."""
+
+    def __init__(self, classes: int, size: Size = Size()) -> None:  # noqa: B008 (an immutable tuple)
+        super().__init__()
+        self.body = ResidualBody(size)
+        self.features = nn.Sequential(nn.Linear(self.body.width, FEATURES), nn.BatchNorm1d(FEATURES), nn.ReLU())
+        self.head = nn.Linear(FEATURES, classes)
+        self.statistics = ImageStatistics(size.channels)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.features(self.body(images))
+        return torch.cat([features, self.statistics(images)], 1), self.head(features)
+
+
+class ResidualShape(nn.Module):
+    """The shape network of the second judge: see ``ShapeNetwork`` for what goes in and out."""
+
+    def __init__(self, classes: int, size: Size = Size()) -> None:  # noqa: B008 (an immutable tuple)
+        super().__init__()
+        self.body = ResidualBody(size)
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(self.body.width, classes + 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.body(images))
+        return logits
+
+
+class StyleNetwork(nn.Module):
+    """Looks at patches of 9×9 pixels only, so it sees pixels and edges, and no shapes.
+
+    Images (n, channels, height, width) in [0, 1] -> logits (n, 1) that the pixels are those of the data.
+    """
+
+    def __init__(self, size: Size = Size()) -> None:  # noqa: B008 (an immutable tuple)
+        super().__init__()
+        widths = [size.factor * width for width in (16, 24, 32)]
+        self.body = nn.Sequential(*block(size.channels, widths[0]), *block(widths[0], widths[1]), nn.AvgPool2d(2))
+        self.patches = nn.Sequential(*block(widths[1], widths[2]))
+        self.head = nn.Linear(2 * widths[2], 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        seen = self.patches(self.body(images))
+        # The strongest patch beside the mean one: a single speckle is another style.
+        logits: torch.Tensor = self.head(torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], 1))
+        return logits
+
+
+def network(role: str, architecture: str, classes: int, size: Size) -> nn.Module:
+    """The network of a role (features, shape, style) in an architecture (plain, residual), with new weights."""
+    if role == "style":
+        return StyleNetwork(size)
+    kind = {
+        ("features", "plain"): FeatureNetwork,
+        ("shape", "plain"): ShapeNetwork,
+        ("features", "residual"): ResidualFeatures,
+        ("shape", "residual"): ResidualShape,
+    }[role, architecture]
+    made: nn.Module = kind(classes, size)
+    return made
 
 
 def _chain(inputs: int, widths: Sequence[int], strides: Sequence[int], first_kernel: int = 3) -> list[nn.Module]:

@@ -25,8 +25,8 @@ class StackedJudge:
         digest: SHA-256 of that judge's digest and the number of channels.
         shape: channels, height and width of the images.
         classes: the number of combinations of its classes.
-        feature_dim: dimensions of the features: those of the judge, for every channel.
         threshold: the threshold of the judge, which every channel must reach.
+        style_threshold: likewise, of the style.
     """
 
     def __init__(self, single: Judge, channels: int = 3) -> None:
@@ -35,8 +35,8 @@ class StackedJudge:
         self.digest = digests.of_text(f"{single.digest} {channels} channels")
         self.shape = (channels, *single.shape[1:])
         self.classes = single.classes**channels
-        self.feature_dim = channels * single.feature_dim
         self.threshold = single.threshold
+        self.style_threshold = single.style_threshold
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 images -> the channels' features side by side, and the logarithms of the joint probabilities."""
@@ -49,6 +49,10 @@ class StackedJudge:
         parts = [self.single.assess(channel) for channel in torch.split(images, 1, 1)]
         joint = _every_sum([probabilities.log() for probabilities, _ in parts]).exp()
         return joint, torch.stack([score for _, score in parts]).amin(0)
+
+    def style(self, images: Tensor) -> Tensor:
+        """uint8 images -> the smallest style score of all channels."""
+        return torch.stack([self.single.style(channel) for channel in torch.split(images, 1, 1)]).amin(0)
 
 
 def _every_sum(channels: Sequence[Tensor]) -> Tensor:

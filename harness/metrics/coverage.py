@@ -1,8 +1,14 @@
-"""Mode coverage: which classes does the generator produce, and how many samples show no class at all?
+"""Mode coverage: which classes does the generator produce, how varied is each, how many samples show no class?
 
-"At least one sample" would be too weak: a classifier with 1 % error finds about 11 of 10 000 samples in a class that
-was dropped. So a class is covered if at least a given share of all samples falls into it. A sample counts only if its
-confidence reaches the threshold at which the judge accepts that an image shows a class.
+Three questions have three answers. *Which classes*: strictly, a class counts with the samples that the judge accepts as
+one of it by their shape; as in the literature, every sample counts for its most likely class, so that a generator that
+draws only 3s and 5s, badly, has two classes and not none. *How varied*: ten images repeated cover ten classes, so the
+spread within classes stands beside them. *Whose pixels*: whether samples look like the data's pixels, whatever they
+show.
+
+"At least one sample" would be too weak for a class: a classifier with 1 % error finds about 11 of 10 000 samples in a
+class that was dropped. So a class is covered if it holds a stated share of what it would hold if the samples were
+distributed like the training data, and at least one sample.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ import torch
 from pydantic import Field
 
 from harness.metrics.base import Metric, Value
+from harness.metrics.neighbours import distances, radii
 from harness.zoo import registry
 
 if TYPE_CHECKING:
@@ -20,61 +27,82 @@ if TYPE_CHECKING:
 
     from harness.metrics.images import Images, Reference
 
+NEIGHBOURS = 3
+"""k of the k-nearest-neighbour balls of the recall within a class (Kynkäänniemi et al. 2019)."""
+
 
 class CoverageSettings(registry.Settings):
     """Thresholds of mode coverage."""
 
-    share: float = Field(0.005, gt=0, lt=1, description="share of all samples that makes a class covered")
+    share: float = Field(
+        0.05, gt=0, le=1, description="share of a class's part of the training data that makes it covered"
+    )
     confidence: float | None = Field(
         None, ge=0, le=1, description="least confidence that counts; null: the judge's calibrated threshold"
     )
 
 
 class ModeCoverage(Metric):
-    """Covered classes, effective classes exp(H), KL to the training histogram, share of rejected samples."""
+    """Covered classes (strictly, and by the most likely class), spread within classes, refused samples, style."""
 
     name = "mode_coverage"
-    summary = "classes that the judge finds among the samples, their histogram, and the share without a class"
+    summary = "classes that the judge finds among the samples, how varied they are, and the share without a class"
     paper = "Santurkar et al. 2018 (mode collapse, by a classifier that labels the samples)"
     Settings = CoverageSettings
     settings: CoverageSettings
     needs_judge = True
     values = {
-        "covered_classes": Value("Classes covered", "higher", "classes that hold the stated share", digits=1),
-        "effective_classes": Value("Effective classes", "higher", "exp of the histogram's entropy"),
-        "kl_to_train": Value("KL to training", "lower", "KL(samples ‖ training histogram), in nats", digits=3),
-        "no_digit": Value("No digit", "lower", "share of samples that the judge rejects", digits=1, percent=True),
+        "covered_classes": Value("Classes covered", "higher", "classes with enough accepted samples", digits=1),
+        "argmax_classes": Value("Classes, any quality", "higher", "the same, with all samples accepted", digits=1),
+        "effective_classes": Value("Effective classes", "higher", "exp of the accepted samples' entropy"),
+        "kl_to_train": Value("KL to training", "lower", "KL(accepted ‖ training histogram), in nats", digits=3),
+        "refused": Value("Refused", "lower", "share of samples whose shape is of no class", digits=1, percent=True),
+        "other_style": Value("Other style", "lower", "share without the data's pixels", digits=1, percent=True),
+        "class_spread": Value("Class spread", "higher", "spread within classes, of the real (at most 1)", digits=3),
+        "class_recall": Value("Class recall", "higher", "recall within classes, the mean over classes", digits=3),
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
-        counts = self._counts(samples)
+        judge = samples.judge
+        assert judge is not None
+        counts, training = self._counts(samples), self._training(samples, reference)
         accepted = counts.sum()
         shares = counts / accepted if accepted > 0 else counts
         entropy = torch.special.entr(shares).sum()
+        least = self._least(training, len(samples))
         return {
-            "covered_classes": float((counts >= self.settings.share * len(samples)).sum()),
+            "covered_classes": float((counts >= least).sum()),
+            "argmax_classes": float((_of_classes(samples) >= least).sum()),
             "effective_classes": float(entropy.exp()) if accepted > 0 else 0.0,
-            "kl_to_train": divergence(shares, self._training(samples, reference)),
-            "no_digit": 1 - float(accepted) / len(samples),
+            "kl_to_train": divergence(shares, training),
+            "refused": 1 - float(accepted) / len(samples),
+            "other_style": float((samples.style < judge.style_threshold).double().mean()),
+            **within_classes(samples, self._accepted(samples), reference),
         }
 
     def histograms(self, samples: Images, reference: Reference) -> dict[str, dict[str, list[Any]]]:
-        counts = self._counts(samples)
-        training = self._training(samples, reference)
+        counts = self._counts(samples) / len(samples)
+        training = self._training(samples, reference).tolist()
         bins = [str(label) for label in range(len(counts))]
         return {
             "classes": {
-                "bins": [*bins, "no digit"],
-                "samples": [*(counts / len(samples)).tolist(), 1 - float(counts.sum()) / len(samples)],
-                "reference": [*training.tolist(), 0.0],
-            }
+                "bins": [*bins, "refused"],
+                "samples": [*counts.tolist(), 1 - float(counts.sum())],
+                "reference": [*training, 0.0],
+            },
+            "classes, any quality": {
+                "bins": bins,
+                "samples": (_of_classes(samples) / len(samples)).tolist(),
+                "reference": training,
+            },
         }
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
         assert samples.judge is not None
         return {
-            "share": self.settings.share,
+            "share_of_class": self.settings.share,
             "confidence": self._confidence(samples),
+            "style_confidence": samples.judge.style_threshold,
             "judge": samples.judge.name,
             "judge_hash": samples.judge.digest[:16],
         }
@@ -84,15 +112,59 @@ class ModeCoverage(Metric):
         own = self.settings.confidence
         return samples.judge.threshold if own is None else float(own)
 
+    def _least(self, training: Tensor, n: int) -> Tensor:
+        """The least number of n samples with which each class is covered, (classes,)."""
+        return (self.settings.share * n * training).clamp(min=1)
+
+    def _accepted(self, samples: Images) -> Tensor:
+        """Whether the judge accepts the shape of each sample, (n,)."""
+        return samples.confidence >= self._confidence(samples)
+
     def _counts(self, samples: Images) -> Tensor:
         """The number of accepted samples of each class, (classes,), float64."""
-        accepted = samples.confidence >= self._confidence(samples)
-        classes = samples.probabilities.shape[1]
-        return torch.bincount(samples.probabilities.argmax(1)[accepted], minlength=classes).double()
+        return _of_classes(samples, self._accepted(samples))
 
     @staticmethod
     def _training(samples: Images, reference: Reference) -> Tensor:
         return training_shares(reference.training.labels, samples.probabilities.shape[1])
+
+
+def _of_classes(samples: Images, among: Tensor | None = None) -> Tensor:
+    """The number of samples (those of a mask, or all) with each most likely class, (classes,), float64."""
+    probabilities = samples.probabilities if among is None else samples.probabilities[among]
+    return torch.bincount(probabilities.argmax(1), minlength=samples.probabilities.shape[1]).double()
+
+
+def within_classes(samples: Images, accepted: Tensor, reference: Reference) -> dict[str, float]:
+    """How varied the accepted samples of each class are, beside the reference's images of that class.
+
+    Returns the means over the classes of the reference, where a class without samples counts 0: ``class_spread``, the
+    standard deviation of the features in the class over that of the real images, at most 1; and ``class_recall``, the
+    share of the real images that lie in the ball of a sample up to its third neighbour of the class.
+    """
+    read = samples.probabilities.argmax(1)
+    spreads, recalls = [], []
+    for label in reference.labels.unique().tolist():
+        real = reference.features[(reference.labels == label).cpu()]
+        own = samples.features[accepted & (read == label)]
+        spreads.append(_spread(own, real))
+        recalls.append(_recall(own, real))
+    return {"class_spread": sum(spreads) / len(spreads), "class_recall": sum(recalls) / len(recalls)}
+
+
+def _spread(own: Tensor, real: Tensor) -> float:
+    if min(len(own), len(real)) < 2:
+        return 0.0
+    of_own, of_real = (features.double().var(0).sum().sqrt() for features in (own, real))
+    return min(1.0, float(of_own / of_real)) if of_real > 0 else 0.0
+
+
+def _recall(own: Tensor, real: Tensor) -> float:
+    if len(own) < 2:
+        return 0.0
+    reach = radii(own, min(NEIGHBOURS, len(own) - 1))
+    inside = [(block <= reach).any(1) for block in distances(real, own)]
+    return float(torch.cat(inside).double().mean())
 
 
 def training_shares(labels: Tensor, classes: int) -> Tensor:

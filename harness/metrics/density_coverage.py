@@ -5,7 +5,8 @@ images and M samples y_j:
 
     density  = 1 / (k M) Σ_j Σ_i 1[y_j in B_i]      coverage = 1 / N Σ_i 1[some y_j in B_i]
 
-The balls are open, as in the authors' code. Equal distributions give a density near 1 (it can exceed 1) and a
+The balls are closed. The authors' code has open ones: there, an exact copy of a real set with repeated images, whose
+balls have the radius 0, has a density and a coverage of 0. Equal distributions give a density near 1 (it can exceed 1) and a
 coverage near 1 − 2^−k = .969 at k = 5 and equal numbers.
 """
 
@@ -49,7 +50,7 @@ class DensityCoverage(OfFeatures):
         reach = radii(reference.features, neighbours)
         hits, reached = 0, torch.zeros(len(reference), dtype=torch.bool)
         for block in distances(samples.features, reference.features):
-            inside = block < reach
+            inside = block <= reach
             hits += int(inside.sum())
             reached |= inside.any(0)
         return {

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 SEED = 2020
 
 
+LEAST = 50
+"""Samples of each class of the data in a split of the Inception score."""
+
+
 class OfFeatures(Metric):
     """A metric that uses only features. It works for points, too: their features are the coordinates."""
 
@@ -58,7 +62,7 @@ class FrechetDistance(OfFeatures):
 class InceptionScoreSettings(registry.Settings):
     """Settings of the Inception score."""
 
-    splits: int = Field(10, ge=1, le=100, description="parts of the samples whose scores are averaged")
+    splits: int = Field(10, ge=1, le=100, description="parts of the samples whose scores are averaged; fewer if there are few samples")
 
 
 class InceptionScore(Metric):
@@ -74,16 +78,20 @@ class InceptionScore(Metric):
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
-        splits = self._splits(samples)
+        splits = self._splits(samples, reference)
         score = isc_features_to_metric(samples.logits, splits=splits, shuffle=True, rng_seed=SEED)
         return {"inception_score": score[KEY_METRIC_ISC_MEAN]}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
-        return {"splits": self._splits(samples), "classes": samples.logits.shape[1]}
+        return {"splits": self._splits(samples, reference), "classes": samples.logits.shape[1]}
 
-    def _splits(self, samples: Images) -> int:
-        # With fewer samples than splits, torch-fidelity returns NaN without an error.
-        return min(self.settings.splits, len(samples))
+    def _splits(self, samples: Images, reference: Reference) -> int:
+        """As many as stated, but fewer if they would hold less than ``LEAST`` samples of each class.
+
+        In a small split, the class shares are uneven by chance, and the score of a perfect sampler falls.
+        """
+        whole = len(samples) // (LEAST * reference.data.shape.classes)
+        return max(1, min(self.settings.splits, whole))
 
 
 class KernelDistanceSettings(registry.Settings):

@@ -75,13 +75,18 @@ class Images:
 
     @property
     def probabilities(self) -> Tensor:
-        """Class probabilities (n, classes) by the coverage judge, on the CPU."""
+        """Class probabilities (n, classes) by the judge's shape network, on the CPU."""
         return self._assessed["probabilities"]
 
     @property
     def confidence(self) -> Tensor:
         """The judge's confidence (n,), in [0, 1], that the image shows one of the classes; on the CPU."""
         return self._assessed["confidence"]
+
+    @property
+    def style(self) -> Tensor:
+        """The judge's score (n,) that the pixels look like those of the data, whatever they show; on the CPU."""
+        return self._assessed["style"]
 
     @cached_property
     def _extracted(self) -> dict[str, Tensor]:
@@ -98,7 +103,8 @@ class Images:
 
         def compute() -> dict[str, Tensor]:
             probabilities, confidence = judge.assess(self.pixels)
-            return {"probabilities": probabilities.cpu(), "confidence": confidence.cpu()}
+            style = judge.style(self.pixels)
+            return {"probabilities": probabilities.cpu(), "confidence": confidence.cpu(), "style": style.cpu()}
 
         return cached_tensors(self._cache, ("assessed", judge.digest, self), compute)
 
