@@ -52,7 +52,8 @@ def test_every_trial_is_in_the_table(finished: Workspace) -> None:
     ]  # fmt: skip
     assert list(rows[0]) == [
         "key", "arm", "model", "tricks", "data", "seed", "state", "reason", "seconds_train", "seconds_evaluate",
-        "fid", "covered_classes", "effective_classes", "kl_to_train", "no_digit", "sharpness", "mlflow_run_id",
+        "fid", "covered_classes", "argmax_classes", "effective_classes", "kl_to_train", "refused", "other_style",
+        "class_spread", "class_recall", "sharpness", "mlflow_run_id",
         "other_code",
     ]  # fmt: skip
 
@@ -75,7 +76,7 @@ def test_mlflow_holds_the_same_numbers_as_the_table(finished: Workspace) -> None
     for row in finished.table():
         run = runs[row["mlflow_run_id"]]
         assert run.info.status == "FINISHED"
-        for column in ("fid", "covered_classes", "no_digit", "sharpness", "seconds_train"):
+        for column in ("fid", "covered_classes", "refused", "sharpness", "seconds_train"):
             assert run.data.metrics[column] == float(row[column])
         for tag in ("key", "arm", "model", "tricks", "seed", "data"):
             assert run.data.tags[tag] == row[tag]

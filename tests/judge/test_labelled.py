@@ -19,7 +19,7 @@ from harness.base.errors import HarnessError
 from harness.cli.commands import main
 from harness.judge import catalogue, labelled
 from harness.judge.families import NEVER_SHOWN, SHOWN, AnySource
-from harness.judge.networks import CoverageNetwork, FeatureNetwork, Size
+from harness.judge.networks import FeatureNetwork, ShapeNetwork, Size
 from harness.suite import SuiteError, read_suite
 from harness.suite.declaration import Evaluate
 from harness.suite.plan import Plan, make_plan
@@ -142,7 +142,7 @@ def test_it_is_found_by_the_content_of_the_data(cache: Path) -> None:
 
 
 def test_what_was_measured_was_reported_and_stands_in_the_header(made: tuple[Path, list[str]], cache: Path) -> None:
-    said = catalogue.header(weights(cache, "coverage"))
+    said = catalogue.header(weights(cache, "shape"))
     measured = json.loads(said["measured"])
     known = [*(f"never shown: {f}" for f in NEVER_SHOWN), *(f"shown in training: {f}" for f in SHOWN)]
     assert {f"accepted, {what}" for what in known} <= measured.keys()
@@ -165,9 +165,9 @@ def test_evaluation_measures_with_it(cache: Path) -> None:
 
 
 def test_half_a_judge_is_none(cache: Path) -> None:
-    weights(cache, "coverage").unlink()
+    weights(cache, "shape").unlink()
     assert judge.of(Bars()) is None
-    with pytest.raises(HarnessError, match=r"lacks its weights .*-coverage.*train it again"):
+    with pytest.raises(HarnessError, match=r"lacks its weights .*-shape.*train it again"):
         judge.load(f"bars-{Bars().digest()[:8]}", "cpu")
 
 
@@ -294,7 +294,7 @@ def test_metrics_ask_for_a_judge_and_take_the_one_that_is_trained(
     assert arbiter is not None
     assert arbiter.name == "digits-f23f79de"
 
-    path = empty / "judges/digits-f23f79de-coverage.safetensors"
+    path = empty / "judges/digits-f23f79de-shape.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # other weights, another key
     catalogue.write_sums(empty / "judges", "digits-f23f79de")
@@ -316,7 +316,7 @@ def test_the_command_that_is_recommended_is_one_that_works() -> None:
 
 
 def test_the_shipped_architectures_are_those_of_the_model_card() -> None:
-    counts = [sum(p.numel() for p in kind(10).parameters()) for kind in (FeatureNetwork, CoverageNetwork)]
+    counts = [sum(p.numel() for p in kind(10).parameters()) for kind in (FeatureNetwork, ShapeNetwork)]
     assert counts == [203_954, 191_795]
 
 
@@ -336,8 +336,8 @@ def test_networks_scale_with_the_images(size: Size, halvings: int) -> None:
     images = torch.zeros(2, *size[:3])
     network = FeatureNetwork(7, size).eval()
     features, logits = network(images)
-    assert (features.shape, logits.shape) == ((2, 64), (2, 7))
-    assert CoverageNetwork(7, size).eval()(images).shape == (2, 8)
+    assert (features.shape, logits.shape) == ((2, 64 + 16 * size.channels + 3), (2, 7))
+    assert ShapeNetwork(7, size).eval()(images).shape == (2, 8)
     maps = [layer for layer in network.body if isinstance(layer, torch.nn.Conv2d)]
     assert sum(layer.stride == (2, 2) for layer in maps) == halvings
     assert maps[0].out_channels == 24 * size.factor

@@ -37,7 +37,7 @@ EXPECT = """\
 expect:
   - {where: {tricks: [feature_matching]}, metric: fid, value: 10, tolerance: 2.5, source: "made up, table 1"}
   - {where: {tricks: []}, metric: fid, at_most: 5, source: "made up, table 2", note: measured by another network}
-  - {where: {tricks: [ema]}, metric: no_digit, at_least: 0.01, at_most: 0.2, source: "made up, table 3"}
+  - {where: {tricks: [ema]}, metric: refused, at_least: 0.01, at_most: 0.2, source: "made up, table 3"}
   - {order: [{tricks: [feature_matching]}, {tricks: [ema]}, {tricks: []}], metric: fid, source: "made up, figure 4"}
 """
 REQUIRING = """\
@@ -98,7 +98,7 @@ def record(arm: str, seed: int, fid: float, chance: float, folder: Path) -> Reco
         "covered_classes": 10.0,
         "effective_classes": 9.6 + own.normal(0, 0.05),
         "kl_to_train": abs(own.normal(0.02, 0.005)),
-        "no_digit": abs(own.normal(0.08, 0.02)),
+        "refused": abs(own.normal(0.08, 0.02)),
     }
     if model in ("vae", "autoencoder"):
         values["reconstruction_mse"] = 0.002 * fid + abs(own.normal(0, 0.001))
@@ -154,7 +154,7 @@ def artifacts(folder: Path, rng: np.random.Generator, fid: float, diverged: bool
         (folder / "pictures" / f"{name}.png").write_bytes(grid(rng, 0.05))
     shares = rng.dirichlet(np.full(10, 80.0)) * 0.92
     histogram = {
-        "bins": [*map(str, range(10)), "no digit"],
+        "bins": [*map(str, range(10)), "refused"],
         "samples": [*shares, 0.08],
         "reference": [*[0.1] * 10, 0],
     }
@@ -166,7 +166,7 @@ def artifacts(folder: Path, rng: np.random.Generator, fid: float, diverged: bool
         "features_hash": "0f3a99c2d1e45b67",
     }
     protocol = {"fid": common, "mode_coverage": common | {"share": 0.005, "confidence": 0.85}}
-    floors = {"fid": 1.25, "inception_score": 9.85, "covered_classes": 10.0, "no_digit": 0.011}
+    floors = {"fid": 1.25, "inception_score": 9.85, "covered_classes": 10.0, "refused": 0.011}
     write(folder / "histograms.json", {"classes": histogram})
     write(folder / "protocol.json", protocol)
     write(folder / "floors.json", floors)

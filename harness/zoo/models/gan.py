@@ -363,9 +363,13 @@ class GAN(Model):
         weights: Mapping[str, Tensor] | None = None,
     ) -> Scored:
         """Pass images through ``discriminator_input`` of every trick, to be scored (with these weights, if any)."""
+        return Scored(self, images, labels, drawn, gradient, weights)
+
+    def discriminator_input(self, images: Tensor) -> Tensor:
+        """Images after ``discriminator_input`` of every trick."""
         for trick in self.tricks:
             images = trick.discriminator_input(images, self)
-        return Scored(self, images, labels, drawn, gradient, weights)
+        return images
 
     def _set_rates(self) -> None:
         factor = 1 + (self.settings.final_rate - 1) * self.done

@@ -60,6 +60,9 @@ class Game(Protocol):
     ) -> Scored:
         """Pass images through ``discriminator_input`` of every trick, to be scored (with these weights, if any)."""
 
+    def discriminator_input(self, images: Tensor) -> Tensor:
+        """Images after ``discriminator_input`` of every trick. Random changes are drawn anew at every call."""
+
     def discriminate(self, images: Tensor, labels: Tensor, weights: Mapping[str, Tensor] | None = None) -> Scores:
         """The scores of images (n, …) by the discriminator, or by one with these weights."""
 
@@ -86,6 +89,7 @@ class Scored:
 
     Attributes:
         images: after all tricks that change the discriminator's input.
+        before: the same images before these tricks.
         labels: the classes (n,) that they show or were requested to show; n is the number before the tricks.
         drawn: for generated images, the output of the generator before the tricks; None for real ones.
     """
@@ -93,7 +97,7 @@ class Scored:
     def __init__(
         self,
         game: Game,
-        images: Tensor,
+        before: Tensor,
         labels: Tensor,
         drawn: Drawn | None = None,
         gradient: bool = True,
@@ -102,7 +106,8 @@ class Scored:
         self._game = game
         self._gradient = gradient
         self._weights = weights
-        self.images = images
+        self.before = before
+        self.images = game.discriminator_input(before)
         self.labels = labels
         self.drawn = drawn
 
@@ -122,3 +127,7 @@ class Scored:
     def critic(self, images: Tensor) -> Tensor:
         """The discriminator's logits for other images with the same labels; gradient penalties differentiate it."""
         return self._game.discriminate(images, self.labels, self._weights).logits
+
+    def whole_critic(self, images: Tensor) -> Tensor:
+        """The discriminator's logits for other images that have not passed through the tricks yet."""
+        return self.critic(self._game.discriminator_input(images))

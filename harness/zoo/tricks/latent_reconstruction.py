@@ -52,17 +52,22 @@ class LatentReconstruction(Trick):
         self.network = network.to(game.compute.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.settings.rate, fused=True)
 
+    # The generator's backward pass computes the reconstructor's gradients, too: both minimise the same term. They are
+    # used before the next generator step, or at the end of the step.
+    def _take_step(self) -> None:
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
     def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
         assert fake.drawn is not None
+        self._take_step()
         with game.compute.autocast():
             guessed: torch.Tensor = self.network(fake.drawn.images)
         error = (guessed.float() - fake.drawn.latents[:, : game.latent]).square().mean()
         return self.settings.weight * error
 
-    # The generator's backward pass has computed the reconstructor's gradients, too: both minimise the same term.
     def after_step(self, game: Game) -> None:
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self._take_step()
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}

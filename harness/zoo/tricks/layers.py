@@ -16,23 +16,61 @@ class StandardDeviation(nn.Module):
 
 
 class Nearness(nn.Module):
-    """Features (n, ≥ d) -> (n, … + kernels): Σ_{j ≠ i} exp(−‖Mᵢ,b − Mⱼ,b‖₁) joins them, M made of the first d."""
+    """Features (n, ≥ d) -> (n, … + kernels): Σ_{j ≠ i} exp(−‖Mᵢ,b − Mⱼ,b‖₁) + shift joins them, M made of the first d.
+
+    The first mini-batch in training sets scale and shift of every kernel, as in the authors' code: the nearest other
+    image is 2 away in the mean, and the new features have the mean 0. Without it, the sum is nearly the number of images
+    where features are small, and the layer says nothing.
+    """
 
     def __init__(self, features: int, kernels: int, dimensions: int) -> None:
         super().__init__()
         self.features = features
         self.kernels = kernels
-        # This scale makes the initial distances between images a few units.
         self.projection = nn.Parameter(torch.randn(features, kernels * dimensions) / features**0.5)
+        self.shift = nn.Parameter(torch.zeros(kernels))
+        self.fitted = False
 
     def forward(self, features: Tensor) -> Tensor:
+        if self.training and not self.fitted:
+            self._fit(features.detach())
+        near = self._near(features) + self.shift
+        return torch.cat([features, near.to(features.dtype)], 1)
+
+    def _near(self, features: Tensor) -> Tensor:
+        """The sums (n, kernels), float32."""
+        n = len(features)
+        distances, one, other = self._distances(features)
+        kernels = (-distances).exp()
+        return kernels.new_zeros(n, self.kernels).index_add(0, one, kernels).index_add(0, other, kernels)
+
+    def _distances(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """‖Mᵢ,b − Mⱼ,b‖₁ (pairs, kernels), and i and j (pairs,); each pair once: half the work."""
         n = len(features)
         projected = (features[:, : self.features] @ self.projection.to(features.dtype)).float()
         projected = projected.reshape(n, self.kernels, -1)
-        one, other = torch.triu_indices(n, n, 1, device=features.device)  # each pair once: half the work
-        kernels = (-(projected[one] - projected[other]).abs().sum(2)).exp()
-        near = kernels.new_zeros(n, self.kernels).index_add(0, one, kernels).index_add(0, other, kernels)
-        return torch.cat([features, near.to(features.dtype)], 1)
+        one, other = torch.triu_indices(n, n, 1, device=features.device)
+        return (projected[one] - projected[other]).abs().sum(2), one, other
+
+    @torch.no_grad()
+    def _fit(self, features: Tensor) -> None:
+        self.fitted = True
+        distances, one, other = self._distances(features)
+        places = torch.cat([one, other])[:, None].expand(-1, self.kernels)
+        least = distances.new_full((len(features), self.kernels), torch.inf)
+        least = least.scatter_reduce(0, places, torch.cat([distances, distances]), "amin").mean(0)
+        scale = torch.where((least > 0) & least.isfinite(), 2 / least, torch.ones_like(least))
+        shaped = self.projection.view(self.features, self.kernels, -1)
+        shaped.mul_(scale[:, None])
+        self.shift.copy_(-self._near(features).mean(0))
+
+    def get_extra_state(self) -> bool:
+        """Whether scale and shift are set, for checkpoints."""
+        return self.fitted
+
+    def set_extra_state(self, state: bool) -> None:
+        """Restore it."""
+        self.fitted = state
 
 
 class Normalised(nn.Module):

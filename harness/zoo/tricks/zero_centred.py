@@ -1,4 +1,9 @@
-"""The base class of r1 and r2: a zero-centred gradient penalty on the discriminator's loss."""
+"""The base class of r1 and r2: a zero-centred gradient penalty on the discriminator's loss.
+
+The gradient is taken at the images themselves, before tricks change them, and goes through these changes: beside
+``diff_augment``, that of C(T(x)) at x, as in StyleGAN2-ADA's and R3GAN's code. (The cut-out part of an image has no
+gradient then.) A pack of images has one score and so one gradient.
+"""
 
 from __future__ import annotations
 
@@ -37,4 +42,5 @@ class ZeroCentred(Trick):
         end = start if self.settings.final is None else self.settings.final
         weight = start + (end - start) * game.done
         seen = real if self.at == "real" else fake
-        return weight / 2 * penalties.zero_centred(seen.critic, seen.images)
+        packed = len(seen.before) / len(seen.images)
+        return weight / 2 * packed * penalties.zero_centred(seen.whole_critic, seen.before)

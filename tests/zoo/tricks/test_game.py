@@ -76,9 +76,12 @@ class Duel(Model):
     def scored(
         self, images: Tensor, labels: Tensor, drawn: Drawn | None = None, *, weights: Mapping[str, Tensor] | None = None
     ) -> Scored:
+        return Scored(self, images, labels, drawn, weights=weights)
+
+    def discriminator_input(self, images: Tensor) -> Tensor:
         for trick in self.tricks:
             images = trick.discriminator_input(images, self)
-        return Scored(self, images, labels, drawn, weights=weights)
+        return images
 
     def discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
         targets = Targets()

@@ -10,6 +10,7 @@ import torch
 from harness.testing import train
 from harness.zoo.building import SHAPES, build
 from harness.zoo.networks.modules import Discriminator
+from harness.zoo.networks.scores import Scores
 from harness.zoo.tricks import diff_augment
 from harness.zoo.tricks.layers import Nearness, StandardDeviation
 from harness.zoo.tricks.packing import packed
@@ -36,7 +37,7 @@ def test_packing_changes_the_discriminator_s_input_alone(size: int) -> None:
 
 
 def test_minibatch_discrimination_sums_over_the_others() -> None:
-    layer = Nearness(1, kernels=1, dimensions=2)
+    layer = Nearness(1, kernels=1, dimensions=2).eval()
     layer.projection.data = torch.tensor([[1.0, 2.0]])
     # M = (x, 2x): L1 distances 3|xᵢ − xⱼ|; images at 0, 1 and 3
     output = layer(torch.tensor([[0.0], [1.0], [3.0]]))
@@ -46,9 +47,34 @@ def test_minibatch_discrimination_sums_over_the_others() -> None:
 
 
 def test_minibatch_discrimination_of_equal_images_counts_the_others() -> None:
-    layer = Nearness(4, kernels=3, dimensions=5)
+    layer = Nearness(4, kernels=3, dimensions=5).eval()
     output = layer(torch.ones(6, 4))
     assert torch.allclose(output[:, 4:], torch.full((6, 3), 5.0))
+
+
+def test_the_first_mini_batch_sets_scale_and_shift_of_minibatch_discrimination() -> None:
+    layer = Nearness(1, kernels=1, dimensions=2)
+    layer.projection.data = torch.tensor([[1.0, 2.0]])
+    images = torch.tensor([[0.0], [1.0], [3.0]])
+    # The nearest others are 3, 3 and 6 away, 4 in the mean; halved, they are 2 in the mean. Distances 1.5, 3 and 4.5.
+    output = layer(images)[:, 1].tolist()
+    sums = [math.exp(-1.5) + math.exp(-4.5), math.exp(-1.5) + math.exp(-3), math.exp(-4.5) + math.exp(-3)]
+    assert layer.projection.tolist() == [[0.5, 1.0]]
+    assert output == pytest.approx([one - sum(sums) / 3 for one in sums], abs=1e-6)
+    # The second one does not, nor does a layer from a checkpoint.
+    other = Nearness(1, kernels=1, dimensions=2)
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(layer(10 * images), other(10 * images))
+    assert torch.equal(layer.projection, other.projection)
+
+
+def test_minibatch_discrimination_does_not_begin_saturated() -> None:
+    game = build("gan", tricks=["minibatch_discrimination"])
+    train(game, 1)
+    images = torch.rand(64, *SHAPES[0][:3]) * 2 - 1
+    layer = next(module for module in game.discriminator.modules() if isinstance(module, Nearness))
+    near = layer._near(game.discriminator.body(images))
+    assert float(near.detach().mean()) < 20  # of 63; before scales were set by the data, 58
 
 
 def test_minibatch_standard_deviation() -> None:
@@ -193,13 +219,33 @@ def test_r1_looks_at_real_images_and_r2_at_generated_ones(name: str, of: str) ->
         def __init__(self, slope: float) -> None:
             self.slope = slope
 
-        def critic(self, images: torch.Tensor) -> torch.Tensor:
+        before = images
+
+        def whole_critic(self, images: torch.Tensor) -> torch.Tensor:
             return self.slope * images.flatten(1).sum(1)
 
     seen = {"real": Toy(0.0), "fake": Toy(0.0), of: Toy(3.0)}
     game.taken = 50  # half way: γ = 3
     term = game.tricks[0].discriminator_loss(game, seen["real"], seen["fake"])
     assert float(term) == pytest.approx(3 / 2 * 9 * 784)
+
+
+def test_r1_beside_diff_augment_is_taken_before_the_augmentation() -> None:
+    """With C(x) = Σ x, the squared gradient at x is the number of pixels that are not covered, and not all 784."""
+    game = build(NO_NORM, tricks=[{"name": "r1", "weight": 2.0}, {"name": "diff_augment", "translation": 0}])
+    game.discriminate = lambda images, labels, weights=None: Scores(images.flatten(1).sum(1), images)
+    real = game.scored(torch.ones(64, *SHAPES[0][:3]), torch.zeros(64).long())
+    [r1] = [trick for trick in game.tricks if trick.name == "r1"]
+    term = float(r1.discriminator_loss(game, real, real))
+    assert 784 * 3 / 4 - 1 <= term < 784 * 0.9  # a square of half the side, or what of it lies in the image
+
+
+def test_a_pack_has_one_gradient_in_r1() -> None:
+    game = build(NO_NORM, tricks=[{"name": "r1", "weight": 2.0}, {"name": "packing", "size": 2}])
+    game.discriminate = lambda images, labels, weights=None: Scores(3 * images.flatten(1).sum(1), images)
+    real = game.scored(torch.ones(8, *SHAPES[0][:3]), torch.zeros(8).long())
+    [r1] = [trick for trick in game.tricks if trick.name == "r1"]
+    assert float(r1.discriminator_loss(game, real, real)) == pytest.approx(9 * 2 * 784)
 
 
 def test_the_gradient_penalty_holds_the_slope_near_one() -> None:
