@@ -37,7 +37,11 @@ def test_ten_classes_give_ten(data: tuple[Labelled, Reference]) -> None:
     assert values["covered_classes"] == 10
     assert values["effective_classes"] == pytest.approx(10, abs=0.1)
     assert values["kl_to_train"] < 0.01
-    assert values["no_digit"] <= 0.02
+    assert values["refused"] <= 0.03
+    assert values["argmax_classes"] == 10
+    assert values["other_style"] <= 0.03
+    assert values["class_spread"] > 0.95
+    assert values["class_recall"] > 0.9
 
 
 def test_seven_classes_give_seven(data: tuple[Labelled, Reference]) -> None:
@@ -54,14 +58,14 @@ def test_one_image_repeated_gives_one(data: tuple[Labelled, Reference]) -> None:
     values = measure(real.images[accepted].repeat(300, 1, 1, 1), reference)
     assert values["covered_classes"] == 1
     assert values["effective_classes"] == pytest.approx(1)
-    assert values["no_digit"] == 0
+    assert values["refused"] == 0
 
 
-def test_noise_covers_nothing_and_is_no_digit(data: tuple[Labelled, Reference]) -> None:
+def test_noise_covers_nothing_and_is_refused(data: tuple[Labelled, Reference]) -> None:
     noise = torch.randint(0, 256, (1000, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     values = measure(noise, data[1])
     assert values["covered_classes"] == 0
-    assert values["no_digit"] >= 0.99
+    assert values["refused"] >= 0.99
 
 
 def test_a_class_below_the_share_is_not_covered(data: tuple[Labelled, Reference]) -> None:
@@ -98,7 +102,7 @@ def test_a_sample_of_exactly_the_least_confidence_counts() -> None:
     [confidence] = one.confidence
     for least, expected in ((confidence, 0.0), (confidence.nextafter(torch.tensor(1.0)), 1.0)):
         metric = registry.choose("metrics", {"name": "mode_coverage", "confidence": float(least)})
-        assert metric.plugin(metric.settings).compute(one, reference)["no_digit"] == expected
+        assert metric.plugin(metric.settings).compute(one, reference)["refused"] == expected
 
 
 def test_divergence_by_hand() -> None:
@@ -113,7 +117,7 @@ def test_the_histogram_holds_every_sample_once(data: tuple[Labelled, Reference])
     choice = registry.choose("metrics", "mode_coverage")
     metric, images = choice.plugin(choice.settings), Images(data[0].images, ARBITER, ARBITER)
     bars = metric.histograms(images, data[1])["classes"]
-    assert bars["bins"] == [*map(str, range(10)), "no digit"]
+    assert bars["bins"] == [*map(str, range(10)), "refused"]
     assert sum(bars["samples"]) == pytest.approx(1)
     assert sum(bars["reference"]) == pytest.approx(1)
 

@@ -25,13 +25,20 @@ def measure(samples: torch.Tensor, real: torch.Tensor, neighbours: int = 5) -> d
 
 def test_by_hand() -> None:
     # Real 0, 1, 3 on a line with k = 1: radii 1, 1, 2. The sample .5 lies in the balls of 0 and 1, the sample 2 in
-    # that of 3 (at distance 1 it is on the edge of 1's, which is open), the sample 50 in none.
+    # that of 3 and on the edge of 1's, which counts, the sample 50 in none.
     real = torch.tensor([[0.0], [1.0], [3.0]])
     samples = torch.tensor([[0.5], [2.0], [50.0]])
-    assert measure(samples, real, 1) == {"density": pytest.approx(3 / 3), "coverage": 1.0}
-    assert measure(samples[1:], real, 1) == {"density": pytest.approx(1 / 2), "coverage": pytest.approx(1 / 3)}
+    assert measure(samples, real, 1) == {"density": pytest.approx(4 / 3), "coverage": 1.0}
+    assert measure(samples[1:], real, 1) == {"density": pytest.approx(2 / 2), "coverage": pytest.approx(2 / 3)}
     # k = 2: radii 3, 2, 3; .5 lies in all three, 2 in all three.
     assert measure(samples[:2], real, 2)["density"] == pytest.approx(6 / (2 * 2))
+
+
+def test_a_copy_of_a_set_with_repeats_covers_all_of_it() -> None:
+    features = torch.randn(50, 64, generator=torch.Generator().manual_seed(0)).repeat_interleave(6, 0)
+    values = measure(features.clone(), features)
+    assert values["coverage"] == 1
+    assert values["density"] == pytest.approx(6 / 5)  # each sample lies in the six balls of its image, of radius 0
 
 
 def test_equal_distributions_and_a_lost_mode() -> None:

@@ -10,6 +10,7 @@ from torch_fidelity import FeatureExtractorBase, calculate_metrics, register_fea
 
 from harness import judge
 from harness.judge.points import Points
+from harness.metrics import fidelity
 from harness.metrics.images import Images, Reference
 from harness.zoo import registry
 from harness.zoo.data.pixels import from_uint8, to_uint8
@@ -103,8 +104,11 @@ def test_equals_calculate_metrics(
     settings: dict[str, int],
     column: str,
     key: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     choice = registry.choose("metrics", {"name": metric} | settings)
+    if metric == "inception_score":  # with as many splits as theirs, however few the samples
+        monkeypatch.setattr(fidelity, "LEAST", 1)
     ours = choice.make().compute(*images)[column]
     # The two extract features in batches of different sizes, which moves float32 sums in the last digits.
     assert ours == pytest.approx(theirs[key], rel=1e-4)
@@ -137,8 +141,25 @@ def test_the_inception_score_of_perfect_and_of_collapsed_samples() -> None:
     metric = choice.make()
     sure = 100 * torch.eye(10).repeat(100, 1)
     # Ten classes in equal shares, each beyond doubt: 10. Split ten ways the shares are only nearly equal.
-    assert metric.compute(Known(sure), None)["inception_score"] == pytest.approx(10, abs=0.5)
-    assert metric.compute(Known(sure[:1].repeat(1000, 1)), None)["inception_score"] == pytest.approx(1)
+    ten = SimpleNamespace(data=SimpleNamespace(shape=SimpleNamespace(classes=10)))
+    assert metric.compute(Known(sure), ten)["inception_score"] == pytest.approx(10, abs=0.1)
+    assert metric.compute(Known(sure[:1].repeat(1000, 1)), ten)["inception_score"] == pytest.approx(1)
+    # A hundred samples are one split: in ten splits of ten, a perfect sampler of ten classes has 6.4.
+    assert metric.compute(Known(sure[:100]), ten)["inception_score"] == pytest.approx(10)
+
+
+@pytest.mark.parametrize(("n", "classes", "splits"), [(10_000, 10, 10), (600, 10, 1), (2499, 10, 4), (26_000, 1000, 1)])
+def test_splits_of_the_inception_score_hold_fifty_of_each_class(n: int, classes: int, splits: int) -> None:
+    choice = registry.choose("metrics", "inception_score")
+    reference = SimpleNamespace(data=SimpleNamespace(shape=SimpleNamespace(classes=classes)))
+
+    class Known:
+        logits = torch.zeros(1, classes)
+
+        def __len__(self) -> int:
+            return n
+
+    assert choice.make().protocol(Known(), reference) == {"splits": splits, "classes": classes}
 
 
 def test_pixels_are_clipped_and_rounded() -> None:
