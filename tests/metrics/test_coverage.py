@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,7 +70,7 @@ def test_noise_covers_nothing_and_is_refused(data: tuple[Labelled, Reference]) -
 
 
 def test_a_class_below_the_share_is_not_covered(data: tuple[Labelled, Reference]) -> None:
-    # Four nines among a thousand zeros are .4 %: fewer than the share of .5 %, whatever their confidence.
+    # Four nines among a thousand zeros are .4 %: fewer than .5 %, 5 % of a nine's share, whatever their confidence.
     real, reference = data
     sure = Images(real.images, ARBITER, ARBITER).confidence > 0.9
     zeros, nines = (real.images[(real.labels == label) & sure] for label in (0, 9))
@@ -81,12 +82,13 @@ def test_a_class_below_the_share_is_not_covered(data: tuple[Labelled, Reference]
 
 def test_a_class_with_exactly_the_share_is_covered() -> None:
     choice = registry.choose("data", "digits")
-    real = choice.plugin(choice.settings).load("test")
-    reference = Reference(real.images, ARBITER, ARBITER, real.labels, real, choice.plugin(choice.settings))
+    real = choice.make().load("test")
+    tenth = Labelled(real.images[:1], torch.arange(10))  # each class is a tenth of the training data
+    reference = Reference(real.images, ARBITER, ARBITER, real.labels, tenth, choice.make())
     seen = Images(real.images, ARBITER, ARBITER)
     read = seen.probabilities.argmax(1)
     zero, nine = (int((seen.confidence * (read == label)).argmax()) for label in (0, 9))
-    for nines, expected in ((4, 1), (5, 2)):  # .5 % of 1000 are 5
+    for nines, expected in ((4, 1), (5, 2)):  # 5 % of a tenth of 1000 are 5
         shown = torch.tensor([zero] * (1000 - nines) + [nine] * nines)
         pixels = real.images[shown]
         assert measure(pixels, reference)["covered_classes"] == expected
@@ -140,3 +142,68 @@ def test_with_every_class_in_training_the_shares_are_the_plain_ones(data: tuple[
     labels = data[1].training.labels
     counts = labels.bincount().double()
     assert torch.equal(training_shares(labels, 10), counts / counts.sum())
+
+
+class Said:
+    """Images that show what is said: their classes, and whether the judge accepts shape and style."""
+
+    def __init__(self, classes: list[int], n: int, refused: tuple[int, ...] = (), features: torch.Tensor | None = None):
+        self.probabilities = torch.eye(n)[classes]
+        self.confidence = torch.ones(len(classes))
+        self.confidence[list(refused)] = 0
+        self.style = torch.tensor([1.0, -1.0]).repeat(len(classes))[: len(classes)]
+        self.features = torch.zeros(len(classes), 1) if features is None else features
+        self.labels = torch.tensor(classes)
+        self.training = Labelled(self.probabilities, self.labels)
+        self.judge = SimpleNamespace(threshold=0.5, style_threshold=0.0)
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+
+def said(samples: Said, reference: Said) -> dict[str, float]:
+    values: dict[str, float] = registry.choose("metrics", "mode_coverage").make().compute(samples, reference)
+    return values
+
+
+def test_a_class_is_covered_by_a_share_of_its_own_part() -> None:
+    # 300 classes of which each has one sample in 300: a perfect sampler covers them all.
+    each = list(range(300))
+    assert said(Said(each, 300), Said(each, 300))["covered_classes"] == 300
+    # Class 1 is a hundredth of the training data: of 2000 samples it needs 5 % of 20, one; class 0 needs 99.
+    training = Said([0] * 99 + [1], 2)
+    assert said(Said([0] * 1999 + [1], 2), training)["covered_classes"] == 2
+    assert said(Said([0] * 98 + [1] * 1902, 2), training)["covered_classes"] == 1
+    assert said(Said([0] * 99 + [1] * 1901, 2), training)["covered_classes"] == 2
+
+
+def test_what_a_poor_generator_draws_is_counted_without_rejection() -> None:
+    samples = Said([3] * 60 + [5] * 40, 10, refused=tuple(range(100)))
+    values = said(samples, Said(list(range(10)), 10))
+    assert (values["covered_classes"], values["argmax_classes"], values["refused"]) == (0, 2, 1)
+    assert values["other_style"] == 0.5
+    bars = registry.choose("metrics", "mode_coverage").make().histograms(samples, Said(list(range(10)), 10))
+    assert bars["classes"]["samples"] == [0.0] * 10 + [1.0]
+    assert bars["classes, any quality"]["samples"] == [0, 0, 0, 0.6, 0, 0.4, 0, 0, 0, 0]
+
+
+def test_spread_and_recall_within_classes_by_hand() -> None:
+    # Class 0: real at 0, 2, 4 (variance 4), samples at 0, 1, 2 (variance 1): half the spread. Their third neighbours
+    # are as far as the second here, 2, 1, 2: real 0, 2 and 4 lie in a ball. Class 1 has no accepted sample: 0.
+    features = torch.tensor([[0.0], [2.0], [4.0], [0.0], [9.0]])
+    real = Said([0, 0, 0, 1, 1], 2, features=features)
+    samples = Said([0, 0, 0, 1], 2, refused=(3,), features=torch.tensor([[0.0], [1.0], [2.0], [5.0]]))
+    values = said(samples, real)
+    assert values["class_spread"] == pytest.approx((0.5 + 0) / 2)
+    assert values["class_recall"] == pytest.approx((1 + 0) / 2)
+
+
+def test_ten_images_repeated_cover_ten_classes_without_spread(data: tuple[Labelled, Reference]) -> None:
+    real, reference = data
+    sure = Images(real.images, ARBITER, ARBITER).confidence > 0.9
+    ten = torch.stack([real.images[(real.labels == label) & sure][0] for label in range(10)])
+    values = measure(ten.repeat(50, 1, 1, 1), reference)
+    assert (values["covered_classes"], values["refused"]) == (10, 0)
+    assert values["effective_classes"] == pytest.approx(10)
+    assert values["class_spread"] < 0.01
+    assert values["class_recall"] < 0.2
