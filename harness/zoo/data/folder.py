@@ -2,7 +2,7 @@
 
 Two layouts: ``path/train/<class>/*`` and ``path/test/<class>/*`` (other entries beside these two are ignored), or
 ``path/<class>/*``, where every fifth image of each class, by name, is held out for the test split. The classes are the
-names of the sub-folders, sorted; the images are ordered by class and then by name.
+names of the sub-folders in natural order (2 before 10); the images are ordered by class and then by name, as text.
 
 An image is rotated according to its EXIF data, put on black where it is transparent, cropped to the square in its
 middle, and resized with the Lanczos filter. 16-bit values are divided by 257 and rounded.
@@ -17,6 +17,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import COMPUTED_ANEW, cache_folder, write_bytes
 from harness.base.messages import note
-from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
+from harness.zoo.data.base import SPLITS, DataSet, DataSettings, Labelled, Shape, Split
 from harness.zoo.data.digests import remembered
 
 if TYPE_CHECKING:
@@ -39,15 +40,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-RECIPE = 1
-"""The version of the decoding: change it whenever the decoding changes."""
+RECIPE = 2
+"""The version of decoding and numbering: change it whenever the images or labels of the same files change."""
 HELD_OUT = 5
 """Without a test folder, one of this number of images is held out."""
 NAMED = 10
 """The largest number of files that a message names."""
 MAX_PIXELS = 100_000_000
 """The largest image: a small file can contain an image that fills the memory."""
-SPLITS: tuple[Split, ...] = ("train", "test")
 NO_IMAGES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """System files that are ignored, besides names that begin with a dot."""
 
@@ -77,6 +77,10 @@ class Folder(DataSet):
     def shape(self) -> Shape:
         size = self.settings.size
         return Shape(self.settings.channels, size, size, len(self._listing().classes))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self._listing().classes
 
     def whole_digest(self) -> str:
         listing, form = self._listing(), self._form
@@ -233,7 +237,16 @@ def _file(root: Path, entry: os.DirEntry[str], split: Split, label: int) -> File
 
 
 def _folders(where: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _entries(where) if entry.is_dir()]
+    """The folders in a folder, in natural order."""
+    return sorted(
+        (Path(entry.path) for entry in _entries(where) if entry.is_dir()), key=lambda path: natural(path.name)
+    )
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Sorts names with numbers as people do: 2 before 10. Names that differ only in zeroes are sorted as text."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
 def _entries(where: Path) -> list[os.DirEntry[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,77 @@ def test_one_class(root: Path) -> None:
     flat(root)
     assert values("test", classes=[1]) == [4, 9]
     assert data(classes=[1]).load("test").labels.tolist() == [1, 1]
+
+
+def numbered(root: Path, *names: str) -> None:
+    """Five pictures of a class, of the grey that its name says."""
+    for name in names:
+        for place in range(5):
+            put(root / name / f"{place}.png", int(re.sub("[^0-9]", "", name)))
+
+
+def test_classes_are_in_natural_order(root: Path) -> None:
+    numbered(root, *map(str, range(12)))
+    assert data().class_names == tuple(map(str, range(12)))
+    assert values("test", classes=[2, 10]) == [2, 10]
+    assert data(classes=[2]).load("test").labels.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("names", "ordered"),
+    [
+        (["10", "9", "1"], ["1", "9", "10"]),
+        (["img10", "img9", "Img8"], ["Img8", "img9", "img10"]),
+        (["v1.10", "v1.9", "v1"], ["v1", "v1.9", "v1.10"]),
+        (["1", "01", "001"], ["001", "01", "1"]),
+        (["b", "a2b", "a"], ["a", "a2b", "b"]),
+    ],
+)
+def test_natural_order(names: list[str], ordered: list[str]) -> None:
+    assert sorted(names, key=folder.natural) == ordered
+
+
+def test_classes_by_name(root: Path) -> None:
+    numbered(root, "cat 7", "dog 8", "2 eels")
+    assert data().class_names == ("2 eels", "cat 7", "dog 8")
+    assert values("test", classes=["dog 8", "2 eels"]) == [2, 8]
+    by_name, by_number = data(classes=["dog 8", 0]), data(classes=[0, 2])
+    assert by_name.digest() == by_number.digest()
+    assert by_name.refusal() is None
+    assert data(classes=["dog"]).refusal() == (
+        "it has no class 'dog', did you mean 'dog 8'? (classes: 2 eels, cat 7, dog 8)"
+    )
+    assert data(classes=[2, "dog 8"]).refusal() == "the class 'dog 8' is listed twice"
+    assert data(classes=[3]).refusal() == "it has the classes 0 to 2, not 3"
+
+
+def test_a_number_that_is_the_name_of_another_class_is_refused(root: Path) -> None:
+    numbered(root, "3", "5", "007", "1")
+    assert data(classes=[5]).refusal() == (
+        "5 could mean the class called '5', or the class number 5: write its name in quotes, as in classes: ['5']"
+    )
+    assert data(classes=[3]).refusal() == (
+        "3 could mean the class called '3', or the class number 3, which is called '007': "
+        "write its name in quotes, as in classes: ['3']"
+    )
+    assert values("test", classes=["5"]) == [5]
+    assert values("test", classes=["007"]) == [7]
+    assert "could mean the class called '007'" in str(data(classes=[7]).refusal())
+    assert data(classes=[0]).load("test").labels.tolist() == [0]  # no class is called so
+
+
+def test_a_class_is_a_number_or_a_name() -> None:
+    assert data(classes=[1.0]).settings.classes == (1,)
+    for wrong in (True, 1.5, None, [1]):
+        with pytest.raises(registry.ChoiceError, match="expected the number or name of a class, got "):
+            data(classes=[wrong])
+
+
+def test_the_classes_of_the_published_sets_have_names() -> None:
+    chosen = registry.choose("data", {"name": "cifar10", "classes": ["ship", "cat"]}).make()
+    assert chosen.kept == (3, 8)
+    assert registry.choose("data", {"name": "fashion_mnist", "classes": ["Bag"]}).make().kept == (8,)
+    assert registry.choose("data", {"name": "mnist", "classes": ["3"]}).make().kept == (3,)
 
 
 @pytest.mark.parametrize("written", ["{}", "{}/../images", "~/images", "images"])
