@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -51,6 +52,21 @@ def sweep(folder: Path, pattern: str) -> None:
         for path in folder.glob(pattern):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()
+
+
+def no_file(path: Path) -> str | None:
+    """What a path names (links are followed) if it is no file, for a message; None if it is one. Opens nothing.
+
+    Opening a pipe without a writer would wait for ever, and reading a device can have effects.
+
+    Raises:
+        OSError: there is nothing at this path, or it cannot be looked at.
+    """
+    mode = os.stat(path).st_mode
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    if stat.S_ISREG(mode):
+        return None
+    return next((f"{words}, no file" for is_so, words in kinds if is_so(mode)), "a device, no file")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -30,7 +30,7 @@ from pydantic import Field
 
 from harness.base import digests
 from harness.base.errors import HarnessError
-from harness.base.files import COMPUTED_ANEW, cache_folder, write_bytes
+from harness.base.files import COMPUTED_ANEW, cache_folder, no_file, write_bytes
 from harness.base.messages import note
 from harness.zoo.data.base import SPLITS, DataSet, DataSettings, Labelled, Shape, Split
 from harness.zoo.data.digests import remembered
@@ -48,8 +48,30 @@ NAMED = 10
 """The largest number of files that a message names."""
 MAX_PIXELS = 100_000_000
 """The largest image: a small file can contain an image that fills the memory."""
-NO_IMAGES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-"""System files that are ignored, besides names that begin with a dot."""
+NOT_YOURS = frozenset(
+    {
+        *(
+            "thumbs.db",
+            "ehthumbs.db",
+            "desktop.ini",
+            "$recycle.bin",
+            "recycler",
+            "system volume information",
+        ),  # Windows
+        *("__macosx", "network trash folder", "temporary items", "icon\r"),  # macOS
+        *("lost+found", "lost.dir", "aquota.user", "aquota.group"),  # Linux, Android
+        *("@eadir", "@tmp", "@sharebin", "#recycle", "#snapshot"),  # Synology
+        *("@recycle", "@recently-snapshot", "@__thumb"),  # QNAP
+        *("~snapshot", "__pycache__"),  # NetApp; Python
+    }
+)
+"""Files and folders (in lower case) that systems put beside one's own, besides names that begin with a dot."""
+RESCUED = re.compile(r"found\.[0-9]{3}")
+"""The folders in which Windows puts what it found when it repaired a disk."""
+ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp", ""})
+"""How the names of images end, in lower case, to tell a class from another folder."""
+VALIDATION = frozenset({"val", "valid", "validation", "dev"})
+"""Folders beside train and test that are no class, even if they hold images."""
 
 
 class FolderSettings(DataSettings):
@@ -193,6 +215,12 @@ def _looked_through(root: Path, split: bool, _unchanged: tuple[tuple[Path, int],
         if not folders:
             where = root / name
             raise HarnessError(f"{where} has no sub-folders; put the images of each class into its own sub-folder")
+    if split and (beside := [folder.name for folder in _folders(root) if _is_class(folder)]):
+        raise HarnessError(
+            f"{root} has the folders train and test, and classes beside them, which would be left out: "
+            f"{', '.join(beside[:NAMED])}{', …' * (len(beside) > NAMED)}; move every class into train and test, one "
+            "sub-folder per class in each, or move these folders elsewhere"
+        )
     classes = [tuple(folder.name for folder in folders) for folders in parts.values()]
     if differing := sorted(set(classes[0]) ^ set(classes[-1])):
         raise HarnessError(
@@ -202,6 +230,13 @@ def _looked_through(root: Path, split: bool, _unchanged: tuple[tuple[Path, int],
     read = _files_split if split else _files_held_out
     files = [file for label, name in enumerate(classes[0]) for file in read(root, name, label)]
     return Listing(root, classes[0], tuple(sorted(files, key=lambda file: (SPLITS.index(file.split), file.label))))
+
+
+def _is_class(folder: Path) -> bool:
+    """Whether a folder beside train and test looks like that of a class: it holds images."""
+    if folder.name in SPLITS or folder.name.lower() in VALIDATION:
+        return False
+    return any(Path(entry.name).suffix.lower() in ENDINGS and not entry.is_dir() for entry in _entries(folder))
 
 
 def _files_split(root: Path, name: str, label: int) -> Iterator[File]:
@@ -222,7 +257,8 @@ def _files_held_out(root: Path, name: str, label: int) -> Iterator[File]:
     if len(entries) < HELD_OUT:
         raise HarnessError(
             f"{root / name} has {len(entries)} images; every {HELD_OUT}th is held out, so a class needs at least "
-            f"{HELD_OUT}. Put more there, or sort them into {root / 'train' / name} and {root / 'test' / name}"
+            f"{HELD_OUT}. Put more there, or sort the images of all classes into {root / 'train'} and "
+            f"{root / 'test'}, with one sub-folder per class in each"
         )
     for position, entry in enumerate(entries, 1):
         yield _file(root, entry, "train" if position % HELD_OUT else "test", label)
@@ -250,13 +286,19 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
 
 def _entries(where: Path) -> list[os.DirEntry[str]]:
-    """The entries of a folder, sorted by name, without hidden files."""
+    """The entries of a folder, sorted by name, without hidden ones and those that systems put there."""
     try:
         with os.scandir(where) as found:
-            shown = [e for e in found if not e.name.startswith(".") and e.name.lower() not in NO_IMAGES]
+            shown = [entry for entry in found if not _foreign(entry.name)]
     except OSError as error:
         raise HarnessError(f"{where} cannot be read: {error}") from error
     return sorted(shown, key=lambda entry: entry.name)
+
+
+def _foreign(name: str) -> bool:
+    """Whether a name is hidden, or that of a file or folder that a system puts there."""
+    lower = name.lower()
+    return name.startswith(".") or lower in NOT_YOURS or RESCUED.fullmatch(lower) is not None
 
 
 Arrays = dict[str, "NDArray[np.uint8]"]
@@ -284,6 +326,8 @@ def _decoded(listing: Listing, size: int, channels: int) -> tuple[str, Arrays]:
     def decode(file: File, place: NDArray[np.uint8]) -> tuple[str, str]:
         """Decode one file; returns its SHA-256, and what is wrong with it."""
         try:
+            if what := no_file(listing.root / file.name):
+                return "", what
             content = (listing.root / file.name).read_bytes()
             place[...] = _pixels(content, size, channels)
         except Exception as error:  # Pillow's readers can raise anything

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +86,9 @@ def test_every_fifth_is_held_out(root: Path) -> None:
 def test_a_test_folder_is_taken_whole(root: Path) -> None:
     apart(root)
     put(root / "validation" / "c" / "x.png")  # not looked at
+    put(root / "val" / "x.png")
+    (root / "notes").mkdir()
+    (root / "notes" / "README.txt").write_text("no image")
     assert values("train") == [50, 0, 1, 2]
     assert values("test") == [60, 70]
     assert data().shape.classes == 2
@@ -189,6 +194,41 @@ def test_hidden_files_are_no_images(root: Path) -> None:
     (root / "README.txt").write_text("beside the classes")
     assert values("test") == [104, 4, 9]
     assert data().digest() == before
+
+
+FOREIGN = [
+    *("@eaDir", "#recycle", "#snapshot", "@tmp", "@Recycle", "lost+found", "LOST.DIR", "$RECYCLE.BIN", "FOUND.000"),
+    *("System Volume Information", "__MACOSX", ".ipynb_checkpoints", ".Trashes", ".@__thumb", "__pycache__"),
+]
+
+
+@pytest.mark.parametrize("layout", [flat, apart])
+def test_folders_of_systems_are_no_classes(root: Path, layout: Callable[[Path], None]) -> None:
+    layout(root)
+    before, at = data().digest(), root / "train" if layout is apart else root
+    for name in FOREIGN:
+        put(at / name / "thumb.png")
+        put(at / "a" / name / "x.png")  # beside the images, too
+        put(root / name / "thumb.png")
+    for name in ("Thumbs.db", "ehthumbs.db", ".DS_Store", "Icon\r"):
+        (at / "a" / name).write_bytes(b"no image")
+    assert data().class_names == ("a", "b")
+    assert data().digest() == before
+
+
+def test_what_is_no_file_is_named_and_never_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat(root)
+    os.mkfifo(root / "a" / "pipe.png")
+    (root / "b" / "zero.png").symlink_to("/dev/zero")
+    (root / "b" / "inner.png").mkdir()
+    monkeypatch.chdir(root / "b")  # the name of a socket may have at most a hundred characters
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind("s.png")
+    with pytest.raises(HarnessError, match=r"^4 files in .* cannot be read as an image") as caught:
+        data().digest()
+    lines = str(caught.value).splitlines()[1:]
+    for line in ("a/pipe.png: a pipe", "b/zero.png: a device", "b/s.png: a socket", "b/inner.png: a folder"):
+        assert f"  {line}, no file" in lines
 
 
 def test_the_middle_is_cut_out(root: Path) -> None:
@@ -345,6 +385,15 @@ def no_test(root: Path) -> None:
     (root / "test").rename(root / "later")
 
 
+def beside(root: Path) -> None:
+    """The advice for too few images, followed for one class alone."""
+    flat(root)
+    put(root / "train" / "rare" / "x.png")
+    put(root / "test" / "rare" / "x.PNG")
+    (root / "more").mkdir()
+    (root / "more" / "x").write_bytes(png(Image.new("L", (1, 1))))
+
+
 def loose(root: Path) -> None:
     put(root / "x.png")
 
@@ -362,7 +411,8 @@ def loose_in_both(root: Path) -> None:
         (loose_in_both, "images/train has no sub-folders"),
         (empty_class, "images/c has no images"),
         (empty_test_class, "images/test/b has no images"),
-        (too_few, "images/a has 4 images; every 5th"),
+        (too_few, "images/a has 4 images; every 5th.* the images of all classes into .*/train and .*/test, with one"),
+        (beside, "train and test, and classes beside them, which would be left out: a, b, more; move every class"),
         (differing, "different classes: only one of them has c, d"),
         (no_test, "only one of the folders train and test"),
     ],
