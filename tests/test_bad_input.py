@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from forked_cli import Came, Command, commands
 from harness_cli import SUITE, Workspace
+from PIL import Image
 
 from harness.base.errors import HarnessError
 from harness.zoo import registry
@@ -277,9 +278,9 @@ def test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_image_of_the_size_that_is_said_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "MAX_PIXELS", 64)
-    assert folder._pixels(bomb(8, 8), 4, 1).shape == (1, 4, 4)
+    assert folder._pixels(bomb(8, 8), folder.Form(4, 1))[0].shape == (1, 4, 4)
     with pytest.raises(ValueError, match="9 × 8 pixels, more than 64"):
-        folder._pixels(bomb(9, 8), 4, 1)
+        folder._pixels(bomb(9, 8), folder.Form(4, 1))
 
 
 def test_inception_s_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,6 +305,56 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
     suite = workspace.suite(evaluate=evaluate, compare={"metric": "fid"})
     assert "not the Inception weights" in workspace.run("run", suite, code=2)
     assert not list(workspace.results.glob("*.db"))
+
+
+def own_images(folder: Path) -> dict[str, Any]:
+    """A folder of images without a judge, as the data of a suite."""
+    for place in range(5):
+        path = folder / "images" / "cat" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28, 28), 50 * place).save(path)
+    return {"name": "folder", "path": str(folder / "images"), "size": 28, "channels": 1}
+
+
+def test_without_a_metric_that_uses_features_nobody_asks_for_inception(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"HARNESS_INCEPTION": "/nowhere", "HARNESS_CACHE": str(tmp_path / "cache")})
+    train, one = {"steps": 1, "batch_size": 4}, {"seeds": 1, "matrix": {}, "compare": {}}
+    for features in ("auto", "inception"):
+        evaluate = {"samples": 16, "metrics": ["sharpness"], "features": features}
+        workspace.run("run", workspace.suite(data=own_images(tmp_path), train=train, evaluate=evaluate, **one))
+    assert [row["state"] for row in workspace.table()] == ["done"]
+    evaluate = {"samples": 16, "metrics": ["sharpness", "fid"]}
+    suite = workspace.suite(data=own_images(tmp_path), train=train, evaluate=evaluate, **one)
+    assert "HARNESS_INCEPTION names /nowhere" in workspace.run("run", suite, code=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        ("digits", "or use the judge of these data: leave out `features`"),
+        ({"name": "folder"}, "or use a judge of these data (no judge knows the data 'folder': train one with `harness"),
+    ],
+)
+def test_the_advice_for_inception_s_weights_fits_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Any, advice: str
+) -> None:
+    from harness.cli.commands import _fetch_all
+    from harness.judge import inception
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan
+
+    def unreachable(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(inception, "bring", unreachable)
+    evaluate = {"samples": 16, "metrics": ["fid"], "features": "inception"}
+    given = data if data == "digits" else own_images(tmp_path)
+    suite = Workspace(tmp_path).suite(data=given, evaluate=evaluate, matrix={}, compare={})
+    with pytest.raises(HarnessError) as caught:
+        _fetch_all(make_plan(read_suite(suite)))
+    assert advice in str(caught.value)
 
 
 def test_a_quota_that_is_used_up_is_named() -> None:

@@ -188,20 +188,34 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
 
 
 def _fetch_all(plan: Plan) -> None:
-    """Download missing data and weights once, before several workers would do it at the same time."""
+    """Download missing data and weights once, before several workers would do it at the same time, and verify them.
+
+    Both splits are read in full: the test split is needed only after a trial has trained, too late to learn that it is
+    damaged.
+    """
     from harness.suite.plan import nested
+    from harness.zoo.data.base import SPLITS
 
     arms = [cell.arm for cell in plan.cells if cell.excluded is None]
     choices = {choice for arm in arms for choice in (arm.data, *nested(arm.model)) if choice.kind == "data"}
     for choice in sorted(choices, key=lambda choice: choice.name):
         data: DataSet = choice.make()
-        if not data.present():
+        missing = not data.present()
+        if missing:
             click.echo(f"{choice.name} is not on this machine: downloading it")
-            click.echo(data.fetch())
-    if any(arm.evaluate.features == "inception" for arm in arms):
+        where = data.fetch()
+        for split in SPLITS:
+            data.load(split)
+        if missing:
+            click.echo(where)
+    asking = [arm for arm in arms if arm.evaluate.features == "inception"]
+    if asking:
+        from harness import judge
         from harness.judge.inception import weights_file
 
-        weights_file()  # downloads the weights and checks their digest before the first trial
+        lacking = judge.missing(asking[0].data)
+        own = f"a judge of these data ({lacking})" if lacking else "the judge of these data: leave out `features`"
+        weights_file(own)  # downloads the weights and checks their digest before the first trial
 
 
 def _keep_the_exit_code() -> None:
@@ -490,8 +504,10 @@ def judge_train(
         training.train(out, device=resolve(device), seed=seed, report=click.echo)
         return
     made = choice.make()
-    if not made.present():
-        click.echo(made.fetch())
+    missing = not made.present()
+    where = made.fetch()
+    if missing:
+        click.echo(where)
     recipe = labelled.LabelledSettings(**own)
     labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, click.echo)
     if made.judge:

@@ -39,6 +39,7 @@ class ModeCoverage(Metric):
     Settings = CoverageSettings
     settings: CoverageSettings
     needs_judge = True
+    uses_features = False
     values = {
         "covered_classes": Value("Classes covered", "higher", "classes that hold the stated share", digits=1),
         "effective_classes": Value("Effective classes", "higher", "exp of the histogram's entropy"),

@@ -215,6 +215,8 @@ def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
     if features == "auto":
         data = parts.data.make()
         features = "points" if data.points else judge.of(data) or "inception"
+    if features == "inception" and not any(metric.plugin.uses_features for metric in suite.evaluate.metrics):
+        features = "none"  # nobody needs to fetch 91 MB for it
     evaluate = suite.evaluate.model_copy(update={"features": features})
     return Arm(name, parts.model, parts.tricks, parts.data, parts.train, evaluate)
 
@@ -226,7 +228,7 @@ def _identity(arm: Arm) -> list[str]:
     """Everything that can change the numbers of the arm's trials, except the seed and the code."""
     data = arm.data.make()
     # Metrics of coverage use the judge of the data, also if the features are those of another network.
-    judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
+    judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points", "none"})
     # A model may have data of its own, for example the domain that it translates from.
     own = [c.make().digest() for c in nested(arm.model) if c.kind == "data"]
     return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges)]

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import socket
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -271,6 +272,12 @@ def turned() -> bytes:
     return png(image, exif=exif)
 
 
+def pixels(content: bytes, size: int, channels: int) -> np.ndarray:
+    """A decoded image (channels, size, size), as if it were alone."""
+    image, _, _ = folder._pixels(content, folder.Form(size, channels))
+    return image
+
+
 MODES: dict[str, tuple[Callable[[], bytes], list[int]]] = {
     "grey": (lambda: png(Image.new("L", (1, 1), 77)), [77, 77, 77]),
     "black and white": (lambda: png(Image.new("1", (1, 1), 1)), [255, 255, 255]),
@@ -298,18 +305,102 @@ MODES: dict[str, tuple[Callable[[], bytes], list[int]]] = {
 @pytest.mark.parametrize("mode", MODES)
 def test_modes(mode: str) -> None:
     make, expected = MODES[mode]
-    assert folder._pixels(make(), 1, 3).flatten().tolist() == expected
+    assert pixels(make(), 1, 3).flatten().tolist() == expected
 
 
 def test_grey_is_the_luma_of_colour() -> None:
     for colour, expected in (((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)):
-        assert folder._pixels(png(Image.new("RGB", (1, 1), colour)), 1, 1).tolist() == [[[expected]]]
+        assert pixels(png(Image.new("RGB", (1, 1), colour)), 1, 1).tolist() == [[[expected]]]
 
 
 def test_turned_as_exif_says() -> None:
-    pixels = folder._pixels(turned(), 2, 3)
-    assert pixels[:, 0, 0].tolist() == [0, 0, 255]
-    assert pixels[:, 1, 0].tolist() == [255, 0, 0]
+    image = pixels(turned(), 2, 3)
+    assert image[:, 0, 0].tolist() == [0, 0, 255]
+    assert image[:, 1, 0].tolist() == [255, 0, 0]
+
+
+def deep(root: Path, largest: int, name: str = "4", black: int = 0) -> None:
+    """Sixteen bits a pixel: a 4×4 picture with this value on its left half, black on its right."""
+    picture = np.full((4, 4), black, np.uint16)
+    picture[:, :2] = largest
+    (root / "a").mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(root / "a" / f"{name}.png")
+
+
+@pytest.mark.parametrize(
+    ("largest", "white"), [(255, 255), (200, 255), (256, 1023), (4095, 4095), (4096, 16383), (16384, 65535)]
+)
+def test_the_bits_that_are_used_are_those_of_the_whole_folder(
+    root: Path, caplog: pytest.LogCaptureFixture, largest: int, white: int
+) -> None:
+    for name in "01234":
+        deep(root, largest // 2, name)
+    deep(root, largest, "0")
+    images = data(channels=1).load("train").images[:, 0, 0, 0]
+    assert images.tolist() == [round(largest / white * 255), *[round(largest // 2 / white * 255)] * 3]
+    assert (f"values up to {largest}: {white} is taken as white" in caplog.text) == (white < 65535)
+    assert data(channels=1, white=65535).load("train").images[0, 0, 0, 0] == round(largest / 257)
+    assert data(white=65535, channels=1).digest() != data(channels=1).digest()
+
+
+def test_eight_bits_beside_sixteen_stay_as_they_are(root: Path) -> None:
+    flat(root)
+    deep(root, 4095)  # a/4.png is held out
+    assert values("train") == [100, 101, 102, 103, 105, 0, 1, 2, 3, 5, 6, 7, 8]
+    assert values("test") == [255, 4, 9]
+
+
+def test_values_above_white_are_white(root: Path) -> None:
+    for name in "01234":
+        deep(root, 5000, name, black=1000)
+    assert data(channels=1, white=2000).load("test").images.unique().tolist() == [128, 255]
+
+
+def colours(value: int) -> bytes:
+    """A PNG of one pixel with 16 bits per colour, which Pillow cannot write."""
+    head = (1).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(b"\0" + value.to_bytes(2, "big") * 3)), (b"IEND", b""))
+    chunks = (len(c).to_bytes(4, "big") + kind + c + zlib.crc32(kind + c).to_bytes(4, "big") for kind, c in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_colours_that_lose_their_bits_are_refused(root: Path) -> None:
+    flat(root)
+    (root / "a" / "4.png").write_bytes(colours(4095))
+    with pytest.raises(HarnessError, match="16 bits per colour, but use 14 or fewer"):
+        data().digest()
+    (root / "a" / "5.png").write_bytes(colours(65535))
+    assert values("test") == [15, 4, 9]
+
+
+def test_a_folder_that_is_nearly_black_is_said_to_be(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for place in range(5):
+        put(root / "a" / f"{place}.png", place)  # classes in place of greys, as masks have them
+    data().digest()
+    assert f"the images in {root} are nearly black: their largest value is 4 of 255" in caplog.text
+
+
+def damaged_exif(*, turn: int) -> bytes:
+    """A JPEG whose EXIF data say how it is turned, and then end too early."""
+    image = Image.new("RGB", (16, 16), (0, 0, 255))
+    image.paste((255, 0, 0), (0, 0, 16, 8))
+    entry = (0x0112).to_bytes(2, "little") + (3).to_bytes(2, "little") + (1).to_bytes(4, "little")
+    beyond = (0x010F).to_bytes(2, "little") + (2).to_bytes(2, "little") + (99).to_bytes(4, "little")
+    tags = entry + turn.to_bytes(4, "little") + beyond + (9999).to_bytes(4, "little")
+    return png(image, kind="jpeg", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0" + tags + b"\x01")
+
+
+def test_damaged_exif_is_quiet(root: Path, recwarn: pytest.WarningsRecorder, capfd: pytest.CaptureFixture[str]) -> None:
+    flat(root)
+    (root / "a" / "4.png").write_bytes(damaged_exif(turn=3))
+    (root / "b" / "04.png").write_bytes(
+        png(Image.new("L", (4, 4), 77), kind="jpeg", exif=b"Exif\0\0MM\0" + b"\xff" * 9)
+    )
+    red_and_blue = data().load("test").images[0]
+    assert values("test")[1] == 77
+    assert red_and_blue[0, 3, 0] > 200 > 50 > red_and_blue[0, 0, 0]  # turned by half: what can be read is obeyed
+    assert not recwarn.list
+    assert capfd.readouterr().err == ""
 
 
 def test_files_that_are_no_images_are_named_in_one_message(root: Path) -> None:
