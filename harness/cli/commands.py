@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.base import interrupts, surroundings
+from harness.base import interrupts, surroundings, terminal
 from harness.base.errors import HarnessError
+from harness.base.messages import visible
+from harness.base.terminal import echo
 from harness.base.version import __version__, commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
@@ -33,33 +36,65 @@ FAILED, MISTAKE = 1, 2
 class Harness(click.Group):
     """The group of commands. A user's mistake ends a command with one message and exit code 2."""
 
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        with _safe_usage():
+            return super().make_context(*args, **settings)
+
     def invoke(self, context: click.Context) -> Any:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks become "?"
-                stream.reconfigure(errors="replace")
+        with terminal.guarded():
+            try:
+                return self._invoke(context)
+            except terminal.Unread as error:
+                if not error.reader_gone:  # `> /dev/full`; with `| head` all is well
+                    echo(f"error: standard output cannot be written to: {error}", err=True)
+                context.exit(0 if error.reader_gone else MISTAKE)
+
+    def _invoke(self, context: click.Context) -> Any:
         try:
-            with surroundings.quiet():
+            _refuse_no_folder()
+            with surroundings.quiet(), warnings.catch_warnings(), _safe_usage():
+                if not sys.warnoptions:  # a library's warning names a line of its own code, and not what to do
+                    warnings.simplefilter("ignore")
                 return super().invoke(context)
+        except terminal.Unread:
+            raise
         except HarnessError as error:
-            click.echo(f"error: {error}" if "\n" not in str(error) else str(error), err=True)
+            # The problems of a suite begin with their places.
+            echo(str(error) if error.placed else f"error: {error}", err=True)
             context.exit(MISTAKE)
         except KeyboardInterrupt:
             _keep_the_exit_code()
-            click.echo(interrupts.interrupted_message(), err=True)
+            echo(interrupts.interrupted_message(), err=True)
             context.exit(interrupts.EXIT_CODE)
         except SystemExit:
             _keep_the_exit_code()
             raise
-        except BrokenPipeError:  # `harness list models | head`
-            sys.stderr.close()
-            context.exit(0)
         except Exception as error:
             from harness.base.diagnosis import storage_error
 
             if (message := storage_error(error)) is None:  # a bug in the harness: show the whole traceback
                 raise
-            click.echo(f"error: {message}", err=True)
+            echo(f"error: {message}", err=True)
             context.exit(MISTAKE)
+
+
+@contextlib.contextmanager
+def _safe_usage() -> Iterator[None]:
+    """What click says about wrong words on the command line repeats them: make it safe to print."""
+    try:
+        yield
+    except click.UsageError as error:
+        said = error.format_message()
+        if isinstance(error, click.exceptions.NoArgsIsHelpError) or visible(said) == said:
+            raise
+        raise click.UsageError(visible(said), error.ctx) from None
+
+
+def _refuse_no_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise HarnessError("the current folder is gone, it was removed or replaced: change to another one") from None
 
 
 results_option = click.option(
@@ -124,12 +159,14 @@ def run(
     Exit code 0 when every trial reached an outcome, 1 when some failed, 2 on a mistake in the suite or the
     environment, 130 when interrupted.
     """
+    from harness.store.folders import Folders
     from harness.suite import read_suite
     from harness.suite.plan import make_plan, smoke_plan
 
-    plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
     # --smoke uses a store of its own: its numbers mean nothing and must not mix with real results.
     store = results / "smoke" if smoke else results
+    terminal.keep_going(Folders(store).log, interrupts.command_line())
+    plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
     if smoke:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
@@ -141,21 +178,19 @@ def run(
 
 
 def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
-    from rich.console import Console
-
     from harness import report
     from harness.analysis import loading
     from harness.report import words
     from harness.store import folders
 
-    console = Console()
+    console = terminal.console()
     _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
             n = loading.accept(plan, results, accepted, commit())
-            click.echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
+            echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
         for text in words.changes(loading.of_other_code(plan, results)):
-            click.echo(text)
+            echo(text)
         if not _trained(plan, results, workers, device, console):
             return interrupts.EXIT_CODE
         outcome = loading.load(plan, results)
@@ -202,12 +237,12 @@ def _fetch_all(plan: Plan) -> None:
         data: DataSet = choice.make()
         missing = not data.present()
         if missing:
-            click.echo(f"{choice.name} is not on this machine: downloading it")
+            echo(f"{choice.name} is not on this machine: downloading it")
         where = data.fetch()
         for split in SPLITS:
             data.load(split)
         if missing:
-            click.echo(where)
+            echo(where)
     asking = [arm for arm in arms if arm.evaluate.features == "inception"]
     if asking:
         from harness import judge
@@ -264,20 +299,19 @@ def check(
     Exit code 0 when nothing is worse beyond noise, 1 when something is, 2 on a mistake or when the baseline is not
     comparable, 130 when interrupted.
     """
-    from rich.console import Console
-
     from harness.analysis import loading, regression
     from harness.report import regression as tables
     from harness.store import folders
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
+    terminal.keep_going(folders.Folders(results).log, interrupts.command_line())
     tables.forget(junit, markdown)
     plan = make_plan(read_suite(suite, sets))
     if not update:
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
-    console = Console()
+    console = terminal.console()
     _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
@@ -306,11 +340,11 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
     made = make_plan(read_suite(suite, sets))
     states, guess, remarks = _stored(made, results)
     if as_json:
-        click.echo(overview.as_json(made, states, guess))
+        echo(overview.as_json(made, states, guess))
     else:
         overview.show(made, states, guess)
         for text in remarks:
-            click.echo(text)
+            echo(text)
 
 
 def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None], list[str]]:
@@ -345,11 +379,11 @@ def upgrade(results: Path) -> None:
         raise HarnessError(f"there is no store in {results}")
     with folders.exclusive(results, interrupts.command_line()):
         if (copy := copied(store)) is not None:
-            click.echo(f"copied the database to {copy}")
+            echo(f"copied the database to {copy}")
         brought, left = upgraded(store)
-    click.echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
+    echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
     for reason, runs in left.items():
-        click.echo(f"{len(runs)} left unchanged, the first {runs[0]}: {reason}")
+        echo(f"{len(runs)} left unchanged, the first {runs[0]}: {reason}")
 
 
 @main.command()
@@ -358,8 +392,6 @@ def upgrade(results: Path) -> None:
 @results_option
 def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
     """Rebuild the tables and the page of a suite from the store."""
-    from rich.console import Console
-
     from harness import report as reporting
     from harness.analysis import loading
     from harness.suite import read_suite
@@ -373,7 +405,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
             f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
         )
     page = reporting.write(outcome, results / outcome.plan.suite.name)
-    reporting.console(outcome, page, Console())
+    reporting.console(outcome, page, terminal.console())
 
 
 @main.command()
@@ -399,16 +431,14 @@ def compare(
     beginning of an MLflow run id or of a trial's key. The difference is ONE − OTHER. Exit code 2 when the
     values were measured by different protocols.
     """
-    from rich.console import Console
-
     from harness.analysis import comparison
-    from harness.report import terminal
+    from harness.report import terminal as shown
 
     found = comparison.compare(one, other, suite, sets, results, metric)
     if markdown:
-        click.echo(terminal.compared_markdown(found), nl=False)
+        echo(shown.compared_markdown(found).removesuffix("\n"))
     else:
-        terminal.compared(found, Console())
+        shown.compared(found, terminal.console())
 
 
 @main.command("list")
@@ -418,7 +448,7 @@ def list_(kind: str) -> None:
     from harness.cli import overview
 
     for line in overview.suites(Path("suites")) if kind == "suites" else overview.plugins(kind):
-        click.echo(line)
+        echo(line)
 
 
 @main.command()
@@ -444,7 +474,7 @@ def ui(results: Path, port: int, host: str) -> None:
     if not store.exists:
         raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` creates one")
     if host not in ("127.0.0.1", "localhost"):
-        click.echo(
+        echo(
             f"warning: --host {host} is ignored; the UI stays on 127.0.0.1. It asks for no password: anybody who can "
             "reach it can read, change and delete all runs. From another machine, use: "
             f"ssh -L {port}:127.0.0.1:{port} and this machine's name",
@@ -460,7 +490,7 @@ def schema() -> None:
 
     from harness.suite import suite_schema
 
-    click.echo(json.dumps(suite_schema(), indent=2))
+    echo(json.dumps(suite_schema(), indent=2))
 
 
 @main.group()
@@ -501,17 +531,17 @@ def judge_train(
     if choice == _chosen_data("mnist", ()) and not own:
         if out is None:
             raise HarnessError("the judge of mnist comes with the harness; --out FOLDER trains it again into FOLDER")
-        training.train(out, device=resolve(device), seed=seed, report=click.echo)
+        training.train(out, device=resolve(device), seed=seed, report=echo)
         return
     made = choice.make()
     missing = not made.present()
     where = made.fetch()
     if missing:
-        click.echo(where)
+        echo(where)
     recipe = labelled.LabelledSettings(**own)
-    labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, click.echo)
+    labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, echo)
     if made.judge:
-        click.echo(f"note: metrics use the judge {made.judge}, which comes with the harness, for this data")
+        echo(f"note: metrics use the judge {made.judge}, which comes with the harness, for this data")
 
 
 def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice[DataSet]:
@@ -533,7 +563,7 @@ def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice[DataSet]:
         return registry.choose("data", given)
     except registry.ChoiceError as error:
         problems = [(".".join(map(str, ("data", *path))), message) for path, message, _ in error.problems]
-        raise HarnessError("\n".join(f"{path}: {message}" for path, message in problems)) from error
+        raise HarnessError(*(f"{path}: {message}" for path, message in problems)) from error
 
 
 def _value(source: str, text: str) -> Any:
@@ -561,7 +591,7 @@ def judge_evaluate(name: str, device: str) -> None:
     else:
         rows = [(what, value, "") for what, value in labelled.evaluate(name, resolve(device)).items()]
     for what, value, target in rows:
-        click.echo(f"{what:<60} {value:8.4f}   {target}".rstrip())
+        echo(f"{what:<60} {value:8.4f}   {target}".rstrip())
 
 
 @main.group()
@@ -579,4 +609,4 @@ def data_fetch(name: str) -> None:
         choice = registry.choose("data", name)
     except registry.ChoiceError as error:
         raise HarnessError(str(error)) from error
-    click.echo(choice.make().fetch())
+    echo(choice.make().fetch())

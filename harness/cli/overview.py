@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.base import terminal
 from harness.base.errors import HarnessError
+from harness.base.messages import visible
 from harness.base.states import State
 from harness.cli.progress import duration
 from harness.execution.devices import cores
@@ -43,16 +45,16 @@ def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
         ],
         "search": plan.suite.search.model_dump(mode="json") if plan.suite.search else None,
     }
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # ASCII: other characters as JSON's own escapes, so that none can be an order to a terminal.
+    return json.dumps(value, indent=2, default=str)
 
 
 def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
     """The plan on the console."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = terminal.console()
     table = Table("arm", "seed", "key", "state", title=Text(plan.suite.name), title_justify="left")
     for trial in plan.trials:
         table.add_row(Text(trial.arm.name), str(trial.seed), trial.key, _state(trial, states))
@@ -63,9 +65,9 @@ def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
     for trial in plan.trials:
         if trial.key in states and states[trial.key].state is State.ALTERED:
             line = f"{trial.label}: {State.ALTERED}: {states[trial.key].reason}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
     for line in summary(plan, states, guess):
-        console.print(line, markup=False, highlight=False)
+        console.print(visible(line), markup=False, highlight=False)
 
 
 def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[str]:
@@ -102,7 +104,7 @@ def plugins(kind: str) -> list[str]:
     for entry in registry.entries(kind):
         paper = f"  [{entry.paper}]" if entry.paper else ""
         text = f"broken: {entry.broken}" if entry.broken else f"{entry.summary}{paper}"
-        lines.append(f"{entry.name:<26} {text}")
+        lines.append(visible(f"{entry.name:<26} {text}"))
     return lines
 
 
@@ -122,5 +124,5 @@ def suites(folder: Path) -> list[str]:
             text = read_suite(path).question
         except HarnessError as error:
             text = f"broken: {str(error).splitlines()[0]}"
-        lines.append(f"{path!s:<34} {text}")
+        lines.append(visible(f"{path!s:<34} {text}"))
     return lines

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from harness.base import terminal
+from harness.base.messages import visible
 from harness.base.states import State
 
 if TYPE_CHECKING:
@@ -144,7 +146,7 @@ class Lines:
 
     def note(self, text: str) -> None:
         self._last_line = time.monotonic()
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
@@ -193,7 +195,9 @@ class Bars:
         self.note(f"{trial.label}: {verdict(outcome)}")
 
     def note(self, text: str) -> None:
-        self.progress.console.print(text, markup=False, highlight=False)
+        if terminal.unread() and self.progress.live.is_started:
+            self.progress.stop()  # bars are of no use to a log
+        self.progress.console.print(visible(text), markup=False, highlight=False)
 
     def _drop(self, trial: Trial) -> None:
         if (task := self._tasks.pop(trial.key, None)) is not None:

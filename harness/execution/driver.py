@@ -115,7 +115,7 @@ class Driver:
         """Run until no trial is left to do. The caller must hold the lock of the store (``exclusive``).
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second signal ends the process at once).
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP; every trial was saved first (a second one ends the process at once).
             HarnessError: a disk or a store has failed; the next run continues from here.
         """
         with self._signals(), messages_to(self.listener.note):
@@ -217,20 +217,21 @@ class Driver:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM stops the run between two events; a second one ends the process at once.
+        """The first Ctrl-C, SIGTERM or SIGHUP stops the run between two events; a second ends the process at once.
 
         An exception in the middle of an event could lose the event, or interrupt a write to the stores.
         """
 
         def request_stop(number: int, frame: object) -> None:
-            if self._stopping:
+            if self._stopping and number != signal.SIGHUP:  # a closed terminal may send it twice
                 interrupts.end_at_once()
             self._stopping = True
 
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        with interrupts.handled(request_stop, signal.SIGINT, signal.SIGTERM):
+        hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # as nohup ignores it
+        with interrupts.handled(request_stop, signal.SIGINT, signal.SIGTERM, *hangup):
             yield
 
     def _loop(self) -> None:

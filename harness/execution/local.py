@@ -22,6 +22,9 @@ from harness.execution.engine import Died, Ended, Engine, Event
 from harness.execution.worker import QUIT, STOP, perform, send, tell
 from harness.trial.task import Task
 
+FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that a worker ignores."""
+
 
 class LocalEngine(Engine):
     """Runs trials in worker processes on this machine.
@@ -157,9 +160,10 @@ def _explain(exitcode: int | None) -> str:
 
 def work(pipe: Connection, log: Path, device: str) -> None:
     """The main function of a worker: receive a task, run it, repeat, until ``QUIT`` or the end of the pipe."""
-    # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM: only the driver reacts to them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl-C reaches the whole process group, and so do a closed terminal's SIGHUP and perhaps a cluster's SIGTERM: only
+    # the driver reacts to them.
+    for number in FOR_THE_DRIVER:
+        signal.signal(number, signal.SIG_IGN)
     # torch requires it for train.deterministic; cuBLAS reads it once, before the first trial.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _end_with_parent()
@@ -182,9 +186,9 @@ def _signals_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Start Python's resource tracker first: the first process start would start it, and that unblocks both signals.
+    # Start Python's resource tracker first: the first process start would start it, and that unblocks two of them.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_DRIVER)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import sys
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
+from harness.base.terminal import echo
 from harness.store import sqlite
 from harness.store.runs import Store
 
@@ -34,7 +35,7 @@ def serve(store: Store, port: int) -> None:
     backend = sqlite.elsewhere(store.file) if store.file else store.address
     environment |= {"MLFLOW_BACKEND_STORE_URI": backend}  # not in the command line, which every user can see
     address = f"http://127.0.0.1:{port}/#/experiments"
-    print(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)", flush=True)
+    echo(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)")
     # In its own process group: MLflow forwards Ctrl-C to a child that already got it from the terminal, and that child
     # prints a traceback at the second one.
     orders = iter([signal.SIGTERM])

@@ -353,7 +353,7 @@ def resolve_root(root: str, raw: Any) -> Any:
         try:
             choice.make().shape  # noqa: B018  # some data sets read their shape from files, which may fail
         except HarnessError as error:
-            raise ChoiceError([((), str(error), "")]) from error
+            raise ChoiceError([((), error.sentence, "")]) from error
     return choice
 
 

@@ -26,6 +26,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
+from harness.base.messages import visible
 from harness.base.validation import shown
 
 KeyPath = tuple[int | str, ...]
@@ -68,7 +69,7 @@ class Problem:
 
     def located(self, file: str) -> str:
         """One line: ``file:line:column: path: message``."""
-        return ": ".join(part for part in (self.place.located(file), self.path, self.message) if part)
+        return visible(": ".join(part for part in (self.place.located(file), self.path, self.message) if part))
 
 
 class NotYaml(Exception):
@@ -152,7 +153,7 @@ def dotted(path: KeyPath) -> str:
 def shortened(text: str, longest: int = MAX_SHOWN) -> str:
     """A user's text for a message: shortened, and with control characters escaped."""
     cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    return visible(cut)
 
 
 def read(content: bytes, override: str = "") -> Document:

@@ -33,7 +33,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         # Files, messages, pictures, descriptions of the machine.
         *("harness.base.files", "harness.base.errors", "harness.base.messages", "harness.base.version"),
         *("harness.base.diagnosis", "harness.base.validation", "harness.base.interrupts"),
-        *("harness.base.states", "harness.base.digests"),
+        *("harness.base.states", "harness.base.digests", "harness.base.terminal"),
         *("harness.trial.task", "harness.trial.artifacts", "harness.trial.pictures", "harness.trial.environment"),
         *("harness.trial.outcomes", "harness.zoo.models.paths", "harness.judge.catalogue", "harness.testing"),
     }

@@ -56,8 +56,10 @@ MAX_COMPARISONS = 100
 class SuiteError(HarnessError):
     """A suite has errors. ``problems`` has one line per error: ``file:line:column: path: message``."""
 
+    placed = True
+
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__(*problems)
         self.problems = list(problems)
 
 

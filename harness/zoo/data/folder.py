@@ -426,7 +426,7 @@ def _refuse(root: Path, unreadable: Sequence[tuple[str, str]]) -> None:
         lines = [f"  {name}: {reason}" for name, reason in unreadable[:NAMED]]
         lines += [f"  and {len(unreadable) - NAMED} more"] * (len(unreadable) > NAMED)
         count = "1 file" if len(unreadable) == 1 else f"{len(unreadable)} files"
-        raise HarnessError(f"{count} in {root} cannot be read as an image; repair or remove:\n" + "\n".join(lines))
+        raise HarnessError(f"{count} in {root} cannot be read as an image; repair or remove:", *lines)
 
 
 def _reason(error: Exception) -> str:
