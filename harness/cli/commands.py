@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.base import interrupts, surroundings, terminal
+from harness.base.diagnosis import refuse_few_files
 from harness.base.errors import HarnessError
 from harness.base.messages import visible
 from harness.base.terminal import echo
@@ -166,6 +167,7 @@ def run(
     # --smoke uses a store of its own: its numbers mean nothing and must not mix with real results.
     store = results / "smoke" if smoke else results
     terminal.keep_going(Folders(store).log, interrupts.command_line())
+    refuse_few_files(workers or 1)
     plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
     if smoke:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -210,7 +212,9 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
     from harness.execution.local import LocalEngine
     from harness.store import folders
 
-    engine = LocalEngine(slots(device, workers, plan), folders.Folders(results).work)
+    places = slots(device, workers, plan)
+    refuse_few_files(len(places))
+    engine = LocalEngine(places, folders.Folders(results).work)
     try:
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()
@@ -306,6 +310,7 @@ def check(
     from harness.suite.plan import make_plan
 
     terminal.keep_going(folders.Folders(results).log, interrupts.command_line())
+    refuse_few_files(workers or 1)
     tables.forget(junit, markdown)
     plan = make_plan(read_suite(suite, sets))
     if not update:

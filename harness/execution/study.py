@@ -470,9 +470,9 @@ def _seal(frozen: FrozenTrial) -> str:
 
 def _distribution(space: FloatRange | IntRange | Categorical) -> BaseDistribution:
     if space.type == "float":
-        return FloatDistribution(space.low, space.high, log=space.log, step=space.step)
+        return FloatDistribution(space.low, space.last, log=space.log, step=space.step)
     if space.type == "int":
-        return IntDistribution(space.low, space.high, log=space.log, step=space.step)
+        return IntDistribution(space.low, space.last, log=space.log, step=space.step)
     return CategoricalDistribution(space.choices)
 
 
