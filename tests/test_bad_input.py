@@ -396,8 +396,8 @@ def test_too_few_open_files_are_refused_before_a_run_begins(monkeypatch: pytest.
     with pytest.raises(HarnessError) as caught:
         diagnosis.refuse_few_files(2)
     assert str(caught.value) == (
-        "at most 24 files may be open at once (`ulimit -n`), but a run with 2 workers needs 56: raise the limit, or use "
-        "fewer --workers"
+        "at most 24 files may be open at once (`ulimit -n`), but a run with 2 workers needs 56: raise the limit, or "
+        "use fewer --workers"
     )
     limits["now"] = (24, 4096)  # it may be raised without asking anybody
     diagnosis.refuse_few_files(2)

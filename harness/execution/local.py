@@ -24,6 +24,10 @@ from harness.trial.task import Task
 
 FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that a worker ignores."""
+OUT_OF_MEMORY = ("std::bad_alloc", "MemoryError", "DefaultCPUAllocator", "Cannot allocate memory", "out of memory")
+"""What a process writes before it dies because no memory is left."""
+LAST_WORDS = 20_000
+"""How many bytes at the end of a dead worker's log are looked through."""
 
 
 class LocalEngine(Engine):
@@ -89,6 +93,8 @@ class _Slot:
         self.log = log
         self.task: Task | None = None
         self._up = False
+        self._logged = 0
+        """The size of the log when the trial began."""
 
     @property
     def alive(self) -> bool:
@@ -104,6 +110,7 @@ class _Slot:
             theirs.close()
             self._up = True
         self.task = task
+        self._logged = self._log_size()
         self.send(task)
 
     def send(self, message: Any) -> None:
@@ -131,9 +138,21 @@ class _Slot:
         if self.task is not None and not self.process.is_alive():
             self.process.join()
             exitcode = self.process.exitcode
-            found.append(Died(key, _explain(exitcode), killed=exitcode == -signal.SIGKILL))
+            reason, memory = explain(exitcode, self._said())
+            log = f"{self.log.parent.name}/{self.log.name}"  # the reason is stored, and the store may move
+            found.append(Died(key, f"{reason}; see {log} in the results folder", killed=memory))
             self.task = None
         return found
+
+    def _log_size(self) -> int:
+        return self.log.stat().st_size if self.log.is_file() else 0
+
+    def _said(self) -> str:
+        """The end of what the worker has written to its log during this trial."""
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(self._logged, self._log_size() - LAST_WORDS))
+            return file.read(LAST_WORDS).decode("utf-8", "replace")
+        return ""
 
     def close(self, kill: bool = False) -> None:
         if not self._up:
@@ -149,13 +168,22 @@ class _Slot:
             self._up = False
 
 
-def _explain(exitcode: int | None) -> str:
+def explain(exitcode: int | None, said: str) -> tuple[str, bool]:
+    """Why a worker died, and whether memory may have run out.
+
+    Args:
+        exitcode: of its process; negative for a signal.
+        said: the end of its log.
+    """
+    end = f"ended with exit code {exitcode}"
     if exitcode is not None and exitcode < 0:
         with contextlib.suppress(ValueError):
-            name = signal.Signals(-exitcode).name
-            hint = "; perhaps the machine had run out of memory" if name == "SIGKILL" else ""
-            return f"the worker was ended by {name}{hint}"
-    return f"the worker ended with exit code {exitcode}"
+            end = f"was ended by {signal.Signals(-exitcode).name}"
+    if sign := next((sign for sign in OUT_OF_MEMORY if sign in said), None):
+        return f"the worker {end}, because no memory was left ({sign})", True
+    if exitcode == -signal.SIGKILL:
+        return f"the worker {end}; perhaps the machine had run out of memory", True
+    return f"the worker {end}", False
 
 
 def work(pipe: Connection, log: Path, device: str) -> None:
