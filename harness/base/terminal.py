@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
+LOG = "output.log"
+"""The file in the results folder with what a run would have printed after its reader was gone."""
 SEQUENCE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\r")
 """Colours and movements of the cursor, which a log does without."""
 

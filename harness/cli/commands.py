@@ -160,13 +160,12 @@ def run(
     Exit code 0 when every trial reached an outcome, 1 when some failed, 2 on a mistake in the suite or the
     environment, 130 when interrupted.
     """
-    from harness.store.folders import Folders
     from harness.suite import read_suite
     from harness.suite.plan import make_plan, smoke_plan
 
     # --smoke uses a store of its own: its numbers mean nothing and must not mix with real results.
     store = results / "smoke" if smoke else results
-    terminal.keep_going(Folders(store).log, interrupts.command_line())
+    terminal.keep_going(store / terminal.LOG, interrupts.command_line())
     refuse_few_files(workers or 1)
     plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
     if smoke:
@@ -309,7 +308,7 @@ def check(
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
-    terminal.keep_going(folders.Folders(results).log, interrupts.command_line())
+    terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     refuse_few_files(workers or 1)
     tables.forget(junit, markdown)
     plan = make_plan(read_suite(suite, sets))

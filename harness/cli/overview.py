@@ -76,8 +76,17 @@ def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[st
     if search is not None:
         cells = sum(cell.excluded is None for cell in plan.cells)
         each = search.n_trials * len(plan.suite.seeds)
-        return [f"a search in {cells} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} "
-                f"seeds = {each} trials each"]  # fmt: skip
+        lines = [
+            f"a search in {cells} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} seeds = "
+            f"{each} trials each"
+        ]
+        if search.points is not None and search.points < search.n_trials:
+            least = search.n_trials - search.points
+            lines.append(
+                f"the space has only {search.points} different configurations: at least {least} of {search.n_trials} "
+                "will repeat earlier ones, and are not trained again"
+            )
+        return lines
     counts = Counter(_state(trial, states) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
     todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].state.settled]

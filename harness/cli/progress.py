@@ -72,6 +72,10 @@ class Remaining:
         if running.first is None:
             running.first, running.began = running.share, self.clock()
 
+    def settled(self, trials: int) -> None:
+        """So many trials that no name was known of need not be run."""
+        self._unnamed = max(0, self._unnamed - trials)
+
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """The trial ended."""
         self._running.pop(trial.key, None)
@@ -114,7 +118,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.remaining = Remaining()
-        self.total = self.settled = 0
+        self.total = self.done = 0
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Lines:
@@ -124,7 +128,7 @@ class Lines:
         pass
 
     def planned(self, total: int, done: int, trials: Sequence[Trial]) -> None:
-        self.total, self.settled = total, done
+        self.total, self.done = total, done
         self.remaining.planned(total - done, trials)
         self.note(f"{total} trials, {done} done before")
 
@@ -140,9 +144,13 @@ class Lines:
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         self.remaining.ended(trial, outcome)
         if outcome.state is not State.INTERRUPTED:
-            self.settled += 1
-        left = self.remaining.text() if self.settled < self.total else ""
-        self.note(f"[{self.settled}/{self.total}] {trial.label}: {verdict(outcome)}" + (f" ({left})" if left else ""))
+            self.done += 1
+        left = self.remaining.text() if self.done < self.total else ""
+        self.note(f"[{self.done}/{self.total}] {trial.label}: {verdict(outcome)}" + (f" ({left})" if left else ""))
+
+    def settled(self, trials: int) -> None:
+        self.remaining.settled(trials)
+        self.done += trials
 
     def note(self, text: str) -> None:
         self._last_line = time.monotonic()
@@ -193,6 +201,10 @@ class Bars:
         if outcome.state is not State.INTERRUPTED:
             self.progress.advance(self._whole)
         self.note(f"{trial.label}: {verdict(outcome)}")
+
+    def settled(self, trials: int) -> None:
+        self.remaining.settled(trials)
+        self.progress.advance(self._whole, trials)
 
     def note(self, text: str) -> None:
         if terminal.unread() and self.progress.live.is_started:

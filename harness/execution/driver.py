@@ -58,6 +58,9 @@ class Listener(Protocol):
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """A trial has ended, or was interrupted."""
 
+    def settled(self, trials: int) -> None:
+        """So many trials need not be run: they repeat others."""
+
     def note(self, text: str) -> None:
         """A message for the user."""
 
@@ -145,6 +148,8 @@ class Driver:
         # Run the trials, while a thread delivers their journals to MLflow.
         self.delivery.start()
         self._loop()
+        for text in filter(None, (queue.repeated for queue in self.queues)):
+            self.listener.note(text)
         journal.interrupt(work)  # trials that wait for another attempt
         self._deliver_rest(parent)
 
@@ -266,7 +271,7 @@ class Driver:
         if self._retries:
             return self._retries.pop()
         for queue in self.queues:
-            while (work := queue.next()) is not None:
+            while (work := self._asked(queue)) is not None:
                 if work.trial.key not in self._running:
                     return work, queue
                 self._duplicates.append((work, queue))
@@ -274,6 +279,14 @@ class Driver:
             self._exclusive.add(self._retries_alone[-1][0].trial.key)
             return self._retries_alone.pop()
         return None
+
+    def _asked(self, queue: Queue) -> Work | None:
+        """The next trial of a queue. Trials that it settles by itself, with known values, are told to the listener."""
+        before = queue.remaining
+        work = queue.next()
+        if queue.remaining < before:
+            self.listener.settled(before - queue.remaining)
+        return work
 
     def _submit(self, work: Work, queue: Queue) -> None:
         folders, trial = Folders(self.results), work.trial
@@ -324,12 +337,19 @@ class Driver:
         key = running.work.trial.key
         if outcome.state is not State.INTERRUPTED:
             self._states[key] = outcome.state
-            running.queue.tell(key, outcome)
+            self._tell(running.queue, key, outcome, shown=1)
             for duplicate, other in [item for item in self._duplicates if item[0].trial.key == key]:
                 self._duplicates.remove((duplicate, other))
-                other.tell(key, outcome)
+                self._tell(other, key, outcome, shown=0)
         self.delivery.wake()
         self.listener.ended(running.work.trial, outcome)
+
+    def _tell(self, queue: Queue, key: str, outcome: Outcome, shown: int) -> None:
+        """Tell a queue. It may need further trials no more: the listener shows only ``shown`` of them as ended."""
+        before = queue.remaining
+        queue.tell(key, outcome)
+        if (fewer := before - queue.remaining - shown) > 0:
+            self.listener.settled(fewer)
 
     def _recorded(self, running: _Running) -> Outcome | None:
         """The outcome that the worker has recorded; None if the trial has not ended."""

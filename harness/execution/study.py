@@ -87,6 +87,11 @@ class Queue(abc.ABC):
         return False
 
     @property
+    def repeated(self) -> str:
+        """What the user should know about repeated configurations; empty if there are none."""
+        return ""
+
+    @property
     @abc.abstractmethod
     def remaining(self) -> int:
         """How many trials have no outcome yet (of a search: an estimate)."""
@@ -240,6 +245,7 @@ class SearchQueue(Queue):
             pruner=_pruner(self.search),
         )
         self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
+        self.repeats = 0
         self._retrain = deque(self._altered())
         """Trials of closed configurations whose runs were altered: trained again; the configurations do not change."""
         self.current: optuna.Trial | None = None
@@ -255,7 +261,18 @@ class SearchQueue(Queue):
     def remaining(self) -> int:
         left = self.search.n_trials - self.finished
         ended = len(self._values) if self.current is not None else 0
-        return max(0, left * len(self.suite.seeds) - ended) + len(self._retrain)
+        return max(0, left * len(self.suite.seeds) - ended) + len(self._retrain) + len(self._again)
+
+    @property
+    def repeated(self) -> str:
+        if not self.repeats:
+            return ""
+        points = self.search.points
+        space = "" if points is None else f": the space has {points} different {'one' if points == 1 else 'ones'}"
+        tried = [sorted(frozen.params.items()) for frozen in _trials(self.study)]
+        repeats = sum(one in tried[:number] for number, one in enumerate(tried))
+        many = f"{repeats} of {len(tried)} configurations repeat earlier ones"
+        return f"{self.cell.name}: {many}, and are not trained again{space}"
 
     def _altered(self) -> list[Trial]:
         if all(known.state is not State.ALTERED for known in self.known.values()):
@@ -282,9 +299,11 @@ class SearchQueue(Queue):
         [frozen] = self._open() or self._propose()
         self.current = optuna.Trial(self.study, frozen._trial_id)
         parameters = {path: frozen.params[path] for path in self.search.space}
+        number = _first(frozen, _trials(self.study))
+        self.repeats += number != frozen.number
         self._values, self._bad, self._trials = {}, None, {}
         try:
-            arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
+            arm = planning.with_parameters(self.suite, self.cell, parameters, number)
         except HarnessError as error:  # the values do not fit together: the configuration fails, the search continues
             self._bad, self._reason = REFUSED, str(error)
             self._close()
@@ -412,10 +431,15 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
     found = []
     for frozen in _trials(study):
         if "keys" in frozen.user_attrs:  # a configuration whose values did not fit together has no arm
-            arm = planning.with_parameters(suite, cell, frozen.params, frozen.number)
+            arm = planning.with_parameters(suite, cell, frozen.params, _first(frozen, _trials(study)))
             trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
             found.append(Configuration(trials, frozen.state.is_finished()))
     return found
+
+
+def _first(one: FrozenTrial, tried: list[FrozenTrial]) -> int:
+    """The number of the first configuration with these parameters: repetitions are one arm, with one name."""
+    return min((other.number for other in tried if other.params == one.params), default=one.number)
 
 
 def _same_search(name: str, own: str) -> bool:

@@ -35,11 +35,6 @@ class Folders:
         return self.results / "cache"
 
     @property
-    def log(self) -> Path:
-        """What a run would have printed after its reader was gone."""
-        return self.results / "output.log"
-
-    @property
     def lock(self) -> Path:
         """The lock that the driver holds."""
         return self.results / ".lock"

@@ -40,7 +40,12 @@ def test_the_plan_lists_cells_trials_and_what_is_left_out(workspace: Workspace) 
 def test_the_plan_of_a_search_says_how_much_there_is(workspace: Workspace) -> None:
     space = {"model.latent": {"type": "int", "low": 8, "high": 64}}
     suite = workspace.suite(search={"n_trials": 5, "space": space})
-    assert "up to 5 configurations × 2 seeds" in workspace.run("plan", suite)
+    output = workspace.run("plan", suite)
+    assert "up to 5 configurations × 2 seeds" in output
+    assert "repeat" not in output
+    suite = workspace.suite(search={"n_trials": 5, "space": {"model.latent": {**space["model.latent"], "step": 50}}})
+    output = " ".join(workspace.run("plan", suite).split())
+    assert "only 2 different configurations: at least 3 of 5 will repeat earlier ones" in output
 
 
 def test_the_schema_is_json(workspace: Workspace) -> None:
