@@ -23,9 +23,40 @@ from rich.console import Console
 
 from harness import report
 from harness.analysis.results import Results
-from harness.report import plots
+from harness.report import plots, tables
 
 Make = Callable[..., Results]
+
+
+def test_texts_that_are_formulas_are_neutralised_in_csv_and_numbers_are_not() -> None:
+    formulas = [
+        "=cmd|'/C calc'!A0",
+        "+1+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1+1",
+        " =1",
+        "＝1",
+        "gan",
+        "-1.5",
+        "-",
+    ]
+    table = pd.DataFrame(
+        {
+            "=arm": formulas,
+            "loss": [-1.0, *[float("nan")] * 9],
+            "n": [-1, *range(9)],
+            "mixed": [-0.1 + 0.2, None, -3, "=1", True, "", "-inf", "1e-5", "-x", "+5"],
+        }
+    )
+    rows = list(csv.reader(io.StringIO(tables.csv(table))))
+    assert rows[0] == ["'=arm", "loss", "n", "mixed"]
+    safe = [f"'{text}" for text in formulas[:7]] + ["gan", "-1.5", "'-"]
+    assert [row[0] for row in rows[1:]] == safe
+    assert rows[1][1:3] == ["-1.0", "-1"]
+    assert rows[2][1:3] == ["", "0"]
+    assert [row[3] for row in rows[1:]] == ["0.1", "", "-3", "'=1", "True", "", "-inf", "1e-5", "'-x", "+5"]
+    assert str(table["=arm"][0]).startswith("=")  # the table itself is as it was
 
 
 class Page(HTMLParser):
