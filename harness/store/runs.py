@@ -32,7 +32,7 @@ from harness.base.states import State
 from harness.base.validation import shown
 from harness.store import identity, journal, seals, sqlite
 from harness.store.record import Record
-from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, TRIAL
+from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL
 
 with surroundings.environment():  # MLflow begins its telemetry, if that is not off, when it is imported
     from mlflow import MlflowClient
@@ -164,7 +164,9 @@ class Store:
     def parent(self, suite: str, experiment: str) -> str:
         """The id of a suite's parent run; creates it if there is none."""
         client = self.client
-        found = client.search_runs([experiment], "tags.role = 'suite'", max_results=1)
+        # By its name, too: runs of other programs may have such a role.
+        own = f"tags.role = 'suite' and tags.suite = '{suite}'"
+        found = client.search_runs([experiment], own, max_results=1)
         if found:
             return str(found[0].info.run_id)
         return str(client.create_run(experiment, run_name=suite, tags={"role": "suite", "suite": suite}).info.run_id)
@@ -201,8 +203,13 @@ class Store:
         """The runs of all trials, the oldest first."""
         with self.answering():
             client = self.client
-            experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-            token = None
+            experiments, token = [], None
+            while True:
+                found = client.search_experiments(page_token=token)
+                experiments += [experiment.experiment_id for experiment in found]
+                token = found.token
+                if not token:
+                    break
             while experiments:
                 page = client.search_runs(
                     experiments,
@@ -213,7 +220,7 @@ class Store:
                     page_token=token,
                 )
                 for run in page:
-                    if run.data.tags.get("role") == TRIAL or SEAL in run.data.tags:
+                    if seals.ours(run.data.tags):
                         yield run
                 token = page.token
                 if not token:

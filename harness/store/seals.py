@@ -34,6 +34,17 @@ _LONGEST = 7500
 Point = tuple[str, int, float]
 
 
+def ours(tags: Mapping[str, str]) -> bool:
+    """Whether the harness made a run, even if some of its tags were changed since.
+
+    A store may have runs of other programs, with any tags. They are passed over.
+    """
+    if "key" in (_unpacked(tags.get(SEAL, "")) or {}).get("tag", {}):
+        return True
+    begun = re.fullmatch(r"[0-9a-f]{32}", tags.get("token", "")) or re.fullmatch(r"[0-9a-f]{16}", tags.get("key", ""))
+    return begun is not None and (tags.get("role") == TRIAL or SEAL in tags)
+
+
 def of(
     tags: Mapping[str, str], metrics: Mapping[str, float], points: Iterable[Point], parameters: Mapping[str, str]
 ) -> dict[str, str]:
