@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
-from harness.base.files import cache_folder, sweep
+from harness.base.files import cache_folder, tidy
 from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
@@ -207,13 +207,9 @@ class Driver:
         for folder in folders.work.glob("*/"):
             if folder.name in known and known[folder.name].state.settled:
                 shutil.rmtree(folder, ignore_errors=True)
-        written = (folders.work, folders.cache, self.results / self.plan.suite.name)
-        for temporary in [*self.results.glob(".*.tmp"), *(t for folder in written for t in folder.glob("**/.*.tmp"))]:
-            if temporary.is_dir():
-                shutil.rmtree(temporary, ignore_errors=True)
-            else:
-                temporary.unlink(missing_ok=True)
-        sweep(cache_folder(), "*/.*.tmp")
+        tidy(self.results)
+        for folder in (folders.work, folders.cache, self.results / self.plan.suite.name, cache_folder()):
+            tidy(folder, deep=True)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

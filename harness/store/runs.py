@@ -12,7 +12,6 @@ import json
 import os
 import re
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from harness.base import surroundings
 from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
-from harness.base.files import create_atomically
+from harness.base.files import create_atomically, temporary_folder
 from harness.base.messages import note
 from harness.base.states import State
 from harness.base.validation import shown
@@ -176,8 +175,8 @@ class Store:
         self.client.set_tag(parent, "mlflow.note.content", suite.question)
         # If killed, MLflow's log_text would leave a file in the system's temporary folder. From this folder the next
         # run removes it.
-        with tempfile.TemporaryDirectory(".tmp", ".suite.", self.results, ignore_cleanup_errors=True) as folder:
-            file = Path(folder) / "suite.yaml"
+        with temporary_folder(self.results) as folder:
+            file = folder / "suite.yaml"
             file.write_text(suite.text, encoding="utf-8")
             self.client.log_artifact(parent, str(file))
 
