@@ -143,7 +143,7 @@ def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:
 
 def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
     """Print a note if the files of trials are not where the store says. A server may keep them on another machine."""
-    at_hand = [record for record in found if record.files and (record.artifacts or store.file)]
+    at_hand = [record for record in found if record.files and record.fetched is None]
     lost = [record.artifacts for record in at_hand if not (record.artifacts and record.artifacts.is_dir())]
     if lost:
         note(

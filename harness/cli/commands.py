@@ -342,7 +342,12 @@ def upgrade(results: Path) -> None:
 @suite_argument
 @set_option
 @results_option
-def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the page and the tables [default: the suite's folder in the results folder].",
+)
+def report(suite: Path, sets: tuple[str, ...], results: Path, out: Path | None) -> None:
     """Rebuild the tables and the page of a suite from the store."""
     from rich.console import Console
 
@@ -358,8 +363,18 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
         raise HarnessError(
             f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
         )
-    page = reporting.write(outcome, results / outcome.plan.suite.name)
+    page = reporting.write(outcome, out or _report_folder(results, plan.suite.name), results)
     reporting.console(outcome, page, Console())
+
+
+def _report_folder(results: Path, suite: str) -> Path:
+    """The suite's folder in the results folder; a folder here if that cannot be written to (a read-only mount)."""
+    folder = results / suite
+    if os.access(next(path for path in (folder, *folder.absolute().parents) if path.exists()), os.W_OK):
+        return folder
+    here = Path(f"{suite}-report")
+    click.echo(f"{results} cannot be written to: the page and the tables go to {here.absolute()} (see --out)", err=True)
+    return here
 
 
 @main.command()

@@ -103,7 +103,7 @@ def storage(results: Path) -> optuna.storages.BaseStorage:
         create_atomically(path, lambda new: _opened(new).engine.dispose())  # a kill must not leave half a store
     sqlite.check(path, sqlite.OPTUNA)
     with sqlite.reading(path, sqlite.OPTUNA):
-        return _opened(path)
+        return _opened(sqlite.readable(path))
 
 
 def _opened(path: Path) -> optuna.storages.RDBStorage:

@@ -272,7 +272,9 @@ class Delivery:
             own = {"role": TRIAL, "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
             own["results_folder"] = f"{socket.gethostname()}:{self.store.results}"
             name = f"{tags['arm']}, seed {tags['seed']}"
-            run_id = str(client.create_run(place.experiment, entry["time"], tags | own, name).info.run_id)
+            run = client.create_run(place.experiment, entry["time"], tags | own, name)
+            self.store.put(run, suite)
+            run_id = str(run.info.run_id)
         place.run_id = run_id
         client.log_batch(run_id, params=[Param(name, value) for name, value in _parameters(entry).items()])
 

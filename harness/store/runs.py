@@ -23,13 +23,13 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.base import surroundings
-from harness.base.diagnosis import storage_error
+from harness.base.diagnosis import READ_ONLY, storage_error
 from harness.base.errors import HarnessError
 from harness.base.files import create_atomically, temporary_folder
 from harness.base.messages import note
 from harness.base.states import State
 from harness.base.validation import shown
-from harness.store import identity, journal, seals, sqlite
+from harness.store import artifacts, identity, journal, seals, sqlite
 from harness.store.record import Record
 from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL
 
@@ -61,13 +61,27 @@ class Store:
         """The file, if the store is a file of this machine; else None."""
         self.uri = given if self.file is None else sqlite.address(self.file)
         """The address for users."""
-        self.address = given if self.file is None else sqlite.patient(self.file)
-        """The address that is opened here, with a long timeout for locks."""
+        self._told = False
+
+    @property
+    def address(self) -> str:
+        """The address that is opened here, with a long timeout for locks; where nothing can be written, of a copy."""
+        return self.uri if self.file is None else sqlite.patient(sqlite.readable(self.file))
 
     @property
     def local(self) -> bool:
         """Whether it is a file of this machine, not a server."""
         return self.file is not None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the file in the results folder."""
+        return self.file is not None and self.file.parent == self.results
+
+    @property
+    def database(self) -> bool:
+        """Whether it is a database, of this machine or of a server, and not an MLflow server."""
+        return not self.uri.startswith("http")
 
     @property
     def exists(self) -> bool:
@@ -133,11 +147,15 @@ class Store:
             HarnessError: the store cannot be opened (another version of MLflow wrote it, or it is damaged).
         """
         self.results.mkdir(parents=True, exist_ok=True)
+        if self.file is not None and sqlite.readable(self.file) != self.file:
+            raise HarnessError(f"{self.file} {READ_ONLY}")
         if self.file is not None and not self.file.exists():
             # A kill must not leave half a store.
             create_atomically(self.file, lambda new: _open(sqlite.patient(new)))
         with self.answering():
             _open(self.address)
+            if self.own:
+                artifacts.settle(self.address, self.results)
             if self.file is not None:
                 with contextlib.closing(sqlite3.connect(self.file, sqlite.PATIENCE)) as connection:
                     # In WAL mode readers and writers do not wait for each other. The file remembers the mode.
@@ -148,7 +166,7 @@ class Store:
         client = self.client
         found = client.get_experiment_by_name(name)
         if found is None:
-            location = (self.results / "artifacts" / name).as_uri() if self.local else None
+            location = (self.results / artifacts.FOLDER / name).as_uri() if self.database else None
             # Without this tag MLflow's UI shows the experiment as one of language models.
             tags = {"mlflow.experimentKind": "custom_model_development"}
             try:
@@ -166,9 +184,37 @@ class Store:
         # By its name, too: runs of other programs may have such a role.
         own = f"tags.role = 'suite' and tags.suite = '{suite}'"
         found = client.search_runs([experiment], own, max_results=1)
-        if found:
-            return str(found[0].info.run_id)
-        return str(client.create_run(experiment, run_name=suite, tags={"role": "suite", "suite": suite}).info.run_id)
+        tags = {"role": "suite", "suite": suite}
+        run = found[0] if found else client.create_run(experiment, run_name=suite, tags=tags)
+        self.put(run, suite)
+        return str(run.info.run_id)
+
+    def put(self, run: Run, suite: str) -> None:
+        """Let the files of a run go below this results folder: another one may have made the experiment.
+
+        On an MLflow server they go to the server.
+        """
+        folder = self.results / artifacts.FOLDER / suite / run.info.run_id / artifacts.FOLDER
+        there = artifacts.local_path(run.info.artifact_uri)
+        if self.database and there is not None and there != folder:
+            artifacts.put(self.address, run.info.run_id, folder)
+
+    def place(self, run: Run) -> Path | None:
+        """The folder of a run's files; None if they are not on this machine."""
+        return artifacts.place(run.info.artifact_uri, run.info.run_id, self.results, self.own)
+
+    def fetched(self, run: Run) -> artifacts.Fetched | None:
+        """The files of a run, if only MLflow's client can read them."""
+        if self.local or artifacts.local_path(run.info.artifact_uri) is not None:
+            return None
+        known = json.loads(run.data.tags.get(FILES, "{}"))
+        return artifacts.Fetched(self.client, self.shown, run.info.run_id, known, self._cannot_fetch)
+
+    def _cannot_fetch(self, error: Exception) -> None:
+        """Tell the user, once, that files cannot be fetched."""
+        if not self._told:
+            self._told = True
+            note(f"files of trials cannot be fetched from {self.shown} ({_brief(error)}): what needs them is left out")
 
     def describe(self, parent: str, suite: Suite) -> None:
         """Store the suite's question and its text in the parent run."""
@@ -192,9 +238,8 @@ class Store:
 
         A run with a journal in this folder is marked by its delivery; this is for runs whose journal was lost.
         """
-        own = self.file is not None and self.file.parent.resolve() == self.results
         for run in runs:
-            if own and run.info.status == "RUNNING":
+            if self.own and run.info.status == "RUNNING":
                 self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
@@ -269,7 +314,8 @@ class Store:
             values=values,
             run_id=run.info.run_id,
             curves=curves,
-            artifacts=local_path(run.info.artifact_uri),
+            artifacts=self.place(run),
+            fetched=self.fetched(run),
             environment={name: tags[name] for name in tags.get("environment", "").split()},
             files=json.loads(tags.get(FILES, "{}")),
             **identity.code(tags, trial),
@@ -391,14 +437,6 @@ def speaking(runs: Iterable[Run]) -> Run:
 
 def _weight(run: Run) -> int:
     return {State.DONE: 3, State.DIVERGED: 2, State.INTERRUPTED: 0, State.ALTERED: -1}.get(state(run), 1)
-
-
-def local_path(uri: str | None) -> Path | None:
-    """The folder of an artifact URI; None if it is not on this machine."""
-    if not uri:
-        return None
-    parsed = urlparse(uri)
-    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
 def discreet(text: str) -> str:
