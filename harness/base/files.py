@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import io
@@ -10,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.base import digests
+from harness.base.errors import HarnessError
 from harness.base.messages import note
 
 COMPUTED_ANEW = "it is computed again"
@@ -188,14 +191,56 @@ def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] 
     return state if isinstance(state, dict) else None
 
 
+def expanded(path: str | Path) -> Path:
+    """A path from the user, with a leading ``~`` or ``~name`` replaced by the home folder.
+
+    Raises:
+        HarnessError: that home folder is not known.
+    """
+    text = os.fspath(path)
+    found = os.path.expanduser(text)
+    if found.startswith("~"):
+        raise HarnessError(
+            f"{text}: the home folder of {text.partition('/')[0]} is not known: write the whole path, or "
+            f"./{text} if a folder has that name"
+        )
+    return Path(found)
+
+
 def cache_folder() -> Path:
-    """The folder of downloads: HARNESS_CACHE, else XDG_CACHE_HOME/harness, else ~/.cache/harness."""
+    """The folder of downloads: HARNESS_CACHE, else XDG_CACHE_HOME/harness, else ~/.cache/harness.
+
+    Without a home folder it is one of the user's own in the system's folder of temporary files.
+    """
     if own := os.environ.get("HARNESS_CACHE"):
-        return Path(own)
+        return expanded(own)
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
-        return Path(base) / "harness"
+        return expanded(base) / "harness"
     try:
-        return Path.home() / ".cache" / "harness"
+        home = Path.home() if os.environ.get("HOME") != "" else None
     except RuntimeError:  # HOME is not set, and this user id has no account
-        return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}"
+        home = None
+    return home / ".cache" / "harness" if home else _private(Path(tempfile.gettempdir()) / f"harness-{os.getuid()}")
+
+
+def _private(folder: Path) -> Path:
+    """This folder, if nobody else can have put anything into it; else a new one, until the process ends.
+
+    Everybody may write to the system's temporary folder, and so may have made a folder, or a link, of this name first.
+    """
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700)
+    with contextlib.suppress(OSError):
+        found = folder.lstat()
+        writable_by_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not writable_by_others:
+            return folder
+    made = tempfile.mkdtemp(prefix="harness-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    os.environ["HARNESS_CACHE"] = made  # also for the processes that this one starts
+    note(
+        f"{folder} belongs to somebody else, or others may write to it: this process keeps its cache in {made} and "
+        "removes it at its end. Set HOME or HARNESS_CACHE to a folder of your own"
+    )
+    return Path(made)

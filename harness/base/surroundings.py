@@ -12,6 +12,8 @@ import os
 import threading
 from collections.abc import Iterator
 
+from harness.base.files import expanded
+
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -25,6 +27,8 @@ ENVIRONMENT = {
 """Set where the user has not set them."""
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """A store sets them if its address holds them. They are removed when the block ends."""
+PLACES = ("HARNESS_RESULTS", "HARNESS_DATA", "HARNESS_CACHE", "HARNESS_INCEPTION")
+"""Paths in them may begin with ``~``: only a shell expands that, and not everywhere."""
 LEVELS = {
     "mlflow": logging.WARNING,
     "alembic": logging.WARNING,
@@ -41,8 +45,14 @@ _levels: dict[str, int] = {}
 
 @contextlib.contextmanager
 def environment() -> Iterator[None]:
-    """Set the variables, and restore their values at the end."""
-    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, *CREDENTIALS)}
+    """Set the variables, and restore their values at the end.
+
+    Raises:
+        HarnessError: a path in them begins with the ``~`` of an unknown user.
+    """
+    places = {name: str(expanded(os.environ[name])) for name in PLACES if os.environ.get(name)}
+    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, *CREDENTIALS, *places)}
+    os.environ.update(places)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:

@@ -136,6 +136,12 @@ class Driver:
             studies = storage(self.results)
             self._note_altered(altered, known, asked_for(self.plan, studies) if altered else [])
             self.queues = queues(self.plan, studies, known)
+        if lost := sum(queue.lost for queue in self.queues):
+            self.listener.note(
+                f"optuna.db knows the values of {lost} trial{'s' * (lost > 1)} that {self.store.shown} does not have: "
+                "the runs were deleted, or the database is another one. They are trained again. To keep them, stop now "
+                "(Ctrl-C) and restore a copy of mlflow.db, or the deleted runs or their experiment in MLflow"
+            )
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
@@ -158,6 +164,8 @@ class Driver:
         with self.store.answering():
             self.delivery.deliver()
             self.delivery.remember()
+            if (other := self.store.other_file(self.plan.suite)) is not None:
+                self.listener.note(other)
             _, parent = self.delivery.suite(self.plan.suite.name)
             self.store.describe(parent, self.plan.suite)
             return *self._known(), parent

@@ -65,14 +65,27 @@ class Known:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that a search has tried: its trials, and whether it is closed (then no more of them run)."""
+    """A configuration that a search has tried.
+
+    Attributes:
+        trials: its trials.
+        closed: whether it is closed: then no more of them run.
+        complete: whether all of them had values when it was closed.
+    """
 
     trials: tuple[Trial, ...]
     closed: bool
+    complete: bool
 
 
 class Queue(abc.ABC):
-    """The trials of a study that are still to do."""
+    """The trials of a study that are still to do.
+
+    Attributes:
+        lost: how many of them have a value in the study, but not in the store of results.
+    """
+
+    lost = 0
 
     @abc.abstractmethod
     def next(self) -> Work | None:
@@ -176,6 +189,8 @@ class MatrixQueue(Queue):
                 self._add(
                     trial, known[key].values.get(self.metric, math.nan)
                 )  # done for another suite, or lost in a crash
+            if key in self._todo and key in complete and key not in known:
+                self.lost += 1
         return waiting
 
     def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
@@ -240,8 +255,9 @@ class SearchQueue(Queue):
             pruner=_pruner(self.search),
         )
         self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
-        self._retrain = deque(self._altered())
-        """Trials of closed configurations whose runs were altered: trained again; the configurations do not change."""
+        self._retrain = deque(self._altered_or_lost())
+        """Trials of closed configurations whose runs were altered or are gone: trained again; the configurations do
+        not change."""
         self.current: optuna.Trial | None = None
         self._values: dict[str, float] = {}
         self._bad: str | None = None
@@ -257,12 +273,16 @@ class SearchQueue(Queue):
         ended = len(self._values) if self.current is not None else 0
         return max(0, left * len(self.suite.seeds) - ended) + len(self._retrain)
 
-    def _altered(self) -> list[Trial]:
-        if all(known.state is not State.ALTERED for known in self.known.values()):
-            return []
-        closed = [one for one in configurations(self.suite, self.cell, self.study._storage) if one.closed]
-        trials = {trial.key: trial for one in closed for trial in one.trials if trial.key in self.known}
-        return [trial for key, trial in trials.items() if self.known[key].state is State.ALTERED]
+    def _altered_or_lost(self) -> list[Trial]:
+        found: dict[str, Trial] = {}
+        for one in _tried(self.suite, self.cell, self.study) if self.finished else ():
+            for trial in one.trials if one.closed else ():
+                known = self.known.get(trial.key)
+                lost = known is None and one.complete and trial.key not in found
+                if lost or (known is not None and known.state is State.ALTERED):
+                    found[trial.key] = trial
+                    self.lost += lost
+        return list(found.values())
 
     def next(self) -> Work | None:
         if self._retrain:
@@ -407,14 +427,18 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
     before = [name for name in names if name != own and _same_search(name, own)]
     studies = (_of_cell(name, names, cell, store) for name in [own, *reversed(before)])
     study = next((study for study in studies if study is not None), None)
-    if study is None:
-        return []
+    return [] if study is None else _tried(suite, cell, study)
+
+
+def _tried(suite: Suite, cell: Cell, study: optuna.Study) -> list[Configuration]:
+    """The configurations of a study."""
     found = []
     for frozen in _trials(study):
         if "keys" in frozen.user_attrs:  # a configuration whose values did not fit together has no arm
             arm = planning.with_parameters(suite, cell, frozen.params, frozen.number)
             trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
-            found.append(Configuration(trials, frozen.state.is_finished()))
+            complete = frozen.state == TrialState.COMPLETE
+            found.append(Configuration(trials, frozen.state.is_finished(), complete))
     return found
 
 

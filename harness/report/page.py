@@ -37,7 +37,8 @@ SMALLEST, LARGEST = 200, 480
 def write(results: Results, folder: Path, store: Path | None = None) -> Path:
     """Write report.html, its tables (CSV and Markdown) and its figures (SVG and PNG) into a folder.
 
-    ``store`` is the results folder, if the folder does not lie in it. Each file is replaced as a whole or left unchanged. Figures of an earlier report are removed.
+    ``store`` is the results folder, if the folder does not lie in it. Each file is replaced as a whole or left
+    unchanged. Figures of an earlier report are removed.
 
     Returns: the path of the page.
     """
