@@ -181,12 +181,16 @@ class Store:
             create_atomically(self.file, lambda new: _open(sqlite.patient(new)))
         with self.answering():
             _open(self.address)
-            if self.own:
-                artifacts.settle(self.address, self.results)
+            self.settle()
             if self.file is not None:
                 with contextlib.closing(sqlite3.connect(self.file, sqlite.PATIENCE)) as connection:
                     # In WAL mode readers and writers do not wait for each other. The file remembers the mode.
                     connection.execute("PRAGMA journal_mode=wal")
+
+    def settle(self) -> None:
+        """Write the present places of all files into the database of a results folder that was moved or copied."""
+        if self.own:
+            artifacts.settle(self.address, self.results)
 
     def experiment(self, name: str) -> str:
         """The id of a suite's experiment; creates it if there is none.
