@@ -39,7 +39,7 @@ def test_it_is_meant_everywhere(tmp_path: Path, home: Path, tiny_store: Workspac
     (home / "results").symlink_to(tiny_store.results)
     suite = home / "tiny.yaml"
     suite.write_text((tiny_store.folder / "tiny.yaml").read_text())
-    here = Workspace(tmp_path / "here", {"HOME": str(home), "HARNESS_CACHE": "~/cache"})
+    here = Workspace(tmp_path / "here", {"HOME": str(home), "HARNESS_CACHE": "~/cache", "COLUMNS": "250"})
     here.folder.mkdir()
     words = ["plan", "~/tiny.yaml", "--json", "--results"]
     assert '"state": "done"' in here.run(*words, "~/results")
