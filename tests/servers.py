@@ -84,7 +84,7 @@ def postgresql(folder: Path) -> Iterator[str]:
         shutil.chown(folder, "postgres")
         for parent in folder.parents[:-2]:  # the folders of pytest are for their owner alone
             parent.chmod(parent.stat().st_mode | 0o011)
-    binaries, data, port = Path(found).parent, folder / "data", free_port()
+    binaries, data, port = Path(found).resolve().parent, folder / "data", free_port()
     words = [binaries / "initdb", "-D", data, "-U", "harness", "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(words, check=True, capture_output=True, cwd=folder, **who)
     words = [binaries / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]

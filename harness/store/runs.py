@@ -61,7 +61,6 @@ DRIVERS = {
     "pymysql": "pymysql",
     "pyodbc": "pyodbc",
     "pymssql": "pymssql",
-    "asyncpg": "asyncpg",
 }
 """The module of a database's driver -> the package that has it."""
 
@@ -392,9 +391,14 @@ class Store:
     def _fetch(self, runs: Iterable[Run]) -> None:
         """Fetch the files of these runs that are read again, if they are on a server, and look at them."""
         wanted = [(run, fetched) for run in runs if state(run).own and (fetched := self.fetched(run)) is not None]
-        pairs = [(fetched, name) for run, fetched in wanted for name in READ_AGAIN if name in fetched.known]
-        with ThreadPoolExecutor(FETCHERS) as pool:
-            list(pool.map(lambda pair: pair[0].file(pair[1]), pairs))
+
+        def fetch(pair: tuple[Run, artifacts.Fetched]) -> None:
+            for name in READ_AGAIN:
+                if name in pair[1].known:
+                    pair[1].file(name)
+
+        with ThreadPoolExecutor(FETCHERS) as pool:  # a run by one thread: it keeps one list of its files
+            list(pool.map(fetch, wanted))
         for run, _ in wanted:
             self._look_at_files(run)
 
@@ -463,7 +467,7 @@ def _open(uri: str) -> None:
 READ_AGAIN = ("protocol.json", "floors.json", "histograms.json")
 """The files of a run that the harness reads again, besides pictures (PNG files have their own checksums)."""
 FETCHERS = 8
-"""How many files are fetched from a server at once."""
+"""For how many runs files are fetched from a server at once."""
 FILE = "suite_file"
 """The tag of a suite's parent run with the machine and the path of the suite file."""
 LONGEST_PLACE = 157

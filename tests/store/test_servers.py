@@ -209,7 +209,7 @@ def test_resume(where: Where, tmp_path: Path) -> None:
     wait_for(lambda: list(workspace.results.glob("work/*/checkpoint.pt")))
     os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate()
-    assert "1 done" in words(workspace.run("run", suite))
+    assert "1 trials, 0 done before" in workspace.run("run", suite)
     assert [row["state"] for row in workspace.table("long")] == ["done"]
 
 
