@@ -130,7 +130,8 @@ def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Know
     """
     if plan.suite.search is None:
         return [MatrixQueue(plan, store, known)]
-    return [SearchQueue(plan.suite, cell, store, known) for cell in plan.cells if cell.excluded is None]
+    cells = [cell for cell in plan.cells if cell.excluded is None]
+    return [SearchQueue(plan.suite, cell, store, known, complete=True) for cell in cells]
 
 
 def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
@@ -240,9 +241,18 @@ class SearchQueue(Queue):
     knows does not depend on the number of workers; seeds, and other cells, run in parallel.
     """
 
-    def __init__(self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        cell: Cell,
+        store: optuna.storages.BaseStorage,
+        known: dict[str, Known],
+        complete: bool = False,
+    ) -> None:
+        """``complete``: all outcomes that the store of results has are in ``known``, so what is not there is lost."""
         assert suite.search is not None
         self.suite = suite
+        self._complete = complete
         self.cell = cell
         self.search: Search = suite.search
         self.target = suite.target
@@ -278,7 +288,7 @@ class SearchQueue(Queue):
         for one in _tried(self.suite, self.cell, self.study) if self.finished else ():
             for trial in one.trials if one.closed else ():
                 known = self.known.get(trial.key)
-                lost = known is None and one.complete and trial.key not in found
+                lost = self._complete and known is None and one.complete and trial.key not in found
                 if lost or (known is not None and known.state is State.ALTERED):
                     found[trial.key] = trial
                     self.lost += lost
