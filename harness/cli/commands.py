@@ -15,12 +15,13 @@ import click
 from harness.base import interrupts, surroundings, terminal
 from harness.base.diagnosis import refuse_few_files
 from harness.base.errors import HarnessError
+from harness.base.files import expanded
 from harness.base.messages import visible
 from harness.base.terminal import echo
 from harness.base.version import __version__, commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -98,9 +99,16 @@ def _refuse_no_folder() -> None:
         raise HarnessError("the current folder is gone, it was removed or replaced: change to another one") from None
 
 
+class Place(click.Path):
+    """A path; a leading ``~`` is the home folder, also where no shell expands it (``--results="~/x"``)."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        return super().convert(expanded(value), parameter, context)
+
+
 results_option = click.option(
     "--results",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     envvar="HARNESS_RESULTS",
     default=Path("results"),
     show_default=True,
@@ -121,7 +129,7 @@ device_option = click.option(
 
 def suite_argument(command: Command) -> Command:
     """The suite file. click does not check that it exists: ``read_suite`` gives a better message."""
-    return click.argument("suite", type=click.Path(path_type=Path))(command)
+    return click.argument("suite", type=Place(path_type=Path))(command)
 
 
 @click.group(cls=Harness, context_settings={"help_option_names": ["-h", "--help"]})
@@ -131,7 +139,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("suites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SUITE...")
+@click.argument("suites", nargs=-1, required=True, type=Place(path_type=Path), metavar="SUITE...")
 @set_option
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
@@ -168,6 +176,7 @@ def run(
     terminal.keep_going(store / terminal.LOG, interrupts.command_line())
     refuse_few_files(workers or 1)
     plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
+    _refuse_one_name(plans)
     if smoke:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
@@ -176,6 +185,19 @@ def run(
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
+
+
+def _refuse_one_name(plans: Sequence[Plan]) -> None:
+    """Refuse two suite files of one name: the report of one would replace that of the other."""
+    seen: dict[str, Path] = {}
+    for suite in (plan.suite for plan in plans):
+        other = seen.setdefault(suite.name, suite.path)
+        if other.resolve() != suite.path.resolve():
+            raise HarnessError(
+                f"{other} and {suite.path} are both called {suite.name!r} (`suite:`), so the report and the tables of "
+                "one would replace those of the other: give one of them another name, or run them with different "
+                "--results"
+            )
 
 
 def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
@@ -267,7 +289,7 @@ def _keep_the_exit_code() -> None:
     "--baseline",
     "baseline_path",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Place(dir_okay=False, path_type=Path),
     help="The committed baseline (JSON).",
 )
 @click.option("--update", is_flag=True, help="Write a new baseline and show the changes.")
@@ -278,8 +300,8 @@ def _keep_the_exit_code() -> None:
     show_default=True,
     help="The largest chance of a false alarm, over all tests of the check.",
 )
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
+@click.option("--junit", type=Place(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
+@click.option("--markdown", type=Place(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
 @set_option
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
@@ -345,24 +367,32 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
     states, guess, remarks = _stored(made, results)
     if as_json:
         echo(overview.as_json(made, states, guess))
+        for text in remarks if states is None else ():
+            echo(text, err=True)
     else:
         overview.show(made, states, guess)
         for text in remarks:
             echo(text)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None], list[str]]:
-    """The states and durations that the store has for the plan, and remarks on results of other code.
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing] | None, Callable[[Trial], float | None], list[str]]:
+    """The states and durations that the store has for the plan, and remarks on it.
 
-    Without a store it imports nothing heavy.
+    The states are None if the store is a server that does not answer. Without a store it imports nothing heavy.
     """
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
-        return {}, lambda trial: None, []
+        lost = f"{results} has an optuna.db but no mlflow.db: all trials would be trained again. To keep the results, "
+        lost += "restore a copy of mlflow.db first"
+        return {}, lambda trial: None, [lost] if (results / "optuna.db").is_file() else []
     from harness.analysis import loading
     from harness.report import words
+    from harness.store.runs import Silent
 
-    remarks = words.changes(loading.of_other_code(plan, results))
-    return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
+    try:
+        remarks = words.changes(loading.of_other_code(plan, results))
+        return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
+    except Silent as error:  # the cells are known without the store
+        return None, lambda trial: None, [f"{error}; the states of the trials are not known"]
 
 
 @main.command()
@@ -394,10 +424,16 @@ def upgrade(results: Path) -> None:
 @suite_argument
 @set_option
 @results_option
-def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
+@click.option(
+    "--out",
+    type=Place(file_okay=False, path_type=Path),
+    help="Folder of the page and the tables [default: the suite's folder in the results folder].",
+)
+def report(suite: Path, sets: tuple[str, ...], results: Path, out: Path | None) -> None:
     """Rebuild the tables and the page of a suite from the store."""
     from harness import report as reporting
     from harness.analysis import loading
+    from harness.store.runs import Store
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
@@ -408,14 +444,26 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
         raise HarnessError(
             f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
         )
-    page = reporting.write(outcome, results / outcome.plan.suite.name)
+    if (other := Store(results).other_file(plan.suite)) is not None:
+        echo(other, err=True)
+    page = reporting.write(outcome, out or _report_folder(results, plan.suite.name), results)
     reporting.console(outcome, page, terminal.console())
+
+
+def _report_folder(results: Path, suite: str) -> Path:
+    """The suite's folder in the results folder; a folder here if that cannot be written to (a read-only mount)."""
+    folder = results / suite
+    if os.access(next(path for path in (folder, *folder.absolute().parents) if path.exists()), os.W_OK):
+        return folder
+    here = Path(f"{suite}-report")
+    echo(f"{results} cannot be written to: the page and the tables go to {here.absolute()} (see --out)", err=True)
+    return here
 
 
 @main.command()
 @click.argument("one")
 @click.argument("other")
-@click.option("--suite", type=click.Path(path_type=Path), help="The suite that ONE and OTHER are arms of.")
+@click.option("--suite", type=Place(path_type=Path), help="The suite that ONE and OTHER are arms of.")
 @set_option
 @results_option
 @click.option("--metric", metavar="COLUMN", help="The value to compare [default: all; for suites: compare.metric].")
@@ -438,6 +486,7 @@ def compare(
     from harness.analysis import comparison
     from harness.report import terminal as shown
 
+    one, other = (str(expanded(text)) if text.startswith("~") else text for text in (one, other))
     found = comparison.compare(one, other, suite, sets, results, metric)
     if markdown:
         echo(shown.compared_markdown(found).removesuffix("\n"))
@@ -505,7 +554,7 @@ def judge() -> None:
 @judge.command("train")
 @click.option("--data", default="mnist", show_default=True, help="The data set, as in a suite: NAME or {name: …}.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
+@click.option("--out", type=Place(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps of each of the two networks [2000].")
 @click.option("--factor", type=click.IntRange(1, 16), help="Multiplies the width of the networks [default: 1].")
 @click.option("--mirror", is_flag=True, help="Mirrored images keep their class (photographs): train on them too.")

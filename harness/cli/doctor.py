@@ -86,7 +86,9 @@ def _judges() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
-    yield Finding("HARNESS_DATA", os.environ.get("HARNESS_DATA", "not set"))
+    told = os.environ.get("HARNESS_DATA", "")
+    absent = f"{told} is not a folder: correct HARNESS_DATA" if told and not Path(told).is_dir() else ""
+    yield Finding("HARNESS_DATA", told or "not set", absent)
     for name in registry.names("data"):
         choice = registry.choose("data", name)
         data = choice.make()

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from harness.suite.plan import Plan, Trial
 
 TO_DO = "to do"
+UNKNOWN = "not known"
+"""The state of every trial while the store does not answer."""
 Guess = Callable[["Trial"], float | None]
 
 
-def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
+def as_json(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> str:
     """The plan as JSON."""
     value = {
         "suite": plan.suite.name,
@@ -38,7 +40,7 @@ def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
                 "arm": trial.arm.name,
                 "seed": trial.seed,
                 "state": _state(trial, states),
-                "reason": states[trial.key].reason if trial.key in states else "",
+                "reason": states[trial.key].reason if states and trial.key in states else "",
                 "seconds": guess(trial),
             }
             for trial in plan.trials
@@ -49,7 +51,7 @@ def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
     return json.dumps(value, indent=2, default=str)
 
 
-def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
+def show(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> None:
     """The plan on the console."""
     from rich.table import Table
     from rich.text import Text
@@ -63,15 +65,18 @@ def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
             table.add_row(Text(cell.name), "", "", Text(f"excluded: {cell.excluded}"))
     console.print(table)
     for trial in plan.trials:
-        if trial.key in states and states[trial.key].state is State.ALTERED:
+        if states and trial.key in states and states[trial.key].state is State.ALTERED:
             line = f"{trial.label}: {State.ALTERED}: {states[trial.key].reason}"
             console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
     for line in summary(plan, states, guess):
         console.print(visible(line), markup=False, highlight=False)
 
 
-def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[str]:
-    """How many trials are to do, and an estimate of the time."""
+def summary(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> list[str]:
+    """How many trials are to do, and an estimate of the time.
+
+    The states are None if the store does not answer.
+    """
     search = plan.suite.search
     if search is not None:
         cells = sum(cell.excluded is None for cell in plan.cells)
@@ -89,6 +94,8 @@ def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[st
         return lines
     counts = Counter(_state(trial, states) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
+    if states is None:
+        return lines
     todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].state.settled]
     known = [seconds for trial in todo if (seconds := guess(trial)) is not None]
     if todo and known:
@@ -103,7 +110,9 @@ def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[st
     return lines
 
 
-def _state(trial: Trial, states: Mapping[str, Standing]) -> str:
+def _state(trial: Trial, states: Mapping[str, Standing] | None) -> str:
+    if states is None:
+        return UNKNOWN
     return states[trial.key].state if trial.key in states else TO_DO
 
 

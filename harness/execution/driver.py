@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
-from harness.base.files import cache_folder, sweep
+from harness.base.files import cache_folder, tidy
 from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
@@ -139,6 +139,12 @@ class Driver:
             studies = storage(self.results)
             self._note_altered(altered, known, asked_for(self.plan, studies) if altered else [])
             self.queues = queues(self.plan, studies, known)
+        if lost := sum(queue.lost for queue in self.queues):
+            self.listener.note(
+                f"optuna.db knows the values of {lost} trial{'s' * (lost > 1)} that {self.store.shown} does not have: "
+                "the runs were deleted, or the database is another one. They are trained again. To keep them, stop now "
+                "(Ctrl-C) and restore a copy of mlflow.db, or the deleted runs or their experiment in MLflow"
+            )
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
@@ -163,6 +169,8 @@ class Driver:
         with self.store.answering():
             self.delivery.deliver()
             self.delivery.remember()
+            if (other := self.store.other_file(self.plan.suite)) is not None:
+                self.listener.note(other)
             _, parent = self.delivery.suite(self.plan.suite.name)
             self.store.describe(parent, self.plan.suite)
             return *self._known(), parent
@@ -212,13 +220,9 @@ class Driver:
         for folder in folders.work.glob("*/"):
             if folder.name in known and known[folder.name].state.settled:
                 shutil.rmtree(folder, ignore_errors=True)
-        written = (folders.work, folders.cache, self.results / self.plan.suite.name)
-        for temporary in [*self.results.glob(".*.tmp"), *(t for folder in written for t in folder.glob("**/.*.tmp"))]:
-            if temporary.is_dir():
-                shutil.rmtree(temporary, ignore_errors=True)
-            else:
-                temporary.unlink(missing_ok=True)
-        sweep(cache_folder(), "*/.*.tmp")
+        tidy(self.results)
+        for folder in (folders.work, folders.cache, self.results / self.plan.suite.name, cache_folder()):
+            tidy(folder, deep=True)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

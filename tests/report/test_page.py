@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import maker
+from made_up import ARMS, maker
 from matplotlib.figure import Figure
 from rich.console import Console
 
@@ -532,12 +532,22 @@ def test_every_figure_of_the_page_is_a_file_and_old_ones_go(make_results: Make, 
 
     folder = tmp_path / "out" / "figures"
     folder.mkdir(parents=True)
-    (folder / "old.png").write_bytes(b"")
     (folder / "notes.txt").write_text("kept", encoding="utf-8")
-    page = Page(report.write(make_results(), folder.parent).read_text(encoding="utf-8"))
+    (folder / ".written.json").write_text("[]", encoding="utf-8")  # damaged: nothing is known of earlier figures
+    report.write(make_results(), folder.parent)
+    (folder / "mine.png").write_bytes(b"kept")
+    (folder / "dcgan-losses.svg").write_bytes(b"another file of mine, in the place of a figure")
+    first = {path.name for path in folder.iterdir()}
+    fewer = {arm: numbers for arm, numbers in ARMS.items() if arm == "dcgan + ema"}
+    page = Page(report.write(make_results(arms=fewer), folder.parent).read_text(encoding="utf-8"))
     names = {path.name for path in folder.iterdir()}
-    assert {"forest.svg", "dcgan-ema-losses.svg", "dcgan-ema-histogram-classes.png", "notes.txt"} <= names
-    assert "old.png" not in names
+    assert {"dcgan-ema-losses.svg", "dcgan-ema-histogram-classes.png", "notes.txt", "mine.png"} <= names
+    assert {name for name in names if name.startswith("dcgan-") and not name.startswith("dcgan-ema")} == {
+        "dcgan-losses.svg"
+    }
+    assert first > names
+    for name in ("mine.png", "dcgan-losses.svg"):
+        (folder / name).unlink()
     drawn = [path for path in folder.iterdir() if path.suffix == ".svg"]
     assert len(drawn) == sum(tag == "svg" for tag, _ in page.tags)
     for path in drawn:
