@@ -43,8 +43,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     **{
         f"zoo/tricks/{path.stem}": naming(path.stem, "tests/zoo/tricks")
         for path in sorted((ROOT / "harness/zoo/tricks").glob("*.py"))
-        if path.stem not in ("__init__", "base", "game")
+        if path.stem not in ("__init__", "base", "game", "zero_centred")
     },
+    "zoo/tricks/zero_centred": naming('"r1"', "tests/zoo/tricks"),
     "metrics/classification_error": ("tests/metrics/test_asking_the_model.py",),
     "metrics/code_accuracy": ("tests/metrics/test_asking_the_model.py",),
     "metrics/conditional_accuracy": ("tests/metrics/test_asking_the_model.py",),
