@@ -37,7 +37,7 @@ def naming(word: str, folder: str) -> tuple[str, ...]:
 
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    "analysis/statistics": ("tests/analysis/test_statistics.py",),
+    "analysis/statistics": ("tests/analysis/test_statistics_by_hand.py", "tests/analysis/test_statistics.py"),
     "zoo/objectives": ("tests/zoo/test_objectives.py",),
     "zoo/penalties": ("tests/zoo/test_penalties.py",),
     **{
