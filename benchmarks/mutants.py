@@ -36,6 +36,11 @@ def naming(word: str, folder: str) -> tuple[str, ...]:
     return tuple(str(path.relative_to(ROOT)) for path in found)
 
 
+def metric(*names: str) -> tuple[str, ...]:
+    """The test files of a metric: those of all metrics, and its own."""
+    return tuple(f"tests/metrics/test_{name}.py" for name in ("by_hand", "published_settings", *names))
+
+
 TARGETS: dict[str, tuple[str, ...]] = {
     "analysis/statistics": ("tests/analysis/test_statistics_by_hand.py", "tests/analysis/test_statistics.py"),
     "zoo/objectives": ("tests/zoo/test_objectives.py",),
@@ -46,23 +51,23 @@ TARGETS: dict[str, tuple[str, ...]] = {
         if path.stem not in ("__init__", "base", "game", "zero_centred")
     },
     "zoo/tricks/zero_centred": naming('"r1"', "tests/zoo/tricks"),
-    "metrics/classification_error": ("tests/metrics/test_asking_the_model.py",),
-    "metrics/code_accuracy": ("tests/metrics/test_asking_the_model.py",),
-    "metrics/conditional_accuracy": ("tests/metrics/test_asking_the_model.py",),
-    "metrics/coverage": ("tests/metrics/test_coverage.py",),
-    "metrics/density_coverage": ("tests/metrics/test_density_coverage.py",),
-    "metrics/fidelity": ("tests/metrics/test_fidelity.py",),
-    "metrics/images": ("tests/trial/test_evaluation.py",),
-    "metrics/memorisation": ("tests/metrics/test_memorisation.py",),
-    "metrics/mode_score": ("tests/metrics/test_mode_score.py",),
-    "metrics/modes_2d": ("tests/metrics/test_modes_2d.py",),
-    "metrics/neighbours": ("tests/metrics/test_density_coverage.py", "tests/metrics/test_memorisation.py"),
-    "metrics/optimal_discriminator": ("tests/metrics/test_optimal_discriminator.py",),
-    "metrics/reconstruction": ("tests/metrics/test_reconstruction.py",),
-    "metrics/sharpness": ("tests/metrics/test_sharpness.py",),
-    "metrics/stacked_modes": ("tests/metrics/test_stacked_modes.py",),
-    "metrics/translation": ("tests/metrics/test_translation.py",),
-    "metrics/two_sample": ("tests/metrics/test_two_sample.py",),
+    "metrics/classification_error": metric("asking_the_model"),
+    "metrics/code_accuracy": metric("asking_the_model"),
+    "metrics/conditional_accuracy": metric("asking_the_model"),
+    "metrics/coverage": metric("coverage"),
+    "metrics/density_coverage": metric("density_coverage"),
+    "metrics/fidelity": metric("fidelity"),
+    "metrics/images": (*metric(), "tests/trial/test_evaluation.py"),
+    "metrics/memorisation": metric("memorisation"),
+    "metrics/mode_score": metric("mode_score"),
+    "metrics/modes_2d": metric("modes_2d"),
+    "metrics/neighbours": metric("density_coverage", "memorisation"),
+    "metrics/optimal_discriminator": metric("optimal_discriminator"),
+    "metrics/reconstruction": metric("reconstruction"),
+    "metrics/sharpness": metric("sharpness"),
+    "metrics/stacked_modes": metric("stacked_modes"),
+    "metrics/translation": metric("translation"),
+    "metrics/two_sample": metric("two_sample"),
     "suite/fingerprint": ("tests/suite/test_fingerprint.py",),
     "suite/plan": ("tests/suite/test_plan.py",),
 }
