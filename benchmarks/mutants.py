@@ -4,8 +4,9 @@
 
 A change (a mutant) is a number that is another, a comparison or an operation that is the opposite or includes the
 boundary, a sign or a `not` that is gone, a condition turned round, two arguments that are swapped, or a statement that
-is dropped. Texts, types and errors are left alone. For each mutant a process is forked from one that has imported what
-is slow to import, and pytest runs in it, with `-x`. What survives is printed; docs/mutants.md says which of that may.
+is dropped. Texts, types and errors are left alone. For each mutant and test file a process is forked from one that has
+imported what is slow to import, and pytest runs in it, with `-x`. What survives is printed; docs/mutants.md says which
+of that may.
 """
 
 from __future__ import annotations
@@ -79,6 +80,19 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Module -> the tests that must notice, as pytest takes them."""
+
+SLOW_TO_IMPORT = (
+    *(
+        "pytest",
+        "hypothesis.internal.conjecture.engine",
+        "anyio.pytest_plugin",
+        "scipy.stats",
+        "scipy.optimize",
+        "pandas",
+    ),
+    *("sklearn.cluster", "sklearn.datasets", "sklearn.ensemble", "sklearn.neural_network", "torch._dynamo"),
+    *("optuna", "torch_fidelity", "torchvision", "harness.testing"),
+)
 
 _PAIRS = (
     *((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)),
@@ -188,7 +202,13 @@ def _identity(place: ast.AST) -> None:
 
 
 def survives(module: str, mutant: Mutant | None, tests: tuple[str, ...], seconds: int) -> bool:
-    """Whether the tests pass in a forked process in which a module is changed (None: as it is)."""
+    """Whether the tests pass with a changed module (None: as it is): file by file."""
+    options = [each for each in tests if each.startswith("-")]
+    return all(_passes(module, mutant, [each, *options], seconds) for each in tests if each not in options)
+
+
+def _passes(module: str, mutant: Mutant | None, tests: list[str], seconds: int) -> bool:
+    """Whether these pass in a forked process in which the module is changed."""
     process = os.fork()
     if process == 0:
         _child(module, mutant, tests, seconds)
@@ -196,10 +216,11 @@ def survives(module: str, mutant: Mutant | None, tests: tuple[str, ...], seconds
     return os.waitstatus_to_exitcode(status) == 0
 
 
-def _child(module: str, mutant: Mutant | None, tests: tuple[str, ...], seconds: int) -> None:
+def _child(module: str, mutant: Mutant | None, tests: list[str], seconds: int) -> None:
     try:
         os.setsid()
-        signal.alarm(seconds)  # what does not end is noticed
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # what does not end is noticed, and what does nothing, too
+        signal.alarm(20 * seconds)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
@@ -249,16 +270,12 @@ def _function(value: Any) -> Any:
 
 
 def _warm() -> None:
-    """Import all that takes time to import."""
-    import optuna
-    import torch_fidelity
-
-    import harness.testing
-    from harness.zoo import registry
-
+    """Import all that takes time to import, here or in a test: forked processes have it."""
+    for slow in SLOW_TO_IMPORT:
+        importlib.import_module(slow)
+    registry = importlib.import_module("harness.zoo.registry")
     for kind in ("models", "networks", "tricks", "classifiers", "metrics", "data"):
         registry.names(kind)
-    del optuna, torch_fidelity, harness
     gc.collect()
     gc.freeze()
 
@@ -281,7 +298,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="modules, such as zoo/penalties, or the beginnings of their names")
     parser.add_argument("--every", type=int, default=1, help="try each so many-th mutant")
-    parser.add_argument("--seconds", type=int, default=60, help="of one mutant; what takes longer counts as noticed")
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        default=60,
+        help="of processor time for a mutant and a file; what takes longer counts as noticed",
+    )
     parser.add_argument("--markdown", type=Path, help="where the list goes, too")
     chosen = parser.parse_args()
     os.chdir(ROOT)

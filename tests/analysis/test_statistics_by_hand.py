@@ -189,6 +189,8 @@ def test_how_many_seeds_more() -> None:
     # Effect 0, spread 1 and δ = 1: 13 at .05 and 10 at .1, as above.
     assert statistics._further(array(-1, 0, 1), 1.0, 0.05, 0.05) == 10
     assert statistics._further(array(-1, 0, 1), 1.0, 0.05, 0.1) == 7
+    # Two suffice for an estimate: 1 ± √½ have a spread of 1, too.
+    assert statistics._further(array(1 - 0.5**0.5, 1 + 0.5**0.5), 0.0, 0.05, 0.05) == 8
     assert statistics._further(array(1), 0.0, 0.05, 0.05) is None
     assert statistics._further(array(1, 1), 0.0, 0.05, 0.05) is None
 
@@ -230,6 +232,17 @@ def test_failed_trials_alone_prevent_a_verdict(delta: float, kind: str) -> None:
     assert verdict({0: 1.0, 1: 2.0}, baseline, "higher", delta, alpha=0.5).kind == kind
     # Below that level the pairs show nothing either.
     assert not verdict(arm, baseline, "higher", delta, alpha=0.49).held
+
+
+def test_failed_trials_alone_prevent_that_equality_is_shown_at_its_level() -> None:
+    # Two differences of 0: p = 1 of a difference, and ½ of equality, which is the level.
+    found = verdict({0: 0.0, 1: 1.0, 2: NAN}, {0: 0.0, 1: 1.0, 2: 9.0}, "higher", 2.0, alpha=0.5)
+    assert (found.kind, found.held) == ("inconclusive", True)
+
+
+def test_one_finished_pair_shows_nothing_whatever_failed_trials_count_as() -> None:
+    # The finished pair differs by −4, with failed trials (6 each) the three are −4, 1 and 0, of the same sign.
+    assert verdict({0: 1.0, 1: NAN, 2: NAN}, {0: 5.0, 1: 5.0, 2: 6.0}, "lower", 0.0).p == 1
 
 
 def test_a_failed_trial_counts_as_the_worst_of_all_arms_and_the_baseline() -> None:
