@@ -148,6 +148,24 @@ def test_the_reconstructor_takes_adam_s_step_and_forgets_its_gradient() -> None:
         assert new.grad is None or not new.grad.any()
 
 
+def test_the_reconstructor_goes_on_from_a_checkpoint() -> None:
+    def stepped(trick: Any, gradient: float) -> list[Tensor]:
+        for parameter in trick.network.parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        trick.after_step(None)
+        return [parameter.detach().clone() for parameter in trick.network.parameters()]
+
+    model = {"name": "gan", "architecture": {"name": "mlp", "width": 4}}
+    one, other = (build(model, tricks=["latent_reconstruction"], seed=seed).tricks[0] for seed in (0, 1))
+    before = stepped(one, 1.0)
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    # Adam's means are of both gradients, 1 and −1 / 10: a second first step would go the other way.
+    after = stepped(one, -0.1)
+    for old, new, loaded in zip(before, after, stepped(other, -0.1), strict=True):
+        assert torch.equal(new, loaded)
+        assert (new < old).all()
+
+
 def test_images_are_shifted_down_and_to_the_right_each_by_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     # Three images of 2 × 3 pixels in two channels, shifted by (1, 1), (0, −2) and (−1, 0); B is background.
     drawn = Draws(monkeypatch, "randint", [1, 0, -1], [1, -2, 0])
