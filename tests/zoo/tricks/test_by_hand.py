@@ -230,6 +230,37 @@ def test_nearness_of_two_kernels_looks_at_the_first_features_alone() -> None:
     assert torch.allclose(output[:, 2:], nearness.expand(2, 2))
 
 
+def test_minibatch_discrimination_looks_at_the_discriminator_s_features_and_adds_its_kernels() -> None:
+    added: list[Any] = []
+    discriminator = SimpleNamespace(features=7, extend=lambda *layer: added.append(layer))
+    made("minibatch_discrimination", kernels=4, dimensions=3).change_networks(
+        SimpleNamespace(discriminator=discriminator)
+    )
+    [(layer, numbers)] = added
+    assert (layer.features, layer.kernels, tuple(layer.projection.shape), numbers) == (7, 4, (7, 12), 4)
+
+
+def test_spectral_norm_keeps_weights_but_zeros_which_have_no_direction() -> None:
+    torch.manual_seed(0)
+    zeros, others = nn.Linear(3, 2), nn.Linear(2, 2)
+    zeros.weight.data.zero_()
+    others.weight.data = torch.tensor([[0.0, 3.0], [1.0, 0.0]])
+    made("spectral_norm").wrap_networks(SimpleNamespace(discriminator=nn.Sequential(zeros, nn.ReLU(), others)))
+    assert others.parametrizations.weight.original.tolist() == [[0, 3], [1, 0]]  # type: ignore[union-attr, index]
+    assert zeros.parametrizations.weight.original.all()  # type: ignore[union-attr, operator]
+    # Singular values 3 and 1: divided by 3. And by its own largest one, whatever the others were made of.
+    assert torch.allclose(others.weight, torch.tensor([[0.0, 1.0], [1 / 3, 0.0]]), atol=1e-4)
+    assert float(torch.linalg.matrix_norm(zeros.weight.detach(), 2)) == pytest.approx(1, abs=0.01)
+
+
+def test_packs_keep_rows_and_columns() -> None:
+    # Five images of two channels and 1 × 3 pixels, counted through: two packs of four channels, the fifth is left out.
+    seen = torch.arange(30.0).view(5, 2, 1, 3)
+    packs = made("packing", size=2).discriminator_input(seen, None)
+    assert packs.tolist() == torch.arange(24.0).view(2, 4, 1, 3).tolist()
+    assert made("packing", size=3).discriminator_channels(2) == 6
+
+
 def test_virtual_batch_norm_keeps_scale_shift_and_epsilon() -> None:
     norm = nn.BatchNorm1d(2, eps=3.0)
     norm.weight.data, norm.bias.data = torch.tensor([4.0, 2.0]), torch.tensor([10.0, 20.0])
