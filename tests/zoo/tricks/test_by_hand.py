@@ -291,15 +291,20 @@ class Toy(SimpleNamespace):
         return fake - real
 
 
-@pytest.mark.parametrize("stepped", [False, True])
-def test_unrolled_steps_by_hand(stepped: bool) -> None:
+def toy(stepped: bool) -> Toy:
+    """With w = 1; or after a step with the gradient 1: w = .9, and Adam's means are ½ and ¼."""
     critic = nn.Linear(1, 1).double()
     critic.weight.data.fill_(1.0)
     optimiser = torch.optim.Adam(critic.parameters(), lr=0.1, betas=(0.5, 0.75), eps=1e-12)
-    if stepped:  # with a gradient of 1: to .9, and the means are ½ and ¼
+    if stepped:
         critic.weight.grad = torch.ones_like(critic.weight)
         optimiser.step()
-    game = Toy(discriminator=critic, discriminator_optimiser=optimiser)
+    return Toy(discriminator=critic, discriminator_optimiser=optimiser)
+
+
+@pytest.mark.parametrize("stepped", [False, True])
+def test_unrolled_steps_by_hand(stepped: bool) -> None:
+    game = toy(stepped)
     # Real 3 and 5, generated 1 and 3: the slope of L_D is 2 − 4 = −2 at each of two steps.
     batch, fake = Labelled(image(3, 5), torch.tensor([4, 5])), image(1, 3).requires_grad_()
     ahead = Unrolling(UnrollingSettings(steps=2)).opponent(game, batch, SimpleNamespace(images=fake))  # type: ignore[arg-type]
@@ -308,9 +313,18 @@ def test_unrolled_steps_by_hand(stepped: bool) -> None:
     # 121/37: the second change is .1 · 11/7 ÷ √(121/37) = .1 · √37 / 7.
     expected = 0.9 + 0.1 / (19 / 7) ** 0.5 + 0.1 * 37**0.5 / 7 if stepped else 1.2
     assert float(ahead["weight"]) == pytest.approx(expected, rel=1e-9)
-    assert torch.equal(ahead["bias"], critic.bias)
-    assert float(critic.weight) == pytest.approx(0.9 if stepped else 1.0)
-    assert ahead["weight"].grad_fn is not None
+    assert torch.equal(ahead["bias"], game.discriminator.bias)
+    assert float(game.discriminator.weight) == pytest.approx(0.9 if stepped else 1.0)
+
+
+def test_the_gradient_of_an_unrolled_step_by_hand() -> None:
+    # One step with the slope g = (a + b) / 2 − 4 = −2: m = (¼ + g / 2) ÷ ¾ = −1, m′ = 2/3;
+    # v = (3/16 + g² / 4) ÷ 7/16 = 19/7, v′ = 8 g / 7 = −16/7.
+    # The change −.1 m / √v has the slope −.1 (m′ − ½ m v′ / v) / √v = −.1 (2/3 − 8/19) / √v, and g that of ½.
+    batch, fake = Labelled(image(3, 5), torch.tensor([4, 5])), image(1, 3).requires_grad_()
+    ahead = Unrolling(UnrollingSettings(steps=1)).opponent(toy(True), batch, SimpleNamespace(images=fake))  # type: ignore[arg-type]
+    (slopes,) = torch.autograd.grad(ahead["weight"].sum(), fake)
+    assert slopes.flatten().tolist() == pytest.approx([-0.05 * 14 / 57 / (19 / 7) ** 0.5] * 2)
 
 
 def test_mode_seeking_asks_for_latents_of_the_batch_and_of_z_alone() -> None:
