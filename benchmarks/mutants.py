@@ -254,11 +254,12 @@ def _change(name: str, mutant: Mutant) -> None:
 def _take_over(old: Mapping[str, Any], new: Mapping[str, Any], module: str) -> None:
     """Give functions, and those of classes, the code of their namesakes."""
     for name, fresh in new.items():
-        if getattr(fresh, "__module__", module) != module or name not in old:
+        function = fresh if isinstance(fresh, type) else _function(fresh)
+        if function is None or function.__module__ != module or name not in old:
             continue
         if isinstance(fresh, type):
             _take_over(vars(old[name]), vars(fresh), module)
-        elif (function := _function(fresh)) is not None:
+        else:
             _function(old[name]).__code__ = function.__code__
 
 

@@ -263,6 +263,9 @@ def test_welch_by_hand() -> None:
     # One side without a spread: the other's alone, 1² / (1² / 1).
     assert statistics._welch(array(1, 3), array(0.1, 0.1, 0.1)) == pytest.approx((1, 1))
     assert statistics._welch(array(2, 2), array(5, 5)) == (0, 1)
+    assert statistics._welch(array(0.1, 0.1, 0.1), array(0.7, 0.7, 0.7)) == (0, 1)  # whatever the means are rounded to
+    # A range of 1 is one: variances ½ of two values each.
+    assert statistics._welch(array(0, 1), array(3, 4)) == pytest.approx((0.5**0.5, 2))
 
 
 def test_welch_without_a_spread_or_without_values() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.base.errors import HarnessError
 from harness.suite import fingerprint as module
 from harness.suite.fingerprint import Code, fingerprint
 
@@ -109,6 +110,12 @@ def test_a_whole_module_and_a_definition_inside_of_a_class_as_roots(of: Callable
     files = {"one": "A = 1\nclass B:\n    class Inner: ...\nrun()\n"}
     assert set(of("toy.one", **files).parts) == {"toy.one:A", "toy.one:B", "toy.one:0"}
     assert set(of("toy.one:B.Inner", **files).parts) == {"toy.one:B", "toy.one:0"}
+
+
+@pytest.mark.parametrize("root", ["toy.nothing", "toy.nothing:A", "toy.one:B", "nowhere"])
+def test_a_root_that_is_not_there_is_named(of: Callable[..., Code], root: str) -> None:
+    with pytest.raises(HarnessError, match=root):
+        of(root, one="A = 1\n")
 
 
 def test_statements_for_their_effect_count_wherever_an_import_runs_them(of: Callable[..., Code]) -> None:

@@ -136,6 +136,16 @@ def test_short_paths_of_a_configuration_are_put_before_long_ones(tmp_path: Path)
     assert arm.model.settings.architecture.settings.width == 48
 
 
+def test_a_configuration_whose_parts_do_not_go_together_is_refused(tmp_path: Path) -> None:
+    # Each part is right: but spectral normalisation does not go with batch normalisation.
+    text = GOOD.replace("dcgan", "{name: dcgan, architecture: {discriminator_norm: false}}")
+    found = plan(tmp_path, text + "matrix: {tricks: [[spectral_norm]]}\n")
+    norm = "model.architecture.discriminator_norm"
+    assert with_parameters(found.suite, found.cells[0], {norm: False}, 7).tricks
+    with pytest.raises(HarnessError, match=r"#7: .*spectral_norm"):
+        with_parameters(found.suite, found.cells[0], {norm: True}, 7)
+
+
 def test_a_cell_without_an_arm_says_so() -> None:
     cell = module.Cell("a", SimpleNamespace(axes={}, excluded="why"))  # type: ignore[arg-type]
     assert (cell.key, cell.built, cell.excluded) == ("", None, "why")
