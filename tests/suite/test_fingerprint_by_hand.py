@@ -87,7 +87,8 @@ def test_names_lead_through_modules_attributes_and_what_is_handed_on(of: Callabl
             import harness.base.errors
             def main():
                 from toy.late import G
-                toy.sub.leaf.A + count(whole) + handed.F.x.y + handed.m.J.z + other.C + renamed + typed.H + sub.leaf.I + G
+                toy.sub.leaf.A + count(whole) + handed.F.x.y + handed.m.J.z + other.C
+                renamed + typed.H + sub.leaf.I + G
                 return harness.base.errors.HarnessError
             def unused():
                 return other.UNUSED
