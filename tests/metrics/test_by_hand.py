@@ -117,6 +117,13 @@ def test_cells_that_hold_just_enough_and_the_weighted_statistic() -> None:
     assert alone == {"memorisation": pytest.approx(3 / 4), "data_copying": pytest.approx(-1 / (5 / 3) ** 0.5)}
 
 
+def test_every_cell_counts_however_small_the_distances() -> None:
+    # Cell 0: the sample is nearer; cell 1: it is farther. Both hold one test image.
+    samples = torch.tensor([0, 1]), torch.tensor([0.1, 0.3])
+    found = memorisation.comparison(samples, (torch.tensor([0, 1]), torch.tensor([0.2, 0.2])), least=1)
+    assert found["memorisation"] == 0.5
+
+
 def test_cells_are_those_of_the_nearest_centre() -> None:
     centres = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
     assert memorisation._cells(torch.tensor([[3.0, 1.0], [1.0, 1.0], [1.0, 8.0], [2.5, 0.0]]), centres).tolist() == [

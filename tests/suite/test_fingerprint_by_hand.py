@@ -87,7 +87,8 @@ def test_names_lead_through_modules_attributes_and_what_is_handed_on(of: Callabl
             import harness.base.errors
             def main():
                 from toy.late import G
-                toy.sub.leaf.A + count(whole) + handed.F.x.y + other.C + renamed + typed.H + sub.leaf.I + G
+                toy.sub.leaf.A + count(whole) + handed.F.x.y + handed.m.J.z + other.C
+                renamed + typed.H + sub.leaf.I + G
                 return harness.base.errors.HarnessError
             def unused():
                 return other.UNUSED
@@ -95,14 +96,14 @@ def test_names_lead_through_modules_attributes_and_what_is_handed_on(of: Callabl
         sub__slash____init__="B = 1\nUNUSED = 1\n",
         sub__slash__leaf="A = 1\nC = D\nD = 1\nI = 1\nUNUSED = 1\n",
         whole="from .origin import UNUSED\nX = 1\nY = 2\n",
-        handed="from .origin import E as F\n",
+        handed="from .origin import E as F\nfrom . import origin as m\n",
         typed="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .origin import H\n",
         late="G = 1\n",
-        origin="E = 1\nH = 1\nUNUSED = 1\n",
+        origin="E = 1\nH = 1\nJ = 1\nUNUSED = 1\n",
     )
     assert set(found.parts) == {
         *("toy.main:main", "toy.sub.leaf:A", "toy.whole:X", "toy.whole:Y", "toy.origin:E", "toy.sub.leaf:C"),
-        *("toy.sub.leaf:D", "toy.sub:B", "toy.origin:H", "toy.sub.leaf:I", "toy.late:G"),
+        *("toy.sub.leaf:D", "toy.sub:B", "toy.origin:H", "toy.sub.leaf:I", "toy.late:G", "toy.origin:J"),
     }
 
 
