@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The address of an empty database; skips the test where there is no PostgreSQL or no driver."""
     found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if found is None:
@@ -79,21 +80,25 @@ def postgresql(folder: Path) -> Iterator[str]:
     if util.find_spec("psycopg2") is None:
         pytest.skip("needs the driver of PostgreSQL: pip install psycopg2-binary")
     who: dict[str, Any] = {}
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        who = {"user": "postgres", "group": "postgres", "extra_groups": ()}
-        shutil.chown(folder, "postgres")
-        for parent in folder.parents[:-2]:  # the folders of pytest are for their owner alone
-            parent.chmod(parent.stat().st_mode | 0o011)
-    binaries, data, port = Path(found).resolve().parent, folder / "data", free_port()
-    words = [binaries / "initdb", "-D", data, "-U", "harness", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(words, check=True, capture_output=True, cwd=folder, **who)
-    words = [binaries / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*words, "-F"], stdout=log, stderr=log, cwd=folder, **who)
-    try:
-        wait_for(lambda: subprocess.run([binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port)],
-                                        capture_output=True, check=False).returncode == 0)  # fmt: skip
-        yield f"postgresql+psycopg2://harness@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait()
+    # In a folder of its own: those of pytest are for their owner alone, and their paths too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
+            who = {"user": "postgres", "group": "postgres", "extra_groups": ()}
+            shutil.chown(folder, "postgres", "postgres")
+        binaries, data, port = Path(found).resolve().parent, folder / "data", free_port()
+        words = [binaries / "initdb", "-D", data, "-U", "harness", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        made = subprocess.run(words, check=False, capture_output=True, text=True, cwd=folder, **who)
+        assert made.returncode == 0, made.stderr
+        words = [binaries / "postgres", "-D", data, "-p", str(port), "-k", folder, "-F"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [*words, "-c", "listen_addresses=127.0.0.1"], stdout=log, stderr=log, cwd=folder, **who
+            )
+        asked = [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+        try:
+            wait_for(lambda: subprocess.run(asked, capture_output=True, check=False).returncode == 0)
+            yield f"postgresql+psycopg2://harness@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait()

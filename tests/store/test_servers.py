@@ -137,7 +137,7 @@ def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "file":
         yield Where("file", None)
     elif request.param == "postgresql":
-        with postgresql(folder) as address:
+        with postgresql() as address:
             yield Where("postgresql", address)
     else:
         server = Server(folder)
@@ -206,9 +206,11 @@ def test_resume(where: Where, tmp_path: Path) -> None:
     often = {"curve_points": 100, "checkpoint_seconds": 0.001}
     suite = workspace.suite("long", train=training, seeds=[7], matrix={"tricks": [[]]}, run=often)
     driver = workspace.start("run", suite, "--workers", "1")
-    wait_for(lambda: list(workspace.results.glob("work/*/checkpoint.pt")))
-    os.killpg(driver.pid, signal.SIGKILL)
-    driver.communicate()
+    try:
+        wait_for(lambda: list(workspace.results.glob("work/*/checkpoint.pt")), 600)  # the first tables take a while
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
     assert "1 trials, 0 done before" in workspace.run("run", suite)
     assert [row["state"] for row in workspace.table("long")] == ["done"]
 
