@@ -53,7 +53,8 @@ def test_an_experiment_that_is_deleted_again_and_again(tmp_path: Path) -> None:
 
 def test_a_lost_mlflow_db_is_said(tiny_store: Workspace, tmp_path: Path) -> None:
     workspace = tiny_store.copy(tmp_path / "copy")
-    (workspace.results / "mlflow.db").unlink()
+    for path in workspace.results.glob("mlflow.db*"):  # with its write-ahead log, from which SQLite would restore it
+        path.unlink()
     assert "has an optuna.db but no mlflow.db" in " ".join(workspace.run("plan", "tiny.yaml").split())
     started = workspace.start("run", "tiny.yaml", "--workers", "1")
     assert started.stdout is not None
