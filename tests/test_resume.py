@@ -193,7 +193,7 @@ class Destroyed:
         os.kill(os.getpid(), signal.SIGINT)
 
 def hook(event, arguments):
-    if event == "open" and "report.html" in str(arguments[0]):
+    if event == "open" and "/tiny/.harness-" in str(arguments[0]):
         Destroyed()
 
 sys.addaudithook(hook)
