@@ -209,6 +209,10 @@ def test_a_whole_verdict_by_hand() -> None:
     assert (found.failed, found.trials, found.baseline_failed, found.baseline_trials) == (1, 3, 0, 2)
     assert (found.further, found.held) == (None, False)
     assert verdict({0: 6.0, 1: 9.0}, {0: 5.0, 1: 6.0}, "lower", 0.0, alpha=0.6).kind == "worse"
+    # The same in units ten times as large: the sign decides, not the size.
+    small = {0: 0.1, 1: 0.3}
+    kinds = [verdict(small, {0: 0.0, 1: 0.0}, better, 0.0, alpha=0.6).kind for better in ("higher", "lower")]
+    assert kinds == ["better", "worse"]
 
 
 def test_a_verdict_at_its_level() -> None:
