@@ -50,6 +50,7 @@ def test_intervals_of_two_values() -> None:
     assert interval([1, 3], 0.5) == pytest.approx((2, 1, 3))
     assert interval([1, 3], 0.4) == pytest.approx((2, 2 - math.tan(0.2 * math.pi), 2 + math.tan(0.2 * math.pi)))
     assert interval([1, 3]).high == pytest.approx(2 + 12.7062, abs=1e-4)  # t(.975, 1) of any table
+    assert interval([5]).mean == 5
     assert all(math.isnan(bound) for bound in (*interval([]), *interval([5])[1:]))
 
 
@@ -62,6 +63,9 @@ def test_the_interquartile_mean_of_eleven_values() -> None:
 def test_the_probability_of_improvement_without_pairs() -> None:
     assert math.isnan(probability_of_improvement([], [1], "lower"))
     assert math.isnan(probability_of_improvement([1], [NAN], "lower"))
+    assert probability_of_improvement([1], [2], "lower") == 1  # a single pair
+    # A half more wins, a half less does not.
+    assert [probability_of_improvement([1], [1.5, 0.5], better) for better in ("lower", "higher")] == [0.5, 0.5]
     # Three pairs, none of them a tie: (1, 0) (1, 2) (1, 3)
     assert probability_of_improvement([1], [0, 2, 3], "lower") == pytest.approx(2 / 3)
 
@@ -205,6 +209,10 @@ def test_a_whole_verdict_by_hand() -> None:
     assert (found.failed, found.trials, found.baseline_failed, found.baseline_trials) == (1, 3, 0, 2)
     assert (found.further, found.held) == (None, False)
     assert verdict({0: 6.0, 1: 9.0}, {0: 5.0, 1: 6.0}, "lower", 0.0, alpha=0.6).kind == "worse"
+    # The same in units ten times as large: the sign decides, not the size.
+    small = {0: 0.1, 1: 0.3}
+    kinds = [verdict(small, {0: 0.0, 1: 0.0}, better, 0.0, alpha=0.6).kind for better in ("higher", "lower")]
+    assert kinds == ["better", "worse"]
 
 
 def test_a_verdict_at_its_level() -> None:
