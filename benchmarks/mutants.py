@@ -39,7 +39,7 @@ def naming(word: str, folder: str) -> tuple[str, ...]:
 
 def metric(*names: str) -> tuple[str, ...]:
     """The test files of a metric: those of all metrics, and its own."""
-    return tuple(f"tests/metrics/test_{name}.py" for name in ("by_hand", "published_settings", *names))
+    return tuple(f"tests/metrics/test_{name}.py" for name in ("metrics_by_hand", "published_metrics", *names))
 
 
 TARGETS: dict[str, tuple[str, ...]] = {

@@ -128,6 +128,7 @@ def test_the_p_value_with_and_without_failed_trials() -> None:
 def test_the_p_value_of_equality() -> None:
     assert statistics._p_equivalence(array(1, 3), 4) == pytest.approx(P_OF_2)  # 2 below δ, in units of 1
     assert statistics._p_equivalence(array(-1, -3), 4) == pytest.approx(P_OF_2)
+    assert statistics._p_equivalence(array(2, 6), 8) == pytest.approx(P_OF_2)  # 4 below, in units of 2
     assert statistics._p_equivalence(array(1, 3), 1) == 1  # outside of δ: 2 · P(t > −1) = 1.5
     # Without a spread 2 · ½ⁿ inside, 1 on the border and outside.
     assert [statistics._p_equivalence(array(1, 1, 1), delta) for delta in (2, 1, 0.5)] == [0.25, 1, 1]
