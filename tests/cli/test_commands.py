@@ -39,7 +39,8 @@ def test_the_plan_lists_cells_trials_and_what_is_left_out(workspace: Workspace) 
 
 def test_a_long_plan_says_at_once_what_it_does_and_is_printed_in_plain_columns(workspace: Workspace) -> None:
     exclude = [{"where": {"tricks": ["ema"]}, "reason": "not today"}]
-    suite = workspace.suite(seeds=1000, matrix={"tricks": [[], ["ema"]], "train.steps": [1, 2, 3]}, exclude=exclude)
+    matrix = {"tricks": [[], ["ema"]], "train.steps": [1, 2, 3]}
+    suite = workspace.suite(seeds=1000, matrix=matrix, exclude=exclude, compare={})
     first, *rest = workspace.run("plan", suite).splitlines()
     assert first == "planning 3000 trials: 3 cells × 1000 seeds"
     assert len(rest) == 3000 + 3 + 2
