@@ -56,7 +56,8 @@ def _escaping() -> type[Console]:
     class Escaping(Console):
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
-                yield segment if segment.control else segment._replace(text=visible_lines(segment.text))
+                safe = segment.control or segment.text.isprintable() or segment.text == "\n"
+                yield segment if safe else segment._replace(text=visible_lines(segment.text))
 
     return Escaping
 

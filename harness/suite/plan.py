@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,7 @@ def make_plan(suite: Suite) -> Plan:
     cells = tuple(_cell(suite, *each) for each in zip(suite.combinations, names, strict=True))
     trained = [cell for cell in cells if cell.excluded is None]
     baseline = next(cell for cell in trained if matches(cell.combination, suite.compare.baseline or {}))
-    trials = [] if suite.search else [trial(cell.arm, seed) for cell in trained for seed in suite.seeds]
+    trials = [] if suite.search else [one for cell in trained for one in trials_of(cell.arm, suite.seeds)]
     return Plan(suite, cells, tuple(trials), baseline)
 
 
@@ -195,7 +195,13 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
 
 def trial(arm: Arm, seed: int) -> Trial:
     """The trial of an arm with a seed."""
-    return Trial(arm, seed, _hash([_identity(arm), seed]), code_of(arm))
+    return trials_of(arm, [seed])[0]
+
+
+def trials_of(arm: Arm, seeds: Iterable[int]) -> list[Trial]:
+    """The trials of an arm with these seeds. What the seeds share is computed once."""
+    shared, code = _identity(arm), code_of(arm)
+    return [Trial(arm, seed, _hash([shared, seed]), code) for seed in seeds]
 
 
 def key_of(settings: str, code: str) -> str:
