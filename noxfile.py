@@ -98,6 +98,13 @@ def sabotage(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Long. One place of the code is changed at a time: tests must notice. `-- --only zoo/penalties` tries a module."""
+    install(session, "test")
+    session.run("python", "benchmarks/mutants.py", *session.posargs)
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """The fault tests for some minutes: `-- --minutes 30 --seed 0`. Writes its summary to results/chaos."""
     install(session, "test")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -106,11 +104,8 @@ class Workspace:
         return output
 
     def copy(self, folder: Path) -> Workspace:
-        """A workspace with the same files in another folder, and a store that knows that it lies there."""
+        """A workspace with the same files in another folder."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        with contextlib.closing(sqlite3.connect(folder / "results" / "mlflow.db")) as file, file:
-            for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-                file.execute(f"UPDATE {table} SET {column} = replace({column}, '{self.folder}', '{folder}')")
         return Workspace(folder, dict(self.environment))
 
     def table(self, suite: str = "tiny", name: str = "trials", results: Path | None = None) -> list[dict[str, str]]:

@@ -267,7 +267,7 @@ class Life:
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime >= self._since:
                     names.add(path.name)
-        if any(name.startswith(".checkpoint.pt.") for name in names):
+        if any(name.startswith(".harness-") for name in names):  # it is written under a temporary name
             return "checkpointing"
         if names & {"final.png", "histograms.json"}:
             return "recording"
@@ -403,7 +403,7 @@ def content(life: Life, run: Run) -> dict[str, Any]:
     """What a run holds but for times."""
     client, varying = life.client(), ("seconds_train", "seconds_evaluate")
     # The seal is over the seconds, too; and somebody may commit while the tests run.
-    own = {"mlflow.parentRunId", "token", "results_folder", "git_commit", SEAL}
+    own = {"mlflow.parentRunId", "token", "results_folder", "suite_file", "git_commit", SEAL}
     once = [name for name in run.data.metrics if name not in varying]
     folder = Path(run.info.artifact_uri.removeprefix("file://"))
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -15,7 +15,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from harness.store.runs import Store
 
 EMA = "gan + ema"
-ON = " after the run ended: `harness run` trains it again, or restore the old value"
+ON = " after the run ended: `harness run` trains it again, or restore what was there"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_changed_tag_is_one_row_and_all_else_goes_on(workspace: Workspace) -> 
     row = next(row for row in workspace.table() if (row["arm"], row["seed"]) == (EMA, "1"))
     with client(workspace) as mlflow:
         mlflow.set_tag(row["mlflow_run_id"], "seed", "7")
-    told = f"altered: tag 'seed' was changed{ON}"
+    told = f"altered: tag 'seed' was edited or damaged{ON}"
 
     assert f"{EMA}, seed 1: {told}" in workspace.run("plan", suite)
     assert states(workspace, suite)[EMA, 1] == ("altered", told.removeprefix("altered: "))
@@ -59,7 +59,7 @@ def test_a_changed_tag_is_one_row_and_all_else_goes_on(workspace: Workspace) -> 
     assert f"{EMA}, seed 1: {told}" in printed
     assert "1 trial still to do" in printed
     page = (workspace.results / "tiny" / "report.html").read_text("utf-8")
-    assert "tag &#39;seed&#39; was changed" in page
+    assert "tag &#39;seed&#39; was edited or damaged" in page
     rows = numbers(workspace.table())
     assert {place: cells for place, cells in rows.items() if place != (EMA, "1")} == {
         place: cells for place, cells in before.items() if place != (EMA, "1")
@@ -100,10 +100,10 @@ def test_each_way_to_change_a_run_is_named(workspace: Workspace) -> None:
     sql(workspace, "UPDATE params SET value = '21' WHERE key = 'train.steps' AND run_uuid = ?", runs[parameter])
     found = states(workspace, suite)
     assert found == {
-        metric: ("altered", f"metric 'fid' was changed{ON}"),
-        parameter: ("altered", f"parameter 'train.steps' was changed{ON}"),
+        metric: ("altered", f"metric 'fid' was edited or damaged{ON}"),
+        parameter: ("altered", f"parameter 'train.steps' was edited or damaged{ON}"),
         key: ("altered", f"tag 'key' was removed{ON}"),
-        role: ("altered", f"tag 'role' was changed{ON}"),
+        role: ("altered", f"tag 'role' was edited or damaged{ON}"),
     }
     printed = workspace.run("report", suite)
     assert all(reason in printed for _, reason in found.values())
@@ -117,7 +117,7 @@ def test_what_is_put_back_counts_again(workspace: Workspace) -> None:
     for value in ("interrupted", "no state at all"):
         with client(workspace) as mlflow:
             mlflow.set_tag(row["mlflow_run_id"], "state", value)
-        assert ("altered", f"tag 'state' was changed{ON}") in states(workspace, suite).values()
+        assert ("altered", f"tag 'state' was edited or damaged{ON}") in states(workspace, suite).values()
     with client(workspace) as mlflow:
         mlflow.set_tag(row["mlflow_run_id"], "state", "done")
     assert set(states(workspace, suite).values()) == {("done", "")}
@@ -132,8 +132,43 @@ def test_a_trial_of_a_search_is_trained_anew_too(tmp_path: Path) -> None:
     row = workspace.table()[2]
     with client(workspace) as mlflow:
         mlflow.set_tag(row["mlflow_run_id"], "arm", "mine")
-    told = f"{row['arm']}, seed {row['seed']}: altered: tag 'arm' was changed{ON}"
+    told = f"{row['arm']}, seed {row['seed']}: altered: tag 'arm' was edited or damaged{ON}"
     assert told in workspace.run("report", suite)
     assert told in workspace.run("run", suite)
     assert numbers(workspace.table()) == before
     assert "still to do" not in workspace.run("report", suite)
+
+
+@pytest.mark.parametrize("name", ["protocol.json", "histograms.json"])
+def test_a_damaged_file_is_one_row_too(workspace: Workspace, name: str) -> None:
+    suite, before = workspace.folder / "tiny.yaml", numbers(workspace.table())
+    row = next(row for row in workspace.table() if (row["arm"], row["seed"]) == (EMA, "1"))
+    path = workspace.results / "artifacts" / "tiny" / row["mlflow_run_id"] / "artifacts" / name
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"1", b"2", 1))
+    reason = f"file '{name}' was edited or damaged{ON}"
+    if name == "protocol.json":
+        assert states(workspace, suite)[EMA, 1] == ("altered", reason)
+        printed = workspace.run("report", suite)
+        assert f"{EMA}, seed 1: altered: {reason}" in printed
+        assert "delete" not in printed
+        rows = numbers(workspace.table())
+        assert (rows[EMA, "1"]["state"], rows[EMA, "1"]["sharpness"]) == ("altered", "")
+        assert {place: rows[place] for place in before if place != (EMA, "1")} == {
+            place: cells for place, cells in before.items() if place != (EMA, "1")
+        }
+        path.write_bytes(content)  # what is put back counts again
+        assert set(states(workspace, suite).values()) == {("done", "")}
+    else:
+        assert "3 done before" in workspace.run("run", suite)
+        assert numbers(workspace.table()) == before
+        assert path.read_bytes() != content  # the old run is left as it is
+
+
+def test_a_file_that_is_missing_is_no_change(workspace: Workspace) -> None:
+    suite, [row, *_] = workspace.folder / "tiny.yaml", workspace.table()
+    (workspace.results / "artifacts" / "tiny" / row["mlflow_run_id"] / "artifacts" / "protocol.json").unlink()
+    assert set(states(workspace, suite).values()) == {("done", "")}
+    refused = workspace.run("check", suite, "--baseline", workspace.folder / "b.json", "--update", code=2)
+    assert "its protocol.json is missing" in refused
+    assert "delete" not in refused

@@ -6,6 +6,9 @@ import errno
 import gzip
 import json
 import os
+import resource
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,9 @@ from typing import Any
 import pytest
 from forked_cli import Came, Command, commands
 from harness_cli import SUITE, Workspace
+from PIL import Image
 
+from harness.base import diagnosis
 from harness.base.errors import HarnessError
 from harness.zoo import registry
 from harness.zoo.data import downloads, folder
@@ -277,9 +282,9 @@ def test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_image_of_the_size_that_is_said_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "MAX_PIXELS", 64)
-    assert folder._pixels(bomb(8, 8), 4, 1).shape == (1, 4, 4)
+    assert folder._pixels(bomb(8, 8), folder.Form(4, 1))[0].shape == (1, 4, 4)
     with pytest.raises(ValueError, match="9 × 8 pixels, more than 64"):
-        folder._pixels(bomb(9, 8), 4, 1)
+        folder._pixels(bomb(9, 8), folder.Form(4, 1))
 
 
 def test_inception_s_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,6 +309,138 @@ def test_inception_s_weights_that_are_wrong_stop_a_run_before_anything_is_traine
     suite = workspace.suite(evaluate=evaluate, compare={"metric": "fid"})
     assert "not the Inception weights" in workspace.run("run", suite, code=2)
     assert not list(workspace.results.glob("*.db"))
+
+
+def own_images(folder: Path) -> dict[str, Any]:
+    """A folder of images without a judge, as the data of a suite."""
+    for place in range(5):
+        path = folder / "images" / "cat" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28, 28), 50 * place).save(path)
+    return {"name": "folder", "path": str(folder / "images"), "size": 28, "channels": 1}
+
+
+@pytest.mark.parametrize("evaluate", ["{features: mnist, metrics: [fid]}", "{metrics: [mode_coverage]}"])
+def test_images_that_cannot_be_read_are_reported_at_the_data(tmp_path: Path, evaluate: str) -> None:
+    from harness.suite import SuiteError, read_suite
+
+    data = own_images(tmp_path)
+    (tmp_path / "images" / "cat" / "t.jpg").write_bytes(b"cut")
+    (tmp_path / "s.yaml").write_text(
+        f"suite: s\nbase: {{model: gan}}\nevaluate: {evaluate}\ndata: {json.dumps(data)}\n"
+    )
+    with pytest.raises(SuiteError) as caught:
+        read_suite(tmp_path / "s.yaml")
+    [problem] = caught.value.problems
+    assert problem == (
+        f"{tmp_path}/s.yaml:4:7: data: 1 file in {tmp_path}/images cannot be read as an image; repair or remove: "
+        "cat/t.jpg: not an image format that Pillow knows"
+    )
+
+
+def test_the_features_of_another_judge_are_refused_with_advice_that_fits(tmp_path: Path) -> None:
+    from harness.suite import SuiteError, read_suite
+
+    data, evaluate = own_images(tmp_path), {"features": "mnist", "metrics": ["fid"]}
+    with pytest.raises(SuiteError) as caught:
+        read_suite(Workspace(tmp_path).suite(data=data, evaluate=evaluate, compare={}))
+    [problem] = caught.value.problems
+    assert "the judge 'mnist' is not for these data: use auto or inception (no judge knows the data 'folder'" in problem
+
+
+def test_without_a_metric_that_uses_features_nobody_asks_for_inception(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"HARNESS_INCEPTION": "/nowhere", "HARNESS_CACHE": str(tmp_path / "cache")})
+    train, one = {"steps": 1, "batch_size": 4}, {"seeds": 1, "matrix": {}, "compare": {}}
+    for features in ("auto", "inception"):
+        evaluate = {"samples": 16, "metrics": ["sharpness"], "features": features}
+        workspace.run("run", workspace.suite(data=own_images(tmp_path), train=train, evaluate=evaluate, **one))
+    assert [row["state"] for row in workspace.table()] == ["done"]
+    evaluate = {"samples": 16, "metrics": ["sharpness", "fid"]}
+    suite = workspace.suite(data=own_images(tmp_path), train=train, evaluate=evaluate, **one)
+    assert "HARNESS_INCEPTION names /nowhere" in workspace.run("run", suite, code=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        ("digits", "or use the judge of these data: leave out `features`"),
+        ({"name": "folder"}, "or use a judge of these data (no judge knows the data 'folder': train one with `harness"),
+    ],
+)
+def test_the_advice_for_inception_s_weights_fits_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Any, advice: str
+) -> None:
+    from harness.cli.commands import _fetch_all
+    from harness.judge import inception
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan
+
+    def unreachable(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(inception, "bring", unreachable)
+    evaluate = {"samples": 16, "metrics": ["fid"], "features": "inception"}
+    given = data if data == "digits" else own_images(tmp_path)
+    suite = Workspace(tmp_path).suite(data=given, evaluate=evaluate, matrix={}, compare={})
+    with pytest.raises(HarnessError) as caught:
+        _fetch_all(make_plan(read_suite(suite)))
+    assert advice in str(caught.value)
+
+
+def test_too_few_open_files_are_refused_before_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"now": (24, 24)}
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits["now"])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.update(now=new))
+    with pytest.raises(HarnessError) as caught:
+        diagnosis.refuse_few_files(2)
+    assert str(caught.value) == (
+        "at most 24 files may be open at once (`ulimit -n`), but a run with 2 workers needs 56: raise the limit, or "
+        "use fewer --workers"
+    )
+    limits["now"] = (24, 4096)  # it may be raised without asking anybody
+    diagnosis.refuse_few_files(2)
+    assert limits["now"] == (56, 4096)
+    limits["now"] = (64, 64)
+    diagnosis.refuse_few_files(1)
+    assert limits["now"] == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EMFILE, "too many files are open at once; raise the limit (`ulimit -n`)"),
+        (errno.ENFILE, "the whole machine has too many files open"),
+        (errno.ENOMEM, "the machine has no memory left"),
+        (errno.EAGAIN, "no more processes can be started; raise the limit (`ulimit -u`)"),
+        (errno.EIO, "the disk fails"),
+        (errno.ESTALE, "the network drive"),
+    ],
+)
+def test_limits_of_the_machine_are_named(number: int, words: str) -> None:
+    assert words in str(diagnosis.storage_error(OSError(number, os.strerror(number))))
+
+
+def test_a_store_that_cannot_be_opened_for_want_of_files_says_so() -> None:
+    program = (
+        "import os, resource, sqlite3\nfrom harness.base.diagnosis import storage_error\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))\n"
+        "try:\n    while True: os.dup(0)\nexcept OSError: pass\n"
+        "try:\n    sqlite3.connect('x.db').execute('create table t (c)')\n"
+        "except sqlite3.Error as error:\n    print(storage_error(error))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd="/tmp")
+    assert said.stdout.startswith("too many files are open at once; raise the limit (`ulimit -n`)")
+
+
+@pytest.mark.slow
+def test_the_command_refuses_too_few_open_files(tmp_path: Path, suite: Path) -> None:
+    command = f"ulimit -n 24; exec {sys.executable} -m harness run {suite} --workers 1 --results r"
+    ended = subprocess.run(["bash", "-c", command], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: at most 24 files may be open at once")
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_quota_that_is_used_up_is_named() -> None:

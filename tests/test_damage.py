@@ -390,7 +390,9 @@ def test_a_value_in_a_database_that_is_whole_otherwise(
     """Of the outcome, and the last of a curve."""
     victim = mlflow_file(tmp_path, monkeypatch)
     last_bit_flipped(victim.path, number)
-    with pytest.raises(HarnessError, match=f"metric '{named}' was changed.* after the run ended: `harness run` trains"):
+    with pytest.raises(
+        HarnessError, match=f"metric '{named}' was edited or damaged.* after the run ended: `harness run` trains"
+    ):
         victim.read()
 
 
@@ -404,7 +406,9 @@ def test_a_point_in_the_middle_of_a_curve(
     assert (found.curves, found.values) == ([], right.values)
     assert len(right.curves) == 78
     [said] = caplog.messages
-    assert re.search(r"a point of its curves was changed after the run ended .*: its curves are left out", said)
+    assert re.search(
+        r"a point of its curves was edited or damaged after the run ended .*: its curves are left out", said
+    )
 
 
 def test_a_run_that_no_longer_says_that_it_is_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,7 +417,7 @@ def test_a_run_that_no_longer_says_that_it_is_a_trial(tmp_path: Path, monkeypatc
         changed = connection.execute("UPDATE tags SET value = 'trjal' WHERE key = 'role' AND value = 'trial'")
         assert changed.rowcount == 1
         connection.commit()
-    with pytest.raises(HarnessError, match=r"^tag 'role' was changed after the run ended"):
+    with pytest.raises(HarnessError, match=r"^tag 'role' was edited or damaged after the run ended"):
         victim.read()
 
 

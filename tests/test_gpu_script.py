@@ -132,7 +132,16 @@ def test_a_run_of_some_minutes_tries_every_part(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, (tmp_path / "out" / "failures.txt").read_text()
     check_whole(tmp_path / "out", NAMES)
-    assert all(part["begun"] for part in read(tmp_path / "out").values()), output
+    # "cross" has the time that the others leave over; a slow machine leaves none.
+    assert all(part["begun"] for name, part in read(tmp_path / "out").items() if name != "cross"), output
+
+
+@pytest.mark.slow
+def test_models_with_every_trick_are_tried_where_time_is_left(tmp_path: Path) -> None:
+    process = start(tmp_path / "out", "--minutes", "1", "--only", "cross")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, (tmp_path / "out" / "failures.txt").read_text()
+    assert read(tmp_path / "out")["cross"]["begun"], output
 
 
 @pytest.mark.slow

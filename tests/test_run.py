@@ -7,7 +7,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,24 +14,27 @@ import torch
 from harness_cli import SEARCH, Workspace, numbers
 from mlflow import MlflowClient
 
+from harness.base import files
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace whose small suite has been run."""
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
     workspace.environment["HARNESS_CACHE"] = str(workspace.folder / "cache")
-    folder = workspace.folder / "cache" / "mnist"
-    folder.mkdir(parents=True)
-    for name, age in ((".digest.json.left.tmp", 3600), (".digest.json.coming.tmp", 0)):
-        (folder / name).touch()
-        os.utime(folder / name, (time.time() - age,) * 2)
+    (workspace.folder / "cache" / "mnist").mkdir(parents=True)
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    for process in (ended.pid, os.getpid()):
+        name = files._prefix().replace(f"-{os.getpid()}-", f"-{process}-")
+        (workspace.folder / "cache" / "mnist" / f"{name}x.tmp").touch()
     workspace.run("run", workspace.suite(), "--workers", "2", fresh=True)
     return workspace
 
 
 def test_what_killed_runs_left_in_the_cache_goes(finished: Workspace) -> None:
-    folder = finished.folder / "cache" / "mnist"
-    assert [path.name for path in folder.iterdir()] == [".digest.json.coming.tmp"]  # somebody may be writing it now
+    [left] = (finished.folder / "cache" / "mnist").iterdir()
+    assert f"-{os.getpid()}-" in left.name  # this process may be writing it now
 
 
 def client(workspace: Workspace) -> MlflowClient:

@@ -20,6 +20,7 @@ from harness.analysis import loading, protocol, statistics
 from harness.analysis.results import Results, negligible
 from harness.analysis.statistics import Question, Verdict
 from harness.base.errors import HarnessError
+from harness.base.files import expanded
 from harness.base.states import State
 from harness.base.validation import nearest
 from harness.store import runs as runs_module
@@ -143,13 +144,12 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     Raises:
         HarnessError: there is no such suite, it has errors, or the store has none of its trials.
     """
-    path = Path(suite)
+    path, results = expanded(suite), expanded(results)
     if not path.is_file() and path.parent == Path() and not path.suffix:
         path = _named(str(suite), Path("suites"))
-    found = loading.load(make_plan(read_suite(path, sets)), Path(results))
+    found = loading.load(make_plan(read_suite(path, sets)), results)
     if not found.records:
-        where = Path(results).absolute()
-        raise HarnessError(f"the store in {where} has no trial of {path}: run `harness run {path}` first")
+        raise HarnessError(f"the store in {results.absolute()} has no trial of {path}: run `harness run {path}` first")
     return Loaded(found)
 
 

@@ -40,7 +40,8 @@ def _asked_for(plan: Plan, results: Path) -> tuple[list[Trial], set[str]]:
         tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
     trials = {trial.key: trial for one in tried for trial in one.trials}
     # A search runs no further seeds of a configuration that it pruned: they are not missing.
-    return list(trials.values()), {trial.key for one in tried if one.closed for trial in one.trials}
+    never = (one for one in tried if one.closed and not one.complete)
+    return list(trials.values()), {trial.key for one in never for trial in one.trials}
 
 
 @dataclass
@@ -100,7 +101,7 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     """The results of a suite so far, read from the store."""
     store = Store(results)
     trials, never = _asked_for(plan, results)
-    runs = store.found(trials)
+    runs = store.found(trials, with_files=True)
     stands = {key: standing(run) for key, run in runs.current.items()}
     without = (State.INTERRUPTED, State.ALTERED)
     ended = {key: run for key, run in runs.current.items() if stands[key].state not in without}
@@ -143,7 +144,7 @@ def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:
 
 def _tell_of_lost_files(found: Iterable[Record], store: Store) -> None:
     """Print a note if the files of trials are not where the store says. A server may keep them on another machine."""
-    at_hand = [record for record in found if record.files and (record.artifacts or store.file)]
+    at_hand = [record for record in found if record.files and record.fetched is None]
     lost = [record.artifacts for record in at_hand if not (record.artifacts and record.artifacts.is_dir())]
     if lost:
         note(

@@ -81,8 +81,8 @@ def refuse(found: list[Difference], what: str) -> None:
     """Raise ``ProtocolMismatch`` if anything differs; the message names ``what`` and each field."""
     if not found:
         return
-    lines = "".join(f"\n  {line}" for line in told(found))
-    raise ProtocolMismatch(f"{what} were measured by different protocols and cannot be compared:{lines}")
+    lines = [f"  {line}" for line in told(found)]
+    raise ProtocolMismatch(f"{what} were measured by different protocols and cannot be compared:", *lines)
 
 
 def told(found: Iterable[Difference]) -> list[str]:

@@ -177,9 +177,8 @@ def _refuse_unknown(arm: str, records: Iterable[Record]) -> None:
     for record in protocol.unknown(records):
         raise HarnessError(
             f"the protocol of {arm}, seed {record.seed}, is unknown: its protocol.json is missing (in "
-            f"{record.artifacts or 'a store whose files are not on this machine'}). Restore the file, run the check in "
-            "a results folder of this machine, or train the trial again: "
-            f"`mlflow runs delete --run-id {record.run_id}`"
+            f"{record.artifacts or 'a store whose files are not on this machine'}). Restore a copy of the file, or run "
+            "the check with a new --results folder, which trains everything again"
         )
 
 

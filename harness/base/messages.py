@@ -12,9 +12,23 @@ from collections.abc import Callable, Iterator
 _log = logging.getLogger("harness")
 
 
+def visible(text: str) -> str:
+    r"""A text that is safe to print, in one line.
+
+    Whatever a terminal obeys or does not show becomes an escape: control characters, line breaks, marks that turn the
+    direction of text, halves of surrogate pairs. A file name could otherwise clear the screen or forge a message.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same for a text of several lines: its line breaks remain."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def note(text: str) -> None:
-    """Send a message to the user."""
-    _log.warning("%s", text)
+    """Send a message of one line to the user."""
+    _log.warning("%s", visible(text))
 
 
 class _Handler(logging.Handler):

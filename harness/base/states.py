@@ -56,7 +56,7 @@ class State(StrEnum):
     )
     ALTERED = (
         "altered",
-        "somebody changed the stored run after it ended: it is not trusted, and enters no verdict",
+        "its stored run or a file of it was edited or damaged after it ended: it is not trusted, and enters no verdict",
         False,
         False,
         "yes, from its beginning, in a new MLflow run",

@@ -12,16 +12,23 @@ import os
 import threading
 from collections.abc import Iterator
 
+from harness.base.files import expanded
+
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     # One retry is enough for a lost answer. By default MLflow would retry for minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # Its lines "View run …" after every trial, and a progress bar for every file.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set where the user has not set them."""
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 """A store sets them if its address holds them. They are removed when the block ends."""
+PLACES = ("HARNESS_RESULTS", "HARNESS_DATA", "HARNESS_CACHE", "HARNESS_INCEPTION")
+"""Paths in them may begin with ``~``: only a shell expands that, and not everywhere."""
 LEVELS = {
     "mlflow": logging.WARNING,
     "alembic": logging.WARNING,
@@ -38,8 +45,14 @@ _levels: dict[str, int] = {}
 
 @contextlib.contextmanager
 def environment() -> Iterator[None]:
-    """Set the variables, and restore their values at the end."""
-    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, *CREDENTIALS)}
+    """Set the variables, and restore their values at the end.
+
+    Raises:
+        HarnessError: a path in them begins with the ``~`` of an unknown user.
+    """
+    places = {name: str(expanded(os.environ[name])) for name in PLACES if os.environ.get(name)}
+    before = {name: os.environ.get(name) for name in (*ENVIRONMENT, *CREDENTIALS, *places)}
+    os.environ.update(places)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:

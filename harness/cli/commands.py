@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.base import interrupts, surroundings
+from harness.base import interrupts, surroundings, terminal
+from harness.base.diagnosis import refuse_few_files
 from harness.base.errors import HarnessError
+from harness.base.files import expanded
+from harness.base.messages import visible
+from harness.base.terminal import echo
 from harness.base.version import __version__, commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -33,38 +38,77 @@ FAILED, MISTAKE = 1, 2
 class Harness(click.Group):
     """The group of commands. A user's mistake ends a command with one message and exit code 2."""
 
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        with _safe_usage():
+            return super().make_context(*args, **settings)
+
     def invoke(self, context: click.Context) -> Any:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks become "?"
-                stream.reconfigure(errors="replace")
+        with terminal.guarded():
+            try:
+                return self._invoke(context)
+            except terminal.Unread as error:
+                if not error.reader_gone:  # `> /dev/full`; with `| head` all is well
+                    echo(f"error: standard output cannot be written to: {error}", err=True)
+                context.exit(0 if error.reader_gone else MISTAKE)
+
+    def _invoke(self, context: click.Context) -> Any:
         try:
-            with surroundings.quiet():
+            _refuse_no_folder()
+            with surroundings.quiet(), warnings.catch_warnings(), _safe_usage():
+                if not sys.warnoptions:  # a library's warning names a line of its own code, and not what to do
+                    warnings.simplefilter("ignore")
                 return super().invoke(context)
+        except terminal.Unread:
+            raise
         except HarnessError as error:
-            click.echo(f"error: {error}" if "\n" not in str(error) else str(error), err=True)
+            # The problems of a suite begin with their places.
+            echo(str(error) if error.placed else f"error: {error}", err=True)
             context.exit(MISTAKE)
         except KeyboardInterrupt:
             _keep_the_exit_code()
-            click.echo(interrupts.interrupted_message(), err=True)
+            echo(interrupts.interrupted_message(), err=True)
             context.exit(interrupts.EXIT_CODE)
         except SystemExit:
             _keep_the_exit_code()
             raise
-        except BrokenPipeError:  # `harness list models | head`
-            sys.stderr.close()
-            context.exit(0)
         except Exception as error:
             from harness.base.diagnosis import storage_error
 
             if (message := storage_error(error)) is None:  # a bug in the harness: show the whole traceback
                 raise
-            click.echo(f"error: {message}", err=True)
+            echo(f"error: {message}", err=True)
             context.exit(MISTAKE)
+
+
+@contextlib.contextmanager
+def _safe_usage() -> Iterator[None]:
+    """What click says about wrong words on the command line repeats them: make it safe to print."""
+    try:
+        yield
+    except click.UsageError as error:
+        said = error.format_message()
+        if isinstance(error, click.exceptions.NoArgsIsHelpError) or visible(said) == said:
+            raise
+        raise click.UsageError(visible(said), error.ctx) from None
+
+
+def _refuse_no_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise HarnessError("the current folder is gone, it was removed or replaced: change to another one") from None
+
+
+class Place(click.Path):
+    """A path; a leading ``~`` is the home folder, also where no shell expands it (``--results="~/x"``)."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        return super().convert(expanded(value), parameter, context)
 
 
 results_option = click.option(
     "--results",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     envvar="HARNESS_RESULTS",
     default=Path("results"),
     show_default=True,
@@ -85,7 +129,7 @@ device_option = click.option(
 
 def suite_argument(command: Command) -> Command:
     """The suite file. click does not check that it exists: ``read_suite`` gives a better message."""
-    return click.argument("suite", type=click.Path(path_type=Path))(command)
+    return click.argument("suite", type=Place(path_type=Path))(command)
 
 
 @click.group(cls=Harness, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,7 +139,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("suites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SUITE...")
+@click.argument("suites", nargs=-1, required=True, type=Place(path_type=Path), metavar="SUITE...")
 @set_option
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
@@ -127,9 +171,12 @@ def run(
     from harness.suite import read_suite
     from harness.suite.plan import make_plan, smoke_plan
 
-    plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
     # --smoke uses a store of its own: its numbers mean nothing and must not mix with real results.
     store = results / "smoke" if smoke else results
+    terminal.keep_going(store / terminal.LOG, interrupts.command_line())
+    refuse_few_files(workers or 1)
+    plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
+    _refuse_one_name(plans)
     if smoke:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
@@ -140,22 +187,33 @@ def run(
     sys.exit(max(codes))
 
 
-def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
-    from rich.console import Console
+def _refuse_one_name(plans: Sequence[Plan]) -> None:
+    """Refuse two suite files of one name: the report of one would replace that of the other."""
+    seen: dict[str, Path] = {}
+    for suite in (plan.suite for plan in plans):
+        other = seen.setdefault(suite.name, suite.path)
+        if other.resolve() != suite.path.resolve():
+            raise HarnessError(
+                f"{other} and {suite.path} are both called {suite.name!r} (`suite:`), so the report and the tables of "
+                "one would replace those of the other: give one of them another name, or run them with different "
+                "--results"
+            )
 
+
+def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
     from harness import report
     from harness.analysis import loading
     from harness.report import words
     from harness.store import folders
 
-    console = Console()
+    console = terminal.console()
     _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
             n = loading.accept(plan, results, accepted, commit())
-            click.echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
+            echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
         for text in words.changes(loading.of_other_code(plan, results)):
-            click.echo(text)
+            echo(text)
         if not _trained(plan, results, workers, device, console):
             return interrupts.EXIT_CODE
         outcome = loading.load(plan, results)
@@ -175,7 +233,9 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
     from harness.execution.local import LocalEngine
     from harness.store import folders
 
-    engine = LocalEngine(slots(device, workers, plan), folders.Folders(results).work)
+    places = slots(device, workers, plan)
+    refuse_few_files(len(places))
+    engine = LocalEngine(places, folders.Folders(results).work)
     try:
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()
@@ -188,20 +248,34 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
 
 
 def _fetch_all(plan: Plan) -> None:
-    """Download missing data and weights once, before several workers would do it at the same time."""
+    """Download missing data and weights once, before several workers would do it at the same time, and verify them.
+
+    Both splits are read in full: the test split is needed only after a trial has trained, too late to learn that it is
+    damaged.
+    """
     from harness.suite.plan import nested
+    from harness.zoo.data.base import SPLITS
 
     arms = [cell.arm for cell in plan.cells if cell.excluded is None]
     choices = {choice for arm in arms for choice in (arm.data, *nested(arm.model)) if choice.kind == "data"}
     for choice in sorted(choices, key=lambda choice: choice.name):
         data: DataSet = choice.make()
-        if not data.present():
-            click.echo(f"{choice.name} is not on this machine: downloading it")
-            click.echo(data.fetch())
-    if any(arm.evaluate.features == "inception" for arm in arms):
+        missing = not data.present()
+        if missing:
+            echo(f"{choice.name} is not on this machine: downloading it")
+        where = data.fetch()
+        for split in SPLITS:
+            data.load(split)
+        if missing:
+            echo(where)
+    asking = [arm for arm in arms if arm.evaluate.features == "inception"]
+    if asking:
+        from harness import judge
         from harness.judge.inception import weights_file
 
-        weights_file()  # downloads the weights and checks their digest before the first trial
+        lacking = judge.missing(asking[0].data)
+        own = f"a judge of these data ({lacking})" if lacking else "the judge of these data: leave out `features`"
+        weights_file(own)  # downloads the weights and checks their digest before the first trial
 
 
 def _keep_the_exit_code() -> None:
@@ -215,7 +289,7 @@ def _keep_the_exit_code() -> None:
     "--baseline",
     "baseline_path",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Place(dir_okay=False, path_type=Path),
     help="The committed baseline (JSON).",
 )
 @click.option("--update", is_flag=True, help="Write a new baseline and show the changes.")
@@ -226,8 +300,8 @@ def _keep_the_exit_code() -> None:
     show_default=True,
     help="The largest chance of a false alarm, over all tests of the check.",
 )
-@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
+@click.option("--junit", type=Place(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
+@click.option("--markdown", type=Place(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
 @set_option
 @results_option
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
@@ -250,20 +324,20 @@ def check(
     Exit code 0 when nothing is worse beyond noise, 1 when something is, 2 on a mistake or when the baseline is not
     comparable, 130 when interrupted.
     """
-    from rich.console import Console
-
     from harness.analysis import loading, regression
     from harness.report import regression as tables
     from harness.store import folders
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
+    terminal.keep_going(results / terminal.LOG, interrupts.command_line())
+    refuse_few_files(workers or 1)
     tables.forget(junit, markdown)
     plan = make_plan(read_suite(suite, sets))
     if not update:
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
-    console = Console()
+    console = terminal.console()
     _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
@@ -292,25 +366,33 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> No
     made = make_plan(read_suite(suite, sets))
     states, guess, remarks = _stored(made, results)
     if as_json:
-        click.echo(overview.as_json(made, states, guess))
+        echo(overview.as_json(made, states, guess))
+        for text in remarks if states is None else ():
+            echo(text, err=True)
     else:
         overview.show(made, states, guess)
         for text in remarks:
-            click.echo(text)
+            echo(text)
 
 
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing], Callable[[Trial], float | None], list[str]]:
-    """The states and durations that the store has for the plan, and remarks on results of other code.
+def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing] | None, Callable[[Trial], float | None], list[str]]:
+    """The states and durations that the store has for the plan, and remarks on it.
 
-    Without a store it imports nothing heavy.
+    The states are None if the store is a server that does not answer. Without a store it imports nothing heavy.
     """
     if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
-        return {}, lambda trial: None, []
+        lost = f"{results} has an optuna.db but no mlflow.db: all trials would be trained again. To keep the results, "
+        lost += "restore a copy of mlflow.db first"
+        return {}, lambda trial: None, [lost] if (results / "optuna.db").is_file() else []
     from harness.analysis import loading
     from harness.report import words
+    from harness.store.runs import Silent
 
-    remarks = words.changes(loading.of_other_code(plan, results))
-    return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
+    try:
+        remarks = words.changes(loading.of_other_code(plan, results))
+        return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
+    except Silent as error:  # the cells are known without the store
+        return None, lambda trial: None, [f"{error}; the states of the trials are not known"]
 
 
 @main.command()
@@ -331,23 +413,27 @@ def upgrade(results: Path) -> None:
         raise HarnessError(f"there is no store in {results}")
     with folders.exclusive(results, interrupts.command_line()):
         if (copy := copied(store)) is not None:
-            click.echo(f"copied the database to {copy}")
+            echo(f"copied the database to {copy}")
         brought, left = upgraded(store)
-    click.echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
+    echo(f"{brought} run{'s' * (brought != 1)} brought up to date")
     for reason, runs in left.items():
-        click.echo(f"{len(runs)} left unchanged, the first {runs[0]}: {reason}")
+        echo(f"{len(runs)} left unchanged, the first {runs[0]}: {reason}")
 
 
 @main.command()
 @suite_argument
 @set_option
 @results_option
-def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
+@click.option(
+    "--out",
+    type=Place(file_okay=False, path_type=Path),
+    help="Folder of the page and the tables [default: the suite's folder in the results folder].",
+)
+def report(suite: Path, sets: tuple[str, ...], results: Path, out: Path | None) -> None:
     """Rebuild the tables and the page of a suite from the store."""
-    from rich.console import Console
-
     from harness import report as reporting
     from harness.analysis import loading
+    from harness.store.runs import Store
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
 
@@ -358,14 +444,26 @@ def report(suite: Path, sets: tuple[str, ...], results: Path) -> None:
         raise HarnessError(
             f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
         )
-    page = reporting.write(outcome, results / outcome.plan.suite.name)
-    reporting.console(outcome, page, Console())
+    if (other := Store(results).other_file(plan.suite)) is not None:
+        echo(other, err=True)
+    page = reporting.write(outcome, out or _report_folder(results, plan.suite.name), results)
+    reporting.console(outcome, page, terminal.console())
+
+
+def _report_folder(results: Path, suite: str) -> Path:
+    """The suite's folder in the results folder; a folder here if that cannot be written to (a read-only mount)."""
+    folder = results / suite
+    if os.access(next(path for path in (folder, *folder.absolute().parents) if path.exists()), os.W_OK):
+        return folder
+    here = Path(f"{suite}-report")
+    echo(f"{results} cannot be written to: the page and the tables go to {here.absolute()} (see --out)", err=True)
+    return here
 
 
 @main.command()
 @click.argument("one")
 @click.argument("other")
-@click.option("--suite", type=click.Path(path_type=Path), help="The suite that ONE and OTHER are arms of.")
+@click.option("--suite", type=Place(path_type=Path), help="The suite that ONE and OTHER are arms of.")
 @set_option
 @results_option
 @click.option("--metric", metavar="COLUMN", help="The value to compare [default: all; for suites: compare.metric].")
@@ -385,16 +483,15 @@ def compare(
     beginning of an MLflow run id or of a trial's key. The difference is ONE − OTHER. Exit code 2 when the
     values were measured by different protocols.
     """
-    from rich.console import Console
-
     from harness.analysis import comparison
-    from harness.report import terminal
+    from harness.report import terminal as shown
 
+    one, other = (str(expanded(text)) if text.startswith("~") else text for text in (one, other))
     found = comparison.compare(one, other, suite, sets, results, metric)
     if markdown:
-        click.echo(terminal.compared_markdown(found), nl=False)
+        echo(shown.compared_markdown(found).removesuffix("\n"))
     else:
-        terminal.compared(found, Console())
+        shown.compared(found, terminal.console())
 
 
 @main.command("list")
@@ -404,7 +501,7 @@ def list_(kind: str) -> None:
     from harness.cli import overview
 
     for line in overview.suites(Path("suites")) if kind == "suites" else overview.plugins(kind):
-        click.echo(line)
+        echo(line)
 
 
 @main.command()
@@ -430,7 +527,7 @@ def ui(results: Path, port: int, host: str) -> None:
     if not store.exists:
         raise HarnessError(f"there is no store in {results} yet: `harness run suites/quickstart.yaml` creates one")
     if host not in ("127.0.0.1", "localhost"):
-        click.echo(
+        echo(
             f"warning: --host {host} is ignored; the UI stays on 127.0.0.1. It asks for no password: anybody who can "
             "reach it can read, change and delete all runs. From another machine, use: "
             f"ssh -L {port}:127.0.0.1:{port} and this machine's name",
@@ -446,7 +543,7 @@ def schema() -> None:
 
     from harness.suite import suite_schema
 
-    click.echo(json.dumps(suite_schema(), indent=2))
+    echo(json.dumps(suite_schema(), indent=2))
 
 
 @main.group()
@@ -457,7 +554,7 @@ def judge() -> None:
 @judge.command("train")
 @click.option("--data", default="mnist", show_default=True, help="The data set, as in a suite: NAME or {name: …}.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
+@click.option("--out", type=Place(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps of each of the two networks [2000].")
 @click.option("--factor", type=click.IntRange(1, 16), help="Multiplies the width of the networks [default: 1].")
 @click.option("--mirror", is_flag=True, help="Mirrored images keep their class (photographs): train on them too.")
@@ -487,15 +584,17 @@ def judge_train(
     if choice == _chosen_data("mnist", ()) and not own:
         if out is None:
             raise HarnessError("the judge of mnist comes with the harness; --out FOLDER trains it again into FOLDER")
-        training.train(out, device=resolve(device), seed=seed, report=click.echo)
+        training.train(out, device=resolve(device), seed=seed, report=echo)
         return
     made = choice.make()
-    if not made.present():
-        click.echo(made.fetch())
+    missing = not made.present()
+    where = made.fetch()
+    if missing:
+        echo(where)
     recipe = labelled.LabelledSettings(**own)
-    labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, click.echo)
+    labelled.train(made, choice.canonical(), out, resolve(device), seed, recipe, echo)
     if made.judge:
-        click.echo(f"note: metrics use the judge {made.judge}, which comes with the harness, for this data")
+        echo(f"note: metrics use the judge {made.judge}, which comes with the harness, for this data")
 
 
 def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice[DataSet]:
@@ -517,7 +616,7 @@ def _chosen_data(text: str, sets: tuple[str, ...]) -> Choice[DataSet]:
         return registry.choose("data", given)
     except registry.ChoiceError as error:
         problems = [(".".join(map(str, ("data", *path))), message) for path, message, _ in error.problems]
-        raise HarnessError("\n".join(f"{path}: {message}" for path, message in problems)) from error
+        raise HarnessError(*(f"{path}: {message}" for path, message in problems)) from error
 
 
 def _value(source: str, text: str) -> Any:
@@ -545,7 +644,7 @@ def judge_evaluate(name: str, device: str) -> None:
     else:
         rows = [(what, value, "") for what, value in labelled.evaluate(name, resolve(device)).items()]
     for what, value, target in rows:
-        click.echo(f"{what:<60} {value:8.4f}   {target}".rstrip())
+        echo(f"{what:<60} {value:8.4f}   {target}".rstrip())
 
 
 @main.group()
@@ -563,4 +662,4 @@ def data_fetch(name: str) -> None:
         choice = registry.choose("data", name)
     except registry.ChoiceError as error:
         raise HarnessError(str(error)) from error
-    click.echo(choice.make().fetch())
+    echo(choice.make().fetch())

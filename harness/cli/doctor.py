@@ -10,12 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.base.errors import HarnessError
+from harness.base.messages import visible
 from harness.base.states import State
+from harness.base.terminal import console
 from harness.base.version import __version__
 from harness.execution.devices import cores
 from harness.zoo import registry
@@ -36,8 +37,8 @@ def examine(results: Path) -> bool:
     table = Table("", "what", "found")
     for finding in findings:
         mark = "ok" if not finding.missing else "missing" if finding.needed else "note"
-        table.add_row(mark, finding.what, Text(finding.missing or finding.found))
-    Console().print(table)
+        table.add_row(mark, Text(visible(finding.what)), Text(visible(finding.missing or finding.found)))
+    console().print(table)
     return not any(finding.missing and finding.needed for finding in findings)
 
 
@@ -85,7 +86,9 @@ def _judges() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
-    yield Finding("HARNESS_DATA", os.environ.get("HARNESS_DATA", "not set"))
+    told = os.environ.get("HARNESS_DATA", "")
+    absent = f"{told} is not a folder: correct HARNESS_DATA" if told and not Path(told).is_dir() else ""
+    yield Finding("HARNESS_DATA", told or "not set", absent)
     for name in registry.names("data"):
         choice = registry.choose("data", name)
         data = choice.make()

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.base import terminal
 from harness.base.errors import HarnessError
+from harness.base.messages import visible
 from harness.base.states import State
 from harness.cli.progress import duration
 from harness.execution.devices import cores
 from harness.zoo import registry
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.store.runs import Standing
     from harness.suite.plan import Plan, Trial
 
 TO_DO = "to do"
+UNKNOWN = "not known"
+"""The state of every trial while the store does not answer."""
+LONG = 500
+"""With more trials than this the plan is printed in plain columns."""
 Guess = Callable[["Trial"], float | None]
 
 
-def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
+def as_json(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> str:
     """The plan as JSON."""
     value = {
         "suite": plan.suite.name,
@@ -36,23 +44,27 @@ def as_json(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> str:
                 "arm": trial.arm.name,
                 "seed": trial.seed,
                 "state": _state(trial, states),
-                "reason": states[trial.key].reason if trial.key in states else "",
+                "reason": states[trial.key].reason if states and trial.key in states else "",
                 "seconds": guess(trial),
             }
             for trial in plan.trials
         ],
         "search": plan.suite.search.model_dump(mode="json") if plan.suite.search else None,
     }
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # ASCII: other characters as JSON's own escapes, so that none can be an order to a terminal.
+    return json.dumps(value, indent=2, default=str)
 
 
-def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
+def show(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> None:
     """The plan on the console."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = terminal.console()
+    if len(plan.trials) > LONG:
+        terminal.echo("\n".join(_lines(plan, states)))
+        _remarks(plan, states, guess, console)
+        return
     table = Table("arm", "seed", "key", "state", title=Text(plan.suite.name), title_justify="left")
     for trial in plan.trials:
         table.add_row(Text(trial.arm.name), str(trial.seed), trial.key, _state(trial, states))
@@ -60,24 +72,53 @@ def show(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> None:
         if cell.excluded is not None:
             table.add_row(Text(cell.name), "", "", Text(f"excluded: {cell.excluded}"))
     console.print(table)
+    _remarks(plan, states, guess, console)
+
+
+def _lines(plan: Plan, states: Mapping[str, Standing] | None) -> Iterator[str]:
+    """The trials and the excluded cells in plain columns: rich takes a millisecond for a row of a table."""
+    width = max(len(visible(cell.name)) for cell in plan.cells)
     for trial in plan.trials:
-        if trial.key in states and states[trial.key].state is State.ALTERED:
+        yield f"{visible(trial.arm.name):<{width}}  {trial.seed:>4}  {trial.key}  {_state(trial, states)}"
+    for cell in plan.cells:
+        if cell.excluded is not None:
+            yield f"{visible(cell.name):<{width}}  excluded: {visible(cell.excluded)}"
+
+
+def _remarks(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess, console: Console) -> None:
+    """The altered trials, and the summary."""
+    for trial in plan.trials:
+        if states and trial.key in states and states[trial.key].state is State.ALTERED:
             line = f"{trial.label}: {State.ALTERED}: {states[trial.key].reason}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
     for line in summary(plan, states, guess):
-        console.print(line, markup=False, highlight=False)
+        console.print(visible(line), markup=False, highlight=False)
 
 
-def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[str]:
-    """How many trials are to do, and an estimate of the time."""
+def summary(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> list[str]:
+    """How many trials are to do, and an estimate of the time.
+
+    The states are None if the store does not answer.
+    """
     search = plan.suite.search
     if search is not None:
         cells = sum(cell.excluded is None for cell in plan.cells)
         each = search.n_trials * len(plan.suite.seeds)
-        return [f"a search in {cells} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} "
-                f"seeds = {each} trials each"]  # fmt: skip
+        lines = [
+            f"a search in {cells} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} seeds = "
+            f"{each} trials each"
+        ]
+        if search.points is not None and search.points < search.n_trials:
+            least = search.n_trials - search.points
+            lines.append(
+                f"the space has only {search.points} different configurations: at least {least} of {search.n_trials} "
+                "will repeat earlier ones, and are not trained again"
+            )
+        return lines
     counts = Counter(_state(trial, states) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
+    if states is None:
+        return lines
     todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].state.settled]
     known = [seconds for trial in todo if (seconds := guess(trial)) is not None]
     if todo and known:
@@ -92,7 +133,9 @@ def summary(plan: Plan, states: Mapping[str, Standing], guess: Guess) -> list[st
     return lines
 
 
-def _state(trial: Trial, states: Mapping[str, Standing]) -> str:
+def _state(trial: Trial, states: Mapping[str, Standing] | None) -> str:
+    if states is None:
+        return UNKNOWN
     return states[trial.key].state if trial.key in states else TO_DO
 
 
@@ -102,7 +145,7 @@ def plugins(kind: str) -> list[str]:
     for entry in registry.entries(kind):
         paper = f"  [{entry.paper}]" if entry.paper else ""
         text = f"broken: {entry.broken}" if entry.broken else f"{entry.summary}{paper}"
-        lines.append(f"{entry.name:<26} {text}")
+        lines.append(visible(f"{entry.name:<26} {text}"))
     return lines
 
 
@@ -122,5 +165,5 @@ def suites(folder: Path) -> list[str]:
             text = read_suite(path).question
         except HarnessError as error:
             text = f"broken: {str(error).splitlines()[0]}"
-        lines.append(f"{path!s:<34} {text}")
+        lines.append(visible(f"{path!s:<34} {text}"))
     return lines

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from harness.base import terminal
+from harness.base.messages import visible
 from harness.base.states import State
 
 if TYPE_CHECKING:
@@ -70,6 +72,10 @@ class Remaining:
         if running.first is None:
             running.first, running.began = running.share, self.clock()
 
+    def settled(self, trials: int) -> None:
+        """So many trials that no name was known of need not be run."""
+        self._unnamed = max(0, self._unnamed - trials)
+
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """The trial ended."""
         self._running.pop(trial.key, None)
@@ -112,7 +118,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.remaining = Remaining()
-        self.total = self.settled = 0
+        self.total = self.done = 0
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Lines:
@@ -122,7 +128,7 @@ class Lines:
         pass
 
     def planned(self, total: int, done: int, trials: Sequence[Trial]) -> None:
-        self.total, self.settled = total, done
+        self.total, self.done = total, done
         self.remaining.planned(total - done, trials)
         self.note(f"{total} trials, {done} done before")
 
@@ -138,13 +144,17 @@ class Lines:
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         self.remaining.ended(trial, outcome)
         if outcome.state is not State.INTERRUPTED:
-            self.settled += 1
-        left = self.remaining.text() if self.settled < self.total else ""
-        self.note(f"[{self.settled}/{self.total}] {trial.label}: {verdict(outcome)}" + (f" ({left})" if left else ""))
+            self.done += 1
+        left = self.remaining.text() if self.done < self.total else ""
+        self.note(f"[{self.done}/{self.total}] {trial.label}: {verdict(outcome)}" + (f" ({left})" if left else ""))
+
+    def settled(self, trials: int) -> None:
+        self.remaining.settled(trials)
+        self.done += trials
 
     def note(self, text: str) -> None:
         self._last_line = time.monotonic()
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
@@ -192,8 +202,14 @@ class Bars:
             self.progress.advance(self._whole)
         self.note(f"{trial.label}: {verdict(outcome)}")
 
+    def settled(self, trials: int) -> None:
+        self.remaining.settled(trials)
+        self.progress.advance(self._whole, trials)
+
     def note(self, text: str) -> None:
-        self.progress.console.print(text, markup=False, highlight=False)
+        if terminal.unread() and self.progress.live.is_started:
+            self.progress.stop()  # bars are of no use to a log
+        self.progress.console.print(visible(text), markup=False, highlight=False)
 
     def _drop(self, trial: Trial) -> None:
         if (task := self._tasks.pop(trial.key, None)) is not None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.base import interrupts
 from harness.base.errors import HarnessError
-from harness.base.files import cache_folder, sweep
+from harness.base.files import cache_folder, tidy
 from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
@@ -57,6 +57,9 @@ class Listener(Protocol):
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """A trial has ended, or was interrupted."""
+
+    def settled(self, trials: int) -> None:
+        """So many trials need not be run: they repeat others."""
 
     def note(self, text: str) -> None:
         """A message for the user."""
@@ -115,7 +118,7 @@ class Driver:
         """Run until no trial is left to do. The caller must hold the lock of the store (``exclusive``).
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM; every trial was saved first (a second signal ends the process at once).
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP; every trial was saved first (a second one ends the process at once).
             HarnessError: a disk or a store has failed; the next run continues from here.
         """
         with self._signals(), messages_to(self.listener.note):
@@ -136,6 +139,12 @@ class Driver:
             studies = storage(self.results)
             self._note_altered(altered, known, asked_for(self.plan, studies) if altered else [])
             self.queues = queues(self.plan, studies, known)
+        if lost := sum(queue.lost for queue in self.queues):
+            self.listener.note(
+                f"optuna.db knows the values of {lost} trial{'s' * (lost > 1)} that {self.store.shown} does not have: "
+                "the runs were deleted, or the database is another one. They are trained again. To keep them, stop now "
+                "(Ctrl-C) and restore a copy of mlflow.db, or the deleted runs or their experiment in MLflow"
+            )
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
@@ -145,6 +154,8 @@ class Driver:
         # Run the trials, while a thread delivers their journals to MLflow.
         self.delivery.start()
         self._loop()
+        for text in filter(None, (queue.repeated for queue in self.queues)):
+            self.listener.note(text)
         journal.interrupt(work)  # trials that wait for another attempt
         self._deliver_rest(parent)
 
@@ -158,6 +169,8 @@ class Driver:
         with self.store.answering():
             self.delivery.deliver()
             self.delivery.remember()
+            if (other := self.store.other_file(self.plan.suite)) is not None:
+                self.listener.note(other)
             _, parent = self.delivery.suite(self.plan.suite.name)
             self.store.describe(parent, self.plan.suite)
             return *self._known(), parent
@@ -207,30 +220,27 @@ class Driver:
         for folder in folders.work.glob("*/"):
             if folder.name in known and known[folder.name].state.settled:
                 shutil.rmtree(folder, ignore_errors=True)
-        written = (folders.work, folders.cache, self.results / self.plan.suite.name)
-        for temporary in [*self.results.glob(".*.tmp"), *(t for folder in written for t in folder.glob("**/.*.tmp"))]:
-            if temporary.is_dir():
-                shutil.rmtree(temporary, ignore_errors=True)
-            else:
-                temporary.unlink(missing_ok=True)
-        sweep(cache_folder(), "*/.*.tmp")
+        tidy(self.results)
+        for folder in (folders.work, folders.cache, self.results / self.plan.suite.name, cache_folder()):
+            tidy(folder, deep=True)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM stops the run between two events; a second one ends the process at once.
+        """The first Ctrl-C, SIGTERM or SIGHUP stops the run between two events; a second ends the process at once.
 
         An exception in the middle of an event could lose the event, or interrupt a write to the stores.
         """
 
         def request_stop(number: int, frame: object) -> None:
-            if self._stopping:
+            if self._stopping and number != signal.SIGHUP:  # a closed terminal may send it twice
                 interrupts.end_at_once()
             self._stopping = True
 
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        with interrupts.handled(request_stop, signal.SIGINT, signal.SIGTERM):
+        hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # as nohup ignores it
+        with interrupts.handled(request_stop, signal.SIGINT, signal.SIGTERM, *hangup):
             yield
 
     def _loop(self) -> None:
@@ -265,7 +275,7 @@ class Driver:
         if self._retries:
             return self._retries.pop()
         for queue in self.queues:
-            while (work := queue.next()) is not None:
+            while (work := self._asked(queue)) is not None:
                 if work.trial.key not in self._running:
                     return work, queue
                 self._duplicates.append((work, queue))
@@ -273,6 +283,14 @@ class Driver:
             self._exclusive.add(self._retries_alone[-1][0].trial.key)
             return self._retries_alone.pop()
         return None
+
+    def _asked(self, queue: Queue) -> Work | None:
+        """The next trial of a queue. Trials that it settles by itself, with known values, are told to the listener."""
+        before = queue.remaining
+        work = queue.next()
+        if queue.remaining < before:
+            self.listener.settled(before - queue.remaining)
+        return work
 
     def _submit(self, work: Work, queue: Queue) -> None:
         folders, trial = Folders(self.results), work.trial
@@ -323,12 +341,19 @@ class Driver:
         key = running.work.trial.key
         if outcome.state is not State.INTERRUPTED:
             self._states[key] = outcome.state
-            running.queue.tell(key, outcome)
+            self._tell(running.queue, key, outcome, shown=1)
             for duplicate, other in [item for item in self._duplicates if item[0].trial.key == key]:
                 self._duplicates.remove((duplicate, other))
-                other.tell(key, outcome)
+                self._tell(other, key, outcome, shown=0)
         self.delivery.wake()
         self.listener.ended(running.work.trial, outcome)
+
+    def _tell(self, queue: Queue, key: str, outcome: Outcome, shown: int) -> None:
+        """Tell a queue. It may need further trials no more: the listener shows only ``shown`` of them as ended."""
+        before = queue.remaining
+        queue.tell(key, outcome)
+        if (fewer := before - queue.remaining - shown) > 0:
+            self.listener.settled(fewer)
 
     def _recorded(self, running: _Running) -> Outcome | None:
         """The outcome that the worker has recorded; None if the trial has not ended."""

@@ -22,6 +22,13 @@ from harness.execution.engine import Died, Ended, Engine, Event
 from harness.execution.worker import QUIT, STOP, perform, send, tell
 from harness.trial.task import Task
 
+FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that a worker ignores."""
+OUT_OF_MEMORY = ("std::bad_alloc", "MemoryError", "DefaultCPUAllocator", "Cannot allocate memory", "out of memory")
+"""What a process writes before it dies because no memory is left."""
+LAST_WORDS = 20_000
+"""How many bytes at the end of a dead worker's log are looked through."""
+
 
 class LocalEngine(Engine):
     """Runs trials in worker processes on this machine.
@@ -86,6 +93,8 @@ class _Slot:
         self.log = log
         self.task: Task | None = None
         self._up = False
+        self._logged = 0
+        """The size of the log when the trial began."""
 
     @property
     def alive(self) -> bool:
@@ -101,6 +110,7 @@ class _Slot:
             theirs.close()
             self._up = True
         self.task = task
+        self._logged = self._log_size()
         self.send(task)
 
     def send(self, message: Any) -> None:
@@ -128,9 +138,21 @@ class _Slot:
         if self.task is not None and not self.process.is_alive():
             self.process.join()
             exitcode = self.process.exitcode
-            found.append(Died(key, _explain(exitcode), killed=exitcode == -signal.SIGKILL))
+            reason, memory = explain(exitcode, self._said())
+            log = f"{self.log.parent.name}/{self.log.name}"  # the reason is stored, and the store may move
+            found.append(Died(key, f"{reason}; see {log} in the results folder", killed=memory))
             self.task = None
         return found
+
+    def _log_size(self) -> int:
+        return self.log.stat().st_size if self.log.is_file() else 0
+
+    def _said(self) -> str:
+        """The end of what the worker has written to its log during this trial."""
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(self._logged, self._log_size() - LAST_WORDS))
+            return file.read(LAST_WORDS).decode("utf-8", "replace")
+        return ""
 
     def close(self, kill: bool = False) -> None:
         if not self._up:
@@ -146,20 +168,30 @@ class _Slot:
             self._up = False
 
 
-def _explain(exitcode: int | None) -> str:
+def explain(exitcode: int | None, said: str) -> tuple[str, bool]:
+    """Why a worker died, and whether memory may have run out.
+
+    Args:
+        exitcode: of its process; negative for a signal.
+        said: the end of its log.
+    """
+    end = f"ended with exit code {exitcode}"
     if exitcode is not None and exitcode < 0:
         with contextlib.suppress(ValueError):
-            name = signal.Signals(-exitcode).name
-            hint = "; perhaps the machine had run out of memory" if name == "SIGKILL" else ""
-            return f"the worker was ended by {name}{hint}"
-    return f"the worker ended with exit code {exitcode}"
+            end = f"was ended by {signal.Signals(-exitcode).name}"
+    if sign := next((sign for sign in OUT_OF_MEMORY if sign in said), None):
+        return f"the worker {end}, because no memory was left ({sign})", True
+    if exitcode == -signal.SIGKILL:
+        return f"the worker {end}; perhaps the machine had run out of memory", True
+    return f"the worker {end}", False
 
 
 def work(pipe: Connection, log: Path, device: str) -> None:
     """The main function of a worker: receive a task, run it, repeat, until ``QUIT`` or the end of the pipe."""
-    # Ctrl-C reaches the whole process group, and so may a cluster's SIGTERM: only the driver reacts to them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl-C reaches the whole process group, and so do a closed terminal's SIGHUP and perhaps a cluster's SIGTERM: only
+    # the driver reacts to them.
+    for number in FOR_THE_DRIVER:
+        signal.signal(number, signal.SIG_IGN)
     # torch requires it for train.deterministic; cuBLAS reads it once, before the first trial.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _end_with_parent()
@@ -182,9 +214,9 @@ def _signals_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Start Python's resource tracker first: the first process start would start it, and that unblocks both signals.
+    # Start Python's resource tracker first: the first process start would start it, and that unblocks two of them.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_DRIVER)
     try:
         yield
     finally:

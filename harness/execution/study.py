@@ -65,14 +65,27 @@ class Known:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that a search has tried: its trials, and whether it is closed (then no more of them run)."""
+    """A configuration that a search has tried.
+
+    Attributes:
+        trials: its trials.
+        closed: whether it is closed: then no more of them run.
+        complete: whether all of them had values when it was closed.
+    """
 
     trials: tuple[Trial, ...]
     closed: bool
+    complete: bool
 
 
 class Queue(abc.ABC):
-    """The trials of a study that are still to do."""
+    """The trials of a study that are still to do.
+
+    Attributes:
+        lost: how many of them have a value in the study, but not in the store of results.
+    """
+
+    lost = 0
 
     @abc.abstractmethod
     def next(self) -> Work | None:
@@ -85,6 +98,11 @@ class Queue(abc.ABC):
     def measured(self, key: str, step: int, value: float) -> bool:
         """Report an intermediate value; whether to prune the trial."""
         return False
+
+    @property
+    def repeated(self) -> str:
+        """What the user should know about repeated configurations; empty if there are none."""
+        return ""
 
     @property
     @abc.abstractmethod
@@ -103,7 +121,7 @@ def storage(results: Path) -> optuna.storages.BaseStorage:
         create_atomically(path, lambda new: _opened(new).engine.dispose())  # a kill must not leave half a store
     sqlite.check(path, sqlite.OPTUNA)
     with sqlite.reading(path, sqlite.OPTUNA):
-        return _opened(path)
+        return _opened(sqlite.readable(path))
 
 
 def _opened(path: Path) -> optuna.storages.RDBStorage:
@@ -117,7 +135,8 @@ def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Know
     """
     if plan.suite.search is None:
         return [MatrixQueue(plan, store, known)]
-    return [SearchQueue(plan.suite, cell, store, known) for cell in plan.cells if cell.excluded is None]
+    cells = [cell for cell in plan.cells if cell.excluded is None]
+    return [SearchQueue(plan.suite, cell, store, known, complete=True) for cell in cells]
 
 
 def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
@@ -176,6 +195,8 @@ class MatrixQueue(Queue):
                 self._add(
                     trial, known[key].values.get(self.metric, math.nan)
                 )  # done for another suite, or lost in a crash
+            if key in self._todo and key in complete and key not in known:
+                self.lost += 1
         return waiting
 
     def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
@@ -225,9 +246,18 @@ class SearchQueue(Queue):
     knows does not depend on the number of workers; seeds, and other cells, run in parallel.
     """
 
-    def __init__(self, suite: Suite, cell: Cell, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        cell: Cell,
+        store: optuna.storages.BaseStorage,
+        known: dict[str, Known],
+        complete: bool = False,
+    ) -> None:
+        """``complete``: all outcomes that the store of results has are in ``known``, so what is not there is lost."""
         assert suite.search is not None
         self.suite = suite
+        self._complete = complete
         self.cell = cell
         self.search: Search = suite.search
         self.target = suite.target
@@ -240,8 +270,10 @@ class SearchQueue(Queue):
             pruner=_pruner(self.search),
         )
         self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
-        self._retrain = deque(self._altered())
-        """Trials of closed configurations whose runs were altered: trained again; the configurations do not change."""
+        self.repeats = 0
+        self._retrain = deque(self._altered_or_lost())
+        """Trials of closed configurations whose runs were altered or are gone: trained again; the configurations do
+        not change."""
         self.current: optuna.Trial | None = None
         self._values: dict[str, float] = {}
         self._bad: str | None = None
@@ -255,14 +287,29 @@ class SearchQueue(Queue):
     def remaining(self) -> int:
         left = self.search.n_trials - self.finished
         ended = len(self._values) if self.current is not None else 0
-        return max(0, left * len(self.suite.seeds) - ended) + len(self._retrain)
+        return max(0, left * len(self.suite.seeds) - ended) + len(self._retrain) + len(self._again)
 
-    def _altered(self) -> list[Trial]:
-        if all(known.state is not State.ALTERED for known in self.known.values()):
-            return []
-        closed = [one for one in configurations(self.suite, self.cell, self.study._storage) if one.closed]
-        trials = {trial.key: trial for one in closed for trial in one.trials if trial.key in self.known}
-        return [trial for key, trial in trials.items() if self.known[key].state is State.ALTERED]
+    @property
+    def repeated(self) -> str:
+        if not self.repeats:
+            return ""
+        points = self.search.points
+        space = "" if points is None else f": the space has {points} different {'one' if points == 1 else 'ones'}"
+        tried = [sorted(frozen.params.items()) for frozen in _trials(self.study)]
+        repeats = sum(one in tried[:number] for number, one in enumerate(tried))
+        many = f"{repeats} of {len(tried)} configurations repeat earlier ones"
+        return f"{self.cell.name}: {many}, and are not trained again{space}"
+
+    def _altered_or_lost(self) -> list[Trial]:
+        found: dict[str, Trial] = {}
+        for one in _tried(self.suite, self.cell, self.study) if self.finished else ():
+            for trial in one.trials if one.closed else ():
+                known = self.known.get(trial.key)
+                lost = self._complete and known is None and one.complete and trial.key not in found
+                if lost or (known is not None and known.state is State.ALTERED):
+                    found[trial.key] = trial
+                    self.lost += lost
+        return list(found.values())
 
     def next(self) -> Work | None:
         if self._retrain:
@@ -282,9 +329,11 @@ class SearchQueue(Queue):
         [frozen] = self._open() or self._propose()
         self.current = optuna.Trial(self.study, frozen._trial_id)
         parameters = {path: frozen.params[path] for path in self.search.space}
+        number = _first(frozen, _trials(self.study))
+        self.repeats += number != frozen.number
         self._values, self._bad, self._trials = {}, None, {}
         try:
-            arm = planning.with_parameters(self.suite, self.cell, parameters, self.current.number)
+            arm = planning.with_parameters(self.suite, self.cell, parameters, number)
         except HarnessError as error:  # the values do not fit together: the configuration fails, the search continues
             self._bad, self._reason = REFUSED, str(error)
             self._close()
@@ -407,15 +456,24 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
     before = [name for name in names if name != own and _same_search(name, own)]
     studies = (_of_cell(name, names, cell, store) for name in [own, *reversed(before)])
     study = next((study for study in studies if study is not None), None)
-    if study is None:
-        return []
+    return [] if study is None else _tried(suite, cell, study)
+
+
+def _tried(suite: Suite, cell: Cell, study: optuna.Study) -> list[Configuration]:
+    """The configurations of a study."""
     found = []
     for frozen in _trials(study):
         if "keys" in frozen.user_attrs:  # a configuration whose values did not fit together has no arm
-            arm = planning.with_parameters(suite, cell, frozen.params, frozen.number)
+            arm = planning.with_parameters(suite, cell, frozen.params, _first(frozen, _trials(study)))
             trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
-            found.append(Configuration(trials, frozen.state.is_finished()))
+            complete = frozen.state == TrialState.COMPLETE
+            found.append(Configuration(trials, frozen.state.is_finished(), complete))
     return found
+
+
+def _first(one: FrozenTrial, tried: list[FrozenTrial]) -> int:
+    """The number of the first configuration with these parameters: repetitions are one arm, with one name."""
+    return min((other.number for other in tried if other.params == one.params), default=one.number)
 
 
 def _same_search(name: str, own: str) -> bool:
@@ -470,9 +528,9 @@ def _seal(frozen: FrozenTrial) -> str:
 
 def _distribution(space: FloatRange | IntRange | Categorical) -> BaseDistribution:
     if space.type == "float":
-        return FloatDistribution(space.low, space.high, log=space.log, step=space.step)
+        return FloatDistribution(space.low, space.last, log=space.log, step=space.step)
     if space.type == "int":
-        return IntDistribution(space.low, space.high, log=space.log, step=space.step)
+        return IntDistribution(space.low, space.last, log=space.log, step=space.step)
     return CategoricalDistribution(space.choices)
 
 

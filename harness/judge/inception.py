@@ -56,14 +56,18 @@ class Inception:
         return features, logits
 
 
-def weights_file() -> Path:
-    """The path of the weights, verified by digest. Downloads them if they are missing."""
+def weights_file(instead: str = "another `evaluate.features`") -> Path:
+    """The path of the weights, verified by digest. Downloads them if they are missing.
+
+    Args:
+        instead: for the message if they cannot be downloaded: what can be used in their place.
+    """
     given = os.environ.get("HARNESS_INCEPTION")
     path = Path(given) if given else Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.is_file():
         if given:
             raise HarnessError(f"HARNESS_INCEPTION names {path}, which is not a file: expected {FILE}")
-        _download(path)
+        _download(path, instead)
     _verify(path)
     return path
 
@@ -76,7 +80,7 @@ def _verify(path: Path) -> None:
         )
 
 
-def _download(path: Path) -> None:
+def _download(path: Path, instead: str) -> None:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     try:
@@ -84,9 +88,9 @@ def _download(path: Path) -> None:
         bring(URL_INCEPTION_V3, path, _verify)
     except (OSError, HTTPException, HarnessError) as error:
         raise HarnessError(
-            f"`features: inception` needs {FILE} (91 MB): it is not at {path}, and the download failed ({error}). "
-            f"Download it on another machine from {URL_INCEPTION_V3} and set HARNESS_INCEPTION to its path, or use the "
-            "data's own judge: leave out `features`"
+            f"features of the Inception network need {FILE} (91 MB): it is not at {path}, and the download failed "
+            f"({error}). Download it on another machine from {URL_INCEPTION_V3} and set HARNESS_INCEPTION to its path, "
+            f"or use {instead}"
         ) from error
 
 

@@ -32,6 +32,8 @@ class Metric(Plugin, abc.ABC):
     """Its numbers, by the name of their column."""
     needs_judge: ClassVar[bool] = False
     """Whether it needs a judge of the data's classes."""
+    uses_features: ClassVar[bool] = True
+    """Whether it uses ``features`` or ``logits`` of images. Without such a metric no network for them is loaded."""
     requires: ClassVar[frozenset[str]] = frozenset()
     """What the model must offer besides samples (see ``Model.capabilities``). The metric is computed, with
     ``samples.model``, only for arms whose model offers it; other arms, and real images, have no value."""

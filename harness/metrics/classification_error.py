@@ -24,6 +24,7 @@ class TestError(Metric):
     summary = "share of reference images whose class the model itself gets wrong"
     paper = "Salimans et al. 2016, section 5"
     requires = frozenset({"classifier"})
+    uses_features = False
     values = {"test_error": Value("Test error", "lower", "reference images classified wrongly", digits=2, percent=True)}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

@@ -30,6 +30,7 @@ class CodeAccuracy(Metric):
     summary = "error of the model's own categories as a classifier, matched one to one with the classes"
     paper = "Chen et al. 2016 (InfoGAN), section 7.2"
     requires = frozenset({"codes"})
+    uses_features = False
     values = {
         "code_error": Value(
             "Code error", "lower", "reference images whose category is matched with another class", percent=True

@@ -32,6 +32,7 @@ class ConditionalAccuracy(Metric):
     paper = "Mirza and Osindero 2014 (the model); Odena et al. 2017, section 4.1 (the measure)"
     needs_judge = True
     requires = frozenset({"conditional"})
+    uses_features = False
     values = {
         "conditional_accuracy": Value(
             "Conditional accuracy", "higher", "images that show the requested class", digits=1, percent=True

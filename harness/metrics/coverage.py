@@ -51,6 +51,7 @@ class ModeCoverage(Metric):
     Settings = CoverageSettings
     settings: CoverageSettings
     needs_judge = True
+    uses_features = False
     values = {
         "covered_classes": Value("Classes covered", "higher", "classes with enough accepted samples", digits=1),
         "argmax_classes": Value("Classes, any quality", "higher", "the same, with all samples accepted", digits=1),

@@ -34,6 +34,7 @@ class ModeScore(Metric):
     summary = "exp(E KL(p(y|x) ‖ p_gen(y)) − KL(p_gen(y) ‖ p_train(y))) with the judge's class probabilities"
     paper = "Che et al. 2017 (mode regularised GAN), with p_gen in the first term"
     needs_judge = True
+    uses_features = False
     values = {
         "mode_score": Value("MODE score", "higher", "Inception score with a penalty KL(samples ‖ training classes)")
     }

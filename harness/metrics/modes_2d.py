@@ -34,6 +34,7 @@ class HighQualityModes(Metric):
     name = "high_quality_modes"
     summary = "modes of a 2-D mixture with a sample within 3σ, and the share of samples within 3σ of a mode"
     paper = "Srivastava et al. 2017 (VEEGAN), table 1; Lin et al. 2018 (PacGAN), table 1"
+    uses_features = False
     values = {
         "modes": Value("Modes covered", "higher", "modes nearest to at least one sample within 3σ", digits=1),
         "high_quality": Value(

@@ -33,6 +33,7 @@ class OptimalDiscriminator(Metric):
     summary = "mean |D − p_data / (p_data + p_g)| on data whose density is known (ring, grid)"
     paper = "Goodfellow et al. 2014, proposition 1"
     requires = frozenset({"probability"})
+    uses_features = False
     values = {
         "optimal_distance": Value("|D − D*|", "lower", "mean distance of D to the optimal discriminator", digits=3),
         "optimal_advantage": Value(

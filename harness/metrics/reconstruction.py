@@ -29,6 +29,7 @@ class Reconstruction(Metric):
     summary = "mean squared error of reference images encoded and decoded again"
     paper = "Hinton and Salakhutdinov 2006 (squared error on test images)"
     requires = frozenset({"reconstruction"})
+    uses_features = False
     values = {
         "reconstruction_mse": Value(
             "Reconstruction MSE", "lower", "squared error per pixel, intensities in [0, 1]", digits=4

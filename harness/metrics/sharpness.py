@@ -36,6 +36,7 @@ class Sharpness(Metric):
     name = "sharpness"
     summary = "variance of the Laplace filter's response, samples / reference (below 1: blurrier than real)"
     paper = "Tolstikhin et al. 2018 (Wasserstein auto-encoders), sharpness of samples"
+    uses_features = False
     values = {
         "sharpness": Value(
             "Sharpness", "higher", "relative to real images: 1 is equally sharp, below 1 blurrier", digits=3

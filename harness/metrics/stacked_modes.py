@@ -33,6 +33,7 @@ class StackedModes(Metric):
     summary = "modes of 1000 that Stacked-MNIST samples cover (argmax per channel), and their KL to uniform"
     paper = "Metz et al. 2017 (unrolled GAN); Lin et al. 2018 (PacGAN), table 2"
     needs_judge = True
+    uses_features = False
     values = {
         "stacked_modes": Value("Modes of 1000", "higher", "modes that hold at least one sample", digits=1),
         "stacked_kl": Value("KL to uniform", "lower", "KL(samples' modes ‖ uniform over 1000), in nats", digits=3),

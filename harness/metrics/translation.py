@@ -47,6 +47,7 @@ class TranslationQuality(Metric):
     settings: TranslationSettings
     needs_judge = True
     requires = frozenset({"translation"})
+    uses_features = False
     values = {
         "class_preserved": Value(
             "Class preserved", "higher", "translations that the judge sees in their source's class", 1, percent=True

@@ -38,11 +38,9 @@ class Picture:
 
 def grids(record: Record) -> list[Picture]:
     """The sample grids of a trial in the order of training, the final one last."""
-    if record.artifacts is None:
-        return []
-    folder = record.artifacts / "samples"
     found = []
-    for path in [*sorted(folder.glob("step-*.png")), folder / "final.png"]:
+    files = [path for path in record.folder("samples") if path.match("step-*.png") or path.name == "final.png"]
+    for path in sorted(files, key=lambda path: (path.name == "final.png", path.name)):
         size = _png_size(path)
         if size is not None:
             found.append(Picture(_when(path), path, *size))
@@ -54,9 +52,7 @@ def grids(record: Record) -> list[Picture]:
 
 def pictures(record: Record) -> list[Picture]:
     """The other images of a trained model, such as interpolations, in the order of their names."""
-    if record.artifacts is None:
-        return []
-    found = ((path, _png_size(path)) for path in sorted((record.artifacts / "pictures").glob("*.png")))
+    found = ((path, _png_size(path)) for path in record.folder("pictures") if path.suffix == ".png")
     return [Picture(path.stem.replace("_", " "), path, *size) for path, size in found if size is not None]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.base.files import write_bytes
+from harness.base import digests
+from harness.base.files import write_bytes, write_json
 from harness.report import plots, tables, words
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
     from harness.analysis.results import Results
     from harness.store.record import Record
+
+WRITTEN = ".written.json"
+"""The list of the figures that a report wrote, in their folder."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +78,33 @@ def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
 
 
 def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path]) -> None:
-    """Write each drawing as SVG and PNG, and each picture (by stem) as PNG; remove other SVG and PNG files."""
+    """Write each drawing as SVG and PNG, and each picture (by stem) as PNG; remove those of an earlier report.
+
+    A list of what was written, with digests, tells them from the files that somebody else put into the folder.
+    """
     files = {f"{stem}.png": path.read_bytes() for stem, path in pictures.items()}
     for drawing in drawings:
         files[f"{drawing.stem}.svg"] = plots.on_white(drawing.svg, drawing.description).encode()
         files[f"{drawing.stem}.png"] = plots.png(drawing.figure)
+    earlier, new = _written(folder), {name: digests.of_bytes(content) for name, content in files.items()}
+    write_json(folder / WRITTEN, earlier | new)
     for name, content in files.items():
         write_bytes(folder / name, content)
-    for old in [*folder.glob("*.svg"), *folder.glob("*.png")]:
-        if old.name not in files:
-            old.unlink()
+    for name, digest in earlier.items():
+        if name not in files and "/" not in name:
+            with contextlib.suppress(OSError):  # another report may have removed it
+                if digests.of_bytes((folder / name).read_bytes()) == digest:
+                    (folder / name).unlink()
+    write_json(folder / WRITTEN, new)
+
+
+def _written(folder: Path) -> dict[str, str]:
+    """The figures of the earlier report in this folder: name -> digest; empty if that is not known."""
+    try:
+        found = json.loads((folder / WRITTEN).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
 
 
 def slugs(names: Sequence[str]) -> dict[str, str]:

@@ -34,10 +34,11 @@ SMALLEST, LARGEST = 200, 480
 """The width of such a picture on the page, in pixels: small ones are enlarged by a whole factor."""
 
 
-def write(results: Results, folder: Path) -> Path:
+def write(results: Results, folder: Path, store: Path | None = None) -> Path:
     """Write report.html, its tables (CSV and Markdown) and its figures (SVG and PNG) into a folder.
 
-    Each file is replaced as a whole or left unchanged. Figures of an earlier report are removed.
+    ``store`` is the results folder, if the folder does not lie in it. Each file is replaced as a whole or left
+    unchanged. Figures of an earlier report are removed.
 
     Returns: the path of the page.
     """
@@ -59,7 +60,7 @@ def write(results: Results, folder: Path) -> Path:
         write_bytes(folder / name, text.encode())
     figures.save(folder / "figures", drawings, _picture_files(shown, cards))
     page = folder / "report.html"
-    write_bytes(page, html(results, command(results, folder.parent), drawings, cards).encode())
+    write_bytes(page, html(results, command(results, store or folder.parent), drawings, cards).encode())
     return page
 
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from harness.base.errors import HarnessError
+from harness.base.messages import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +106,7 @@ def _plain(text: str) -> str:
 def show(found: Check, console: Console) -> None:
     """Print the result of a check."""
     _table(console, HEADER, rows(found))
-    console.print(f"{_method(found.alpha)}\n{found.sentence}", markup=False, soft_wrap=True)
+    console.print(f"{_method(found.alpha)}\n{visible(found.sentence)}", markup=False, soft_wrap=True)
 
 
 def forget(*files: Path | None) -> None:
@@ -150,8 +151,9 @@ def update(new: Baseline, path: Path, console: Console) -> None:
         _table(console, ("arm", "column", "old", "new"), differences(old, new))
     for name, arm in new.arms.items():
         for seed, why in arm.failures.items():
-            console.print(f"the baseline has a failed trial: {name}, seed {seed}: {why}", markup=False, soft_wrap=True)
-    console.print(f"baseline of {len(new.arms)} arms written to {path}", markup=False, soft_wrap=True)
+            text = visible(f"the baseline has a failed trial: {name}, seed {seed}: {why}")
+            console.print(text, markup=False, soft_wrap=True)
+    console.print(visible(f"baseline of {len(new.arms)} arms written to {path}"), markup=False, soft_wrap=True)
 
 
 def _table(console: Console, header: Iterable[str], lines: Iterable[Iterable[str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,35 @@ from harness.report import words
 if TYPE_CHECKING:
     from harness.analysis.results import Results
 
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""How texts begin that spreadsheets take for formulas."""
 SHOWN = 30
 """The number of arms that the page and the console show; the CSV file has all."""
 
 
 def csv(table: pd.DataFrame) -> str:
-    """A table as CSV: numbers with all digits, an empty field if there is no value."""
-    text: str = table.to_csv(index=False, lineterminator="\n")
+    """A table as CSV: numbers with all digits, an empty field if there is no value.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it, which spreadsheets show as text.
+    """
+    safe = table.copy()
+    for at, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            safe.isetitem(at, np.array([harmless(cell) for cell in table.iloc[:, at]], dtype=object))
+    safe.columns = [harmless(name) for name in table.columns]
+    text: str = safe.to_csv(index=False, lineterminator="\n")
     return text
+
+
+def harmless(cell: Any) -> Any:
+    """A cell of a CSV file that no spreadsheet takes for a formula. Numbers, also those in texts, do not change."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith(FORMULAS):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def verdicts(results: Results) -> pd.DataFrame:

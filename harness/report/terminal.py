@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from harness.base.messages import visible
 from harness.report import words
 from harness.report.page import flag
 from harness.report.tables import SHOWN, bare_p, markdown
@@ -131,7 +132,7 @@ class _Sayer:
         self.console = console
 
     def __call__(self, text: str, style: str = "") -> None:
-        self.console.print(Text(text, style=style), soft_wrap=True)
+        self.console.print(Text(visible(text), style=style), soft_wrap=True)
 
 
 def _leaderboard(results: Results, width: int) -> Table:

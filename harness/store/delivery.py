@@ -22,8 +22,8 @@ from harness.store.runs import SECONDS, Store, _brief, flat
 from harness.store.seals import CURVE_PREFIX, TRIAL
 from harness.trial.task import Outcome
 
-BATCH = 1000
-"""The largest number of metrics in one request to MLflow."""
+BATCH, PARAMS = 1000, 100
+"""The largest number of metrics, and of params, in one request to MLflow."""
 FLUSH_SECONDS = 5.0
 """Seconds between two deliveries."""
 PATIENCE = 10.0
@@ -53,9 +53,9 @@ def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -
 
 
 def _parameters(begin: Line) -> dict[str, str]:
-    """The params of a run: as many of its settings as MLflow accepts at once, and the seed."""
-    settings = [(name, str(value)[:LONGEST_PARAM]) for name, value in flat(begin["config"]) if str(value)]
-    return dict(settings[:99]) | {"seed": begin["tags"]["seed"]}
+    """The params of a run: its settings, and the seed."""
+    settings = {name: str(value)[:LONGEST_PARAM] for name, value in flat(begin["config"]) if str(value)}
+    return settings | {"seed": begin["tags"]["seed"]}
 
 
 @dataclass
@@ -272,9 +272,13 @@ class Delivery:
             own = {"role": TRIAL, "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
             own["results_folder"] = f"{socket.gethostname()}:{self.store.results}"
             name = f"{tags['arm']}, seed {tags['seed']}"
-            run_id = str(client.create_run(place.experiment, entry["time"], tags | own, name).info.run_id)
+            run = client.create_run(place.experiment, entry["time"], tags | own, name)
+            self.store.put(run, suite)
+            run_id = str(run.info.run_id)
         place.run_id = run_id
-        client.log_batch(run_id, params=[Param(name, value) for name, value in _parameters(entry).items()])
+        params = [Param(name, value) for name, value in _parameters(entry).items()]
+        for begin in range(0, len(params), PARAMS):
+            client.log_batch(run_id, params=params[begin : begin + PARAMS])
 
     def suite(self, name: str) -> tuple[str, str]:
         """The ids of a suite's experiment and parent run; creates them if there are none."""

@@ -11,6 +11,7 @@ from typing import Any
 from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.states import State
+from harness.store.artifacts import Fetched
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Record:
         run_id: the id of the MLflow run.
         curves: (name, step, value) of all scalars that were recorded in training.
         artifacts: the folder with sample grids, pictures, histograms.json, protocol.json, floors.json and config.json,
-            or None if it is not on this machine.
+            or None if it is not on this machine. Read files with ``read``, ``file`` and ``folder``, which also fetch
+            them from a server.
         environment: git commit, device, precision, threads, versions, …
         files: the SHA-256 of each of its artifacts, by path, if known.
         parts: the code that computed its values, definition -> digest; if a change was accepted, the current code.
         other_code: the modules in which that code differs from the current code; empty if it does not differ.
         vouched: the modules whose change was accepted as one that changes no number.
+        fetched: its files, if they lie on a server.
     """
 
     key: str
@@ -60,11 +63,24 @@ class Record:
     parts: Mapping[str, str] = field(default_factory=dict)
     other_code: tuple[str, ...] = ()
     vouched: tuple[str, ...] = ()
+    fetched: Fetched | None = field(default=None, compare=False, repr=False)
 
     @property
     def commit(self) -> str:
         """The git commit of the harness that trained it, or "unknown"."""
         return self.environment.get("git_commit", "unknown")
+
+    def file(self, name: str) -> Path | None:
+        """The path of one of its files; None if the file is not at hand."""
+        if self.fetched is not None:
+            return self.fetched.file(name)
+        return self.artifacts / name if self.artifacts is not None else None
+
+    def folder(self, name: str) -> list[Path]:
+        """The files in one of its folders, in the order of their names."""
+        if self.fetched is not None:
+            return self.fetched.folder(name)
+        return sorted((self.artifacts / name).glob("*")) if self.artifacts is not None else []
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the trial; empty if it is missing or not a mapping.
@@ -72,16 +88,15 @@ class Record:
         Raises:
             HarnessError: the file was changed after it was written.
         """
-        if self.artifacts is None:
-            return {}
+        path = self.file(name)
         try:
-            content = (self.artifacts / name).read_bytes()
+            content = path.read_bytes() if path is not None else b""
         except OSError:
             return {}
-        if self.files.get(name) not in (None, digests.of_bytes(content)):
+        if path is not None and self.files.get(name) not in (None, digests.of_bytes(content)):
             raise HarnessError(
-                f"{self.artifacts / name} is not as it was written (its SHA-256 differs): restore a copy of it, or "
-                f"delete it to do without it, or train the trial again: `mlflow runs delete --run-id {self.run_id}`"
+                f"{path} was edited or damaged after the run {self.run_id} ended (its SHA-256 differs): restore a copy "
+                "of it, or run `harness run`, which trains the trial again"
             )
         try:
             value = json.loads(content)

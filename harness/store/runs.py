@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import re
+import shlex
+import socket
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,16 +26,16 @@ from urllib.parse import unquote, urlparse
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from harness.base import surroundings
-from harness.base.diagnosis import storage_error
+from harness.base import digests, surroundings
+from harness.base.diagnosis import READ_ONLY, storage_error
 from harness.base.errors import HarnessError
-from harness.base.files import create_atomically
+from harness.base.files import create_atomically, temporary_folder
 from harness.base.messages import note
 from harness.base.states import State
 from harness.base.validation import shown
-from harness.store import identity, journal, seals, sqlite
+from harness.store import artifacts, identity, journal, seals, sqlite
 from harness.store.record import Record
-from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, TRIAL
+from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL
 
 with surroundings.environment():  # MLflow begins its telemetry, if that is not off, when it is imported
     from mlflow import MlflowClient
@@ -51,6 +54,21 @@ SECONDS = ("seconds_train", "seconds_evaluate")
 """Metrics of a run that are durations, not values."""
 
 
+DRIVERS = {
+    "psycopg2": "psycopg2-binary",
+    "psycopg": "psycopg[binary]",
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+    "pyodbc": "pyodbc",
+    "pymssql": "pymssql",
+}
+"""The module of a database's driver -> the package that has it."""
+
+
+class Silent(HarnessError):
+    """A store on another machine, or behind a server, that does not answer."""
+
+
 class Store:
     """The MLflow store of a results folder (or the server that ``MLFLOW_TRACKING_URI`` names)."""
 
@@ -62,13 +80,27 @@ class Store:
         """The file, if the store is a file of this machine; else None."""
         self.uri = given if self.file is None else sqlite.address(self.file)
         """The address for users."""
-        self.address = given if self.file is None else sqlite.patient(self.file)
-        """The address that is opened here, with a long timeout for locks."""
+        self._told = False
+
+    @property
+    def address(self) -> str:
+        """The address that is opened here, with a long timeout for locks; where nothing can be written, of a copy."""
+        return self.uri if self.file is None else sqlite.patient(sqlite.readable(self.file))
 
     @property
     def local(self) -> bool:
         """Whether it is a file of this machine, not a server."""
         return self.file is not None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the file in the results folder."""
+        return self.file is not None and self.file.parent == self.results
+
+    @property
+    def database(self) -> bool:
+        """Whether it is a database, of this machine or of a server, and not an MLflow server."""
+        return not self.uri.startswith("http")
 
     @property
     def exists(self) -> bool:
@@ -99,6 +131,13 @@ class Store:
         """The message for the user if the store does not answer."""
         known = storage_error(error, self.file)
         text = str(known) if known else f"the MLflow store {self.shown} does not answer ({_brief(error)})"
+        if isinstance(error, ImportError) and not self.local and known is None:
+            module = (error.name or "").partition(".")[0]
+            package = DRIVERS.get(module, module)
+            return HarnessError(
+                f"the driver of the database {self.shown} is not installed ({_brief(error)}): "
+                f"`pip install {shlex.quote(package)}`"
+            )
         if self.local and known is None:
             text = f"the MLflow store {self.shown} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
             text += "damaged, restore a copy of it, or use another --results"
@@ -107,7 +146,7 @@ class Store:
             trials = f"{n} trial{'s' if n > 1 else ''}"
             text += f": the records of {trials} are kept in {work}; they are delivered when it answers again, "
             text += "or by the next `harness run`"
-        return HarnessError(text)
+        return HarnessError(text) if self.local else Silent(text)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
@@ -134,50 +173,126 @@ class Store:
             HarnessError: the store cannot be opened (another version of MLflow wrote it, or it is damaged).
         """
         self.results.mkdir(parents=True, exist_ok=True)
+        if self.file is not None and sqlite.readable(self.file) != self.file:
+            raise HarnessError(f"{self.file} {READ_ONLY}")
         if self.file is not None and not self.file.exists():
             # A kill must not leave half a store.
             create_atomically(self.file, lambda new: _open(sqlite.patient(new)))
         with self.answering():
             _open(self.address)
+            self.settle()
             if self.file is not None:
                 with contextlib.closing(sqlite3.connect(self.file, sqlite.PATIENCE)) as connection:
                     # In WAL mode readers and writers do not wait for each other. The file remembers the mode.
                     connection.execute("PRAGMA journal_mode=wal")
 
+    def settle(self) -> None:
+        """Write the present places of all files into the database of a results folder that was moved or copied."""
+        if self.own:
+            artifacts.settle(self.address, self.results)
+
     def experiment(self, name: str) -> str:
-        """The id of a suite's experiment; creates it if there is none."""
+        """The id of a suite's experiment; creates it if there is none.
+
+        One that was deleted stays deleted, with its runs, and keeps its name: the next one is called "NAME (2)".
+        """
         client = self.client
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            location = (self.results / "artifacts" / name).as_uri() if self.local else None
-            # Without this tag MLflow's UI shows the experiment as one of language models.
-            tags = {"mlflow.experimentKind": "custom_model_development"}
-            try:
-                return str(client.create_experiment(name, artifact_location=location, tags=tags))
-            except MlflowException:  # another machine has just created it
-                if (found := client.get_experiment_by_name(name)) is None:
-                    raise
-        if found.lifecycle_stage != "active":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        for called in itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2))):
+            found = client.get_experiment_by_name(called)
+            if found is None:
+                try:
+                    return self._new_experiment(called, name)
+                except MlflowException:  # another machine has just created it
+                    if (found := client.get_experiment_by_name(called)) is None:
+                        raise
+            if found.lifecycle_stage == "active":
+                return str(found.experiment_id)
+        raise AssertionError("there is always another number")
+
+    def _new_experiment(self, called: str, suite: str) -> str:
+        location = (self.results / artifacts.FOLDER / suite).as_uri() if self.database else None
+        if location and not self.local and len(location) > LONGEST_PLACE:
+            raise HarnessError(
+                f"the path of {self.results} is too long: a database of MLflow keeps at most {LONGEST_PLACE} "
+                f"characters of {location}: use a shorter --results"
+            )
+        # Without this tag MLflow's UI shows the experiment as one of language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(self.client.create_experiment(called, artifact_location=location, tags=tags))
 
     def parent(self, suite: str, experiment: str) -> str:
         """The id of a suite's parent run; creates it if there is none."""
         client = self.client
-        found = client.search_runs([experiment], "tags.role = 'suite'", max_results=1)
-        if found:
-            return str(found[0].info.run_id)
-        return str(client.create_run(experiment, run_name=suite, tags={"role": "suite", "suite": suite}).info.run_id)
+        # By its name, too: runs of other programs may have such a role.
+        own = f"tags.role = 'suite' and tags.suite = '{suite}'"
+        found = client.search_runs([experiment], own, max_results=1)
+        tags = {"role": "suite", "suite": suite}
+        run = found[0] if found else client.create_run(experiment, run_name=suite, tags=tags)
+        self.put(run, suite)
+        return str(run.info.run_id)
+
+    def put(self, run: Run, suite: str) -> None:
+        """Let the files of a run go below this results folder: another one may have made the experiment.
+
+        On an MLflow server they go to the server.
+        """
+        folder = self.results / artifacts.FOLDER / suite / run.info.run_id / artifacts.FOLDER
+        there = artifacts.local_path(run.info.artifact_uri)
+        if self.database and there is not None and there != folder:
+            artifacts.put(self.address, run.info.run_id, folder)
+
+    def place(self, run: Run) -> Path | None:
+        """The folder of a run's files; None if they are not on this machine."""
+        return artifacts.place(run.info.artifact_uri, run.info.run_id, self.results, self.own)
+
+    def fetched(self, run: Run) -> artifacts.Fetched | None:
+        """The files of a run, if only MLflow's client can read them."""
+        if self.local or artifacts.local_path(run.info.artifact_uri) is not None:
+            return None
+        known = json.loads(run.data.tags.get(FILES, "{}"))
+        return artifacts.Fetched(self.client, self.shown, run.info.run_id, known, self._cannot_fetch)
+
+    def _cannot_fetch(self, error: Exception) -> None:
+        """Tell the user, once, that files cannot be fetched."""
+        if not self._told:
+            self._told = True
+            note(f"files of trials cannot be fetched from {self.shown} ({_brief(error)}): what needs them is left out")
 
     def describe(self, parent: str, suite: Suite) -> None:
         """Store the suite's question and its text in the parent run."""
         self.client.set_tag(parent, "mlflow.note.content", suite.question)
+        self.client.set_tag(parent, FILE, f"{socket.gethostname()}:{suite.path.absolute()}")
         # If killed, MLflow's log_text would leave a file in the system's temporary folder. From this folder the next
         # run removes it.
-        with tempfile.TemporaryDirectory(".tmp", ".suite.", self.results, ignore_cleanup_errors=True) as folder:
-            file = Path(folder) / "suite.yaml"
+        with temporary_folder(self.results) as folder:
+            file = folder / "suite.yaml"
             file.write_text(suite.text, encoding="utf-8")
             self.client.log_artifact(parent, str(file))
+
+    def other_file(self, suite: Suite) -> str | None:
+        """What to tell the user if another file of this machine has the name of this suite; None if none is known.
+
+        The report and the tables of one would replace those of the other.
+        """
+        with self.answering():
+            client = self.client
+            experiment = client.get_experiment_by_name(suite.name)
+            if experiment is None:
+                return None
+            own = f"tags.role = 'suite' and tags.suite = '{suite.name}'"
+            found = client.search_runs([experiment.experiment_id], own, max_results=1)
+        host, _, file = found[0].data.tags.get(FILE, "").partition(":") if found else ("", "", "")
+        other = Path(file)
+        with contextlib.suppress(OSError):  # the other file is gone, or was renamed: then this is the same suite
+            if host == socket.gethostname() and not other.samefile(suite.path):
+                named = re.search(rf"""suite["']?\s*:\s*["']?{re.escape(suite.name)}\b""", other.read_text("utf-8"))
+                if named:
+                    return (
+                        f"another file, {other}, is called {suite.name!r} (`suite:`) too, and was run in "
+                        f"{self.results}: the report and the tables in {self.results / suite.name} are replaced by "
+                        f"those of {suite.path}. To keep both, give one of them another name"
+                    )
+        return None
 
     def finish_parent(self, run_id: str, summary: dict[str, float]) -> None:
         """End the parent run, with the counts of the suite."""
@@ -191,9 +306,8 @@ class Store:
 
         A run with a journal in this folder is marked by its delivery; this is for runs whose journal was lost.
         """
-        own = self.file is not None and self.file.parent.resolve() == self.results
         for run in runs:
-            if own and run.info.status == "RUNNING":
+            if self.own and run.info.status == "RUNNING":
                 self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
@@ -201,8 +315,13 @@ class Store:
         """The runs of all trials, the oldest first."""
         with self.answering():
             client = self.client
-            experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-            token = None
+            experiments, token = [], None
+            while True:
+                found = client.search_experiments(page_token=token)
+                experiments += [experiment.experiment_id for experiment in found]
+                token = found.token
+                if not token:
+                    break
             while experiments:
                 page = client.search_runs(
                     experiments,
@@ -213,18 +332,25 @@ class Store:
                     page_token=token,
                 )
                 for run in page:
-                    if run.data.tags.get("role") == TRIAL or SEAL in run.data.tags:
+                    if seals.ours(run.data.tags):
+                        self._look_at_files(run)
                         yield run
                 token = page.token
                 if not token:
                     break
 
-    def found(self, trials: Iterable[Trial]) -> Found:
-        """The runs of these trials, and runs with the same settings but other code."""
+    def found(self, trials: Iterable[Trial], with_files: bool = False) -> Found:
+        """The runs of these trials, and runs with the same settings but other code.
+
+        ``with_files``: fetch those of their files that are read again, if they are on a server.
+        """
         trials = list(trials)
         wanted, alike = {trial.key for trial in trials}, {trial.settings: trial.key for trial in trials}
         found = Found({}, {})
-        for run in self.runs() if self.exists else ():
+        runs = list(self.runs()) if self.exists else []
+        if with_files and not self.local:
+            self._fetch([run for run in runs if of_trials(run, wanted)])
+        for run in runs:
             tags = run.data.tags
             stands_for = of_trials(run, wanted)
             for key in stands_for:
@@ -236,6 +362,45 @@ class Store:
             elif tags[identity.SETTINGS] in alike:
                 found.other.setdefault(alike[tags[identity.SETTINGS]], []).append(run)
         return found
+
+    def _look_at_files(self, run: Run) -> None:
+        """Note among the tags of a run which of its files are not as they were written (see ``seals.changes``).
+
+        These are the files that are read again. One that is missing is no change. Of files on a server, those in the
+        cache are looked at.
+        """
+        try:
+            known: dict[str, str] = json.loads(run.data.tags.get(FILES, "{}"))
+        except ValueError:  # the tag was changed, which its own digest shows
+            return
+        fetched, folder, changed = self.fetched(run), self.place(run), []
+        for name in READ_AGAIN:
+            content = None
+            if fetched is not None:
+                content = fetched.kept(name)
+            elif folder is not None:
+                with contextlib.suppress(OSError):
+                    content = (folder / name).read_bytes()
+            if content is not None and known.get(name) not in (None, digests.of_bytes(content)):
+                again = fetched.file(name) if fetched is not None else None
+                if again is None or digests.of_bytes(again.read_bytes()) != known[name]:
+                    changed.append(name)
+        if changed:
+            run.data.tags[seals.CHANGED_FILES] = json.dumps(changed)
+
+    def _fetch(self, runs: Iterable[Run]) -> None:
+        """Fetch the files of these runs that are read again, if they are on a server, and look at them."""
+        wanted = [(run, fetched) for run in runs if state(run).own and (fetched := self.fetched(run)) is not None]
+
+        def fetch(pair: tuple[Run, artifacts.Fetched]) -> None:
+            for name in READ_AGAIN:
+                if name in pair[1].known:
+                    pair[1].file(name)
+
+        with ThreadPoolExecutor(FETCHERS) as pool:  # a run by one thread: it keeps one list of its files
+            list(pool.map(fetch, wanted))
+        for run, _ in wanted:
+            self._look_at_files(run)
 
     def accept(self, run: Run, trial: Trial, commit: str) -> None:
         """Record in the run that the current code gives the same values: from now on it is a run of this trial."""
@@ -263,7 +428,8 @@ class Store:
             values=values,
             run_id=run.info.run_id,
             curves=curves,
-            artifacts=local_path(run.info.artifact_uri),
+            artifacts=self.place(run),
+            fetched=self.fetched(run),
             environment={name: tags[name] for name in tags.get("environment", "").split()},
             files=json.loads(tags.get(FILES, "{}")),
             **identity.code(tags, trial),
@@ -288,7 +454,7 @@ class Store:
         if tags.get(CURVES_SEAL) in (None, seals.curves(points)):
             return points
         note(
-            f"{tags['arm']}, seed {tags['seed']}: a point of its curves was changed after the run ended (run "
+            f"{tags['arm']}, seed {tags['seed']}: a point of its curves was edited or damaged after the run ended (run "
             f"{run.info.run_id} in {self.shown}): its curves are left out"
         )
         return []
@@ -296,6 +462,16 @@ class Store:
 
 def _open(uri: str) -> None:
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+READ_AGAIN = ("protocol.json", "floors.json", "histograms.json")
+"""The files of a run that the harness reads again, besides pictures (PNG files have their own checksums)."""
+FETCHERS = 8
+"""For how many runs files are fetched from a server at once."""
+FILE = "suite_file"
+"""The tag of a suite's parent run with the machine and the path of the suite file."""
+LONGEST_PLACE = 157
+"""Characters of an experiment's place that leave room for the rest in the 200 that a database has for a run's."""
 
 
 class Standing(NamedTuple):
@@ -313,7 +489,7 @@ def standing(run: Run) -> Standing:
     if status == "RUNNING" or (said == State.INTERRUPTED and (SEAL not in tags or status == "KILLED")):
         return Standing(State.INTERRUPTED, "")
     if changes := seals.changes(tags, run.data.metrics, run.data.params):
-        on = "`harness run` trains it again, or restore the old value"
+        on = "`harness run` trains it again, or restore what was there"
         return Standing(State.ALTERED, f"{', '.join(changes)} after the run ended: {on}")
     try:
         return Standing(State(said or ""), tags.get("reason", ""))
@@ -385,14 +561,6 @@ def speaking(runs: Iterable[Run]) -> Run:
 
 def _weight(run: Run) -> int:
     return {State.DONE: 3, State.DIVERGED: 2, State.INTERRUPTED: 0, State.ALTERED: -1}.get(state(run), 1)
-
-
-def local_path(uri: str | None) -> Path | None:
-    """The folder of an artifact URI; None if it is not on this machine."""
-    if not uri:
-        return None
-    parsed = urlparse(uri)
-    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
 def discreet(text: str) -> str:

@@ -19,6 +19,8 @@ from harness.store import identity
 
 SEAL, PARAMETERS_SEAL, CURVES_SEAL, FILES = "seal", "seal_parameters", "seal_curves", "files"
 """Tags of a run that has ended: digests of its tags and metrics, of its parameters, of its curves, of its files."""
+CHANGED_FILES = "changed_files"
+"""Not a stored tag: ``Store.runs`` puts it among the tags of a run whose files are not as they were written."""
 TRIAL = "trial"
 """The tag ``role`` of a trial's run."""
 CURVE_PREFIX = "train/"
@@ -34,16 +36,38 @@ _LONGEST = 7500
 Point = tuple[str, int, float]
 
 
+def ours(tags: Mapping[str, str]) -> bool:
+    """Whether the harness made a run, even if some of its tags were changed since.
+
+    A store may have runs of other programs, with any tags. They are passed over.
+    """
+    if "key" in (_unpacked(tags.get(SEAL, "")) or {}).get("tag", {}):
+        return True
+    begun = re.fullmatch(r"[0-9a-f]{32}", tags.get("token", "")) or re.fullmatch(r"[0-9a-f]{16}", tags.get("key", ""))
+    return begun is not None and (tags.get("role") == TRIAL or SEAL in tags)
+
+
 def of(
     tags: Mapping[str, str], metrics: Mapping[str, float], points: Iterable[Point], parameters: Mapping[str, str]
 ) -> dict[str, str]:
     """The tags that seal a run with these contents at its end; ``points`` are those of its curves."""
     ordered = sorted(points)
     last = {CURVE_PREFIX + name: value for name, _, value in ordered}  # what MLflow shows as a curve's value
-    own = {CURVES_SEAL: curves(ordered), PARAMETERS_SEAL: _packed({"parameter": parameters}) or ""}
+    own = {CURVES_SEAL: curves(ordered), **_of_parameters(parameters)}
     sealed = dict(tags) | own
-    fields = {name: sealed.get(name, "") for name in ("role", *_names(sealed), PARAMETERS_SEAL)}
+    fields = {name: sealed.get(name, "") for name in ("role", *_names(sealed), *own)}
     return own | {SEAL: _packed({"tag": fields, "metric": {**metrics, **last}}) or _whole(sealed, metrics)}
+
+
+def _of_parameters(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The seals of parameters: as many tags as it takes."""
+    parts: list[dict[str, str]] = [{}]
+    for name, value in sorted(parameters.items()):
+        if _packed({"parameter": parts[-1] | {name: value}}) is None:
+            parts.append({})
+        parts[-1][name] = value
+    names = (f"{PARAMETERS_SEAL}_{number}" if number else PARAMETERS_SEAL for number in range(len(parts)))
+    return {name: _packed({"parameter": part}) or "" for name, part in zip(names, parts, strict=True)}
 
 
 def again(tags: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
@@ -57,18 +81,22 @@ def curves(points: Sequence[Point]) -> str:
 
 
 def changes(tags: Mapping[str, str], metrics: Mapping[str, float], parameters: Mapping[str, str]) -> list[str]:
-    """What was changed after the run ended, for example ``tag 'seed' was changed``; empty if nothing was."""
-    text = tags.get(SEAL)
+    """What was changed after the run ended, for example ``tag 'seed' was edited or damaged``; empty if nothing was."""
+    text, files = tags.get(SEAL), json.loads(tags.get(CHANGED_FILES, "[]"))
+    if files:
+        return [f"file {name!r} was edited or damaged" for name in files]
     if text is None:
         return ["tag 'seal' was removed"] if CURVES_SEAL in tags or FILES in tags else _unreadable(tags)
     if re.fullmatch(r"[0-9a-f]{32}", text):
         whole = tags.get("role") == TRIAL and text == _whole(tags, metrics)
-        return [] if whole else ["something was changed"]
+        return [] if whole else ["something was edited or damaged"]
     if (sealed := _unpacked(text)) is None:
-        return ["tag 'seal' was changed"]
+        return ["tag 'seal' was edited or damaged"]
     found = _differences(sealed, {"tag": tags, "metric": metrics})
-    if not found and (text := tags.get(PARAMETERS_SEAL, "")):
-        found = _differences(_unpacked(text) or {}, {"parameter": parameters})
+    if not found:
+        for name in sealed.get("tag", {}):
+            if name.startswith(PARAMETERS_SEAL):
+                found += _differences(_unpacked(tags.get(name, "")) or {}, {"parameter": parameters})
     return found
 
 
@@ -92,7 +120,7 @@ def _differences(sealed: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapp
         for name, digest in fields.items():
             value = now.get(kind, {}).get(name)
             if _digest("" if value is None else value) != digest:  # MLflow may drop a tag with an empty text
-                found.append(f"{kind} {name!r} was {'removed' if value is None else 'changed'}")
+                found.append(f"{kind} {name!r} was {'removed' if value is None else 'edited or damaged'}")
     return found
 
 
@@ -102,7 +130,7 @@ def _unreadable(tags: Mapping[str, str]) -> list[str]:
         f"tag {name!r} was removed" for name in ("key", "arm", "model", "tricks", "data", "seed") if name not in tags
     ]
     if not re.fullmatch(r"-?\d{1,18}", tags.get("seed", "0")):
-        found.append("tag 'seed' was changed")
+        found.append("tag 'seed' was edited or damaged")
     return found
 
 

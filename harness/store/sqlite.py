@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import shlex
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +37,8 @@ PATIENCE = 300.0
 """Seconds that a write waits while another program holds the lock."""
 SPEAK_AFTER = 5.0
 """Seconds of waiting after which the user is told."""
+COPIES = 5
+"""How often a file that changes while it is copied is copied again."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,50 @@ def elsewhere(path: Path, **query: str) -> str:
     return URL.create("sqlite+pysqlite", database=str(path), query=query).render_as_string()
 
 
+def readable(path: Path) -> Path:
+    """The file; where it cannot be written to, a copy of it in a temporary folder of this process.
+
+    SQLite writes beside a file in WAL mode even to read it. The copy is made again when the file has changed.
+
+    Raises:
+        HarnessError: the file cannot be read.
+    """
+    if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return path
+    state = _state(path)
+    if path not in _copies or _copies[path][0] != state:
+        folder = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
+        try:
+            for _ in range(COPIES):  # again if another machine wrote to it meanwhile
+                for ending in _FILES:
+                    if Path(f"{path}{ending}").exists():
+                        shutil.copyfile(f"{path}{ending}", Path(folder.name) / f"{path.name}{ending}")
+                before, state = state, _state(path)
+                if before == state:
+                    break
+        except OSError as error:
+            raise diagnosis.storage_error(error, path) or HarnessError(f"{path} cannot be read ({error})") from error
+        _copies[path] = (state, folder)
+    return Path(_copies[path][1].name) / path.name
+
+
+_FILES = ("", "-wal")
+"""Endings of the files that hold what a database has."""
+_copies: dict[Path, tuple[Any, tempfile.TemporaryDirectory[str]]] = {}
+
+
+def _state(path: Path) -> list[tuple[int, int] | None]:
+    """What changes when somebody writes to a database."""
+    found: list[tuple[int, int] | None] = []
+    for ending in _FILES:
+        try:
+            stat = Path(f"{path}{ending}").stat()
+            found.append((stat.st_size, stat.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return found
+
+
 class Patience(CreateEnginePlugin):
     """A plug-in of SQLAlchemy. The address of a store names it, so only MLflow's and Optuna's engines use it."""
 
@@ -116,7 +165,7 @@ def check(path: Path, kind: Kind) -> None:
             f"the store in {path.parent} has format {stamp['format']}, but this harness knows only {FORMAT}: a newer "
             "harness wrote it. `pip install --upgrade gan-harness`, or use another --results"
         )
-    opened = f"{path.as_uri()}?mode=rw"
+    opened = f"{readable(path).as_uri()}?mode=rw"
     with waiting(path), reading(path, kind), contextlib.closing(sqlite3.connect(opened, PATIENCE, uri=True)) as file:
         found = [row[0] for row in file.execute("PRAGMA integrity_check(3)")]
         if found != ["ok"]:

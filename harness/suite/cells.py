@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from harness.base import validation
+from harness.base import digests, validation
 from harness.base.errors import HarnessError
+from harness.base.messages import note
 from harness.base.validation import nearest, shown
-from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, Range, Train
+from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, MAX_SEEDS, Range, Train
 from harness.suite.document import MAX_DEPTH, KeyPath, NoSuchPath, put
 from harness.zoo.compatibility import offered, refusals, with_own
 from harness.zoo.registry import Choice, ChoiceError, choose
@@ -42,6 +43,11 @@ ORIGINS: Mapping[KeyPath, KeyPath] = {
 
 MAX_AXES = 32
 MAX_CELLS = 10_000
+MAX_TRIALS = 100_000
+"""The largest number of trials of a suite: at ten seconds each they take one core more than eleven days. A plan of so
+many is made in minutes and takes a few hundred MB; tables, pages and verdicts are not made for more."""
+MANY = 2000
+"""Of more trials than this the user is told before they are planned, because it takes seconds."""
 MAX_FAULTS = 1000
 """After this many cells with an error, the others are not checked."""
 MAX_STUDIES = 100
@@ -163,6 +169,8 @@ class Cells:
         if all(reason is not None for reason in reasons):
             self.report(("exclude",), "all cells are excluded: nothing is left to train")
             return []
+        if self._too_many(reasons.count(None)):
+            return []
         combinations = []
         for index, reason in zip(indices, reasons, strict=True):
             combinations.append(self._cell(index, reason))
@@ -171,6 +179,26 @@ class Cells:
         if not self.repeated:
             self._refuse_duplicates(indices, combinations)
         return combinations
+
+    def _too_many(self, cells: int) -> bool:
+        """Whether the suite has too many trials; reports it. Counts without making one. Says if there are many."""
+        seeds, search = self.top.get("seeds", 3), self.top.get("search")
+        seeds = len(seeds) if isinstance(seeds, list) else seeds
+        tried = search.get("n_trials", 1) if isinstance(search, Mapping) else 1
+        factors = [factor for factor in (seeds, tried) if isinstance(factor, int | float) and 1 <= factor < math.inf]
+        trials = math.prod([cells, *map(int, factors)])
+        if trials > MAX_TRIALS and len(factors) == 2 and seeds <= MAX_SEEDS:
+            searched = f" × {int(tried)} configurations" if search is not None else ""
+            part = "search" if search is not None else "seeds" if seeds > 1 else "matrix"
+            self.report(
+                (part,),
+                f"{cells} {'cells' if cells != 1 else 'cell'}{searched} × {int(seeds)} seeds are {trials} trials, more "
+                f"than {MAX_TRIALS}: split the suite, or ask for fewer",
+            )
+            return True
+        if trials > MANY and search is None:
+            note(f"planning {trials} trials: {cells} cells × {int(seeds)} seeds")
+        return False
 
     def _exclusions(self, indices: list[dict[str, int]]) -> list[str | None]:
         """For each cell the reason why it is excluded, or None."""
@@ -313,7 +341,8 @@ def resolved(
     found: dict[str, Any] = {}
     problems: list[tuple[KeyPath, str, str]] = []
     for root in ROOTS:
-        key = root + json.dumps(raw.get(root), sort_keys=True)
+        # By its digest: a text of 200 kB in each of 1000 cells would be 200 MB of keys.
+        key = root + digests.of_text(json.dumps(raw.get(root), sort_keys=True))
         if key not in kept:
             try:
                 kept[key] = resolve_root(root, raw.get(root))
@@ -353,7 +382,7 @@ def resolve_root(root: str, raw: Any) -> Any:
         try:
             choice.make().shape  # noqa: B018  # some data sets read their shape from files, which may fail
         except HarnessError as error:
-            raise ChoiceError([((), str(error), "")]) from error
+            raise ChoiceError([((), error.sentence, "")]) from error
     return choice
 
 

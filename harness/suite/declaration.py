@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -94,8 +95,19 @@ def _name(name: str) -> str:
     return name
 
 
+def _whole(value: Any) -> Any:
+    """1e2 and 100.0 as the whole number 100; any other value unchanged."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _decimal(number: float) -> Decimal:
+    """A number as it is written, so that .3 is exactly three steps of .1."""
+    return Decimal(repr(number))
+
+
 def _seeds(value: Any) -> Any:
     """A number n stands for the seeds 0 to n - 1."""
+    value = _whole(value)
     number = isinstance(value, int) and not isinstance(value, bool)
     if number and not 1 <= value <= MAX_SEEDS:
         raise _error(f"the number of seeds must be from 1 to {MAX_SEEDS}, not {value}")
@@ -130,7 +142,8 @@ def _distinct(choices: tuple[Choice[Any], ...]) -> tuple[Choice[Any], ...]:
     return choices
 
 
-Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True), BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class Train(Settings):
@@ -203,6 +216,9 @@ class _Range(_Part):
             raise _error(f"low ({low:g}) must be below high ({high:g})")
         if getattr(self, "log") and low <= 0:  # noqa: B009
             raise _error(f"a logarithmic scale needs low above 0, not {low:g}")
+        step = getattr(self, "step")  # noqa: B009
+        if step is not None and _decimal(step) > _decimal(high) - _decimal(low):
+            raise _error(f"step ({step:g}) must be at most high − low ({high - low:g}): else low is the only value")
         return self
 
 
@@ -223,17 +239,32 @@ class FloatRange(_Range):
 
     def ends(self) -> tuple[Any, ...]:
         """The values at the bounds."""
-        return self.low, self.high
+        return self.low, self.last
+
+    @property
+    def last(self) -> float:
+        """The largest value: ``high``, or the last of the steps from ``low`` that is not above it."""
+        if self.step is None:
+            return self.high
+        low, step = _decimal(self.low), _decimal(self.step)
+        return float(low + (_decimal(self.high) - low) // step * step)
+
+    @property
+    def size(self) -> int | None:
+        """The number of values; None: without a limit."""
+        if self.step is None:
+            return None
+        return int((_decimal(self.high) - _decimal(self.low)) // _decimal(self.step)) + 1
 
 
 class IntRange(_Range):
     """A whole number between two bounds."""
 
     type: Literal["int"]
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     log: bool = Field(False, description="search on a logarithmic scale")
-    step: int = Field(1, ge=1, description="distance between values")
+    step: Whole = Field(1, ge=1, description="distance between values")
 
     @model_validator(mode="after")
     def _log_or_step(self) -> IntRange:
@@ -243,7 +274,17 @@ class IntRange(_Range):
 
     def ends(self) -> tuple[Any, ...]:
         """The values at the bounds."""
-        return self.low, self.high
+        return self.low, self.last
+
+    @property
+    def last(self) -> int:
+        """The largest value: ``high``, or the last of the steps from ``low`` that is not above it."""
+        return self.low + (self.high - self.low) // self.step * self.step
+
+    @property
+    def size(self) -> int | None:
+        """The number of values."""
+        return (self.high - self.low) // self.step + 1
 
 
 Value = str | int | float | bool | None
@@ -271,6 +312,11 @@ class Categorical(_Part):
     def ends(self) -> tuple[Any, ...]:
         """All values."""
         return self.choices
+
+    @property
+    def size(self) -> int | None:
+        """The number of values."""
+        return len(self.choices)
 
 
 Range = Annotated[FloatRange | IntRange | Categorical, Field(discriminator="type")]
@@ -307,6 +353,12 @@ class Search(Settings):
     space: dict[str, Range] = Field(min_length=1, max_length=32, description="path into the arm: its range")
     pruner: Annotated[Pruner, BeforeValidator(_by_name)] | None = None
     objective: Objective = Field(default_factory=lambda: Objective())
+
+    @property
+    def points(self) -> int | None:
+        """The number of different configurations; None: without a limit."""
+        sizes = [one.size for one in self.space.values()]
+        return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
 
 def _arm_name(name: str) -> str:

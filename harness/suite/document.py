@@ -1,16 +1,17 @@
 """YAML documents as plain values with the line and column of each key and value, for error messages.
 
 Reads YAML 1.2 with its core schema: mappings, lists, text, numbers, true/false, null; anchors and aliases. Nothing
-else is built: tags are refused. Size, depth and number of values (repetitions by aliases included) are bounded, so
-that no document takes long.
+else is built: tags and merge keys are refused. Size, depth and number of values (repetitions by aliases included) are
+bounded, so that no document takes long.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -26,6 +27,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
+from harness.base.messages import visible
 from harness.base.validation import shown
 
 KeyPath = tuple[int | str, ...]
@@ -34,8 +36,14 @@ KeyPath = tuple[int | str, ...]
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 10_000
+MAX_TEXT = MAX_BYTES
+"""The largest number of characters in all texts; a text counts again for each alias."""
 MAX_SHOWN = 80
 """The largest number of characters of a key in a message."""
+
+MERGE = (
+    "merge keys (<<) are not read: YAML 1.2 has none. Write the keys out, or use an alias in place of the whole value"
+)
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -43,6 +51,14 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+"""A character as JSON escapes it, in two halves."""
+_ODD = "\xa0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff"
+_ODD_IN_SCALAR = re.compile(rf"^[{_ODD}]|[{_ODD}]$|(?<=:)[{_ODD}]")
+_ODD_IN_LINE = re.compile(rf"(?:^|(?<=[-:,?{{[])) *([{_ODD}])|^[ -]*[\w.]+[ {_ODD}]*([\uff1a\ufe55\ufe13\ua789])")
+"""Blanks and colons that look like those of YAML, where YAML would have one: after a colon, as indentation."""
 
 
 @dataclass(frozen=True, order=True)
@@ -68,7 +84,7 @@ class Problem:
 
     def located(self, file: str) -> str:
         """One line: ``file:line:column: path: message``."""
-        return ": ".join(part for part in (self.place.located(file), self.path, self.message) if part)
+        return visible(": ".join(part for part in (self.place.located(file), self.path, self.message) if part))
 
 
 class NotYaml(Exception):
@@ -152,7 +168,7 @@ def dotted(path: KeyPath) -> str:
 def shortened(text: str, longest: int = MAX_SHOWN) -> str:
     """A user's text for a message: shortened, and with control characters escaped."""
     cut = text if len(text) <= longest else f"{text[: longest - 3]}..."
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    return visible(cut)
 
 
 def read(content: bytes, override: str = "") -> Document:
@@ -188,14 +204,23 @@ def _after(text: str, override: str) -> Place:
     return Place(override, text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
+class _Anchored(NamedTuple):
+    """What an anchor names: its value, with the number of values and of characters in it."""
+
+    value: Any
+    values: int
+    characters: int
+
+
 class _Reader:
     """Builds a document from the events of the parser. ``MAX_DEPTH`` bounds the recursion."""
 
     def __init__(self, text: str, override: str) -> None:
         self.override = override
+        self.lines = text.splitlines()
         self.document = Document()
-        self.anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while it is being read
-        self.count = 0
+        self.anchors: dict[str, _Anchored | None] = {}  # None while it is being read
+        self.count = self.characters = 0
         self.last = Place(override)
         self.events = YAML(typ="safe", pure=True).parse(text)
         self._read()
@@ -216,13 +241,44 @@ class _Reader:
         try:
             event: Event = next(self.events)
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            place = Place(self.override, mark.line + 1, mark.column + 1) if mark else self.last
-            raise NotYaml(place, f"not YAML: {_reason(error)}") from error
+            raise NotYaml(*self._explained(error)) from error
         except Exception as error:  # on invalid input the parser also raises other errors, such as ValueError
             raise NotYaml(self.last, f"not YAML: {error}") from error
         self.last = self._place(event)
         return event
+
+    def _explained(self, error: MarkedYAMLError) -> tuple[Place, str]:
+        """The place and the reason of the parser's error, or of what has caused it in an earlier line."""
+        mark = error.problem_mark or error.context_mark
+        if mark is None:
+            return self.last, f"not YAML: {_reason(error)}"
+        keyless = self._keyless(error, mark.line)
+        first = min(mark.line if keyless is None else keyless, (error.context_mark or mark).line)
+        for line in range(min(mark.line, len(self.lines) - 1), first - 1, -1):
+            if odd := _ODD_IN_LINE.search(self.lines[line]):
+                which = odd.lastindex or 0
+                wanted = ("blank", "a blank") if which == 1 else ("colon", "a colon and a blank")
+                at = Place(self.override, line + 1, odd.start(which) + 1)
+                return at, f"{_named(odd.group(which))} is no {wanted[0]} to YAML: type {wanted[1]}"
+        if keyless is not None:
+            written = self.lines[keyless]
+            at = Place(self.override, keyless + 1, _indentation(written) + 1)
+            why = f"{shown(written.strip())} is no key with a value: write a colon, and a blank after it"
+            return at, f"not YAML: {why}"
+        return Place(self.override, mark.line + 1, mark.column + 1), f"not YAML: {_reason(error)}"
+
+    def _keyless(self, error: MarkedYAMLError, line: int) -> int | None:
+        """The number of the line without a key that has caused an error in a later line (from 0); None if none has."""
+        if error.context_mark is not None and "could not find expected ':'" in str(error.problem):
+            return int(error.context_mark.line)
+        if "mapping values are not allowed" not in str(error.problem):
+            return None
+        # Two lines of the same depth are one text to YAML if the first is no key: `steps:3` above `threads: 1`.
+        above = line - 1
+        while above >= 0 and not self.lines[above].split("#")[0].strip():
+            above -= 1
+        alike = above >= 0 and _indentation(self.lines[above]) == _indentation(self.lines[line])
+        return above if alike and not re.search(r":(\s|$)", self.lines[above]) else None
 
     def _place(self, event: Event) -> Place:
         if isinstance(event, ScalarEvent) and event.start_mark.index == event.end_mark.index:
@@ -237,6 +293,11 @@ class _Reader:
         if self.count > MAX_VALUES:
             raise NotYaml(place, f"more than {MAX_VALUES} values (a value counts again for each alias)")
 
+    def _lengthen(self, by: int, place: Place) -> None:
+        self.characters += by
+        if self.characters > MAX_TEXT:
+            raise NotYaml(place, f"more than {MAX_TEXT} characters of text (a text counts again for each alias)")
+
     def _node(self, event: Event, path: KeyPath, depth: int) -> Any:
         place = self._place(event)
         self.document.values[path] = place
@@ -249,12 +310,12 @@ class _Reader:
         if event.ctag is not None and str(event.ctag) != "!":
             tag = str(event.ctag).replace("tag:yaml.org,2002:", "!!")
             self._problem(place, path, f"the tag {tag!r} is not supported: write the plain value")
-        before = self.count
+        before = self.count, self.characters
         if event.anchor:
             self.anchors[event.anchor] = None
         value = self._content(event, path, depth)
         if event.anchor:
-            self.anchors[event.anchor] = value, self.count - before + 1
+            self.anchors[event.anchor] = _Anchored(value, self.count - before[0] + 1, self.characters - before[1])
         return value
 
     def _alias(self, event: AliasEvent, place: Place) -> Any:
@@ -263,9 +324,9 @@ class _Reader:
         anchored = self.anchors[event.anchor]
         if anchored is None:
             raise NotYaml(place, f"the alias *{event.anchor} is inside its own anchor")
-        value, size = anchored
-        self._grow(size, place)
-        return value
+        self._grow(anchored.values, place)
+        self._lengthen(anchored.characters, place)
+        return anchored.value
 
     def _content(self, event: Event, path: KeyPath, depth: int) -> Any:
         if isinstance(event, MappingStartEvent):
@@ -288,6 +349,10 @@ class _Reader:
                 raise NotYaml(place, "a key must be a plain name")
             self._grow(1, place)
             key = self._text(event, (*path, "?"))
+            if key == "<<" and event.implicit[0]:
+                self._problem(place, path, MERGE)
+                self._node(self._next(), (*path, key), depth + 1)
+                continue
             if key in mapping:
                 first = self.document.keys[*path, key]
                 self._problem(place, (*path, key), f"duplicate key {key!r} (first in line {first.line})")
@@ -307,7 +372,14 @@ class _Reader:
 
     def _text(self, event: ScalarEvent, path: KeyPath) -> str:
         """The text of a scalar. Escapes in quotes must not produce characters that are forbidden in the file."""
-        text = str(event.value)
+        text = _PAIR.sub(lambda pair: pair.group().encode("utf-16", "surrogatepass").decode("utf-16"), str(event.value))
+        self._lengthen(len(text), self._place(event))
+        odd = _ODD_IN_SCALAR.search(text) if event.implicit[0] else None
+        if odd:
+            place = self._place(event)
+            if text in self.lines[place.line - 1]:  # it is not folded from several lines
+                place = Place(place.override, place.line, place.column + odd.start())
+            self._problem(place, path, f"{_named(odd.group())} is no blank to YAML: type a blank")
         wrong = _FORBIDDEN.search(text)
         if wrong:
             self._problem(self._place(event), path, f"the character U+{ord(wrong.group()):04X} is not allowed")
@@ -332,6 +404,15 @@ def plain_value(text: str) -> Any:
     if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
         return float(re.sub(r"\.(?=[iInN])", "", text))
     return text
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _named(character: str) -> str:
+    """A character by its number and name."""
+    return f"the character U+{ord(character):04X} ({unicodedata.name(character, 'without a name').lower()})"
 
 
 def _reason(error: MarkedYAMLError) -> str:

@@ -33,7 +33,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         # Files, messages, pictures, descriptions of the machine.
         *("harness.base.files", "harness.base.errors", "harness.base.messages", "harness.base.version"),
         *("harness.base.diagnosis", "harness.base.validation", "harness.base.interrupts"),
-        *("harness.base.states", "harness.base.digests"),
+        *("harness.base.states", "harness.base.digests", "harness.base.terminal"),
         *("harness.trial.task", "harness.trial.artifacts", "harness.trial.pictures", "harness.trial.environment"),
         *("harness.trial.outcomes", "harness.zoo.models.paths", "harness.judge.catalogue", "harness.testing"),
     }
@@ -284,9 +284,9 @@ def _bound(statement: ast.stmt) -> set[str]:
 
 
 def _decorators(statement: ast.stmt) -> set[str]:
-    """The first name of each decorator: ``a`` for ``@a.b(c)``."""
+    """The names in the decorators: ``a`` and ``c`` for ``@a.b(c)``. Any of them may be what keeps the definition."""
     found = getattr(statement, "decorator_list", [])
-    return {next(node.id for node in ast.walk(each) if isinstance(node, ast.Name)) for each in found}
+    return {node.id for each in found for node in ast.walk(each) if isinstance(node, ast.Name)}
 
 
 def _imports(tree: ast.AST, package: str) -> dict[str, set[str]]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.base.messages import visible
 from harness.suite.cells import Combination, Parts, Places
 from harness.suite.declaration import Train
 from harness.zoo.registry import Choice, choose
@@ -94,7 +95,7 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         short = f"{value:.4g}"
         return short if float(short) == value else repr(value)
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return visible(value) if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _short(path: str) -> str:

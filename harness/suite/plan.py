@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,7 @@ def make_plan(suite: Suite) -> Plan:
     cells = tuple(_cell(suite, *each) for each in zip(suite.combinations, names, strict=True))
     trained = [cell for cell in cells if cell.excluded is None]
     baseline = next(cell for cell in trained if matches(cell.combination, suite.compare.baseline or {}))
-    trials = [] if suite.search else [trial(cell.arm, seed) for cell in trained for seed in suite.seeds]
+    trials = [] if suite.search else [one for cell in trained for one in trials_of(cell.arm, suite.seeds)]
     return Plan(suite, cells, tuple(trials), baseline)
 
 
@@ -195,7 +195,13 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
 
 def trial(arm: Arm, seed: int) -> Trial:
     """The trial of an arm with a seed."""
-    return Trial(arm, seed, _hash([_identity(arm), seed]), code_of(arm))
+    return trials_of(arm, [seed])[0]
+
+
+def trials_of(arm: Arm, seeds: Iterable[int]) -> list[Trial]:
+    """The trials of an arm with these seeds. What the seeds share is computed once."""
+    shared, code = _identity(arm), code_of(arm)
+    return [Trial(arm, seed, _hash([shared, seed]), code) for seed in seeds]
 
 
 def key_of(settings: str, code: str) -> str:
@@ -215,6 +221,8 @@ def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
     if features == "auto":
         data = parts.data.make()
         features = "points" if data.points else judge.of(data) or "inception"
+    if features == "inception" and not any(metric.plugin.uses_features for metric in suite.evaluate.metrics):
+        features = "none"  # nobody needs to fetch 91 MB for it
     evaluate = suite.evaluate.model_copy(update={"features": features})
     return Arm(name, parts.model, parts.tricks, parts.data, parts.train, evaluate)
 
@@ -226,7 +234,7 @@ def _identity(arm: Arm) -> list[str]:
     """Everything that can change the numbers of the arm's trials, except the seed and the code."""
     data = arm.data.make()
     # Metrics of coverage use the judge of the data, also if the features are those of another network.
-    judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points"})
+    judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points", "none"})
     # A model may have data of its own, for example the domain that it translates from.
     own = [c.make().digest() for c in nested(arm.model) if c.kind == "data"]
     return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges)]

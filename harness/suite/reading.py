@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from harness import judge
 from harness.base import validation
 from harness.base.errors import HarnessError
+from harness.base.files import no_file
 from harness.base.validation import nearest, shown
 from harness.metrics.base import Metric, Value
 from harness.suite.cells import ROOTS, Cells, Combination, Places, matches
@@ -56,8 +57,10 @@ MAX_COMPARISONS = 100
 class SuiteError(HarnessError):
     """A suite has errors. ``problems`` has one line per error: ``file:line:column: path: message``."""
 
+    placed = True
+
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__(*problems)
         self.problems = list(problems)
 
 
@@ -150,10 +153,14 @@ def suite_schema() -> dict[str, Any]:
 
 def _content(path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise SuiteError([f"{path}: a folder, no file"])
-        if not path.is_file():
+        if str(path) == "-":
+            raise SuiteError([f"{path}: a suite is not read from standard input: write it into a file"])
+        if path.is_symlink() and not path.exists():
+            raise SuiteError([f"{path}: a link to a file that is not there"])
+        if not path.exists():
             raise SuiteError([f"{path}: no such file{_near_file(path)}"])
+        if what := no_file(path):
+            raise SuiteError([f"{path}: {what}: write the suite into a file"])
         with path.open("rb") as file:
             return file.read(1_000_000)  # more than the limit of a document, which read() checks
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
@@ -396,8 +403,18 @@ class _Checker:
             self.add(path, f"unknown features {features!r}{nearest(features, known)} (known: {', '.join(known)})")
         elif features not in ("auto", "inception"):
             for parts in (combination.parts for combination in combinations if not combination.excluded):
-                if parts and (reason := _unjudged(parts.data, features)):
-                    self.add(path, f"{reason}, or use auto or inception")
+                if parts and self._readable(parts.data) and (reason := _unjudged(parts.data, features)):
+                    self.add(path, f"the judge {features!r} is not for these data: use auto or inception ({reason})")
+
+    def _readable(self, choice: Choice[DataSet]) -> bool:
+        """Whether the files of the data can be read; reports it if not, at the data."""
+        try:
+            choice.make().digest()
+        except HarnessError as error:
+            place: KeyPath = ("data",) if "data" in self.document.value else ("matrix",)
+            self.add(place, error.sentence)
+            return False
+        return True
 
     def _measurable(self, metrics: Iterable[Choice[Metric]], combinations: list[Combination]) -> None:
         """Check that each metric can be computed on the data, and for at least one model."""
@@ -409,7 +426,7 @@ class _Checker:
                 data = parts.data.make()
                 if reason := metric.plugin.refusal(metric.settings, data):
                     self.add(path, f"{metric.name}: cannot be computed on {parts.data.name!r}: {reason}")
-                elif metric.plugin.needs_judge and (reason := _unjudged(parts.data)):
+                elif metric.plugin.needs_judge and self._readable(parts.data) and (reason := _unjudged(parts.data)):
                     self.add(path, f"{metric.name}: {reason}")
             if arms and (missing := metric.plugin.requires - offers):
                 needs = ", ".join(sorted(missing)).replace("_", " ")
@@ -434,8 +451,8 @@ def _unjudged(choice: Choice[DataSet], features: str | None = None) -> str | Non
     """Why this data has no judge, or why the judge ``features`` does not fit it; None if all is well."""
     try:
         return judge.missing(choice) or (judge.misfit(features, choice.make()) if features else None)
-    except HarnessError as error:  # the data, or the judge's weights, cannot be read
-        return str(error)
+    except HarnessError as error:  # the judge's weights cannot be read
+        return error.sentence
 
 
 def judge_names() -> list[str]:

@@ -83,11 +83,13 @@ class Evaluator:
         """The network that extracts features."""
         from harness import judge
         from harness.judge.inception import Inception
-        from harness.judge.points import Points
+        from harness.judge.points import NoFeatures, Points
 
         extractor: Extractor
         if self.config.features == "points":
             extractor = Points()
+        elif self.config.features == "none":
+            extractor = NoFeatures()
         elif self.config.features == "inception":
             extractor = Inception(self.device)
         elif self.judge is not None and self.config.features == self.judge.name:

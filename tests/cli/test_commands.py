@@ -37,10 +37,28 @@ def test_the_plan_lists_cells_trials_and_what_is_left_out(workspace: Workspace) 
     assert not workspace.results.exists()
 
 
+def test_a_long_plan_says_at_once_what_it_does_and_is_printed_in_plain_columns(workspace: Workspace) -> None:
+    exclude = [{"where": {"tricks": ["ema"]}, "reason": "not today"}]
+    matrix = {"tricks": [[], ["ema"]], "train.steps": [1, 2, 3]}
+    suite = workspace.suite(seeds=1000, matrix=matrix, exclude=exclude, compare={})
+    first, *rest = workspace.run("plan", suite).splitlines()
+    assert first == "planning 3000 trials: 3 cells × 1000 seeds"
+    assert len(rest) == 3000 + 3 + 2
+    columns = [line.split() for line in rest[:3000]]
+    assert [int(seed) for *_, seed, _, _, _ in columns] == list(range(1000)) * 3
+    assert len({key for *_, key, _, _ in columns}) == 3000
+    assert sum("excluded: not today" in line for line in rest) == 3
+
+
 def test_the_plan_of_a_search_says_how_much_there_is(workspace: Workspace) -> None:
     space = {"model.latent": {"type": "int", "low": 8, "high": 64}}
     suite = workspace.suite(search={"n_trials": 5, "space": space})
-    assert "up to 5 configurations × 2 seeds" in workspace.run("plan", suite)
+    output = workspace.run("plan", suite)
+    assert "up to 5 configurations × 2 seeds" in output
+    assert "repeat" not in output
+    suite = workspace.suite(search={"n_trials": 5, "space": {"model.latent": {**space["model.latent"], "step": 50}}})
+    output = " ".join(workspace.run("plan", suite).split())
+    assert "only 2 different configurations: at least 3 of 5 will repeat earlier ones" in output
 
 
 def test_the_schema_is_json(workspace: Workspace) -> None:

@@ -103,6 +103,20 @@ def test_a_trial_that_is_gone_on_with_is_judged_by_the_steps_of_this_run(tmp_pat
     assert sweep.remaining.text() == "about 34 min left"  # 10 minutes a trial: .4 and 3 of them
 
 
+def test_trials_that_need_not_be_run_count_as_settled(tmp_path: Path) -> None:
+    trials = make_plan(read_suite(Workspace(tmp_path).suite())).trials
+    file = io.StringIO()
+    lines = display(Console(file=file, width=200))
+    lines.planned(6, 0, [])
+    lines.began(trials[0])
+    lines.settled(4)
+    lines.ended(trials[0], Outcome(State.DONE, "", {"fid": 1.0}, 1.0, 1.0))
+    lines.began(trials[1])
+    lines.ended(trials[1], Outcome(State.DONE, "", {"fid": 1.0}, 1.0, 1.0))
+    assert "[5/6] gan, seed 0: done" in file.getvalue()
+    assert "[6/6] gan, seed 1: done" in file.getvalue()
+
+
 def test_a_search_knows_none_of_its_trials_before(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path)
     sweep.remaining.planned(4, [])

@@ -74,6 +74,8 @@ class Told:
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         self.states.append(outcome.state)
 
+    def settled(self, trials: int) -> None: ...
+
     def note(self, text: str) -> None: ...
 
 

@@ -327,6 +327,31 @@ def test_a_configuration_that_comes_up_again_is_not_trained_again(tmp_path: Path
     assert [t.state.name for t in study(tmp_path).trials] == ["COMPLETE"] * 6
 
 
+def test_a_search_in_a_small_space_says_what_repeats_and_keeps_one_name_for_one_arm(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    # The last step below the upper bound is 28: Optuna would warn that it is not 40.
+    space = {"model.latent": {"type": "int", "low": 8, "high": 40, "step": 20}}
+    queue = search(tmp_path, n_trials=6, space=space, sampler="random")
+    trained, remaining = list(drain(queue, done(1.0))), queue.remaining
+    assert len(set(trained)) == 2
+    assert len(trained) == 4  # two seeds each
+    assert remaining == 0
+    assert queue.repeated == (
+        "gan: 4 of 6 configurations repeat earlier ones, and are not trained again: the space has 2 different ones"
+    )
+    made = plan(tmp_path, search={"n_trials": 6, "space": space, "sampler": "random"}, matrix={"tricks": [[]]})
+    tried = configurations(made.suite, made.cells[0], storage(tmp_path))
+    assert {trial.arm.name for one in tried for trial in one.trials} == set(trained)
+    assert not [warning for warning in recwarn if "optuna" in str(warning.filename)]
+
+
+def test_a_search_without_repetitions_says_nothing(tmp_path: Path) -> None:
+    queue = search(tmp_path, n_trials=2)
+    list(drain(queue, done(1.0)))
+    assert queue.repeated == ""
+
+
 def test_what_a_search_pruned_another_suite_may_train(tmp_path: Path) -> None:
     made = plan(tmp_path)
     known = {made.trials[0].key: Known(State.PRUNED, {})}

@@ -17,15 +17,46 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import maker
+from made_up import ARMS, maker
 from matplotlib.figure import Figure
 from rich.console import Console
 
 from harness import report
 from harness.analysis.results import Results
-from harness.report import plots
+from harness.report import plots, tables
 
 Make = Callable[..., Results]
+
+
+def test_texts_that_are_formulas_are_neutralised_in_csv_and_numbers_are_not() -> None:
+    formulas = [
+        "=cmd|'/C calc'!A0",
+        "+1+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1+1",
+        " =1",
+        "＝1",
+        "gan",
+        "-1.5",
+        "-",
+    ]
+    table = pd.DataFrame(
+        {
+            "=arm": formulas,
+            "loss": [-1.0, *[float("nan")] * 9],
+            "n": [-1, *range(9)],
+            "mixed": [-0.1 + 0.2, None, -3, "=1", True, "", "-inf", "1e-5", "-x", "+5"],
+        }
+    )
+    rows = list(csv.reader(io.StringIO(tables.csv(table))))
+    assert rows[0] == ["'=arm", "loss", "n", "mixed"]
+    safe = [f"'{text}" for text in formulas[:7]] + ["gan", "-1.5", "'-"]
+    assert [row[0] for row in rows[1:]] == safe
+    assert rows[1][1:3] == ["-1.0", "-1"]
+    assert rows[2][1:3] == ["", "0"]
+    assert [row[3] for row in rows[1:]] == ["0.1", "", "-3", "'=1", "True", "", "-inf", "1e-5", "'-x", "+5"]
+    assert str(table["=arm"][0]).startswith("=")  # the table itself is as it was
 
 
 class Page(HTMLParser):
@@ -501,12 +532,22 @@ def test_every_figure_of_the_page_is_a_file_and_old_ones_go(make_results: Make, 
 
     folder = tmp_path / "out" / "figures"
     folder.mkdir(parents=True)
-    (folder / "old.png").write_bytes(b"")
     (folder / "notes.txt").write_text("kept", encoding="utf-8")
-    page = Page(report.write(make_results(), folder.parent).read_text(encoding="utf-8"))
+    (folder / ".written.json").write_text("[]", encoding="utf-8")  # damaged: nothing is known of earlier figures
+    report.write(make_results(), folder.parent)
+    (folder / "mine.png").write_bytes(b"kept")
+    (folder / "dcgan-losses.svg").write_bytes(b"another file of mine, in the place of a figure")
+    first = {path.name for path in folder.iterdir()}
+    fewer = {arm: numbers for arm, numbers in ARMS.items() if arm == "dcgan + ema"}
+    page = Page(report.write(make_results(arms=fewer), folder.parent).read_text(encoding="utf-8"))
     names = {path.name for path in folder.iterdir()}
-    assert {"forest.svg", "dcgan-ema-losses.svg", "dcgan-ema-histogram-classes.png", "notes.txt"} <= names
-    assert "old.png" not in names
+    assert {"dcgan-ema-losses.svg", "dcgan-ema-histogram-classes.png", "notes.txt", "mine.png"} <= names
+    assert {name for name in names if name.startswith("dcgan-") and not name.startswith("dcgan-ema")} == {
+        "dcgan-losses.svg"
+    }
+    assert first > names
+    for name in ("mine.png", "dcgan-losses.svg"):
+        (folder / name).unlink()
     drawn = [path for path in folder.iterdir() if path.suffix == ".svg"]
     assert len(drawn) == sum(tag == "svg" for tag, _ in page.tags)
     for path in drawn:

@@ -60,7 +60,7 @@ def test_as_they_were_written_nothing_was_changed() -> None:
 def test_every_tag_that_is_read_is_sealed(name: str) -> None:
     kinds = run()
     kinds[0][name] += "x"
-    assert seals.changes(*kinds)[0] == f"tag '{name}' was changed"
+    assert seals.changes(*kinds)[0] == f"tag '{name}' was edited or damaged"
     if kinds[0][name] != "x":  # MLflow gives an empty text back as none
         kinds[0].pop(name)
         assert seals.changes(*kinds)[0] == f"tag '{name}' was removed"
@@ -69,15 +69,15 @@ def test_every_tag_that_is_read_is_sealed(name: str) -> None:
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
-        (put(1, "fid", 12.500000001), "metric 'fid' was changed"),
+        (put(1, "fid", 12.500000001), "metric 'fid' was edited or damaged"),
         (drop(1, "fid"), "metric 'fid' was removed"),
-        (put(1, "train/loss", 0.5), "metric 'train/loss' was changed"),
-        (put(2, "train.steps", "21"), "parameter 'train.steps' was changed"),
+        (put(1, "train/loss", 0.5), "metric 'train/loss' was edited or damaged"),
+        (put(2, "train.steps", "21"), "parameter 'train.steps' was edited or damaged"),
         (drop(2, "seed"), "parameter 'seed' was removed"),
-        (put(0, "seal", "{"), "tag 'seal' was changed"),
-        (put(0, "seal", "[1]"), "tag 'seal' was changed"),
+        (put(0, "seal", "{"), "tag 'seal' was edited or damaged"),
+        (put(0, "seal", "[1]"), "tag 'seal' was edited or damaged"),
         (drop(0, "seal"), "tag 'seal' was removed"),
-        (put(0, "seal", "0" * 32), "something was changed"),
+        (put(0, "seal", "0" * 32), "something was edited or damaged"),
     ],
 )
 def test_what_was_changed_is_named(edit: Callable[[Any], object], told: str) -> None:
@@ -100,12 +100,12 @@ def test_what_others_add_is_neither_sealed_nor_read(edit: Callable[[Any], object
 def test_a_run_with_one_digest_says_that_something_was_changed(edit: Callable[[Any], object]) -> None:
     kinds = old()
     edit(kinds)
-    assert seals.changes(*kinds) == ["something was changed"]
+    assert seals.changes(*kinds) == ["something was edited or damaged"]
 
 
 def test_a_run_without_any_must_have_what_is_read() -> None:
     assert seals.changes({k: v for k, v in BEGUN.items() if k != "model"}, {}, {}) == ["tag 'model' was removed"]
-    assert seals.changes(BEGUN | {"seed": "one"}, {}, {}) == ["tag 'seed' was changed"]
+    assert seals.changes(BEGUN | {"seed": "one"}, {}, {}) == ["tag 'seed' was edited or damaged"]
 
 
 def test_the_trial_of_a_run_is_known_whatever_became_of_its_key() -> None:
@@ -124,4 +124,4 @@ def test_more_fields_than_a_tag_takes_have_one_digest() -> None:
     tags = begun | seals.of(begun, metrics, POINTS, {})
     assert len(tags[seals.SEAL]) == 32
     assert seals.changes(tags, metrics, {}) == []
-    assert seals.changes(tags | {"seed": "2"}, metrics, {}) == ["something was changed"]
+    assert seals.changes(tags | {"seed": "2"}, metrics, {}) == ["something was edited or damaged"]

@@ -293,6 +293,19 @@ CASES: dict[str, str | bytes] = {
         f"{b}: &{b} [{', '.join([f'*{a}'] * 9) if a else 1}]\n"
         for a, b in zip(["", *"abcdefgh"], "abcdefghi", strict=True)
     ),
+    "text that is repeated thousands of times": "base: {model: {name: dcgan, k0: &a '"
+    + "y" * 170_000
+    + "', "
+    + ",".join(f"k{i}: *a" for i in range(1, 4900))
+    + "}}\n",
+    "text repeated inside lists": f"a: &a ['{'y' * 60_000}']\nb: &b [*a, *a]\nc: [*b, *b, *b]\n",
+    "text repeated as keys": f"a: &a {{{'y' * 1000}: 1}}\nb: [{'*a, ' * 2000}]\n",
+    "long text in a thousand wrong cells": f"base: {{model: {{name: dcgan, k: '{'y' * 170_000}'}}}}\n"
+    + f"matrix: {{model.latent: {AXIS}, model.beta1: {AXIS}}}\n",
+    "ten million trials": f"seeds: 1000\nmatrix: {{model.latent: {AXIS}, train.steps: {AXIS}}}\n",
+    "ten thousand million trials": f"seeds: 1000\nmatrix: {{model.latent: {AXIS}}}\n"
+    + SPACE.replace("n_trials: 1", "n_trials: 100000").replace("model.latent", "model.beta1")
+    + "{type: float, low: 0, high: 0.9}}}\n",
     "cycle": "matrix: &m {tricks: [[*m]]}\n",
     "cycle through a list": "seeds: &s [1, *s]\n",
     "alias before its anchor": "question: *later\nsuite: &later s\n",

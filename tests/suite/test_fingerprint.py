@@ -263,6 +263,9 @@ class Reworded(ast.NodeTransformer):
         node.returns = ast.Name("Other")
         return self.generic_visit(node)
 
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        return node  # its arguments have no annotations
+
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = ast.Name("Other")
         return node

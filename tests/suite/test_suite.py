@@ -15,6 +15,7 @@ import pytest
 
 from harness.base.errors import HarnessError
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
+from harness.suite.declaration import Categorical
 
 SUITES = Path(__file__).parents[2] / "suites"
 SCHEMA = SUITES / "suite.schema.json"
@@ -57,6 +58,35 @@ MALFORMED = {
     "second document": ("---\nsuite: t\n", "5:1", "second document"),
     "surrogate": ('question: "\\ud800"\n', "5:11", "U+D800"),
     "control character": ("question: \x07\n", "5:11", "U+0007"),
+    "merge key": (
+        "train: &t {steps: 3}\nrun: {<<: *t}\n",
+        "6:7",
+        "run: merge keys (<<) are not read: YAML 1.2 has none. Write the keys out, or use an alias",
+    ),
+    "merge key in a list": ("matrix: {model: [&m {name: gan}, {<<: *m, latent: 16}]}\n", "5:35", "merge keys (<<)"),
+    "merge of several": ("train: {<<: [{steps: 3}, {batch_size: 4}]}\n", "5:9", "merge keys (<<)"),
+    "no blank after the colon": (
+        "seeds:1\ntrain: {steps: 3}\n",
+        "5:1",
+        "not YAML: 'seeds:1' is no key with a value: write a colon, and a blank after it",
+    ),
+    "no blank after an inner colon": ("train:\n  steps:3\n  threads: 1\n", "6:3", "'steps:3' is no key with a value"),
+    "no colon": ("train:\n  steps 3\n  threads: 1\n", "6:3", "'steps 3' is no key with a value"),
+    "full-width colon": ("seeds\uff1a 1\ntrain: {}\n", "5:6", "U+FF1A (fullwidth colon) is no colon to YAML: type a"),
+    "small colon": ("train:\n  steps\ufe55 1\n  threads: 1\n", "6:8", "U+FE55 (small colon)"),
+    "no-break space after a colon": (
+        "train:\u00a0 {steps: 3}\n",
+        "5:7",
+        "the character U+00A0 (no-break space) is no blank to YAML: type a blank",
+    ),
+    "no-break space in place of a blank": ("seeds:\u00a01\ntrain: {}\n", "5:7", "U+00A0 (no-break space)"),
+    "no-break space as indentation": ("train:\n\u00a0\u00a0steps: 3\n", "6:1", "U+00A0 (no-break space)"),
+    "no-break space before a number": ("seeds: \u00a01\n", "5:8", "U+00A0 (no-break space)"),
+    "no-break space inside braces": ("train: {steps:\u00a03}\n", "5:15", "U+00A0 (no-break space)"),
+    "no-break space behind a dash": ("seeds:\n-\u00a01\n- 2\n", "6:2", "U+00A0 (no-break space)"),
+    "ideographic space": ("train:\u3000{steps: 3}\n", "5:7", "U+3000 (ideographic space)"),
+    "zero-width space": ("train:\u200b {steps: 3}\n", "5:7", "U+200B (zero width space)"),
+    "half a pair": ('question: "\\ude00\\ud83d"\n', "5:11", "U+DE00"),
     # keys
     "unknown section": ("matrx: {}\n", "5:1", "matrx: unknown key 'matrx', did you mean 'matrix'?"),
     "unknown key": ("train: {step: 3}\n", "5:9", "train.step: unknown key 'step', did you mean 'steps'?"),
@@ -114,6 +144,16 @@ MALFORMED = {
         "matrix:\n" + "".join(f"  model.{key}: {list(range(1, 102))}\n" for key in ("latent", "discriminator_steps")),
         "6:3",
         "the product has 10201 cells",
+    ),
+    "too many trials": (
+        f"seeds: 1000\nmatrix: {{model.latent: {list(range(1, 102))}}}\n",
+        "5:8",
+        "101 cells × 1000 seeds are 101000 trials, more than 100000",
+    ),
+    "too many trials of a search": (
+        "seeds: 2\nsearch: {n_trials: 100000, space: {model.latent: {type: int, low: 8, high: 9}}}\n",
+        "6:9",
+        "1 cell × 100000 configurations × 2 seeds are 200000 trials, more than 100000",
     ),
     "same value twice": ("matrix: {tricks: [[ema], [{name: ema}]]}\n", "5:26", "has the same value already"),
     "same arm twice": (
@@ -336,6 +376,21 @@ MALFORMED = {
         "5:45",
         "low (9) must be below",
     ),
+    "step beyond the range": (
+        "search: {n_trials: 3, space: {model.beta1: {type: float, low: 0.001, high: 0.01, step: 0.5}}}\n",
+        "5:44",
+        "step (0.5) must be at most high − low (0.009)",
+    ),
+    "whole step beyond the range": (
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9, step: 2}}}\n",
+        "5:45",
+        "step (2) must be at most high − low (1)",
+    ),
+    "half a bound": (
+        "search: {n_trials: 3, space: {model.latent: {type: int, low: 1, high: 1.5}}}\n",
+        "5:71",
+        "expected a whole number, got 1.5",
+    ),
     "logarithm of nothing": (
         "search: {n_trials: 3, space: {model.beta1: {type: float, low: 0, high: 0.5, log: true}}}\n",
         "5:44",
@@ -369,6 +424,51 @@ def test_malformed_suites_are_refused_where_they_are_wrong(tmp_path: Path, text:
     found = problems(tmp_path, text if text.startswith("suite:") else GOOD + text)
     assert any(line.startswith(f"{place}: ") and words in line for line in found), "\n".join(found)
     assert len(found) == 1 or text.startswith("suite:") or "listed twice" in words, "\n".join(found)
+
+
+def test_json_escapes_characters_in_two_halves(tmp_path: Path) -> None:
+    suite = {"suite": "s", "question": "Does it help? 😀𝛿", "data": "digits", "base": {"model": "gan"}}
+    suite["evaluate"] = {"metrics": ["fid"]}
+    for indent in (None, 1, "\t"):
+        text = json.dumps(suite, indent=indent)
+        assert "\\ud83d\\ude00" in text
+        assert read(tmp_path, text).question == "Does it help? 😀𝛿"
+    assert read(tmp_path, GOOD, 'question="\\ud83d\\ude00"').question == "😀"
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "step", "last", "size"),
+    [
+        ("{type: int, low: 1e0, high: 1e2}", 1, 100, 1, 100, 100),
+        ("{type: int, low: 8, high: 64.0, step: 2.0e+1}", 8, 64, 20, 48, 3),
+        ("{type: int, low: 3, high: 10, step: 4}", 3, 10, 4, 7, 2),
+        ("{type: float, low: 0.1, high: 0.3, step: 0.2}", 0.1, 0.3, 0.2, 0.3, 2),
+        ("{type: float, low: 0, high: 0.5, step: 0.2}", 0, 0.5, 0.2, 0.4, 3),
+        ("{type: float, low: 0, high: 0.9}", 0, 0.9, None, 0.9, None),
+    ],
+)
+def test_ranges(tmp_path: Path, text: str, low: float, high: float, step: float, last: float, size: int) -> None:
+    path = "model.latent" if "int" in text else "model.beta1"
+    search = read(tmp_path, GOOD + f"search: {{n_trials: 1e1, space: {{{path}: {text}}}}}\n").search
+    assert search is not None
+    one = search.space[path]
+    assert not isinstance(one, Categorical)
+    assert (one.low, one.high, one.step, one.last, one.size) == (low, high, step, last, size)
+    assert search.points == size
+    assert type(one.low) is (int if "int" in text else float)
+
+
+def test_whole_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD + "seeds: 1e1\n").seeds == tuple(range(10))
+    assert read(tmp_path, GOOD + "seeds: [1e3, 5.0]\n").seeds == (1000, 5)
+    assert read(tmp_path, GOOD + "train: {steps: 1e3}\n").train.steps == 1000
+
+
+def test_of_many_trials_the_user_is_told_before_they_are_planned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(tmp_path, GOOD + "seeds: 1000\nmatrix: {train.steps: [1, 2, 3]}\n")
+    assert caplog.messages == ["planning 3000 trials: 3 cells × 1000 seeds"]
 
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(

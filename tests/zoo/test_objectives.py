@@ -31,6 +31,12 @@ def test_cross_entropy_with_a_smooth_target_on_one_side() -> None:
     assert float(cross_entropy(logits(HIGH), logits(LOW), Targets(real=0.9))) == pytest.approx(expected)
 
 
+def test_cross_entropy_with_a_smooth_target_on_both_sides() -> None:
+    # real .9 at D = ¾: −.9 ln ¾ − .1 ln ¼; fake .2 at D = ¼: −.2 ln ¼ − .8 ln ¾
+    expected = -1.7 * math.log(0.75) - 0.3 * math.log(0.25)
+    assert float(cross_entropy(logits(HIGH), logits(LOW), Targets(0.9, 0.2))) == pytest.approx(expected)
+
+
 def test_the_smoothed_discriminator_is_best_at_the_target() -> None:
     # With p_data = p_model the optimum is D = α / 2: the derivative vanishes there.
     alpha = 0.9
@@ -80,6 +86,8 @@ def test_least_squares() -> None:
     # ½ mean((3 − 1)², (1 − 1)²) + ½ mean((2 − 0)²) = 1 + 2; generator: ½ mean((2 − 1)², (−1 − 1)²) = 1.25
     assert float(objectives.least_squares_critic(logits(3, 1), logits(2), Targets())) == 3
     assert float(objectives.least_squares(logits(2, -1))) == 1.25
+    # both targets: ½ (1 − .6)² + ½ mean((.5 − .3)², (.9 − .3)²) = .08 + .1
+    assert float(objectives.least_squares_critic(logits(1), logits(0.5, 0.9), Targets(0.6, 0.3))) == pytest.approx(0.18)
     # one-sided smoothing: ½ (1 − .9)² + ½ 0²
     assert float(objectives.least_squares_critic(logits(1), logits(0), Targets(real=0.9))) == pytest.approx(0.005)
 
@@ -105,3 +113,30 @@ def test_only_differences_count(name: str) -> None:
     objective, real, fake = OBJECTIVES[name], logits(1, -2), logits(0.5, 3)
     one, other = (objective.discriminator(real + shift, fake + shift, Targets()) for shift in (0, 7))
     assert float(one) == pytest.approx(float(other))
+
+
+PUBLISHED = {
+    # Goodfellow et al. 2014, equation 1 and the end of section 3. D = σ(C) is a probability in these two alone.
+    "minimax": (cross_entropy, minimax, {"uses_targets", "probabilistic"}),
+    "non_saturating": (cross_entropy, non_saturating, {"uses_targets", "probabilistic"}),
+    # Arjovsky et al. 2017, algorithm 1: differences of scores, no target.
+    "wasserstein": (objectives.wasserstein_critic, objectives.wasserstein, set()),
+    # Mao et al. 2017, equation 9: targets 1 and 0 of an output that is no probability.
+    "least_squares": (objectives.least_squares_critic, objectives.least_squares, {"uses_targets"}),
+    # Miyato et al. 2018, equations 16 and 17: the margin is 1, not a target.
+    "hinge": (objectives.hinge_critic, objectives.wasserstein, set()),
+    # Huang et al. 2024, equation 2: both losses look at pairs of a real and a generated image.
+    "relativistic": (objectives.relativistic_critic, objectives.relativistic, {"relative"}),
+}
+
+
+def test_every_objective_is_in_the_table() -> None:
+    assert sorted(PUBLISHED) == sorted(OBJECTIVES)
+    assert Targets() == (1, 0)  # Goodfellow et al. 2014: real is 1, generated 0
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_an_objective_is_made_of_and_says_of_itself(name: str) -> None:
+    objective = OBJECTIVES[name]
+    stated = {each for each in ("relative", "uses_targets", "probabilistic") if getattr(objective, each)}
+    assert (objective.discriminator, objective.generator, stated) == PUBLISHED[name]

@@ -32,6 +32,14 @@ def test_one_centred() -> None:
     assert float(penalties.one_centred(square, IMAGES)) == pytest.approx(((20**0.5 - 1) ** 2 + (40**0.5 - 1) ** 2) / 2)
 
 
+def test_the_slope_of_an_image_is_taken_over_all_its_pixels_and_channels() -> None:
+    # Two channels of 1 × 2 pixels, C(x) = Σ x: the slope is 1 in each of four pixels, its length 2.
+    images = torch.zeros(3, 2, 1, 2)
+    assert penalties.input_gradients(lambda seen: seen.flatten(1).sum(1), images).shape == (3, 4)
+    assert float(penalties.zero_centred(lambda seen: seen.flatten(1).sum(1), images)) == 4
+    assert float(penalties.one_centred(lambda seen: seen.flatten(1).sum(1), images)) == pytest.approx(1)
+
+
 def test_the_penalty_can_be_descended() -> None:
     # (|w| − 1)² for C(x) = w x: its derivative at w = 3 is 2 (3 − 1)
     weight = torch.tensor(3.0, requires_grad=True)
@@ -53,6 +61,38 @@ def test_interpolates_lie_between_their_pair_one_share_an_image() -> None:
     assert (between == between[:, :1]).all()
     assert 0 <= between.min() < 0.02 < 0.98 < between.max() <= 1
     assert float(between.mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def draws(monkeypatch: pytest.MonkeyPatch, *values: float | list[float]) -> list[tuple[int, ...]]:
+    """Let torch.rand give these, each spread over the shape that is asked for; the list is of these shapes."""
+    shapes, left = list[tuple[int, ...]](), iter(values)
+
+    def rand(*shape: int | torch.Size, device: torch.device, generator: torch.Generator) -> torch.Tensor:
+        size = torch.Size(shape[0] if isinstance(shape[0], torch.Size) else shape)  # type: ignore[arg-type]
+        shapes.append(tuple(size))
+        value = torch.tensor(next(left), dtype=torch.float64)
+        return value.reshape(-1, *(1 for _ in size[1:])).expand(size)
+
+    monkeypatch.setattr(torch, "rand", rand)
+    return shapes
+
+
+def test_interpolates_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fake = torch.tensor([2.0, -1.0]).view(2, 1, 1, 1), torch.tensor([10.0, 3.0]).view(2, 1, 1, 1)
+    shapes = draws(monkeypatch, [0.25, 0.5])
+    # ¼ · 2 + ¾ · 10 = 8; ½ · (−1) + ½ · 3 = 1
+    assert penalties.interpolated(real, fake, torch.Generator()).flatten().tolist() == [8, 1]
+    assert shapes == [(2, 1, 1, 1)]
+
+
+def test_perturbed_data_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = torch.tensor([1.0, 3.0, 2.0, 6.0], dtype=torch.float64).view(2, 1, 1, 2)
+    shapes = draws(monkeypatch, [0.5, 0.25], [0.4, 0.8])
+    # The mean is 3, the variance (4 + 0 + 1 + 9) / 3 = 14/3. Noise ½ and ¼, shares .4 and .8: both images move by
+    # .4 · ½ · ½ = .8 · ½ · ¼ = .1 standard deviations.
+    moved = penalties.perturbed(real, torch.Generator()) - real
+    assert moved.flatten().tolist() == pytest.approx([0.1 * (14 / 3) ** 0.5] * 4)
+    assert shapes == [(2, 1, 1, 2), (2, 1, 1, 1)]  # the noise is of every pixel, the share of every image
 
 
 def test_perturbed_data_move_by_a_share_an_image_of_up_to_half_a_standard_deviation() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from harness.base import digests
 from harness.base.errors import HarnessError
+from harness.base.validation import nearest, shown
 from harness.zoo import registry
 from harness.zoo.registry import Plugin
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+CLASSES_NAMED = 10
+"""The largest number of classes that a message names."""
 
 
 class Shape(NamedTuple):
@@ -40,11 +45,21 @@ class Labelled(NamedTuple):
     labels: torch.Tensor
 
 
+def _number_or_name(value: Any) -> int | str:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise PydanticCustomError(
+            "class", "{text}", {"text": f"expected the number or name of a class, got {shown(value)}"}
+        )
+    return value
+
+
 class DataSettings(registry.Settings):
     """Settings of every data set: they choose a part of it."""
 
-    classes: tuple[int, ...] | None = Field(
-        None, min_length=1, description="numbers of the classes to keep (the numbers do not change); null: all"
+    classes: tuple[Annotated[int | str, BeforeValidator(_number_or_name)], ...] | None = Field(
+        None, min_length=1, description="numbers or names of the classes to keep (numbers do not change); null: all"
     )
     limit: int | None = Field(
         None, ge=1, description="most training images, spread evenly over the classes; the test split stays whole"
@@ -52,10 +67,13 @@ class DataSettings(registry.Settings):
 
     @field_validator("classes")
     @classmethod
-    def _distinct(cls, classes: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if classes is not None and len(set(classes)) < len(classes):
+    def _distinct(cls, classes: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
+        if classes is None:
+            return None
+        if len(set(classes)) < len(classes):
             raise ValueError("a class is listed twice")
-        return None if classes is None else tuple(sorted(classes))
+        numbers = sorted(each for each in classes if isinstance(each, int))
+        return *numbers, *sorted(each for each in classes if isinstance(each, str))
 
 
 class DataSet(Plugin, abc.ABC):
@@ -91,18 +109,59 @@ class DataSet(Plugin, abc.ABC):
             HarnessError: the files are missing or have another digest than expected.
         """
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class, by its number. Without names of their own, classes are called by their numbers."""
+        return tuple(str(number) for number in range(self.shape.classes))
+
+    @property
+    def kept(self) -> tuple[int, ...] | None:
+        """The numbers of the classes that the settings keep, sorted; None: all.
+
+        Raises:
+            HarnessError: a class is unknown, or its number is the name of another class.
+        """
+        wanted: tuple[int | str, ...] | None = self.settings.classes
+        if wanted is None:
+            return None
+        return tuple(sorted(self._number(each) for each in wanted))
+
+    def _number(self, wanted: int | str) -> int:
+        """The number of the class with this number or name."""
+        names = self.class_names
+        if isinstance(wanted, str):
+            if wanted not in names:
+                some = ", ".join(names[:CLASSES_NAMED]) + ", …" * (len(names) > CLASSES_NAMED)
+                raise HarnessError(f"it has no class {wanted!r}{nearest(wanted, list(names))} (classes: {some})")
+            return names.index(wanted)
+        # A folder 10 may have the number 2 if no folder 2 to 9 is there.
+        called = next((number for number, name in enumerate(names) if name.isdecimal() and int(name) == wanted), wanted)
+        if called != wanted:
+            other = f", which is called {names[wanted]!r}" if wanted in range(len(names)) else ""
+            raise HarnessError(
+                f"{wanted} could mean the class called {names[called]!r}, or the class number {wanted}{other}: write "
+                f"its name in quotes, as in classes: [{names[called]!r}]"
+            )
+        if wanted not in range(len(names)):
+            raise HarnessError(f"it has the classes 0 to {len(names) - 1}, not {wanted}")
+        return wanted
+
     def refusal(self) -> str | None:
         """Why the settings do not fit this data, or None if they do."""
-        unknown = [label for label in self.settings.classes or () if not 0 <= label < self.shape.classes]
-        if unknown:
-            return f"it has the classes 0 to {self.shape.classes - 1}, not {unknown[0]}"
-        return None
+        try:
+            kept = self.kept or ()
+        except HarnessError as error:
+            return str(error)
+        twice = next((number for number in kept if kept.count(number) > 1), None)
+        return None if twice is None else f"the class {self.class_names[twice]!r} is listed twice"
 
     def digest(self) -> str:
         """SHA-256 (hex) of the data with these settings: equal digests mean equal tensors. Part of every key."""
         changed = self.settings.model_dump(mode="json", exclude_defaults=True)
         if not changed:
             return self.whole_digest()
+        if self.kept is not None:  # a class by its name is the same part as by its number
+            changed["classes"] = list(self.kept)
         return digests.of_value([self.whole_digest(), changed])
 
     def load(self, split: Split) -> Labelled:
@@ -112,12 +171,13 @@ class DataSet(Plugin, abc.ABC):
             HarnessError: the files are missing or have another digest than expected, or no image is left.
         """
         whole = self.whole(split)
-        classes, limit = self.settings.classes, self.settings.limit if split == "train" else None
+        classes, limit = self.kept, self.settings.limit if split == "train" else None
         if classes is None and limit is None:
             return whole
         chosen = _part(whole.labels.numpy(), classes, limit)
         if not len(chosen):
-            raise HarnessError(f"{self.name}: no image of the {split} split is of the classes {list(classes or ())}")
+            names = [self.class_names[number] for number in classes or ()]
+            raise HarnessError(f"{self.name}: no image of the {split} split is of the classes {', '.join(names)}")
         return Labelled(whole.images[chosen], whole.labels[chosen])
 
     def present(self) -> bool:
@@ -130,7 +190,8 @@ class DataSet(Plugin, abc.ABC):
         Raises:
             HarnessError: it is not here and cannot be downloaded; the message says what to do.
         """
-        self.load("train")
+        for split in SPLITS:
+            self.load(split)
         return f"{self.name}: comes with the harness, nothing to fetch"
 
 

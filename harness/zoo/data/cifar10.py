@@ -43,6 +43,7 @@ BATCHES: dict[Split, tuple[str, ...]] = {
     "train": tuple(f"data_batch_{number}" for number in range(1, 6)),
     "test": ("test_batch",),
 }
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCH = 10_000
 """Images in a batch file."""
 PIXELS = 3 * 32 * 32
@@ -77,6 +78,10 @@ class Cifar10(DataSet):
     @property
     def shape(self) -> Shape:
         return Shape(channels=3, height=32, width=32, classes=10)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return CLASSES
 
     def whole_digest(self) -> str:
         version, path = _source()

@@ -124,7 +124,7 @@ def download(data_set: str, name: str, mirrors: Sequence[str], verify: Callable[
             return target
         except (OSError, HTTPException, HarnessError) as error:
             answers.append(f"  {url}: {error}")
-    raise HarnessError(f"{name} could not be downloaded to {target.parent}:\n" + "\n".join(answers))
+    raise HarnessError(f"{name} could not be downloaded to {target.parent}:", *answers)
 
 
 def bring(url: str, target: Path, verify: Callable[[Path], object]) -> None:

@@ -39,6 +39,10 @@ MD5 = {
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
 """MD5 of the gzipped files."""
+CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 COUNTS: dict[Split, int] = {"train": 60_000, "test": 10_000}
 
 
@@ -52,6 +56,10 @@ class FashionMnist(DataSet):
     @property
     def shape(self) -> Shape:
         return Shape(channels=1, height=28, width=28, classes=10)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return CLASSES
 
     def whole_digest(self) -> str:
         return remembered(self.name, stamps(_paths()), lambda: _digest(stamps(_paths())))

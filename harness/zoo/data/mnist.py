@@ -76,13 +76,13 @@ class Mnist(DataSet):
             verify = functools.partial(downloads.content, file=file)
             return downloads.download(self.name, f"{file.name}.gz", MIRRORS, verify)
         except HarnessError as error:
-            raise HarnessError(self._missing(error)) from error
+            raise HarnessError(f"{self._missing()} {error.lines[0]}", *error.lines[1:]) from error
 
-    def _missing(self, error: HarnessError) -> str:
+    def _missing(self) -> str:
         names = ", ".join(file.name for pair in FILES.values() for file in pair)
         looked = ", ".join(str(folder) for folder in downloads.folders(self.name))
         return (
             f"MNIST is not on this machine. Its four files ({names}; raw or as .gz) were searched in {looked}. "
             f"Put them into one of these folders (HARNESS_DATA sets the first), or use `data: digits`, which comes "
-            f"with the harness. {error}"
+            f"with the harness."
         )

@@ -44,7 +44,7 @@ class Mixture(DataSet, abc.ABC):
     def centres(self) -> Tensor:
         """The centres (k, 2) of the classes that are kept, scaled, float64."""
         whole = torch.tensor(self.literature_centres() / self.scale)
-        kept: tuple[int, ...] | None = self.settings.classes
+        kept = self.kept
         return whole if kept is None else whole[list(kept)]
 
     @property

@@ -83,7 +83,10 @@ class Trick(Plugin):
         """Change the layers after ``change_networks`` of all tricks; no layer is added after that."""
 
     def begin(self, game: Game) -> None:
-        """Prepare for the first step: all tricks have changed the networks, and these are on their device."""
+        """Prepare for the first step: all tricks have changed the networks, and these are on their device.
+
+        The game's optimizers do not exist yet: ``rates`` comes after this, and then they are made.
+        """
 
     def rates(self, rates: Rates) -> Rates:
         """Change the learning rates."""

@@ -35,6 +35,7 @@ class Game(Protocol):
     generator: torch.nn.Module
     discriminator: Discriminator
     discriminator_optimiser: torch.optim.Optimizer
+    """Made after every trick's ``begin`` and ``rates``."""
     rng: torch.Generator
     """The random numbers of training, on the device."""
 

@@ -37,6 +37,7 @@ def test_samples_and_published_weights_are_the_average_s() -> None:
     train(game, 2)
     [trick] = game.tricks
     assert game.sampler() is trick.average
+    assert not any(parameter.requires_grad for parameter in trick.average.parameters())  # no step trains it
     assert equal(game.weights(), dict(trick.average.state_dict()))
 
 
