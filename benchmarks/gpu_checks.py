@@ -165,7 +165,20 @@ TOLERANCE = (1e-3, 1e-3)
 agree to some 1e-5, and values are sums and ratios of them."""
 TOLERANCES = {
     # Shares of 600 images: two may fall to the other side of a threshold.
-    **dict.fromkeys(("precision", "recall", "density", "coverage", "refused", "other_style", "class_recall", "code_error", "test_error"), (0, 4e-3)),
+    **dict.fromkeys(
+        (
+            "precision",
+            "recall",
+            "density",
+            "coverage",
+            "refused",
+            "other_style",
+            "class_recall",
+            "code_error",
+            "test_error",
+        ),
+        (0, 4e-3),
+    ),
     **dict.fromkeys(("conditional_accuracy", "class_preserved", "memorisation"), (0, 4e-3)),
     # A classifier is trained on the features, for 100 epochs: its accuracy on 360 images moves by whole images.
     "two_sample_accuracy": (0, 2e-2),

@@ -253,7 +253,9 @@ def _question(one: tuple[Results, str], other: tuple[Results, str], column: str)
     stated = suite.compare.delta if column == suite.metric else None
     better = other[0].values[column].better
     fill = statistics.worst([*values.values(), *against.values()], better)
-    return Question(values, against, better, negligible(against) if stated is None else stated, fill)
+    return Question(
+        values, against, better, negligible(against) if stated is None else stated, fill, other[0].scale(column)
+    )
 
 
 def _rows(

@@ -295,8 +295,23 @@ class Results:
             self.by_seed(self.baseline, self.metric),
             self.values[self.metric].better,
             self.delta(),
+            scale=self.scale(self.metric),
         )
         return [ArmVerdict(**vars(verdict), arm=arm, metric=self.metric) for arm, verdict in found.items()]
+
+    def scale(self, column: str) -> statistics.Scale:
+        """The lowest and the highest possible value of a column."""
+        return self.values[column].scale(self._classes)
+
+    @cached_property
+    def _classes(self) -> int:
+        """The number of classes of the baseline's data; the arms that are compared have the same."""
+        built = self.plan.baseline.built
+        return built.data.make().shape.classes if built else 0
+
+    def limit(self, arm: str, column: str) -> statistics.Limit | None:
+        """The limit of the metric at which all values of the arm are; None if they are not at one."""
+        return statistics.limit(list(self.comparable(arm, column).values()), self.scale(column))
 
     def delta(self) -> float:
         """The difference on the compare metric below which two arms count as equal.

@@ -22,6 +22,11 @@ from scipy import stats
 
 Better = Literal["lower", "higher"]
 VerdictKind = Literal["better", "worse", "no difference larger than δ", "inconclusive"]
+Limit = Literal["lowest", "highest", "constant"]
+"""Why values cannot tell arms apart: all are the lowest or the highest possible, or one fraction to the last digit."""
+Scale = tuple[float, float]
+"""The lowest and the highest possible value of a metric."""
+UNBOUNDED: Scale = (-math.inf, math.inf)
 
 ALPHA = 0.05
 """The largest chance that a suite calls any arm different that is not (family-wise error rate)."""
@@ -57,6 +62,8 @@ class Verdict:
             if there is no estimate (fewer than two pairs, or more than ``MOST_SEEDS``).
         held: whether only failed trials prevent a verdict: the finished pairs alone would settle it at the levels of
             Holm's procedure.
+        limit: where the values of both arms are at a limit of the metric; None if they are not. There is no verdict of
+            equality there: beyond its limit the metric sees no difference.
         failed: trials of the arm without a value.
         trials: all trials of the arm.
         baseline_failed: trials of the baseline without a value.
@@ -74,6 +81,7 @@ class Verdict:
     delta: float
     further: int | None
     held: bool
+    limit: Limit | None
     failed: int
     trials: int
     baseline_failed: int
@@ -94,6 +102,20 @@ def interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         return Interval(mean, np.nan, np.nan)
     half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1)) * _standard_error(x)
     return Interval(mean, mean - half, mean + half)
+
+
+def limit(values: ArrayLike, scale: Scale = UNBOUNDED) -> Limit | None:
+    """The limit at which all values are; None if they are not at one, or if there is none.
+
+    Two or more equal values that are no whole numbers are at an unknown limit: seeds do not agree to the last digit.
+    """
+    x = _finite(values)
+    if len(x) == 0 or np.ptp(x) != 0:
+        return None
+    lowest, highest = (math.isclose(x[0], end, rel_tol=1e-6, abs_tol=1e-9) for end in scale)
+    if lowest or highest:
+        return "lowest" if lowest else "highest"
+    return "constant" if len(x) > 1 and not float(x[0]).is_integer() else None
 
 
 def interquartile_mean(values: ArrayLike) -> float:
@@ -152,6 +174,7 @@ def verdicts(
     better: Better,
     delta: float,
     alpha: float = ALPHA,
+    scale: Scale = UNBOUNDED,
 ) -> dict[str, Verdict]:
     """A verdict on every arm against the baseline.
 
@@ -159,7 +182,8 @@ def verdicts(
     baseline is at most ``alpha``; so is the chance of calling an arm equal that differs by ``delta``.
 
     - ``no difference larger than δ``: equality is shown, by two one-sided tests against ±δ under their own Holm
-      procedure (also if the interval excludes 0: a difference below δ does not matter to the user).
+      procedure (also if the interval excludes 0: a difference below δ does not matter to the user). Not if all values
+      of both arms are at a limit of the metric (``limit``).
     - ``better``, ``worse``: equality is not shown, and the interval excludes 0.
     - ``inconclusive``: neither.
 
@@ -173,9 +197,10 @@ def verdicts(
         better: which direction is better.
         delta: the difference below which two arms count as equal, in the unit of the values.
         alpha: the error rate.
+        scale: the lowest and the highest possible value.
     """
     fill = worst([value for arm in (*arms.values(), baseline) for value in arm.values()], better)
-    return answers({name: Question(arm, baseline, better, delta, fill) for name, arm in arms.items()}, alpha)
+    return answers({name: Question(arm, baseline, better, delta, fill, scale) for name, arm in arms.items()}, alpha)
 
 
 @dataclass(frozen=True)
@@ -188,6 +213,7 @@ class Question:
         better: which direction is better.
         delta: the difference below which the two count as equal, in the unit of the values.
         fill: the value that a failed trial counts as.
+        scale: the lowest and the highest possible value.
     """
 
     arm: Mapping[int, float]
@@ -195,6 +221,7 @@ class Question:
     better: Better
     delta: float
     fill: float
+    scale: Scale = UNBOUNDED
 
 
 def answers(questions: Mapping[str, Question], alpha: float = ALPHA) -> dict[str, Verdict]:
@@ -229,14 +256,15 @@ def _verdict(
     arm, baseline, better, delta = question.arm, question.baseline, question.better, question.delta
     effect, low, high = interval(differences, 1 - different.level)
     kind: VerdictKind = "inconclusive"
+    at_limit = limit([*arm.values(), *baseline.values()], question.scale)
     if equal.p <= alpha:
-        kind = "no difference larger than δ"
+        kind = "inconclusive" if at_limit else "no difference larger than δ"
     elif different.p <= alpha:
         kind = "better" if (effect < 0) == (better == "lower") else "worse"
     # Only failed trials prevent a verdict that the finished pairs alone would give.
     settled = _p_difference(differences) <= different.level or _p_equivalence(differences, delta) <= equal.level
     failed, baseline_failed = (len(side) - len(_finite(list(side.values()))) for side in (arm, baseline))
-    held = kind == "inconclusive" and settled
+    held = kind == "inconclusive" and settled and at_limit is None
     return Verdict(
         kind,
         effect,
@@ -247,8 +275,11 @@ def _verdict(
         p=different.p,
         improvement=probability_of_improvement(list(arm.values()), list(baseline.values()), better),
         delta=delta,
-        further=None if held or kind != "inconclusive" else _further(differences, delta, different.level, equal.level),
+        further=None
+        if held or at_limit or kind != "inconclusive"
+        else _further(differences, delta, different.level, equal.level),
         held=held,
+        limit=at_limit,
         failed=failed,
         trials=len(arm),
         baseline_failed=baseline_failed,

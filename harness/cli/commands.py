@@ -546,6 +546,13 @@ def schema() -> None:
     echo(json.dumps(suite_schema(), indent=2))
 
 
+fonts_option = click.option(
+    "--fonts",
+    type=Place(file_okay=False, exists=True, path_type=Path),
+    help="A folder of fonts, whose characters are further examples.",
+)
+
+
 @main.group()
 def judge() -> None:
     """The pretrained classifiers that judge samples."""
@@ -555,9 +562,11 @@ def judge() -> None:
 @click.option("--data", default="mnist", show_default=True, help="The data set, as in a suite: NAME or {name: …}.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
 @click.option("--out", type=Place(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
-@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps of each of the two networks [2000].")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps of the feature and shape network [2000].")
 @click.option("--factor", type=click.IntRange(1, 16), help="Multiplies the width of the networks [default: 1].")
 @click.option("--mirror", is_flag=True, help="Mirrored images keep their class (photographs): train on them too.")
+@click.option("--second", is_flag=True, help="With --out, for mnist: train the second judge, mnist-check.")
+@fonts_option
 @device_option
 @click.option("--seed", type=int, default=0, show_default=True)
 def judge_train(
@@ -567,25 +576,30 @@ def judge_train(
     steps: int | None,
     factor: int | None,
     mirror: bool,
+    second: bool,
+    fonts: Path | None,
     device: str,
     seed: int,
 ) -> None:
     """Train a judge for a labelled data set and measure it.
 
-    The judge is stored in the cache folder; metrics that need a judge of this data find it there. The judge of
-    mnist comes with the harness: --out FOLDER trains it again with its own settings.
+    The judge is stored in the cache folder; metrics that need a judge of this data find it there. The judges of
+    mnist come with the harness: --out FOLDER trains them again with their own settings.
     """
     from harness.execution.devices import resolve
     from harness.judge import labelled, training
 
     choice = _chosen_data(data, sets)
-    own: dict[str, Any] = {"steps": steps, "factor": factor, "mirror": mirror or None}
+    own: dict[str, Any] = {"all_steps": steps, "factor": factor, "mirror": mirror or None}
     own = {key: value for key, value in own.items() if value is not None}
     if choice == _chosen_data("mnist", ()) and not own:
         if out is None:
             raise HarnessError("the judge of mnist comes with the harness; --out FOLDER trains it again into FOLDER")
-        training.train(out, device=resolve(device), seed=seed, report=echo)
+        name = training.CHECK if second else training.NAME
+        training.train(out, name, resolve(device), seed, fonts=fonts, report=echo)
         return
+    if second or fonts:
+        raise HarnessError("--second and --fonts are for the judges of mnist, without --steps, --factor and --mirror")
     made = choice.make()
     missing = not made.present()
     where = made.fetch()
@@ -633,18 +647,44 @@ def _value(source: str, text: str) -> Any:
 
 @judge.command("evaluate")
 @click.argument("name", default="mnist")
+@fonts_option
 @device_option
-def judge_evaluate(name: str, device: str) -> None:
+def judge_evaluate(name: str, fonts: Path | None, device: str) -> None:
     """Measure a judge: accuracy, acceptance of real images, rejection of images that belong to no class."""
     from harness.execution.devices import resolve
     from harness.judge import labelled, training
 
-    if name == training.NAME:
-        rows = training.evaluate(resolve(device))
+    if name in training.RECIPES:
+        rows = training.evaluate(resolve(device), name, fonts)
     else:
         rows = [(what, value, "") for what, value in labelled.evaluate(name, resolve(device)).items()]
     for what, value, target in rows:
         echo(f"{what:<60} {value:8.4f}   {target}".rstrip())
+
+
+@judge.command("agree")
+@suite_argument
+@click.option("--judge", "other", default="mnist-check", show_default=True, help="The other judge.")
+@click.option("--samples", type=click.IntRange(min=2), help="Samples of each trial [default: as in the suite].")
+@set_option
+@results_option
+@device_option
+def judge_agree(
+    suite: Path, other: str, samples: int | None, sets: tuple[str, ...], results: Path, device: str
+) -> None:
+    """Do the rankings survive another judge? Judges the samples of all finished trials again, by both.
+
+    Trains nothing. The samples are drawn with the weights that each trial has kept.
+    """
+    from harness.analysis import agreement, loading
+    from harness.execution.devices import resolve
+    from harness.report import terminal as shown
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan
+
+    plan = make_plan(read_suite(suite, sets))
+    found = loading.load(plan, results, with_curves=False)
+    shown.judges(agreement.agreement(found, other, resolve(device), samples, echo))
 
 
 @main.group()

@@ -24,8 +24,8 @@ def load(name: str, device: Any) -> Judge:
     return Judge(name, files(name), digest(name), device)
 
 
-def load_for(data: DataSet, device: Any) -> Judge | StackedJudge | None:
-    """Load the judge of this data onto a device; None if there is none.
+def load_for(data: DataSet, device: Any, name: str | None = None) -> Judge | StackedJudge | None:
+    """Load the judge of this data, or another one for the same images, onto a device; None if there is none.
 
     A judge for images with one channel also judges data of the same height and width, channel by channel.
 
@@ -34,7 +34,7 @@ def load_for(data: DataSet, device: Any) -> Judge | StackedJudge | None:
     """
     from harness.judge.stacked import StackedJudge
 
-    name = of(data)
+    name = name or of(data)
     if name is None:
         return None
     single, shape = load(name, device), tuple(data.shape[:3])

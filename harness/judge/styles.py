@@ -42,7 +42,8 @@ def ripple(source: Source, images: Tensor, strength: float) -> Tensor:
     period = 2 ** source.integer(1, 3)
     rows, columns = ((torch.arange(side) % period < period // 2).float() * 2 - 1 for side in (height, width))
     pattern = (rows[:, None].expand(height, width), columns.expand(height, width), rows[:, None] * columns)
-    return images + 18 / 255 * strength * pattern[source.integer(0, 3)]
+    chosen: Tensor = pattern[source.integer(0, 3)]
+    return images + 18 / 255 * strength * chosen
 
 
 def blur(source: Source, images: Tensor, strength: float) -> Tensor:

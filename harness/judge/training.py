@@ -299,7 +299,7 @@ def style_batches(source: Source, n: int) -> Batches:
 
 
 def styled(source: Source, images: Tensor) -> Tensor:
-    """Images in another style: each is changed by one of those that change pixels, with at least 0.2 of its strength."""
+    """Images in another style: each is changed by one of those that change pixels, by at least 0.2 of its strength."""
     changed = [style for name, style in STYLES.items() if name != "shift"]
     parts = images.tensor_split(len(changed))
     return torch.cat(

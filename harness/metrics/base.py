@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,13 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Value:
-    """One number of a metric: its label in tables, and how to read it."""
+    """One number of a metric: its label in tables, and how to read it.
+
+    Attributes:
+        least: the lowest possible value; at a limit the metric cannot tell arms apart, and tables say so.
+        most: the highest possible value; "classes": the number of classes of the data.
+    """
 
     label: str
     better: Literal["lower", "higher"]
     summary: str
     digits: int = 2
     percent: bool = False
+    least: float = -math.inf
+    most: float | Literal["classes"] = math.inf
+
+    def scale(self, classes: int) -> tuple[float, float]:
+        """The lowest and the highest possible value on data with so many classes."""
+        return self.least, float(classes) if self.most == "classes" else self.most
 
 
 class Metric(Plugin, abc.ABC):

@@ -33,7 +33,12 @@ class CodeAccuracy(Metric):
     uses_features = False
     values = {
         "code_error": Value(
-            "Code error", "lower", "reference images whose category is matched with another class", percent=True
+            "Code error",
+            "lower",
+            "reference images whose category is matched with another class",
+            percent=True,
+            least=0,
+            most=1,
         )
     }
 

@@ -35,7 +35,7 @@ class ConditionalAccuracy(Metric):
     uses_features = False
     values = {
         "conditional_accuracy": Value(
-            "Conditional accuracy", "higher", "images that show the requested class", digits=1, percent=True
+            "Conditional accuracy", "higher", "images that show the requested class", 1, True, least=0, most=1
         )
     }
 

@@ -13,7 +13,7 @@ distributed like the training data, and at least one sample.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from harness.metrics.images import Images, Reference
 
+COUNT: tuple[float, Literal["classes"]] = (0, "classes")
+SHARE = (0.0, 1.0)
+"""The lowest and the highest possible value of a number of classes, and of a share."""
 NEIGHBOURS = 3
 """k of the k-nearest-neighbour balls of the recall within a class (Kynkäänniemi et al. 2019)."""
 
@@ -53,14 +56,20 @@ class ModeCoverage(Metric):
     needs_judge = True
     uses_features = False
     values = {
-        "covered_classes": Value("Classes covered", "higher", "classes with enough accepted samples", digits=1),
-        "argmax_classes": Value("Classes, any quality", "higher", "the same, with all samples accepted", digits=1),
-        "effective_classes": Value("Effective classes", "higher", "exp of the accepted samples' entropy"),
-        "kl_to_train": Value("KL to training", "lower", "KL(accepted ‖ training histogram), in nats", digits=3),
-        "refused": Value("Refused", "lower", "share of samples whose shape is of no class", digits=1, percent=True),
-        "other_style": Value("Other style", "lower", "share without the data's pixels", digits=1, percent=True),
-        "class_spread": Value("Class spread", "higher", "spread within classes, of the real (at most 1)", digits=3),
-        "class_recall": Value("Class recall", "higher", "recall within classes, the mean over classes", digits=3),
+        "covered_classes": Value("Classes covered", "higher", "classes with enough accepted samples", 1, False, *COUNT),
+        "argmax_classes": Value("Classes, any quality", "higher", "the same, of all samples", 1, False, *COUNT),
+        "effective_classes": Value(
+            "Effective classes", "higher", "exp of the accepted samples' entropy", 2, False, *COUNT
+        ),
+        "kl_to_train": Value("KL to training", "lower", "KL(accepted ‖ training histogram), in nats", 3, least=0),
+        "refused": Value("Refused", "lower", "share of samples whose shape is of no class", 1, True, *SHARE),
+        "other_style": Value("Other style", "lower", "share without the data's pixels", 1, True, *SHARE),
+        "class_spread": Value(
+            "Class spread", "higher", "spread within classes, of the real (at most 1)", 3, False, *SHARE
+        ),
+        "class_recall": Value(
+            "Class recall", "higher", "recall within classes, the mean over classes", 3, False, *SHARE
+        ),
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
@@ -145,7 +154,7 @@ def within_classes(samples: Images, accepted: Tensor, reference: Reference) -> d
     """
     read = samples.probabilities.argmax(1)
     spreads, recalls = [], []
-    for label in reference.labels.unique().tolist():
+    for label in sorted(set(reference.labels.tolist())):
         real = reference.features[(reference.labels == label).cpu()]
         own = samples.features[accepted & (read == label)]
         spreads.append(_spread(own, real))

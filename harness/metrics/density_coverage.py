@@ -6,8 +6,8 @@ images and M samples y_j:
     density  = 1 / (k M) Σ_j Σ_i 1[y_j in B_i]      coverage = 1 / N Σ_i 1[some y_j in B_i]
 
 The balls are closed. The authors' code has open ones: there, an exact copy of a real set with repeated images, whose
-balls have the radius 0, has a density and a coverage of 0. Equal distributions give a density near 1 (it can exceed 1) and a
-coverage near 1 − 2^−k = .969 at k = 5 and equal numbers.
+balls have the radius 0, has a density and a coverage of 0. Equal distributions give a density near 1 (it can exceed 1)
+and a coverage near 1 − 2^−k = .969 at k = 5 and equal numbers.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class DensityCoverage(OfFeatures):
     Settings = DensityCoverageSettings
     settings: DensityCoverageSettings
     values = {
-        "density": Value("Density", "higher", "mean number of real balls that hold a sample, / k", digits=3),
-        "coverage": Value("Coverage", "higher", "share of real images whose ball holds a sample", digits=3),
+        "density": Value("Density", "higher", "mean number of real balls that hold a sample, / k", 3, least=0),
+        "coverage": Value("Coverage", "higher", "share of real images whose ball holds a sample", 3, least=0, most=1),
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

@@ -43,7 +43,7 @@ class FrechetDistance(OfFeatures):
     name = "fid"
     summary = "Fréchet distance of Gaussians fitted to judge (or Inception) features"
     paper = "Heusel et al. 2017, equation 6"
-    values = {"fid": Value("FID", "lower", "Fréchet distance")}
+    values = {"fid": Value("FID", "lower", "Fréchet distance", least=0)}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_fid import (
@@ -62,7 +62,9 @@ class FrechetDistance(OfFeatures):
 class InceptionScoreSettings(registry.Settings):
     """Settings of the Inception score."""
 
-    splits: int = Field(10, ge=1, le=100, description="parts of the samples whose scores are averaged; fewer if there are few samples")
+    splits: int = Field(
+        10, ge=1, le=100, description="parts of the samples whose scores are averaged; fewer if there are few samples"
+    )
 
 
 class InceptionScore(Metric):
@@ -73,7 +75,9 @@ class InceptionScore(Metric):
     paper = "Salimans et al. 2016, section 4"
     Settings = InceptionScoreSettings
     settings: InceptionScoreSettings
-    values = {"inception_score": Value("Inception score", "higher", "exp(E KL(p(y|x) ‖ p(y)))")}
+    values = {
+        "inception_score": Value("Inception score", "higher", "exp(E KL(p(y|x) ‖ p(y)))", least=1, most="classes")
+    }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
@@ -149,8 +153,8 @@ class PrecisionRecall(OfFeatures):
     Settings = PrecisionRecallSettings
     settings: PrecisionRecallSettings
     values = {
-        "precision": Value("Precision", "higher", "share of samples inside a real image's ball", digits=3),
-        "recall": Value("Recall", "higher", "share of real images inside a sample's ball", digits=3),
+        "precision": Value("Precision", "higher", "share of samples inside a real image's ball", 3, least=0, most=1),
+        "recall": Value("Recall", "higher", "share of real images inside a sample's ball", 3, least=0, most=1),
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

@@ -73,7 +73,12 @@ class Memorisation(Metric):
     settings: MemorisationSettings
     values = {
         "memorisation": Value(
-            "Memorisation", "lower", "chance that a sample is nearer to the training set than a test image", digits=3
+            "Memorisation",
+            "lower",
+            "chance that a sample is nearer to the training set than a test image",
+            3,
+            least=0,
+            most=1,
         ),
         "data_copying": Value("Data copying C_T", "higher", "far below 0 (say −3): the samples are copies", digits=1),
     }

@@ -36,7 +36,9 @@ class ModeScore(Metric):
     needs_judge = True
     uses_features = False
     values = {
-        "mode_score": Value("MODE score", "higher", "Inception score with a penalty KL(samples ‖ training classes)")
+        "mode_score": Value(
+            "MODE score", "higher", "Inception score with a penalty KL(samples ‖ training classes)", most="classes"
+        )
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

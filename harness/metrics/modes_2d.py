@@ -36,11 +36,13 @@ class HighQualityModes(Metric):
     paper = "Srivastava et al. 2017 (VEEGAN), table 1; Lin et al. 2018 (PacGAN), table 1"
     uses_features = False
     values = {
-        "modes": Value("Modes covered", "higher", "modes nearest to at least one sample within 3σ", digits=1),
-        "high_quality": Value(
-            "High quality", "higher", "share of samples within 3σ of the nearest mode", digits=1, percent=True
+        "modes": Value(
+            "Modes covered", "higher", "modes nearest to at least one sample within 3σ", 1, False, 0, "classes"
         ),
-        "mode_kl": Value("KL to uniform", "lower", "KL(high-quality samples' modes ‖ uniform), in nats", digits=3),
+        "high_quality": Value(
+            "High quality", "higher", "share of samples within 3σ of the nearest mode", 1, True, least=0, most=1
+        ),
+        "mode_kl": Value("KL to uniform", "lower", "KL(high-quality samples' modes ‖ uniform), in nats", 3, least=0),
     }
 
     @classmethod

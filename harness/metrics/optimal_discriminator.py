@@ -35,9 +35,11 @@ class OptimalDiscriminator(Metric):
     requires = frozenset({"probability"})
     uses_features = False
     values = {
-        "optimal_distance": Value("|D − D*|", "lower", "mean distance of D to the optimal discriminator", digits=3),
+        "optimal_distance": Value(
+            "|D − D*|", "lower", "mean distance of D to the optimal discriminator", 3, least=0, most=1
+        ),
         "optimal_advantage": Value(
-            "D* advantage", "lower", "mean |2 D* − 1|: how well the best discriminator could tell", digits=3
+            "D* advantage", "lower", "mean |2 D* − 1|: how well the best discriminator could tell", 3, least=0, most=1
         ),
     }
 

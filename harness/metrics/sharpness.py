@@ -39,7 +39,7 @@ class Sharpness(Metric):
     uses_features = False
     values = {
         "sharpness": Value(
-            "Sharpness", "higher", "relative to real images: 1 is equally sharp, below 1 blurrier", digits=3
+            "Sharpness", "higher", "relative to real images: 1 is equally sharp, below 1 blurrier", 3, least=0
         )
     }
 

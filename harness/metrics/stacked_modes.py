@@ -35,8 +35,10 @@ class StackedModes(Metric):
     needs_judge = True
     uses_features = False
     values = {
-        "stacked_modes": Value("Modes of 1000", "higher", "modes that hold at least one sample", digits=1),
-        "stacked_kl": Value("KL to uniform", "lower", "KL(samples' modes ‖ uniform over 1000), in nats", digits=3),
+        "stacked_modes": Value(
+            "Modes of 1000", "higher", "modes that hold at least one sample", 1, least=1, most="classes"
+        ),
+        "stacked_kl": Value("KL to uniform", "lower", "KL(samples' modes ‖ uniform over 1000), in nats", 3, least=0),
     }
 
     @classmethod

@@ -50,10 +50,14 @@ class TranslationQuality(Metric):
     uses_features = False
     values = {
         "class_preserved": Value(
-            "Class preserved", "higher", "translations that the judge sees in their source's class", 1, percent=True
+            "Class preserved", "higher", "translations that the judge sees in their source's class", 1, True, 0, 1
         ),
         "cycle_error": Value(
-            "Cycle error", "lower", "mean absolute difference of a pixel in [0, 1], translated there and back", 4
+            "Cycle error",
+            "lower",
+            "mean absolute difference of a pixel in [0, 1], translated there and back",
+            4,
+            least=0,
         ),
     }
 

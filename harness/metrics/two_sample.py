@@ -44,10 +44,10 @@ class TwoSample(OfFeatures):
     paper = "Lopez-Paz and Oquab 2017, section 3"
     values = {
         "two_sample_accuracy": Value(
-            "Two-sample accuracy", "lower", "of a classifier of samples against real images; .5 is ideal", digits=3
+            "Two-sample accuracy", "lower", "of a classifier of samples against real images; .5 is ideal", 3, most=1
         ),
         "two_sample_p": Value(
-            "Two-sample p", "higher", "chance of such an accuracy if samples and real images were alike", digits=3
+            "Two-sample p", "higher", "chance of such an accuracy if samples and real images were alike", 3, least=0
         ),
     }
 

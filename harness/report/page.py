@@ -217,16 +217,17 @@ def _leaderboard(results: Results) -> list[Row]:
             n=row["n"],
             failed=_failed(row["failed"], row["n"] + row["failed"]),
             verdict=verdicts.get(row["arm"], "other protocol" if row["arm"] in results.mismatched else ""),
-            cells=[_cell(row, column, value) for column, value in results.values.items()],
+            cells=[_cell(results, row, column, value) for column, value in results.values.items()],
         )
         for _, row in results.leaderboard().head(tables.SHOWN).iterrows()
     ]
 
 
-def _cell(row: pd.Series[Any], column: str, meaning: Value) -> TableCell:
+def _cell(results: Results, row: pd.Series[Any], column: str, meaning: Value) -> TableCell:
     mean = float(row[f"{column}_mean"])
     inside = words.bounds(row[f"{column}_low"], row[f"{column}_high"], meaning)
-    return TableCell(repr(mean) if np.isfinite(mean) else "", words.number(mean, meaning), inside)
+    shown = words.mean(mean, meaning, results.limit(row["arm"], column))
+    return TableCell(repr(mean) if np.isfinite(mean) else "", shown, inside)
 
 
 def _failed(failed: int, trials: int) -> TableCell:

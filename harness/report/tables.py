@@ -92,7 +92,7 @@ def leaderboard_markdown(results: Results) -> str:
         cells = [str(row["arm"]), str(row["n"]), str(row["failed"])]
         for column, value in values.items():
             inside = words.bounds(row[f"{column}_low"], row[f"{column}_high"], value)
-            mean = words.number(row[f"{column}_mean"], value)
+            mean = words.mean(row[f"{column}_mean"], value, results.limit(row["arm"], column))
             cells.append(f"{mean} ({inside})" if inside else mean)
         rows.append(cells)
     return markdown(head, rows, texts=1) + _left_out(results)

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from harness.base import terminal
 from harness.base.messages import visible
 from harness.report import words
 from harness.report.page import flag
@@ -18,6 +19,7 @@ from harness.report.tables import SHOWN, bare_p, markdown
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
 
+    from harness.analysis.agreement import Agreement
     from harness.analysis.comparison import Comparison, Row
     from harness.analysis.results import Results
 
@@ -45,6 +47,8 @@ def console(results: Results, report_path: Path, console: Console) -> None:
         say(f"  no verdict on {arm}: {words.odd(found)}", "yellow")
     for text in words.code(results):
         say(f"  {text}", "yellow")
+    for text in words.limits(results):
+        say(f"  {text}", "dim")
     if results.unchecked:
         say(f"  {words.unchecked(results)}", "yellow")
     _expectations(results, say)
@@ -125,6 +129,29 @@ def _test(row: Row) -> list[str]:
     return [inside or words.NOTHING, str(verdict.n), bare_p(verdict.p), f"{words.SYMBOLS[verdict.kind]} {kind}"]
 
 
+def judges(found: Agreement) -> None:
+    """Print what two judges say of a suite: the arms by its compare metric, and the agreement on every value."""
+    console = terminal.console()
+    say = _Sayer(console)
+    one, other = found.judges
+    for ranking in found.rankings[:1]:
+        say(f"{ranking.meaning.label} {words.arrow(ranking.meaning)}, mean over the seeds", "bold")
+        table = Table("arm", box=box.SIMPLE_HEAD)
+        for name in (one, other):
+            table.add_column(Text(f"by {name}"), justify="right")
+        for arm in sorted(
+            ranking.means, key=lambda arm: ranking.means[arm][0], reverse=ranking.meaning.better == "higher"
+        ):
+            table.add_row(Text(arm), *(words.number(mean, ranking.meaning) for mean in ranking.means[arm]))
+        console.print(table)
+    for ranking in found.rankings:
+        say(f"  {words.agreeing(ranking, found.judges)}")
+    for text in found.left_out:
+        say(f"  not judged: {text}", "yellow")
+    if not found.rankings:
+        say("There are no two arms with a value that depends on the judge.", "yellow")
+
+
 class _Sayer:
     """Prints lines without markup or highlighting, and without breaking long paths."""
 
@@ -158,9 +185,12 @@ def _leaderboard(results: Results, width: int) -> Table:
             Text(row["arm"] + (" (baseline)" if row["arm"] == results.baseline else "")),
             str(row["n"]),
             str(row["failed"]),
-            words.number(row[f"{metric}_mean"], meaning),
+            words.mean(row[f"{metric}_mean"], meaning, results.limit(row["arm"], metric)),
             words.bounds(row[f"{metric}_low"], row[f"{metric}_high"], meaning) or words.NOTHING,
-            *(words.number(row[f"{column}_mean"], value) for column, value in others.items()),
+            *(
+                words.mean(row[f"{column}_mean"], value, results.limit(row["arm"], column))
+                for column, value in others.items()
+            ),
         )
     return table
 

@@ -10,11 +10,12 @@ from harness.analysis import protocol, statistics
 from harness.store import identity
 
 if TYPE_CHECKING:
+    from harness.analysis.agreement import Ranking
     from harness.analysis.comparison import Comparison
     from harness.analysis.loading import OtherCode
     from harness.analysis.protocol import Difference
     from harness.analysis.results import ArmMean, ArmVerdict, Finding, Results, Step
-    from harness.analysis.statistics import Verdict
+    from harness.analysis.statistics import Limit, Verdict
     from harness.metrics.base import Value
     from harness.store.record import Record
 
@@ -34,6 +35,16 @@ def number(value: float, meaning: Value, signed: bool = False) -> str:
     if float(shown) == 0:
         shown = shown.lstrip("+-")  # "0.00" instead of "−0.00"
     return shown.replace("-", "−") + (" %" if meaning.percent else "")
+
+
+LIMITS = {"lowest": "min", "highest": "max", "constant": "constant"}
+"""What a table adds to the mean of an arm whose values are all at a limit of the metric."""
+
+
+def mean(value: float, meaning: Value, limit: Limit | None) -> str:
+    """The mean of an arm; marked if all its values are at a limit of the metric, for example ``10.0 (max)``."""
+    shown = number(value, meaning)
+    return f"{shown} ({LIMITS[limit]})" if limit else shown
 
 
 def bounds(low: float, high: float, meaning: Value, signed: bool = False) -> str:
@@ -91,8 +102,18 @@ def sentence(verdict: ArmVerdict, meaning: Value, baseline: str) -> str:
     return f"{verdict.arm} {text}.{_failures(verdict, baseline)}"
 
 
+AT_LIMIT = {
+    "lowest": "all values are the lowest possible one, where the metric cannot tell arms apart",
+    "highest": "all values are the highest possible one, where the metric cannot tell arms apart",
+    "constant": "all values are the same to the last digit, so the metric cannot tell these arms apart",
+}
+"""Why there is no verdict of equality at a limit of the metric."""
+
+
 def outlook(verdict: Verdict) -> str:
     """What would settle an inconclusive verdict."""
+    if verdict.limit is not None:
+        return AT_LIMIT[verdict.limit]
     if verdict.held:
         return "the failed trials prevent a verdict"
     if verdict.n < 2:
@@ -189,9 +210,22 @@ def reading(results: Results) -> list[str]:
         f"The chance that any of {arms} is called better or worse although it equals the baseline is at most "
         f"{share(statistics.ALPHA)} (Holm's correction; an interval has the confidence of its test).",
         f"Differences below δ = {number(results.delta(), meaning)} count as none.",
+        *limits(results),
         "A failed trial is an outcome: rankings and verdicts count it as the worst value of any finished trial. "
         "Means and intervals are over the finished trials.",
         *remarks,
+    ]
+
+
+def limits(results: Results) -> list[str]:
+    """A remark on the marks of the table, if there are any."""
+    found = {results.limit(arm, column) for arm in results.arms for column in results.values} - {None}
+    if not found:
+        return []
+    marks = listed([f"({mark})" for limit, mark in LIMITS.items() if limit in found])
+    return [
+        f"{marks}: all values of the arm are at a limit of the metric, or one number to the last digit. The metric "
+        "cannot tell arms apart there, so it shows no equality."
     ]
 
 
@@ -279,6 +313,19 @@ def comparing(comparison: Comparison) -> list[str]:
                 "failed trial as the worst value of any finished trial of the two."
             )
     return [*texts, *comparison.remarks]
+
+
+def agreeing(ranking: Ranking, judges: tuple[str, str]) -> str:
+    """How two judges rank the arms by one value, in one or two sentences."""
+    pairs = math.comb(len(ranking.means), 2)
+    tau = f"{ranking.correlation:.2f}".replace("-", "−") if math.isfinite(ranking.correlation) else NOTHING
+    first_, second = ranking.best(0), ranking.best(1)
+    best = f"both put {first_} first" if first_ == second else f"{judges[0]} puts {first_} first, {judges[1]} {second}"
+    text = f"{ranking.meaning.label}: Kendall's τ {tau}; {best}"
+    if not ranking.swapped:
+        return f"{text}; the order is the same."
+    named = [f"{one} / {other}" for one, other in ranking.swapped]
+    return f"{text}; {len(named)} of {count(pairs, 'pair')} in another order: {listed(first(named))}."
 
 
 def expected(finding: Finding, meaning: Value) -> str:

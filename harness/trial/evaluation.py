@@ -156,6 +156,19 @@ class Evaluator:
         shorter.__dict__.pop("floors", None)
         return shorter
 
+    def judged_by(self, name: str) -> Evaluator:
+        """An evaluator with another judge, for classes and for features that came from the judge."""
+        from harness import judge
+
+        own = self.judge is not None and self.config.features == self.judge.name
+        other = Evaluator(self.config, self.data, self.training, self.device, None)
+        other.config = self.config.model_copy(update={"features": name} if own else {})
+        with untouched_randomness(self.device):
+            other.__dict__["judge"] = judge.load_for(self.data, self.device, name)
+            if own:
+                other.__dict__["extractor"] = other.judge
+        return other
+
     def draw(self, model: Model, seed: int) -> Tensor:
         """Samples in the format of the stored data (uint8; floats for points). The latents depend only on the seed.
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
+from harness.base.errors import HarnessError
 from harness.base.seeds import derived
 from harness.base.states import State
 from harness.trial.artifacts import Files
@@ -141,6 +145,27 @@ def _hooks(
             raise Pruned(f"{intermediate.metric} was {value:.4g} at step {step}")
 
     return Hooks(point, files.snapshot, recorder.should_stop, evaluate, intermediate.every)
+
+
+def restored(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Labelled, path: Path) -> Model:
+    """The model of a finished trial, as far as sampling needs it: with the weights that the trial published.
+
+    Raises:
+        HarnessError: the file does not fit the model, or is damaged.
+    """
+    model = build(arm, seed, device, shape, training)
+    # The tensors of ``weights`` are the model's own.
+    own = model.weights()
+    try:
+        published = load_file(path, device=str(device))
+    except (SafetensorError, OSError) as error:
+        raise HarnessError(f"{path}: damaged or no safetensors file ({error})") from error
+    if {name: tensor.shape for name, tensor in own.items()} != {n: tensor.shape for n, tensor in published.items()}:
+        raise HarnessError(f"{path}: not the weights of the model {arm.model.name} as the arm {arm.name} declares it")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(published[name])
+    return model
 
 
 def build(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Labelled) -> Model:

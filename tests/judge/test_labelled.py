@@ -74,7 +74,7 @@ def accepted(arbiter: Any, images: torch.Tensor) -> float:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A cache folder with a judge of bars, trained for some seconds, and what was said meanwhile."""
     folder, said = tmp_path_factory.mktemp("cache"), list[str]()
-    recipe = labelled.LabelledSettings(steps=80, batch_size=48, each=2)
+    recipe = labelled.LabelledSettings(all_steps=80, batch_size=48, each=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(folder))
         labelled.train(Bars(), {"name": "bars"}, recipe=recipe, report=said.append)

@@ -7,8 +7,8 @@ Salimans et al. 2016, section 5, with logits l₁ … l_K, the logit of "generat
     generator     ‖E_x f(x) − E_z f(G(z))‖²  (feature matching on D's last hidden layer, the mean over its units)
 
 A few training images keep their labels, equally many of each class; all images are used without labels. D is fully
-connected, with weight normalisation and noise in every layer. A moving average of D's weights does the classification. Its decay is .999: the authors'
-.9999 looks back 10 000 steps, more than the default training has.
+connected, with weight normalisation and noise in every layer. A moving average of D's weights does the classification.
+Its decay is .999: the authors' .9999 looks back 10 000 steps, more than the default training has.
 """
 
 from __future__ import annotations

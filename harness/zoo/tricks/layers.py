@@ -19,8 +19,8 @@ class Nearness(nn.Module):
     """Features (n, ≥ d) -> (n, … + kernels): Σ_{j ≠ i} exp(−‖Mᵢ,b − Mⱼ,b‖₁) + shift joins them, M made of the first d.
 
     The first mini-batch in training sets scale and shift of every kernel, as in the authors' code: the nearest other
-    image is 2 away in the mean, and the new features have the mean 0. Without it, the sum is nearly the number of images
-    where features are small, and the layer says nothing.
+    image is 2 away in the mean, and the new features have the mean 0. Without it, the sum is nearly the number of
+    images where features are small, and the layer says nothing.
     """
 
     def __init__(self, features: int, kernels: int, dimensions: int) -> None:
