@@ -84,7 +84,7 @@ class TrainingSettings:
         return {"features": self.feature_steps, "shape": self.shape_steps, "style": self.style_steps}[role]
 
 
-RECIPES = {NAME: TrainingSettings(), CHECK: TrainingSettings("residual", half=1, feature_half=1)}
+RECIPES = {NAME: TrainingSettings(), CHECK: TrainingSettings("residual", half=1, feature_half=1, feature_steps=1000)}
 
 Report = Callable[[str], None]
 

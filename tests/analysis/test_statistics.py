@@ -12,6 +12,7 @@ from harness.analysis.statistics import (
     holm,
     interquartile_mean,
     interval,
+    limit,
     probability_of_improvement,
     seeds_needed,
     verdict,
@@ -77,6 +78,33 @@ def test_equal_within_delta() -> None:
         for (seed, value), shift in zip(baseline.items(), (0.01, -0.01, 0.02, 0, -0.02), strict=True)
     }
     assert verdict(arm, baseline, "lower", 0.5).kind == "no difference larger than δ"
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "where"),
+    [
+        (10.0, (0.0, 10.0), "highest"),
+        (0.0, (0.0, 10.0), "lowest"),
+        (142.92643275197776, (0.0, math.inf), "constant"),
+        (7.0, (0.0, 10.0), None),  # a count within the scale may well be the same for every seed
+    ],
+)
+def test_at_a_limit_of_the_metric_nothing_is_called_equal(
+    value: float, scale: tuple[float, float], where: str | None
+) -> None:
+    same = dict.fromkeys(range(10), value)
+    found = verdicts({"arm": same}, same, "lower", 1.0, scale=scale)["arm"]
+    assert found.limit == limit(list(same.values()), scale) == where
+    assert found.kind == ("no difference larger than δ" if where is None else "inconclusive")
+    # Where one arm is off the limit, the two can be told apart.
+    other = {seed: value - 3 + seed / 100 for seed in same}
+    assert verdicts({"arm": other}, same, "lower", 1.0, scale=scale)["arm"].kind == "better"
+
+
+def test_a_single_fraction_is_at_no_limit() -> None:
+    assert limit([142.9]) is None
+    assert limit([142.9, math.nan, 142.9]) == "constant"
+    assert limit([142.9, 142.8]) is None
 
 
 def test_pairing_takes_out_what_the_seeds_share() -> None:

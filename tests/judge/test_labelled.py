@@ -114,7 +114,7 @@ def test_it_knows_the_classes_and_refuses_noise(cache: Path) -> None:
     assert (arbiter.shape, arbiter.classes) == ((3, 16, 16), 3)
     images, labels = Bars().load("test")
     features, logits = arbiter.features(images)
-    assert features.shape == (120, 64)
+    assert features.shape == (120, 64 + 16 * 3 + 3)
     assert (logits.argmax(1) == labels).float().mean() >= 0.9
     assert (arbiter.assess(images)[0].argmax(1) == labels).float().mean() >= 0.9
     assert accepted(arbiter, images) >= 0.9
@@ -234,7 +234,7 @@ def test_the_commands_train_and_measure(empty: Path) -> None:
     again = CliRunner().invoke(main, ["judge", "evaluate", "digits-f23f79de"])
     assert again.exit_code == 0, again.output
     rows = again.output.splitlines()
-    assert len(rows) == 3 + len(SHOWN) + len(NEVER_SHOWN) + 2
+    assert len(rows) == 5 + len(SHOWN) + len(NEVER_SHOWN) + 2
     assert set(rows) <= set(run.output.splitlines())
 
 

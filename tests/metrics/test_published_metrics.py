@@ -10,6 +10,7 @@ from harness.metrics import (
     classification_error,
     code_accuracy,
     conditional_accuracy,
+    coverage,
     fidelity,
     memorisation,
     modes_2d,
@@ -27,12 +28,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "code_accuracy": {},
     "conditional_accuracy": {},
     "density_coverage": {"neighbours": 5},  # Naeem et al. 2020, section 3: k = 5
+    "energy_distance": {},
     "fid": {},
     "high_quality_modes": {},
     "inception_score": {"splits": 10},  # Salimans et al. 2016, the authors' code: the mean of ten splits
     "kid": {"subsets": 100, "subset_size": 1000},  # Bińkowski et al. 2018, as in the authors' code
     "memorisation": {"cells": 10, "least": 20},  # no published number: a cell for each of ten classes
-    "mode_coverage": {"share": 0.005, "confidence": None},  # no published number: docs/judges.md has the threshold
+    "mode_coverage": {"share": 0.05, "confidence": None},  # no published number: docs/judges.md has the threshold
     "mode_score": {},
     "optimal_discriminator": {},
     "precision_recall": {"neighbours": 3},  # Kynkäänniemi et al. 2019: k = 3
@@ -52,7 +54,8 @@ CONSTANTS: dict[Any, dict[str, Any]] = {
     reconstruction: {"AT_ONCE": 500, "MOST": 10_000},
     sharpness: {"BATCH": 2000},
     neighbours: {"HELD": 2**23},
-    fidelity: {"SEED": 2020},  # torch-fidelity's own
+    fidelity: {"SEED": 2020, "LEAST": 50},  # torch-fidelity's own seed; at least 50 samples of a class in a split
+    coverage: {"NEIGHBOURS": 3},  # Kynkäänniemi et al. 2019: k = 3
     memorisation: {"SEED": 2020},
     translation: {"SEED": 2017},
     modes_2d: {"WITHIN": 3.0},  # Srivastava et al. 2017, table 1: within three standard deviations
