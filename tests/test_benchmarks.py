@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -51,6 +52,18 @@ def test_the_time_of_a_training_step() -> None:
         re.fullmatch(r"(\w+) +float32 +([\d.]+) ms +bfloat16 +([\d.]+) ms +ratio [\d.]+", line) for line in lines[1:]
     ]
     assert [match and match[1] for match in found] == list(models)
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+def test_the_scale_of_the_judge(tmp_path: Path) -> None:
+    lines = script("judge_scale", "--out", tmp_path, "--seeds", "1", "--samples", "100", "--last", "20").splitlines()
+    found = json.loads((tmp_path / "scale.json").read_text())
+    assert len(lines) == len(found) == 11 + 2 * 2
+    assert found["noise"]["fid"] > found["blobs"]["fid"] > found["digits"]["fid"]
+    assert found["digits"]["accepted"] > 0.9
+    assert found["dcgan, seed 0 step 20"]["accepted"] < 0.1
+    assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("scale", "accepted"))
 
 
 def test_the_simulations_of_verdicts() -> None:
