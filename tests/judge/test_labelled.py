@@ -230,7 +230,7 @@ def test_the_commands_train_and_measure(empty: Path) -> None:
     assert "digits-f23f79de is written to" in run.output
     assert "metrics use the judge mnist, which comes with the harness, for this data" in run.output
     assert judge.of(digits()) == "mnist"
-    assert judge.names() == ["digits-f23f79de", "mnist"]
+    assert judge.names() == ["digits-f23f79de", "mnist", "mnist-check"]
     again = CliRunner().invoke(main, ["judge", "evaluate", "digits-f23f79de"])
     assert again.exit_code == 0, again.output
     rows = again.output.splitlines()
