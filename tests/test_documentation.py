@@ -65,6 +65,9 @@ RUN: dict[str, str] = {
     "harness run suites/mode_collapse_ring.yaml": FEW,
     "harness plan suites/tricks_ablation.yaml": "",
     "harness report suites/tricks_ablation.yaml": "",
+    "harness run suites/tricks_ablation.yaml --smoke": FEW,
+    "harness plan suites/tricks_ablation.yaml --smoke": "",
+    "harness report suites/tricks_ablation.yaml --smoke": "",
     'harness compare "dcgan + feature_matching" dcgan --suite suites/quickstart.yaml': "",
     "harness check my_suite.yaml --baseline baselines/my_suite.json --update": FEW,
     "harness check my_suite.yaml --baseline baselines/my_suite.json"
