@@ -114,8 +114,8 @@ SABOTAGES = (
     Sabotage(
         "every second discriminator step skipped",
         "harness/zoo/models/gan.py",
-        "        descend(self.discriminator_optimiser, loss)\n",
-        "        if self.taken % 2 == 0:\n            descend(self.discriminator_optimiser, loss)\n",
+        "        self.discriminator_optimiser.step()\n",
+        "        if self.taken % 2 == 0:\n            self.discriminator_optimiser.step()\n",
         ("tests/zoo/models",),
     ),
 )

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from harness.zoo.networks.modules import Discriminator as Discriminator
     from harness.zoo.networks.scores import Scores as Scores
     from harness.zoo.objectives import Targets as Targets
+    from harness.zoo.optimisation import backward as backward
     from harness.zoo.optimisation import descend as descend
     from harness.zoo.optimisation import move_average as move_average
     from harness.zoo.registry import Choice as Choice
@@ -100,7 +101,7 @@ PLACES = {
     "harness.zoo.networks.modules": ("Discriminator",),
     "harness.zoo.networks.scores": ("Scores",),
     "harness.zoo.objectives": ("Targets",),
-    "harness.zoo.optimisation": ("descend", "move_average"),
+    "harness.zoo.optimisation": ("backward", "descend", "move_average"),
     "harness.zoo.registry": ("Choice", "Preset", "Settings", "choose", "chooser"),
     "harness.zoo.tricks.base": ("Trick",),
     "harness.zoo.tricks.game": ("Drawn", "Game", "Rates", "Scored"),

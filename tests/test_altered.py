@@ -17,6 +17,13 @@ from harness.store.runs import Store
 EMA = "gan + ema"
 ON = " after the run ended: `harness run` trains it again, or restore what was there"
 
+AGAIN = " after the run ended; it is trained again"
+
+
+def retrained(printed: str) -> list[str]:
+    """The lines that say why a trial is trained again."""
+    return [line for line in printed.splitlines() if line.endswith(AGAIN)]
+
 
 @pytest.fixture
 def workspace(tiny_store: Workspace, tmp_path: Path) -> Workspace:
@@ -78,7 +85,7 @@ def test_a_changed_tag_is_one_row_and_all_else_goes_on(workspace: Workspace) -> 
     assert "1 changed after they ended" in workspace.run("doctor")
 
     again = workspace.run("check", suite, "--baseline", baseline)
-    assert f"{EMA}, seed 1: {told}" in again
+    assert retrained(again) == [f"{EMA}, seed 1: {told.removesuffix(ON)}{AGAIN}"]
     assert "1 done before" not in again
     assert "3 done before" in again
     workspace.run("report", suite)
@@ -108,8 +115,11 @@ def test_each_way_to_change_a_run_is_named(workspace: Workspace) -> None:
     printed = workspace.run("report", suite)
     assert all(reason in printed for _, reason in found.values())
     assert "4 trials still to do" in printed
-    workspace.run("run", suite)
+    assert sorted(retrained(workspace.run("run", suite))) == sorted(
+        f"{arm}, seed {seed}: altered: {reason.removesuffix(ON)}{AGAIN}" for (arm, seed), (_, reason) in found.items()
+    )
     assert numbers(workspace.table()) == before
+    assert retrained(workspace.run("run", suite)) == []
 
 
 def test_what_is_put_back_counts_again(workspace: Workspace) -> None:
@@ -134,7 +144,7 @@ def test_a_trial_of_a_search_is_trained_anew_too(tmp_path: Path) -> None:
         mlflow.set_tag(row["mlflow_run_id"], "arm", "mine")
     told = f"{row['arm']}, seed {row['seed']}: altered: tag 'arm' was edited or damaged{ON}"
     assert told in workspace.run("report", suite)
-    assert told in workspace.run("run", suite)
+    assert retrained(workspace.run("run", suite)) == [f"{told.removesuffix(ON)}{AGAIN}"]
     assert numbers(workspace.table()) == before
     assert "still to do" not in workspace.run("report", suite)
 
@@ -157,10 +167,20 @@ def test_a_damaged_file_is_one_row_too(workspace: Workspace, name: str) -> None:
         assert {place: rows[place] for place in before if place != (EMA, "1")} == {
             place: cells for place, cells in before.items() if place != (EMA, "1")
         }
+        floors = path.with_name("floors.json")
+        kept = floors.read_bytes()
+        floors.write_bytes(kept + b" ")  # two files of one run are one line
+        both = f"{reason.removesuffix(ON)}, file 'floors.json' was edited or damaged"
+        trained = workspace.copy(workspace.folder.parent / "trained")
+        assert retrained(trained.run("run", suite)) == [f"{EMA}, seed 1: altered: {both}{AGAIN}"]
+        assert numbers(trained.table()) == before
+        floors.write_bytes(kept)
         path.write_bytes(content)  # what is put back counts again
         assert set(states(workspace, suite).values()) == {("done", "")}
     else:
-        assert "3 done before" in workspace.run("run", suite)
+        printed = workspace.run("run", suite)
+        assert retrained(printed) == [f"{EMA}, seed 1: altered: {reason.removesuffix(ON)}{AGAIN}"]
+        assert "3 done before" in printed
         assert numbers(workspace.table()) == before
         assert path.read_bytes() != content  # the old run is left as it is
 

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from harness.cli.commands import main
 from harness.suite import read_suite
+from harness.zoo import registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,6 +66,9 @@ RUN: dict[str, str] = {
     "harness run suites/mode_collapse_ring.yaml": FEW,
     "harness plan suites/tricks_ablation.yaml": "",
     "harness report suites/tricks_ablation.yaml": "",
+    "harness run suites/tricks_ablation.yaml --smoke": FEW,
+    "harness plan suites/tricks_ablation.yaml --smoke": "",
+    "harness report suites/tricks_ablation.yaml --smoke": "",
     'harness compare "dcgan + feature_matching" dcgan --suite suites/quickstart.yaml': "",
     "harness check my_suite.yaml --baseline baselines/my_suite.json --update": FEW,
     "harness check my_suite.yaml --baseline baselines/my_suite.json"
@@ -81,6 +85,8 @@ LISTED: dict[str, str] = {
     "pip install -e .": "needs a package registry; CI does it in a clean environment (.ci/run)",
     "pip install nox uv": "needs a package registry; CI does it in a clean environment (.ci/run)",
     "nox -s tests": "these tests",
+    "pytest tests/test_contracts.py tests/suite/test_fingerprint.py tests/zoo tests/metrics "
+    "tests/test_documentation.py": "some of these tests",
     "nox -s chaos -- --minutes 30 --seed 0": "half an hour; tests/test_benchmarks.py runs a minute of it",
     "python benchmarks/gpu.py --minutes 9 --out gpu": "tests/test_gpu_script.py runs it on the CPU",
     "pip download --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux_2_28_x86_64 --platform "
@@ -193,6 +199,25 @@ def test_the_suite_of_a_command_can_be_read_with_its_settings(suite: str, option
     words = shlex.split(options.partition("&&")[0])
     sets = [value for option, value in itertools.pairwise(words) if option == "--set"]
     assert read_suite(ROOT / suite, sets).combinations
+
+
+@pytest.mark.parametrize("kind", [kind for kind in registry.KINDS if kind != "data"])
+def test_the_zoo_names_every_plugin(kind: str) -> None:
+    zoo = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8").partition("\n## Suites")[0]
+    assert [name for name in registry.names(kind) if f"`{name}`" not in zoo] == []
+
+
+def test_the_page_of_data_sets_names_every_one() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [name for name in registry.names("data") if f"`{name}`" not in page] == []
+
+
+def test_no_page_counts_the_plugins() -> None:
+    """A count is wrong after the next plug-in; `harness list` counts."""
+    numbers = r"(\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty)"
+    counted = re.compile(rf"\b{numbers} (models|tricks|architectures|classifiers)\b", re.I)
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES if page.name in ("README.md", "plugins.md")}
+    assert {name: counted.findall(text) for name, text in pages.items()} == {"README.md": [], "plugins.md": []}
 
 
 def test_commands_are_found() -> None:

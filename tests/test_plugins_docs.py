@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from harness_cli import Workspace, package
+from torch.nn.utils import parameters_to_vector
 
 from harness import plugins
 from harness.suite.fingerprint import fingerprint
+from harness.testing import train
+from harness.zoo.building import build
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = dict(re.findall(r'```python\n("""(\w+)\.py.*?)```', (ROOT / "docs" / "plugins.md").read_text(), re.S))
 BY_FILE = {file: text for text, file in EXAMPLES.items()}
 POINTS = {
     "my_tricks": ("tricks", "input_dropout", "InputDropout"),
+    "my_clipping": ("tricks", "gradient_clipping", "GradientClipping"),
     "my_models": ("models", "pixels", "Pixels"),
     "my_networks": ("networks", "linear", "Linear"),
     "my_classifiers": ("classifiers", "naive_bayes", "NaiveBayes"),
@@ -63,6 +70,26 @@ def test_a_suite_of_them_runs(site: Path, tmp_path: Path) -> None:
     )
     workspace.run("run", suite)
     assert [row["state"] for row in workspace.table()] == ["done"] * 3
+
+
+def test_the_documented_gradient_clipping_clips_both_players(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With plain gradient descent, a step is the rate times the gradient: never longer than rate · norm."""
+    monkeypatch.syspath_prepend(str(site))
+    clipping = importlib.import_module("my_clipping").GradientClipping
+    lengths = {}
+    for norm in (0.01, 1e6):
+        game: Any = build({"name": "gan", "architecture": {"width": 32}}, made=[clipping(clipping.Settings(norm=norm))])
+        players = {"discriminator": game.discriminator, "generator": game.generator}
+        before = {name: parameters_to_vector(player.parameters()).detach() for name, player in players.items()}
+        for name, player in players.items():
+            setattr(game, f"{name}_optimiser", torch.optim.SGD(player.parameters(), lr=1.0))
+        game._set_rates = lambda: None  # else they are those of the settings
+        train(game, 1)
+        for name, player in players.items():
+            lengths[name, norm] = float((parameters_to_vector(player.parameters()).detach() - before[name]).norm())
+    for name in ("discriminator", "generator"):
+        assert lengths[name, 0.01] == pytest.approx(0.01, rel=1e-3)
+        assert lengths[name, 1e6] > 0.02, "a short gradient stays as it is"
 
 
 def test_to_find_them_takes_no_torch(site: Path) -> None:

@@ -181,6 +181,19 @@ def test_smoke_runs_every_arm_in_a_store_of_its_own(tmp_path: Path) -> None:
     assert not (workspace.results / "mlflow.db").exists()
     assert {row["state"] for row in workspace.table(results=workspace.results / "smoke")} == {"done"}
 
+    # The plan and the report are those of the same trials in the same store.
+    suite, page = workspace.folder / "tiny.yaml", workspace.results / "smoke" / "tiny" / "report.html"
+    workspace.environment["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"  # another store, which is not asked
+    trained = [row["key"] for row in workspace.table(results=workspace.results / "smoke")]
+    trials = workspace.plan(suite, "--smoke")["trials"]
+    assert [(trial["key"], trial["state"]) for trial in trials] == [(key, "done") for key in trained]
+    page.unlink()
+    assert "smoke" in workspace.run("report", suite, "--smoke")
+    assert page.is_file()
+    del workspace.environment["MLFLOW_TRACKING_URI"]
+    assert {trial["state"] for trial in workspace.plan(suite)["trials"]} == {"to do"}
+    assert "run `harness run" in workspace.run("report", suite, code=2)
+
 
 @pytest.mark.slow
 def test_a_search_trains_each_configuration_on_all_seeds(tmp_path: Path) -> None:

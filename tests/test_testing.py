@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.testing import TrickContract
+from harness.metrics.base import Metric, Value
+from harness.metrics.images import Images, Reference
+from harness.testing import MetricContract, TrickContract
 from harness.zoo import registry
 from harness.zoo.registry import Entry
 from harness.zoo.tricks.base import Trick
@@ -30,3 +32,31 @@ def test_a_trick_that_does_nothing_breaks_its_contract(monkeypatch: pytest.Monke
     with pytest.raises(AssertionError):
         TrickContract().test_changes_something("idle")
     TrickContract().test_changes_something("instance_noise")  # changes the input, and little
+
+
+class Variety(Metric):
+    """The number of grey levels, of which noise has most."""
+
+    name = "variety"
+    summary = "how many grey levels there are"
+    values = {"levels": Value("Levels", "higher", "the number of grey levels")}
+
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        return {"levels": float(len(samples.pixels.unique()))}
+
+
+@pytest.mark.parametrize(
+    ("excused", "outcome"),
+    [
+        ({}, AssertionError),
+        ({"lavels": "a column that it does not have"}, AssertionError),
+        ({"levels": "noise has all grey levels"}, pytest.skip.Exception),
+    ],
+)
+def test_a_metric_that_prefers_noise_breaks_its_contract_unless_it_says_why(
+    monkeypatch: pytest.MonkeyPatch, excused: dict[str, str], outcome: type[BaseException]
+) -> None:
+    monkeypatch.setitem(registry._scan("metrics"), "variety", Entry("metrics", "variety", "levels", "", Variety))
+    monkeypatch.setattr(Variety, "noise_is_not_worse", excused)
+    with pytest.raises(outcome):
+        MetricContract().test_real_digits_score_better_than_noise("variety")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.store.runs import Standing
+    from harness.suite import Suite
     from harness.suite.plan import Plan, Trial
     from harness.zoo.data.base import DataSet
     from harness.zoo.registry import Choice
@@ -126,6 +127,23 @@ device_option = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:i", help="Where to compute."
 )
 
+smoke_option = click.option(
+    "--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own."
+)
+
+
+def _planning(results: Path, smoke: bool) -> tuple[Callable[[Suite], Plan], Path]:
+    """How suites are planned, and the results folder.
+
+    ``--smoke`` has a folder of its own: its numbers mean nothing, and must not mix with real results.
+    """
+    from harness.suite.plan import make_plan, smoke_plan
+
+    if not smoke:
+        return make_plan, results
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return smoke_plan, results / "smoke"
+
 
 def suite_argument(command: Command) -> Command:
     """The suite file. click does not check that it exists: ``read_suite`` gives a better message."""
@@ -152,7 +170,7 @@ def main() -> None:
     help="Keep results of other code. You state that this change of the code (`harness run` names it) changes no "
     "number.",
 )
-@click.option("--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own.")
+@smoke_option
 @interrupts.ending_at_once()
 def run(
     suites: tuple[Path, ...],
@@ -169,19 +187,15 @@ def run(
     environment, 130 when interrupted.
     """
     from harness.suite import read_suite
-    from harness.suite.plan import make_plan, smoke_plan
 
-    # --smoke uses a store of its own: its numbers mean nothing and must not mix with real results.
-    store = results / "smoke" if smoke else results
-    terminal.keep_going(store / terminal.LOG, interrupts.command_line())
+    planned, results = _planning(results, smoke)
+    terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     refuse_few_files(workers or 1)
-    plans = [(smoke_plan if smoke else make_plan)(read_suite(path, sets)) for path in suites]
+    plans = [planned(read_suite(path, sets)) for path in suites]
     _refuse_one_name(plans)
-    if smoke:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
     codes = [0]
     for plan in plans:
-        codes.append(_run_plan(plan, store, workers, device, accepted))
+        codes.append(_run_plan(plan, results, workers, device, accepted))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
@@ -356,14 +370,15 @@ def check(
 @suite_argument
 @set_option
 @results_option
+@smoke_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def plan(suite: Path, sets: tuple[str, ...], results: Path, as_json: bool) -> None:
+def plan(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool) -> None:
     """Show every cell and trial with its key and state. Trains nothing."""
     from harness.cli import overview
     from harness.suite import read_suite
-    from harness.suite.plan import make_plan
 
-    made = make_plan(read_suite(suite, sets))
+    planned, results = _planning(results, smoke)
+    made = planned(read_suite(suite, sets))
     states, guess, remarks = _stored(made, results)
     if as_json:
         echo(overview.as_json(made, states, guess))
@@ -424,26 +439,26 @@ def upgrade(results: Path) -> None:
 @suite_argument
 @set_option
 @results_option
+@smoke_option
 @click.option(
     "--out",
     type=Place(file_okay=False, path_type=Path),
     help="Folder of the page and the tables [default: the suite's folder in the results folder].",
 )
-def report(suite: Path, sets: tuple[str, ...], results: Path, out: Path | None) -> None:
+def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: Path | None) -> None:
     """Rebuild the tables and the page of a suite from the store."""
     from harness import report as reporting
     from harness.analysis import loading
     from harness.store.runs import Store
     from harness.suite import read_suite
-    from harness.suite.plan import make_plan
 
-    plan = make_plan(read_suite(suite, sets))
+    planned, results = _planning(results, smoke)
+    plan = planned(read_suite(suite, sets))
     outcome = loading.load(plan, results)
     if not (outcome.records or outcome.altered):
         loading.of_other_code(plan, results)  # says whether an older harness wrote the store
-        raise HarnessError(
-            f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
-        )
+        command = f"harness run {suite}{' --smoke' * smoke}"
+        raise HarnessError(f"the store in {results} holds no finished trial of {suite}: run `{command}` first")
     if (other := Store(results).other_file(plan.suite)) is not None:
         echo(other, err=True)
     page = reporting.write(outcome, out or _report_folder(results, plan.suite.name), results)

@@ -205,14 +205,14 @@ class Driver:
         return known, altered
 
     def _note_altered(self, altered: Sequence[Run], known: dict[str, Known], trials: Sequence[Trial]) -> None:
-        """Tell the user which trials of the plan have only an altered run; they are trained again."""
+        """Tell the user, in a line per trial, which trials have only an altered run and are trained again, and why."""
         wanted = {trial.key: trial for trial in trials}
         for run in altered:
             standing = runs_module.standing(run)
             for key in runs_module.of_trials(run, wanted.keys()) - known.keys():
                 known[key] = Known(standing.state, {}, standing.reason)
-                trial = wanted[key]
-                self.listener.note(f"{trial.label}: {standing.state}: {standing.reason}")
+                why = runs_module.alteration(run)
+                self.listener.note(f"{wanted[key].label}: {standing.state}: {why}; it is trained again")
 
     def _remove_leftovers(self, known: dict[str, Known]) -> None:
         """Remove what a killed driver or worker left: files of settled trials, half-written files."""

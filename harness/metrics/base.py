@@ -50,6 +50,10 @@ class Metric(Plugin, abc.ABC):
     """What the model must offer besides samples (see ``Model.capabilities``). The metric is computed, with
     ``samples.model``, only for arms whose model offers it; other arms, and real images, have no value."""
 
+    noise_is_not_worse: ClassVar[Mapping[str, str]] = {}
+    """Column -> why real images need not have a better value than noise. All other columns must tell them apart:
+    ``harness.testing.MetricContract`` checks it."""
+
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 

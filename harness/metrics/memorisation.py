@@ -82,6 +82,9 @@ class Memorisation(Metric):
         ),
         "data_copying": Value("Data copying C_T", "higher", "far below 0 (say −3): the samples are copies", digits=1),
     }
+    noise_is_not_worse = dict.fromkeys(
+        values, "noise is not copied; real images that are used as samples may be training images"
+    )
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

@@ -42,6 +42,7 @@ class Sharpness(Metric):
             "Sharpness", "higher", "relative to real images: 1 is equally sharp, below 1 blurrier", 3, least=0
         )
     }
+    noise_is_not_worse = {"sharpness": "the Laplace filter responds to noise more strongly than to any image"}
 
     @classmethod
     def refusal(cls, settings: object, data: DataSet) -> str | None:

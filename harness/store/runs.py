@@ -488,13 +488,18 @@ def standing(run: Run) -> Standing:
     # A run that ended, was resumed and was interrupted again still has the seal of its first end.
     if status == "RUNNING" or (said == State.INTERRUPTED and (SEAL not in tags or status == "KILLED")):
         return Standing(State.INTERRUPTED, "")
-    if changes := seals.changes(tags, run.data.metrics, run.data.params):
-        on = "`harness run` trains it again, or restore what was there"
-        return Standing(State.ALTERED, f"{', '.join(changes)} after the run ended: {on}")
+    if changed := alteration(run):
+        return Standing(State.ALTERED, f"{changed}: `harness run` trains it again, or restore what was there")
     try:
         return Standing(State(said or ""), tags.get("reason", ""))
     except ValueError:  # a run of an older version that wrote no seal
         return Standing(State.FAILED, tags.get("reason", ""))
+
+
+def alteration(run: Run) -> str:
+    """What of an ended run was changed since: ``tag 'seed' was edited or damaged after the run ended``; else empty."""
+    changes = seals.changes(run.data.tags, run.data.metrics, run.data.params)
+    return f"{', '.join(changes)} after the run ended" if changes else ""
 
 
 def state(run: Run) -> State:

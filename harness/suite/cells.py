@@ -20,8 +20,9 @@ from harness.base import digests, validation
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 from harness.base.validation import nearest, shown
+from harness.suite.axes import ROOTS, is_path, probably_meant
 from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, MAX_SEEDS, Range, Train
-from harness.suite.document import MAX_DEPTH, KeyPath, NoSuchPath, put
+from harness.suite.document import KeyPath, NoSuchPath, put
 from harness.zoo.compatibility import offered, refusals, with_own
 from harness.zoo.registry import Choice, ChoiceError, choose
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from harness.zoo.data.base import DataSet
     from harness.zoo.models.base import Model
     from harness.zoo.tricks.base import Trick
-
-ROOTS = ("model", "tricks", "data", "train")
-"""The parts of an arm; an axis of the matrix is a path into one of these."""
 
 ORIGINS: Mapping[KeyPath, KeyPath] = {
     ("model",): ("base", "model"),
@@ -121,6 +119,8 @@ class Cells:
         """``top`` is the suite as written; ``report(path, message, kind)`` receives each problem."""
         self.top = top
         self.report = report
+        self.wrong: dict[str, str | None] = {}
+        """Axis that is no path into an arm -> the path that was perhaps meant."""
         self.axes = self._axes()
         # Short paths first: a longer path changes the value that its prefix set.
         self.order = sorted(self.axes, key=lambda axis: axis.count("."))
@@ -139,13 +139,9 @@ class Cells:
             self.report(("matrix",), f"has {len(axes)} axes, more than {MAX_AXES}")
             return {}
         for axis in list(axes):
-            if not _is_path(axis):
-                near = nearest(axis.partition(".")[0], list(ROOTS))
-                self.report(
-                    ("matrix", axis),
-                    f"an axis is a path into one of {', '.join(ROOTS)}{near}",
-                    "extra_forbidden",
-                )
+            if not is_path(axis):
+                self.wrong[axis] = probably_meant(axis, self.top)
+                self.report(("matrix", axis), f"{_NO_PATH}{_hint(self.wrong[axis])}", "extra_forbidden")
                 del axes[axis]
         return axes
 
@@ -218,9 +214,14 @@ class Cells:
         return reasons
 
     def meant(self, where: Mapping[str, Any], path: KeyPath) -> dict[str, set[int]] | None:
-        """Axis → the positions on it of the value in ``where``; None, after a report, if there is no such value."""
+        """Axis → the positions on it of the value in ``where``; None, after a report, if there is no such value.
+
+        Of an axis that is wrong in the matrix there is one report, at the matrix.
+        """
         meant: dict[str, set[int]] = {}
         for axis, value in where.items():
+            if axis in self.wrong or axis in self.wrong.values():
+                return None  # reported at the matrix
             if axis not in self.axes:
                 known = f"{nearest(axis, list(self.axes))} (axes: {', '.join(self.axes) or 'none'})"
                 self.report((*path, axis), f"the matrix has no axis {axis!r}{known}", "extra_forbidden")
@@ -257,7 +258,10 @@ class Cells:
                 continue
             origins = {old: o for old, o in origins.items() if old[: len(path)] != path} | {path: origin}
         parts, wrong = resolved(raw, self.kept)
-        problems += [(_origin(path, kind, origins), message, kind) for path, message, kind in wrong]
+        meant = set(self.wrong.values())  # a part whose axis is wrong is not missing
+        for path, message, kind in wrong:
+            if not (kind == "needed" and path[0] in meant):
+                problems.append((_origin(path, kind, origins), message, kind))
         if problems:
             parts = None
         problems += [(self._blame(indices, root), message, "") for root, message in disagreements(parts)]
@@ -305,8 +309,9 @@ class Cells:
             return
         for name, values in space.items():
             path = ("search", "space", name)
-            if not _is_path(name) or name in ROOTS:
-                self.report(path, f"expected a path into one of {', '.join(ROOTS)}", "extra_forbidden")
+            if not is_path(name) or name in ROOTS:
+                near = None if name in ROOTS else probably_meant(name, self.top)
+                self.report(path, f"expected a path into one of {', '.join(ROOTS)}{_hint(near)}", "extra_forbidden")
             elif name in self.axes:
                 self.report(path, "is an axis of the matrix already", "extra_forbidden")
             else:
@@ -448,6 +453,13 @@ def normal(value: Any, axis: str) -> str:
     return json.dumps(normal_form, sort_keys=True)
 
 
+_NO_PATH = f"an axis is a path into one of {', '.join(ROOTS)}"
+
+
+def _hint(path: str | None) -> str:
+    return f", did you mean {path!r}?" if path else ""
+
+
 def _within(indices: Mapping[str, int], meant: Mapping[str, set[int]]) -> bool:
     return all(indices[axis] in allowed for axis, allowed in meant.items())
 
@@ -461,8 +473,3 @@ def _origin(path: KeyPath, kind: str, origins: Mapping[KeyPath, KeyPath]) -> Key
             return inside[-1]
     known = next(path[:n] for n in range(len(path), 0, -1) if path[:n] in origins)
     return origins[known] + path[len(known) :]
-
-
-def _is_path(axis: str) -> bool:
-    steps = axis.split(".")
-    return steps[0] in ROOTS and "" not in steps and len(steps) <= MAX_DEPTH

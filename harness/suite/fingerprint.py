@@ -40,7 +40,9 @@ CANNOT_CHANGE_NUMBERS = frozenset(
 )
 """Modules, with their submodules, that are neither hashed nor followed."""
 
-DESCRIPTIONS = frozenset({"summary", "paper", "description", "presets", "takes_tricks", "offers", "__all__"})
+DESCRIPTIONS = frozenset(
+    {"summary", "paper", "description", "presets", "takes_tricks", "offers", "noise_is_not_worse", "__all__"}
+)
 """Attributes that describe a plug-in. The settings of a preset are in the key of the arms that use it."""
 ASIDE = frozenset({"refusal", "defect", "pictures", "fetch", "present"})
 """Methods of plug-ins that decide whether a trial runs, draw pictures, or download data whose digest is in the key."""

@@ -20,7 +20,8 @@ from harness.base.errors import HarnessError
 from harness.base.files import no_file
 from harness.base.validation import nearest, shown
 from harness.metrics.base import Metric, Value
-from harness.suite.cells import ROOTS, Cells, Combination, Places, matches
+from harness.suite.axes import ROOTS
+from harness.suite.cells import Cells, Combination, Places, matches
 from harness.suite.declaration import (
     MAX_EXPECTATIONS,
     MAX_NAMES,

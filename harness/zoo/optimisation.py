@@ -17,6 +17,16 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
+def backward(optimiser: torch.optim.Optimizer, loss: Tensor) -> list[nn.Parameter]:
+    """The first half of ``descend``: zero_grad, backward. Returns the parameters of the optimizer.
+
+    For callers that change the gradients before ``optimiser.step()``.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
 def move_average(average: nn.Module, network: nn.Module, weight: float) -> None:
     """average ← (1 − weight) · average + weight · network, for all weights.
 

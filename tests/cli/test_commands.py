@@ -37,6 +37,18 @@ def test_the_plan_lists_cells_trials_and_what_is_left_out(workspace: Workspace) 
     assert not workspace.results.exists()
 
 
+def test_a_smoke_test_is_planned_with_one_seed_of_two_steps(workspace: Workspace) -> None:
+    suite = workspace.suite()
+    whole, small = workspace.plan(suite)["trials"], workspace.plan(suite, "--smoke")["trials"]
+    assert [(trial["arm"], trial["seed"], trial["state"]) for trial in small] == [
+        ("gan", 0, "to do"),
+        ("gan + ema", 0, "to do"),
+    ]
+    assert not {trial["key"] for trial in small} & {trial["key"] for trial in whole}
+    assert f"run `harness run {suite} --smoke` first" in workspace.run("report", suite, "--smoke", code=2)
+    assert not workspace.results.exists()
+
+
 def test_a_long_plan_says_at_once_what_it_does_and_is_printed_in_plain_columns(workspace: Workspace) -> None:
     exclude = [{"where": {"tricks": ["ema"]}, "reason": "not today"}]
     matrix = {"tricks": [[], ["ema"]], "train.steps": [1, 2, 3]}

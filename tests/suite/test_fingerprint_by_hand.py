@@ -291,6 +291,7 @@ def importlib_spec(name: str, path: Path) -> Any:
             "class C:\n    summary = 'used'\n\n    def f(self):\n        return self.summary",
         ),
         ("class C:\n    summary = 'words'", "class C:\n    pass"),
+        ("class C:\n    noise_is_not_worse: Words = {'a': 'words'}\n    kept = 2", "class C:\n    kept = 2"),
         (
             "class MySettings(base.Settings):\n    a: int = 1\n    b = 2\n    @field_validator('a')\n"
             "    def check(cls, v): ...\n    def double(self):\n        return 2 * self.a",

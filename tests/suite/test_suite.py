@@ -577,6 +577,54 @@ def test_one_mistake_is_one_problem(tmp_path: Path) -> None:
     assert len(problems(tmp_path, text)) == 1
 
 
+@pytest.mark.parametrize(
+    ("axis", "meant"),
+    [
+        ("architecture: [mlp, dcgan]", "model.architecture"),
+        ("generator_rate: [0.001, 0.002]", "model.generator_rate"),
+        ("generatr_rate: [0.001, 0.002]", "model.generator_rate"),
+        ("modle.latent: [8, 16]", "model.latent"),
+        ("width: [8, 16]", "model.architecture.width"),
+        ("steps: [8, 16]", "train.steps"),
+        ("decay: [0.9, 0.99]", "tricks.ema.decay"),
+        ("classes: [[0], [1]]", "data.classes"),
+        ("modle: [gan, dcgan]", "model"),
+    ],
+)
+def test_a_wrong_axis_is_one_problem_and_names_the_path_that_was_meant(tmp_path: Path, axis: str, meant: str) -> None:
+    key, _, values = axis.partition(": ")
+    first, second = json.loads(re.sub("[a-z]+", r'"\g<0>"', values))
+    one, other = json.dumps({key: first}), json.dumps({key: second})
+    base = "" if meant == "model" else "model: dcgan, "
+    text = (
+        f"suite: s\ndata: digits\nbase: {{{base}tricks: [ema]}}\nevaluate: {{metrics: [fid]}}\nmatrix: {{{axis}}}\n"
+        f"compare: {{baseline: {one}, metric: fid}}\nnames: {{one: {one}}}\nexclude: [{{where: {other}, reason: x}}]\n"
+        f"expect: [{{order: [{one}, {other}], metric: fid, source: x}}]\n"
+    )
+    told = f"5:10: matrix.{key}: an axis is a path into one of model, tricks, data, train, did you mean {meant!r}?"
+    assert problems(tmp_path, text) == [told]
+    # The right path beside it is no second mistake either.
+    assert problems(tmp_path, text.replace(json.dumps(key), json.dumps(meant))) == [told]
+
+
+def test_an_axis_like_no_path_has_no_hint(tmp_path: Path) -> None:
+    [told] = problems(tmp_path, GOOD + "matrix: {zzz: [1, 2]}\ncompare: {baseline: {zzz: 1}}\n")
+    assert told.endswith("an axis is a path into one of model, tricks, data, train")
+
+
+def test_a_part_that_no_axis_was_meant_for_is_missing_as_before(tmp_path: Path) -> None:
+    text = "suite: s\ndata: digits\nevaluate: {metrics: [fid]}\nmatrix: {steps: [1, 2]}\n"
+    assert [told.partition(": ")[2] for told in problems(tmp_path, text)] == [
+        "model: name a model here, or make it an axis",
+        "matrix.steps: an axis is a path into one of model, tricks, data, train, did you mean 'train.steps'?",
+    ]
+
+
+def test_a_wrong_path_of_a_search_names_the_path_that_was_meant(tmp_path: Path) -> None:
+    [told] = problems(tmp_path, GOOD + "search: {n_trials: 3, space: {latent: {type: int, low: 8, high: 9}}}\n")
+    assert told.endswith("did you mean 'model.latent'?")
+
+
 def test_a_file_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "quickstart.yaml").write_text(GOOD)
     with pytest.raises(SuiteError, match=r"quikstart.yaml: no such file, did you mean .*quickstart.yaml"):
@@ -746,8 +794,11 @@ def test_the_schema_knows_names_and_descriptions() -> None:
 DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "suite-format.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENTATION, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = DOCUMENTATION) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+OVERRIDES = DOCUMENTATION.partition("\n## Overrides\n")[2].partition("\n## ")[0]
 
 
 def completed(example: str) -> str:
@@ -761,7 +812,7 @@ def test_documented_examples_are_good(tmp_path: Path, example: str) -> None:
     assert read(tmp_path, completed(example)).combinations
 
 
-@pytest.mark.parametrize("command", [line for block in blocks("sh") for line in block.splitlines()])
+@pytest.mark.parametrize("command", [line for block in blocks("sh", OVERRIDES) for line in block.splitlines()])
 def test_documented_overrides_are_good(command: str) -> None:
     _, _, file, *options = shlex.split(command)
     assert set(options[::2]) == {"--set"}

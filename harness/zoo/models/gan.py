@@ -25,7 +25,7 @@ from harness.zoo.models.paths import ROWS, paths, tiles
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import Architecture, evaluating
-from harness.zoo.optimisation import descend
+from harness.zoo.optimisation import backward
 from harness.zoo.registry import Choice, Preset, chooser
 from harness.zoo.tricks.game import Drawn, Rates, Scored
 
@@ -301,7 +301,10 @@ class GAN(Model):
             drawn = self.draw(batch.labels)
         real, fake = self.scored(batch.images, batch.labels), self.scored(drawn.images, batch.labels, drawn)
         loss = self.discriminator_loss(real, fake)
-        descend(self.discriminator_optimiser, loss)
+        parameters = backward(self.discriminator_optimiser, loss)
+        for trick in self.tricks:
+            trick.discriminator_gradients(self, parameters)
+        self.discriminator_optimiser.step()
         for trick in self.tricks:
             trick.after_discriminator_step(self)
         outputs = {"d_real": real.scores.logits.detach(), "d_fake": fake.scores.logits.detach()}
@@ -330,7 +333,10 @@ class GAN(Model):
         real = self.scored(batch.images, batch.labels, gradient=weights is not None, weights=weights)
         fake = self.scored(drawn.images, batch.labels, drawn, weights=weights)
         loss = self._generator_loss(real, fake)
-        descend(self.generator_optimiser, loss)
+        parameters = backward(self.generator_optimiser, loss)
+        for trick in self.tricks:
+            trick.generator_gradients(self, parameters)
+        self.generator_optimiser.step()
         self.discriminator.requires_grad_(True)
         return {"generator_loss": loss.detach()}
 

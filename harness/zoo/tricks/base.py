@@ -6,7 +6,7 @@ of an arm are applied in the order of their names, so the order in a suite has n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -104,6 +104,15 @@ class Trick(Plugin):
         """A term (a scalar) to add to the discriminator's loss."""
         return None
 
+    def discriminator_gradients(self, game: Game, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Change the gradients of the discriminator's loss, in place, before the step of its optimizer.
+
+        Args:
+            parameters: all parameters that this step changes. Each has its gradient in ``grad``, in float32 and not
+                scaled; ``grad`` is None if the loss does not depend on the parameter. The steps that the trick
+                ``unrolling`` looks ahead do not come here.
+        """
+
     def after_discriminator_step(self, game: Game) -> None:
         """Called after each step of the discriminator."""
 
@@ -114,6 +123,9 @@ class Trick(Plugin):
     def generator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor | None:
         """A term (a scalar) to add to the generator's loss; the whole loss if it claims ``generator_loss``."""
         return None
+
+    def generator_gradients(self, game: Game, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """The same as ``discriminator_gradients``, for the generator's step."""
 
     def after_step(self, game: Game) -> None:
         """Called after the generator's step."""

@@ -95,7 +95,10 @@ class Duel(Model):
         with torch.no_grad():
             drawn = self.drawn_from(self.latents(len(batch.images), self.rng))
         real, fake = self.scored(batch.images, batch.labels), self.scored(drawn.images, batch.labels, drawn)
-        self._descend(self.discriminator_optimiser, self.discriminator_loss(real, fake))
+        parameters = self._backward(self.discriminator_optimiser, self.discriminator_loss(real, fake))
+        for trick in self.tricks:
+            trick.discriminator_gradients(self, parameters)
+        self.discriminator_optimiser.step()
         for trick in self.tricks:
             trick.after_discriminator_step(self)
 
@@ -108,17 +111,20 @@ class Duel(Model):
         losses = [term for trick, term in terms if term is not None and "generator_loss" in trick.claims]
         added = [term for trick, term in terms if term is not None and "generator_loss" not in trick.claims]
         own = losses[0] if losses else (fake.scores.logits - 1).square().mean()
-        self._descend(self.generator_optimiser, sum(added, start=own))
+        parameters = self._backward(self.generator_optimiser, sum(added, start=own))
+        for trick in self.tricks:
+            trick.generator_gradients(self, parameters)
+        self.generator_optimiser.step()
         for trick in self.tricks:
             trick.after_step(self)
         self.taken += 1
         return {"generator_loss": own.detach()}
 
     @staticmethod
-    def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _backward(optimiser: torch.optim.Optimizer, loss: Tensor) -> list[torch.nn.Parameter]:
         optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
+        return optimiser.param_groups[0]["params"]
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         offered = [network for trick in self.tricks if (network := trick.sampler(self)) is not None]
