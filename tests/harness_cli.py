@@ -86,8 +86,8 @@ class Workspace:
         """Run a command to its end, and return what it printed.
 
         It is forked from a process that has imported everything, and so are its workers, or it is a fresh interpreter
-        where that is asked for, or where the environment holds what an interpreter reads as it begins. Where the number of workers is not said it
-        is one: to start another takes longer than to train all that a tiny suite has.
+        where that is asked for, or where the environment holds what an interpreter reads as it begins. Where the number
+        of workers is not said it is one: it trains all that a tiny suite has in seconds.
         """
         if words[0] in ("run", "check") and "--workers" not in words:
             words = (*words, "--workers", "1")
