@@ -82,18 +82,18 @@ class Workspace:
             start_new_session=True,
         )
 
-    def run(self, *words: str | Path, code: int | tuple[int, ...] = 0, fresh: bool = False) -> str:
+    def run(self, *words: str | Path, code: int | tuple[int, ...] = 0) -> str:
         """Run a command to its end, and return what it printed.
 
         It is forked from a process that has imported everything, and so are its workers, or it is a fresh interpreter
-        where that is asked for, or where the environment holds what an interpreter reads as it begins. Where the number
-        of workers is not said it is one: it trains all that a tiny suite has in seconds.
+        where the environment holds what an interpreter reads as it begins; ``start`` always starts one. Where the
+        number of workers is not said it is one: it trains all that a tiny suite has in seconds.
         """
         if words[0] in ("run", "check") and "--workers" not in words:
             words = (*words, "--workers", "1")
         sites = [Path(site) for site in self.environment.get("PYTHONPATH", "").split(os.pathsep) if site]
         early = [name for name in self.environment if name.startswith(AT_THE_BEGINNING) and name != "PYTHONPATH"]
-        if fresh or early or any((site / "sitecustomize.py").exists() for site in sites):
+        if early or any((site / "sitecustomize.py").exists() for site in sites):
             process = self.start(*words)
             output, _ = process.communicate(timeout=300)
             ended = process.returncode
