@@ -641,7 +641,8 @@ class EngineContract:
         engine.submit(task)
         resumed = self._steps(engine, task, points=0)
         assert resumed.step > 0, "it goes on from its checkpoint"
-        engine.kill(task.key)
+        engine.stop()
+        self._ends(engine, [task])
 
     def test_a_killed_trial_is_heard_of_no_more(self, engine: Engine, tmp_path: Path) -> None:
         task, other = (_task(tmp_path, seed, endless=True) for seed in (0, 1))
@@ -654,7 +655,8 @@ class EngineContract:
         self._steps(engine, other, never=task.key)
         assert (task.folder / NAME).read_bytes() == journal, "nothing may write there any more"
         assert Journal(task.folder).outcome is None
-        engine.kill(other.key)
+        engine.stop()
+        self._ends(engine, [other])
         assert engine.free == self.slots
         assert engine.wait(0.01) == []
 

@@ -3,21 +3,30 @@
 The real command line, without the seconds that an interpreter and its imports take each time. As a program it reads
 commands from standard input, a line of JSON each, and answers with a line that says what came of it. With the argument
 `all` it first imports what training, reporting and comparing need; otherwise only what reading a suite needs.
+
+With `all`, the workers of a command are forked as well: from a copy of its process before it began (see
+``_forked_workers``). All else of them is as ever: what they are given is pickled, and they die when the driver does.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
+import glob
+import importlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import forkserver, resource_tracker, util
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +36,15 @@ LONGEST = 300
 
 @dataclass
 class Command:
-    """What is run: the words after ``harness``, where, with which changes of the environment (None: not set)."""
+    """What is run: the words after ``harness``, where, with which changes of the environment (None: not set).
+
+    Plug-ins are looked for in the folders ``sites`` too; one with a package ``harness`` has the harness that runs.
+    """
 
     words: list[str]
     cwd: str
     environment: dict[str, str | None] = field(default_factory=dict)
+    sites: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -87,6 +100,7 @@ def commands(wanted: dict[str, Command]) -> dict[str, Came]:
 
 def _import(everything: bool) -> None:
     """Import what reading a suite needs, or what every command needs, and find the plug-ins."""
+    from harness.cli import commands  # noqa: F401
     from harness.suite import (
         plan,  # noqa: F401
         read_suite,
@@ -97,12 +111,18 @@ def _import(everything: bool) -> None:
         suite.write_text("suite: s\ndata: digits\nbase: {model: dcgan}\nevaluate: {metrics: [fid]}\n")
         read_suite(suite)
     if everything:
-        import torch_fidelity  # noqa: F401
+        import sklearn.datasets  # noqa: F401
+        import torch
+        import torch_fidelity.metric_fid  # noqa: F401
+
+        # What torch imports of its compiler for the first optimiser, which takes seconds.
+        torch.use_deterministic_algorithms(False)
+        torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
         from harness import report
         from harness.analysis import comparison, regression  # noqa: F401
         from harness.cli import doctor, overview, progress  # noqa: F401
-        from harness.execution import driver, local  # noqa: F401
+        from harness.execution import driver, local, worker  # noqa: F401
         from harness.store.runs import Store
         from harness.trial import run  # noqa: F401
 
@@ -129,10 +149,63 @@ def _one(command: Command, said: Path) -> Came:
     return Came(os.waitstatus_to_exitcode(status), output, used.ru_utime + used.ru_stime, used.ru_maxrss)
 
 
-def _child(command: Command, said: Path) -> None:
-    from harness.cli.commands import main
+def _forked_workers() -> None:
+    """Have all workers of this process forked from a copy of it as it is now.
 
+    Instead of the context "spawn" there is "forkserver", whose server is forked rather than started.
+    """
+    from unittest import mock
+
+    if sys.platform != "linux" or glob.glob("/dev/nvidia*"):
+        return  # what was forked of a process that has asked for a GPU has none
+
+    def forked(_program: str, words: list[str], passed: list[int]) -> int:
+        process = os.fork()
+        if process == 0:
+            try:
+                for name in os.listdir("/dev/fd"):
+                    if int(name) > 2 and int(name) not in passed:
+                        with contextlib.suppress(OSError):
+                            os.close(int(name))
+                exec(words[-1])  # after -c
+            finally:
+                os._exit(0)
+        return process
+
+    resource_tracker.ensure_running()
+    with mock.patch.object(util, "spawnv_passfds", forked):
+        forkserver.ensure_running()
+    context, given = multiprocessing.get_context, multiprocessing.get_context("forkserver")
+    multiprocessing.get_context = lambda method=None: given if method == "spawn" else context(method)  # type: ignore
+
+
+def _workers_gone() -> None:
+    """Wait until what forks the workers has ended; not for workers that a driver has left running."""
+    server = forkserver._forkserver
+    if server._forkserver_pid is None:
+        return
+    os.close(server._forkserver_alive_fd)
+    until = time.monotonic() + 2
+    while time.monotonic() < until and os.waitpid(server._forkserver_pid, os.WNOHANG) == (0, 0):
+        time.sleep(0.01)
+
+
+def _sites(folders: list[str]) -> None:
+    """Look for plug-ins, or for the harness, in these folders too."""
+    sys.path[:0] = folders
+    importlib.invalidate_caches()
+    if any(Path(folder, "harness").is_dir() for folder in folders):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "harness"]:
+            del sys.modules[name]
+    else:
+        from harness.zoo import registry
+
+        registry._scan.cache_clear()
+
+
+def _child(command: Command, said: Path) -> None:
     code: Any = 70
+    program = sys.argv
     try:
         os.setsid()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -143,6 +216,13 @@ def _child(command: Command, said: Path) -> None:
         os.environ.clear()
         os.environ.update(command.environment)
         sys.argv = ["harness", *command.words]
+        tempfile.tempdir = None  # of this environment
+        if command.sites:
+            _sites(command.sites)
+        if "all" in program and command.words[0] in ("run", "check"):
+            _forked_workers()
+        from harness.cli.commands import main
+
         main(prog_name="harness")
     except SystemExit as end:
         code = end.code or 0
@@ -153,6 +233,7 @@ def _child(command: Command, said: Path) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        _workers_gone()
         os._exit(code if isinstance(code, int) else 1)
 
 
@@ -167,3 +248,4 @@ def _serve() -> None:
 if __name__ == "__main__":
     _import(everything="all" in sys.argv[1:])
     _serve()
+    os._exit(0)  # libraries that were imported have a lot to say when an interpreter ends

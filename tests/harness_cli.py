@@ -82,22 +82,25 @@ class Workspace:
             start_new_session=True,
         )
 
-    def run(self, *words: str | Path, code: int | tuple[int, ...] = 0, fresh: bool = False) -> str:
+    def run(self, *words: str | Path, code: int | tuple[int, ...] = 0) -> str:
         """Run a command to its end, and return what it printed.
 
-        It is forked from a process that has imported everything, or a fresh interpreter where that is asked for, or
-        where the environment holds what an interpreter reads as it begins. Where the number of workers is not said it
-        is one: to start another takes longer than to train all that a tiny suite has.
+        It is forked from a process that has imported everything, and so are its workers, or it is a fresh interpreter
+        where the environment holds what an interpreter reads as it begins; ``start`` always starts one. Where the
+        number of workers is not said it is one: it trains all that a tiny suite has in seconds.
         """
         if words[0] in ("run", "check") and "--workers" not in words:
             words = (*words, "--workers", "1")
-        if fresh or any(name.startswith(AT_THE_BEGINNING) for name in self.environment):
+        sites = [Path(site) for site in self.environment.get("PYTHONPATH", "").split(os.pathsep) if site]
+        early = [name for name in self.environment if name.startswith(AT_THE_BEGINNING) and name != "PYTHONPATH"]
+        if early or any((site / "sitecustomize.py").exists() for site in sites):
             process = self.start(*words)
             output, _ = process.communicate(timeout=300)
             ended = process.returncode
         else:
             environment = {"HARNESS_RESULTS": str(self.results), **self.environment}
-            came = forked_cli.warm().run(Command([*map(str, words)], str(self.folder), environment))
+            command = Command([*map(str, words)], str(self.folder), environment, [*map(str, sites)])
+            came = forked_cli.warm().run(command)
             output, ended = came.output, came.code
         assert ended in (code if isinstance(code, tuple) else (code,)), output
         assert "Traceback" not in output, output

@@ -128,7 +128,7 @@ def test_a_run_that_is_too_short_says_what_it_did_not_reach(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_run_of_some_minutes_tries_every_part(tmp_path: Path) -> None:
-    process = start(tmp_path / "out", "--minutes", "4")
+    process = start(tmp_path / "out", "--minutes", "3")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, (tmp_path / "out" / "failures.txt").read_text()
     check_whole(tmp_path / "out", NAMES)

@@ -20,11 +20,14 @@ MODULES = ["harness", *(found.name for found in pkgutil.walk_packages(harness.__
 FOR_TESTS = {"pytest", "_pytest", "hypothesis"}
 
 LOADED = """
-import importlib, json, sys
+import importlib, json, os, sys
 
+before = dict(os.environ)
 for name in json.loads(sys.argv[1]):
     importlib.import_module(name)
-print(json.dumps([name for name in sys.modules if name.partition(".")[0] != "harness"]))
+loaded, same = list(sys.modules), dict(os.environ) == before
+from mlflow.telemetry import get_telemetry_client
+print(json.dumps([loaded, same, get_telemetry_client() is None]))
 """
 
 STATE = '''
@@ -109,11 +112,20 @@ def fresh(script: str, *words: str, given: str = "", **more: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def others() -> list[str]:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], bool, bool]:
+    """What a plain install imports with all modules but the contracts; of the process: see the test of telemetry."""
+    own = [name for name in MODULES if name != "harness.testing"]
+    said = fresh(LOADED, json.dumps(own), **without_tests(tmp_path_factory.mktemp("plain")))
+    loaded, same, silent = json.loads(said.splitlines()[-1])
+    return loaded, same, silent
+
+
+@pytest.fixture(scope="module")
+def others(plain: tuple[list[str], bool, bool]) -> list[str]:
     """All that the package's modules import of other packages."""
-    found: list[str] = json.loads(fresh(LOADED, json.dumps(MODULES)).splitlines()[-1])
+    found = [name for name in plain[0] if name.partition(".")[0] != "harness"]
     assert {"torch", "mlflow", "optuna", "sqlalchemy", "pandas"} <= set(found)
-    return found
+    return [*found, *sorted(FOR_TESTS)]
 
 
 def changed(modules: list[str], others: list[str], **more: str) -> dict[str, list[str]]:
@@ -146,15 +158,8 @@ def test_changes_would_be_seen(tmp_path: Path, others: list[str]) -> None:
     assert found == {f"module_{number}": [what] for number, what in enumerate(does)}
 
 
-def test_an_import_begins_no_telemetry_and_leaves_the_environment() -> None:
-    script = """
-import json, os
-before = dict(os.environ)
-import harness.store.runs
-from mlflow.telemetry import get_telemetry_client
-print(json.dumps([get_telemetry_client() is None, dict(os.environ) == before]))
-"""
-    assert json.loads(fresh(script)) == [True, True]
+def test_an_import_begins_no_telemetry_and_leaves_the_environment(plain: tuple[list[str], bool, bool]) -> None:
+    assert plain[1:] == (True, True)
 
 
 def test_reading_results_leaves_a_notebook_as_it_was(tiny_store: Workspace) -> None:
@@ -223,10 +228,9 @@ def without_tests(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
-def test_a_plain_install_imports_all_but_the_contracts(tmp_path: Path) -> None:
-    own = [name for name in MODULES if name != "harness.testing"]
-    loaded = json.loads(fresh(LOADED, json.dumps(own), **without_tests(tmp_path)).splitlines()[-1])
-    assert not FOR_TESTS & {name.partition(".")[0] for name in loaded}
+def test_a_plain_install_imports_all_but_the_contracts(tmp_path: Path, plain: tuple[list[str], bool, bool]) -> None:
+    assert {*MODULES} - {*plain[0]} == {"harness.testing"}
+    assert not FOR_TESTS & {name.partition(".")[0] for name in plain[0]}
     with pytest.raises(AssertionError, match="No module named 'pytest'"):
         fresh("import harness.testing", **without_tests(tmp_path))
 

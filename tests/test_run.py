@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for process in (ended.pid, os.getpid()):
         name = files._prefix().replace(f"-{os.getpid()}-", f"-{process}-")
         (workspace.folder / "cache" / "mnist" / f"{name}x.tmp").touch()
-    workspace.run("run", workspace.suite(), "--workers", "2", fresh=True)
+    workspace.run("run", workspace.suite(), "--workers", "2")
     return workspace
 
 

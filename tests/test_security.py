@@ -399,11 +399,12 @@ def plugin(folder: Path, name: str, source: str, entry: str) -> None:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
     """A run with two workers in which one arm fails, all texts are hostile, and every process is watched."""
     folder = tmp_path_factory.mktemp("hostile")
-    site = folder / "site"
+    site, watch = folder / "site", folder / "watch"
+    watch.mkdir()
     plugin(site, "hostile_plugin", PLUGIN, "[harness.tricks]\nhostile = hostile_plugin:Hostile\n")
     plugin(site, "broken_plugin", "raise ValueError('not today')", "[harness.tricks]\nbroken = broken_plugin:No\n")
-    (site / "sitecustomize.py").write_text(WATCH)
-    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    (watch / "sitecustomize.py").write_text(WATCH)
+    paths = [str(watch), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     workspace = Workspace(folder, {"PYTHONPATH": os.pathsep.join(paths), "WATCHED": str(folder / "watched"), **SECRETS})
     suite = workspace.suite(
         question=PWNED,
@@ -414,6 +415,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
     )
     output = workspace.run("run", suite, "--workers", "2", "--set", f"question={PWNED} again", code=1)
     return workspace, output
+
+
+def unwatched(hostile: tuple[Workspace, str]) -> Workspace:
+    """The same folder, plug-ins and secrets, for commands that need no interpreter of their own."""
+    environment = hostile[0].environment
+    path = environment["PYTHONPATH"].partition(os.pathsep)[2]
+    return Workspace(hostile[0].folder, environment | {"PYTHONPATH": path})
 
 
 class Page(html.parser.HTMLParser):
@@ -512,7 +520,7 @@ def test_a_run_needs_no_network_at_all(tmp_path: Path) -> None:
 
 
 def test_secrets_of_the_environment_are_nowhere(hostile: tuple[Workspace, str]) -> None:
-    workspace, output = hostile
+    workspace, output = unwatched(hostile), hostile[1]
     told = output + "".join(workspace.run(*words) for words in (["plan", "tiny.yaml"], ["doctor"], ["list", "tricks"]))
     assert CANARY not in told
     files = [path for path in workspace.results.rglob("*") if path.is_file()]
@@ -531,7 +539,7 @@ def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_plug_in_that_cannot_be_imported_is_listed_with_the_reason(hostile: tuple[Workspace, str]) -> None:
-    workspace, _ = hostile
+    workspace = unwatched(hostile)
     workspace.environment["COLUMNS"] = "200"
     for words in (["list", "tricks"], ["doctor"]):
         output = workspace.run(*words)
