@@ -19,6 +19,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,7 @@ def _workers_gone() -> None:
     until = time.monotonic() + 2
     while time.monotonic() < until and os.waitpid(server._forkserver_pid, os.WNOHANG) == (0, 0):
         time.sleep(0.01)
+    shutil.rmtree(util.get_temp_dir(), ignore_errors=True)  # where they were asked for
 
 
 def _sites(folders: list[str]) -> None:
