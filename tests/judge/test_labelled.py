@@ -135,7 +135,7 @@ def test_a_part_of_the_data_is_judged_by_the_judge_of_the_whole(cache: Path) -> 
 def test_it_is_found_by_the_content_of_the_data(cache: Path) -> None:
     name = f"bars-{Bars().digest()[:8]}"
     assert judge.of(Bars()) == name
-    assert judge.names() == [name, "mnist"]
+    assert judge.names() == [name, "mnist", "mnist-check"]
     assert judge.image_shape(name) == (3, 16, 16)
     assert judge.of(Bars(seed=1)) is None
     assert judge.load_for(Bars(seed=1), "cpu") is None
