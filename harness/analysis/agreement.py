@@ -47,10 +47,11 @@ class Ranking:
     correlation: float
     swapped: tuple[tuple[str, str], ...]
 
-    def best(self, which: int) -> str:
-        """The best arm by the first (0) or by the second judge (1)."""
-        sign = 1 if self.meaning.better == "lower" else -1
-        return min(self.means, key=lambda arm: sign * self.means[arm][which])
+    def best(self, which: int) -> tuple[str, ...]:
+        """The best arm by the first (0) or by the second judge (1); several if they are equal."""
+        values = [means[which] for means in self.means.values()]
+        top = min(values) if self.meaning.better == "lower" else max(values)
+        return tuple(arm for arm, means in self.means.items() if means[which] == top)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def console(results: Results, report_path: Path, console: Console) -> None:
         say(f"  no verdict on {arm}: {words.odd(found)}", "yellow")
     for text in words.code(results):
         say(f"  {text}", "yellow")
-    for text in words.limits(results):
+    for text in words.limits(results, [results.metric]):
         say(f"  {text}", "dim")
     if results.unchecked:
         say(f"  {words.unchecked(results)}", "yellow")

@@ -210,16 +210,16 @@ def reading(results: Results) -> list[str]:
         f"The chance that any of {arms} is called better or worse although it equals the baseline is at most "
         f"{share(statistics.ALPHA)} (Holm's correction; an interval has the confidence of its test).",
         f"Differences below δ = {number(results.delta(), meaning)} count as none.",
-        *limits(results),
+        *limits(results, results.values),
         "A failed trial is an outcome: rankings and verdicts count it as the worst value of any finished trial. "
         "Means and intervals are over the finished trials.",
         *remarks,
     ]
 
 
-def limits(results: Results) -> list[str]:
-    """A remark on the marks of the table, if there are any."""
-    found = {results.limit(arm, column) for arm in results.arms for column in results.values} - {None}
+def limits(results: Results, columns: Iterable[str]) -> list[str]:
+    """A remark on the marks of a table with these columns, if there are any."""
+    found = {results.limit(arm, column) for column in columns for arm in results.arms} - {None}
     if not found:
         return []
     marks = listed([f"({mark})" for limit, mark in LIMITS.items() if limit in found])
@@ -319,12 +319,12 @@ def agreeing(ranking: Ranking, judges: tuple[str, str]) -> str:
     """How two judges rank the arms by one value, in one or two sentences."""
     pairs = math.comb(len(ranking.means), 2)
     tau = f"{ranking.correlation:.2f}".replace("-", "−") if math.isfinite(ranking.correlation) else NOTHING
-    first_, second = ranking.best(0), ranking.best(1)
-    best = f"both put {first_} first" if first_ == second else f"{judges[0]} puts {first_} first, {judges[1]} {second}"
+    one, other = (listed(ranking.best(which)) for which in (0, 1))
+    best = f"both put {one} first" if one == other else f"{judges[0]} puts {one} first, {judges[1]} {other}"
     text = f"{ranking.meaning.label}: Kendall's τ {tau}; {best}"
     if not ranking.swapped:
         return f"{text}; the order is the same."
-    named = [f"{one} / {other}" for one, other in ranking.swapped]
+    named = [" / ".join(pair) for pair in ranking.swapped]
     return f"{text}; {len(named)} of {count(pairs, 'pair')} in another order: {listed(first(named))}."
 
 
