@@ -103,6 +103,7 @@ LISTED: dict[str, str] = {
     "harness judge train --data cifar10 --mirror": "a download; tests/judge/test_labelled.py trains for a few steps",
     "harness judge train --out my-weights": "minutes on MNIST; tests/judge/test_labelled.py trains other judges",
     "harness judge evaluate": "a minute on MNIST; see the slow test below",
+    "harness judge agree suites/quickstart.yaml --samples 1000": "tests/judge/test_agree.py judges trials again",
     "harness run suites/quickstart.yaml --set train.steps=100 --set seeds=1": PLANNED,
     "harness run suites/quickstart.yaml --set 'matrix.tricks=[[], [feature_matching], [ema]]'": PLANNED,
     "harness run suites/quickstart.yaml --set 'matrix.model.latent=[32, 100]' --set compare.baseline=null": PLANNED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -74,7 +75,8 @@ def test_where_the_gradient_penalty_looks(
 @pytest.mark.parametrize(("done", "final", "expected"), [(0.25, None, 3.0), (0.25, 6.0, 3.375), (1.0, 0.0, 0.0)])
 def test_the_weight_of_r1_over_the_training(done: float, final: float | None, expected: float) -> None:
     # C = ½ x² at 1 and √2: the mean of the squared slopes is 1½. γ is 4, or 4 + ¼ (6 − 4) = 4.5, or 0.
-    real = SimpleNamespace(images=image(1, 2**0.5), critic=slopes)
+    seen = image(1, 2**0.5)
+    real = SimpleNamespace(images=seen, before=seen, critic=slopes, whole_critic=slopes)
     term = made("r1", weight=4.0, final=final).discriminator_loss(SimpleNamespace(done=done), real, None)
     assert float(term) == pytest.approx(expected)
 
@@ -223,11 +225,23 @@ def test_the_first_projection_has_the_scale_of_a_root_of_the_features(monkeypatc
 def test_nearness_of_two_kernels_looks_at_the_first_features_alone() -> None:
     layer = Nearness(1, kernels=2, dimensions=2)
     layer.projection.data = torch.tensor([[1.0, 2.0, 0.0, -1.0]])
+    layer.eval()  # without the scale and shift that the first mini-batch of the training sets
     # Images at 0 and 1: kernel 0 has a distance of 1 + 2, kernel 1 of 0 + 1. The second feature is another trick's.
     output = layer(torch.tensor([[0.0, 50.0], [1.0, -50.0]]))
     assert output[:, :2].tolist() == [[0, 50], [1, -50]]
     nearness = torch.tensor([-3.0, -1.0]).exp()
     assert torch.allclose(output[:, 2:], nearness.expand(2, 2))
+
+
+def test_the_first_mini_batch_sets_scale_and_shift_of_the_kernels() -> None:
+    layer = Nearness(1, kernels=2, dimensions=2)
+    layer.projection.data = torch.tensor([[1.0, 2.0, 0.0, -1.0]])
+    # The nearest other image is 3 away in kernel 0 and 1 in kernel 1: both become 2, the new features have the mean 0.
+    assert torch.allclose(layer(torch.tensor([[0.0], [1.0]]))[:, 1:], torch.zeros(2, 2), atol=1e-6)
+    assert layer.projection.data[0].tolist() == pytest.approx([2 / 3, 4 / 3, 0, -2])
+    assert layer.shift.tolist() == pytest.approx([-math.exp(-2)] * 2)
+    # A later mini-batch finds them as they are: two images that are 4 away.
+    assert torch.allclose(layer(torch.tensor([[0.0], [2.0]]))[:, 1:], torch.tensor(math.exp(-4) - math.exp(-2)))
 
 
 def test_minibatch_discrimination_looks_at_the_discriminator_s_features_and_adds_its_kernels() -> None:
