@@ -173,6 +173,8 @@ def _forked_workers() -> None:
                 os._exit(0)
         return process
 
+    # The server's socket lies in this folder: in a test's own the path would be too long for one.
+    multiprocessing.current_process()._config["tempdir"] = tempfile.mkdtemp(prefix="pymp-", dir="/tmp")  # type: ignore
     resource_tracker.ensure_running()
     with mock.patch.object(util, "spawnv_passfds", forked):
         forkserver.ensure_running()
