@@ -40,7 +40,7 @@ def accepted(images: torch.Tensor) -> float:
     ("data", "accuracy"), [("digits", 0.98), pytest.param("mnist", 0.993, marks=pytest.mark.mnist)]
 )
 def test_real_digits_are_recognised_and_accepted(data: str, accuracy: float) -> None:
-    images, labels = (part[:3000] for part in load(data, "test"))
+    images, labels = (part[::3] for part in load(data, "test"))
     for output in (ARBITER.features(images)[1], ARBITER.assess(images)[0]):
         assert (output.argmax(1) == labels).float().mean() >= accuracy
     assert accepted(images / 255) >= 0.97
