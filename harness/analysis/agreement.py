@@ -10,15 +10,16 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from scipy import stats
 
 from harness import judge
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.metrics.base import Value
+from harness.trial.artifacts import WEIGHTS
 from harness.trial.device import computing, on_device
 from harness.trial.evaluation import Evaluator, sampling_seed
 from harness.trial.run import restored
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from harness.analysis.results import Results
     from harness.store.record import Record
     from harness.suite.plan import Arm
+    from harness.zoo.data.base import Labelled
+
+
+Values = tuple[dict[str, float], dict[str, float]]
+"""The values of a trial by the first and by the second judge."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,21 @@ def agreement(
         HarnessError: there is no such judge, or no trial can be judged.
     """
     arms = {trial.key: trial.arm for trial in results.plan.trials}
-    found: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
-    left_out, names = [], set()
+    found: dict[str, list[Values]] = {}
+    shared_by: dict[str, _BothJudges] = {}
+    left_out = []
     for record in results.records:
         why = _unfit(record, arms)
         if why is None:
-            values, by = _judged(record, arms[record.key], other, torch.device(device), samples)
-            found.setdefault(record.arm, []).append(values)
-            names.add(by)
-            report(f"{record.arm}, seed {record.seed}: judged by {by} and by {other}")
+            arm = arms[record.key]
+            # Arms with the same data and evaluation share the features of the real images.
+            config = arm.config()
+            shared = digests.of_value([config["data"], config["evaluate"]])
+            if shared not in shared_by:
+                shared_by[shared] = _BothJudges.of(arm, other, torch.device(device), samples)
+            both = shared_by[shared]
+            found.setdefault(record.arm, []).append(both.judged(record, arm))
+            report(f"{record.arm}, seed {record.seed}: judged by {both.name} and by {other}")
         else:
             left_out.append(f"{record.arm}, seed {record.seed}: {why}")
     if not found:
@@ -104,7 +116,8 @@ def agreement(
     columns = [results.metric, *(column for column in results.values if column != results.metric)]
     rankings = (_ranking(column, results.values[column], found) for column in columns)
     judged = sum(map(len, found.values()))
-    return Agreement((" and ".join(sorted(names)), other), judged, tuple(left_out), tuple(filter(None, rankings)))
+    names = sorted({both.name for both in shared_by.values()})
+    return Agreement((" and ".join(names), other), judged, tuple(left_out), tuple(filter(None, rankings)))
 
 
 def _unfit(record: Record, arms: Mapping[str, Arm]) -> str | None:
@@ -121,32 +134,41 @@ def _unfit(record: Record, arms: Mapping[str, Arm]) -> str | None:
     return None
 
 
-WEIGHTS = "generator.safetensors"
-"""The file of a trial with the weights that generate its samples."""
+@dataclass(frozen=True)
+class _BothJudges:
+    """Both judges, with the real images that samples of some arms are compared with.
 
+    Attributes:
+        name: the name of the judge of the data.
+        training: the training split, on the device.
+        judges: an evaluator with the judge of the data, and one with the other judge.
+    """
 
-def _judged(
-    record: Record, arm: Arm, other: str, device: torch.device, samples: int | None
-) -> tuple[tuple[dict[str, float], dict[str, float]], str]:
-    """The values of a trial by both judges, and the name of the first."""
-    with computing(arm, device):
+    name: str
+    training: Labelled
+    judges: tuple[Evaluator, Evaluator]
+
+    @classmethod
+    def of(cls, arm: Arm, other: str, device: torch.device, samples: int | None) -> _BothJudges:
+        """Both judges for the data and the evaluation of an arm."""
         data = arm.data.make()
         training = on_device(data.load("train"), device)
-        path = record.file(WEIGHTS)
-        assert path is not None
-        model = restored(arm, record.seed, device, data.shape, training, Path(path))
         config = arm.evaluate.model_copy(update={} if samples is None else {"samples": samples})
         first = Evaluator(config, data, training, device, None)
-        seed = sampling_seed(record.seed)
-        # No other networks than the judges: Inception's features depend on none of them.
-        values = first.evaluate(model, seed).values, first.judged_by(other).evaluate(model, seed).values
         assert first.judge is not None
-        return values, first.judge.name
+        return cls(first.judge.name, training, (first, first.judged_by(other)))
+
+    def judged(self, record: Record, arm: Arm) -> Values:
+        """The values of a trial by both judges."""
+        path, first = record.file(WEIGHTS), self.judges[0]
+        assert path is not None
+        with computing(arm, first.device):
+            model = restored(arm, record.seed, first.device, first.data.shape, self.training, path)
+            one, two = (judge.evaluate(model, sampling_seed(record.seed)).values for judge in self.judges)
+        return one, two
 
 
-def _ranking(
-    column: str, meaning: Value, found: Mapping[str, list[tuple[dict[str, float], dict[str, float]]]]
-) -> Ranking | None:
+def _ranking(column: str, meaning: Value, found: Mapping[str, list[Values]]) -> Ranking | None:
     """The arms by one value; None if fewer than two arms have it, or if it is the same by both judges."""
     means = {
         arm: (_mean([one[column] for one, _ in values]), _mean([two[column] for _, two in values]))

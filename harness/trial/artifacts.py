@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from harness.trial.task import Recorder, Task
     from harness.zoo.data.base import DataSet
 
+WEIGHTS = "generator.safetensors"
+"""The file with the weights that generate samples."""
 GRID = 8
 """Rows and columns of a grid of samples."""
 POINTS = 2500
@@ -56,8 +58,8 @@ class Files:
         self._json("protocol.json", {metric: fields | trained for metric, fields in evaluation.protocol.items()})
         self._json("floors.json", evaluation.floors)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.weights().items()}
-        write_bytes(self.folder / "generator.safetensors", save(weights))
-        self._keep(self.folder / "generator.safetensors")
+        write_bytes(self.folder / WEIGHTS, save(weights))
+        self._keep(self.folder / WEIGHTS)
 
     def _grid(self, name: str) -> Path:
         path = self.folder / name
