@@ -1,39 +1,38 @@
 """Intervals, tests and verdicts over seeds: arrays in, numbers out.
 
-All rests on Student's t, because suites have few seeds. A percentile bootstrap over three seeds covers the true mean
-in 76 % of cases instead of the nominal 95 %: it can only resample three values. The t interval has its nominal
-coverage at any n for normal values, and comes near it for skewed ones (``docs/statistics.md`` has the measured
-figures). Arms are paired by seed, so a verdict is the t interval of the differences; Holm's procedure corrects for
-the number of arms.
-
-A failed trial is an outcome too. Its value is NaN; it can prevent a verdict (see ``verdicts``).
+A verdict compares an arm with a baseline on the scale of the metric (``scales``), with a spread that the arms of the
+suite share (``spread``). Holm's procedure corrects for the number of questions, and the level for the number of looks
+(``levels``). Collapsed and failed trials are outcomes of their own: their share is tested exactly (Fisher), and the
+means are over the other trials. ``docs/statistics.md`` has the error rates that simulations measured.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-Better = Literal["lower", "higher"]
+from harness.analysis import spread as spreads
+from harness.analysis.levels import ONE, Levels
+from harness.analysis.scales import Better, Measure
+
 VerdictKind = Literal["better", "worse", "no difference larger than δ", "inconclusive"]
 Limit = Literal["lowest", "highest", "constant"]
 """Why values cannot tell arms apart: all are the lowest or the highest possible, or one fraction to the last digit."""
-Scale = tuple[float, float]
-"""The lowest and the highest possible value of a metric."""
-UNBOUNDED: Scale = (-math.inf, math.inf)
 
 ALPHA = 0.05
 """The largest chance that a suite calls any arm different that is not (family-wise error rate)."""
 POWER = 0.8
-"""The chance that the estimated number of further seeds settles the question."""
+"""The chance that a number of further seeds settles the question, for one size of the true effect."""
 MOST_SEEDS = 1000
 """The largest number of seeds that ``seeds_needed`` tries."""
+LIKELY = (0.2, 0.8)
+"""The number of further seeds is given for true effects between these quantiles of what the data allow."""
 
 
 class Interval(NamedTuple):
@@ -44,52 +43,116 @@ class Interval(NamedTuple):
     high: float
 
 
+class Further(NamedTuple):
+    """Further seeds of both arms that would settle a question: the range for likely true effects."""
+
+    low: int
+    high: int | None
+    """None: more than ``MOST_SEEDS`` in all."""
+
+
 @dataclass(frozen=True)
-class Verdict:
-    """The verdict on an arm against the baseline, by paired seeds.
+class Sample:
+    """The trials of an arm on one metric.
 
     Attributes:
-        kind: the verdict.
-        effect: mean over the paired seeds of arm − baseline, in the unit of the metric (NaN without a pair).
-        low: lower bound of the interval of the effect (NaN with fewer than two pairs).
+        values: value by seed; NaN for a failed trial.
+        collapsed: the seeds whose trials collapsed, by the suite's rule.
+    """
+
+    values: Mapping[int, float]
+    collapsed: frozenset[int] = frozenset()
+
+    @property
+    def rest(self) -> dict[int, float]:
+        """The values of the trials that neither failed nor collapsed."""
+        return {s: v for s, v in self.values.items() if math.isfinite(v) and s not in self.collapsed}
+
+    @property
+    def failed(self) -> int:
+        """The number of trials without a value."""
+        return sum(not math.isfinite(value) for value in self.values.values())
+
+    @property
+    def lost(self) -> int:
+        """The number of trials that failed or collapsed."""
+        return len(self.values) - len(self.rest)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Whether more trials of an arm than of the baseline failed or collapsed, by Fisher's exact test.
+
+    Attributes:
+        lost: trials of the arm that failed or collapsed.
+        baseline_lost: those of the baseline.
+        p: two-sided p-value, corrected as that of the means; 1 where so few trials cannot show a difference.
+    """
+
+    lost: int
+    baseline_lost: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on an arm against the baseline.
+
+    Attributes:
+        kind: the verdict: by the shares of failed and collapsed trials if they differ, else by the means of the rest.
+        rest: the verdict on the means of the trials that neither failed nor collapsed.
+        effect: the difference of these means as the scale tells it: a factor, or a difference (NaN without values).
+        low: lower bound of its interval (NaN without one).
         high: upper bound.
-        confidence: the confidence of that interval: the level at which Holm's procedure tested the arm.
-        n: pairs, that is, seeds on which both arms gave a value.
-        p: p-value of no difference, corrected for the number of arms (Holm).
-        improvement: probability of improvement, in [0, 1].
-        delta: the difference below which two arms count as equal.
-        further: the estimated number of further seeds that settle an inconclusive verdict; None if it is settled, or
-            if there is no estimate (fewer than two pairs, or more than ``MOST_SEEDS``).
-        held: whether only failed trials prevent a verdict: the finished pairs alone would settle it at the levels of
-            Holm's procedure.
+        confidence: the confidence of that interval: the level at which Holm's procedure tested the arm, at this look.
+        n: the arm's trials that neither failed nor collapsed; if paired, the seeds on which both arms have one.
+        baseline_n: the same of the baseline.
+        paired: whether seeds were paired.
+        p: p-value of no difference of the means, corrected for questions and looks: at most α if there is one.
+        improvement: probability of improvement, in [0, 1]; a failed trial is worse than any other.
+        delta: the difference below which two arms count as equal, in the unit of the metric.
+        further: the further seeds that would settle an inconclusive verdict; None if it is settled, or if there is no
+            estimate.
+        held: whether only failed trials prevent a verdict: without them the means would settle it.
         limit: where the values of both arms are at a limit of the metric; None if they are not. There is no verdict of
             equality there: beyond its limit the metric sees no difference.
+        share: the test of failed and collapsed trials; None if there are none.
         failed: trials of the arm without a value.
+        collapsed: trials of the arm that collapsed.
         trials: all trials of the arm.
         baseline_failed: trials of the baseline without a value.
+        baseline_collapsed: trials of the baseline that collapsed.
         baseline_trials: all trials of the baseline.
+        look: at which look at the suite the verdict was given, from 1.
     """
 
     kind: VerdictKind
+    rest: VerdictKind
     effect: float
     low: float
     high: float
     confidence: float
     n: int
+    baseline_n: int
+    paired: bool
     p: float
     improvement: float
     delta: float
-    further: int | None
+    further: Further | None
     held: bool
     limit: Limit | None
+    share: Share | None
     failed: int
+    collapsed: int
     trials: int
     baseline_failed: int
+    baseline_collapsed: int
     baseline_trials: int
+    look: int = 1
 
 
-def interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The mean of n values and its Student-t interval: mean ± t(n − 1) · sd / √n.
+def interval(values: ArrayLike, confidence: float = 0.95, measure: Measure | None = None) -> Interval:
+    """The mean of n values and its Student-t interval: mean ± t(n − 1) · sd / √n, within the range of the measure.
 
     Not a bootstrap: over three seeds a percentile bootstrap covers far less than its nominal level. Values that
     are not finite are left out. One value has no interval (NaN bounds); without values the mean is NaN too.
@@ -100,11 +163,12 @@ def interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     mean = float(x.mean())
     if len(x) == 1:
         return Interval(mean, np.nan, np.nan)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1)) * _standard_error(x)
-    return Interval(mean, mean - half, mean + half)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    least, most = (measure.least, measure.most) if measure else (-math.inf, math.inf)
+    return Interval(mean, max(mean - half, least), min(mean + half, most))
 
 
-def limit(values: ArrayLike, scale: Scale = UNBOUNDED) -> Limit | None:
+def limit(values: ArrayLike, measure: Measure | None = None) -> Limit | None:
     """The limit at which all values are; None if they are not at one, or if there is none.
 
     Two or more equal values that are no whole numbers are at an unknown limit: seeds do not agree to the last digit.
@@ -112,31 +176,37 @@ def limit(values: ArrayLike, scale: Scale = UNBOUNDED) -> Limit | None:
     x = _finite(values)
     if len(x) == 0 or np.ptp(x) != 0:
         return None
-    lowest, highest = (math.isclose(x[0], end, rel_tol=1e-6, abs_tol=1e-9) for end in scale)
+    ends = (measure.least, measure.most) if measure else (-math.inf, math.inf)
+    lowest, highest = (math.isclose(x[0], end, rel_tol=1e-6, abs_tol=1e-9) for end in ends)
     if lowest or highest:
         return "lowest" if lowest else "highest"
     return "constant" if len(x) > 1 and not float(x[0]).is_integer() else None
 
 
-def interquartile_mean(values: ArrayLike) -> float:
+def interquartile_mean(values: ArrayLike, better: Better = "lower") -> float:
     """The mean without the lowest and the highest quarter (25 % trimmed mean; Agarwal et al. 2021).
 
-    A quarter is rounded down: for three values or fewer it is the plain mean.
+    A quarter is rounded down: for three values or fewer it is the plain mean. NaN, a failed trial, counts as worse
+    than any value; the mean is NaN if more than a quarter failed.
     """
-    x = _finite(values)
-    return float(stats.trim_mean(x, 0.25)) if len(x) else np.nan
+    x = np.sort(_costs(values, better))
+    cut = len(x) // 4
+    kept = x[cut : len(x) - cut]
+    if len(kept) == 0 or not np.isfinite(kept).all():
+        return np.nan
+    return float(kept.mean()) * (1 if better == "lower" else -1)
 
 
 def probability_of_improvement(arm: ArrayLike, baseline: ArrayLike, better: Better) -> float:
     """The chance that a trial of the arm beats a trial of the baseline, over all pairs of trials.
 
     Agarwal et al. 2021: the Mann-Whitney U statistic (a tie counts half) divided by the number of pairs, in [0, 1].
+    NaN, a failed trial, is worse than any value, and ties with another one. NaN without trials.
     """
-    difference = _finite(arm)[:, None] - _finite(baseline)[None, :]
-    if difference.size == 0:
+    own, other = _costs(arm, better)[:, None], _costs(baseline, better)[None, :]
+    if own.size == 0 or other.size == 0:
         return np.nan
-    wins = difference < 0 if better == "lower" else difference > 0
-    return float(np.mean(wins + 0.5 * (difference == 0)))
+    return float(np.mean((own < other) + 0.5 * (own == other)))
 
 
 def failure_rate(failed: int, trials: int, confidence: float = 0.95) -> Interval:
@@ -147,99 +217,18 @@ def failure_rate(failed: int, trials: int, confidence: float = 0.95) -> Interval
     return Interval(failed / trials, float(bounds.low), float(bounds.high))
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected for their number by Holm's procedure, in the order given; NaN counts as 1."""
-    raw = np.nan_to_num(np.asarray(p, dtype=float), nan=1.0)
-    order = np.argsort(raw, kind="stable")
-    factors = np.arange(len(raw), 0, -1)
-    corrected = np.empty_like(raw)
-    corrected[order] = np.minimum(np.maximum.accumulate(raw[order] * factors), 1.0)
-    return [float(value) for value in corrected]
+def _costs(values: ArrayLike, better: Better) -> NDArray[np.float64]:
+    x = np.asarray(values, dtype=float) * (1 if better == "lower" else -1)
+    return np.asarray(np.where(np.isnan(x), np.inf, x))
 
 
-def verdict(
-    arm: Mapping[int, float],
-    baseline: Mapping[int, float],
-    better: Better,
-    delta: float,
-    alpha: float = ALPHA,
-) -> Verdict:
-    """The verdict on a single arm; see ``verdicts``."""
-    return verdicts({"arm": arm}, baseline, better, delta, alpha)["arm"]
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    x = np.asarray(values, dtype=float)
+    finite: NDArray[np.float64] = x[np.isfinite(x)]
+    return finite
 
 
-def verdicts(
-    arms: Mapping[str, Mapping[int, float]],
-    baseline: Mapping[int, float],
-    better: Better,
-    delta: float,
-    alpha: float = ALPHA,
-    scale: Scale = UNBOUNDED,
-) -> dict[str, Verdict]:
-    """A verdict on every arm against the baseline.
-
-    Each arm is one paired t test. Over all arms, the chance of calling an arm better or worse that equals the
-    baseline is at most ``alpha``; so is the chance of calling an arm equal that differs by ``delta``.
-
-    - ``no difference larger than δ``: equality is shown, by two one-sided tests against ±δ under their own Holm
-      procedure (also if the interval excludes 0: a difference below δ does not matter to the user). Not if all values
-      of both arms are at a limit of the metric (``limit``).
-    - ``better``, ``worse``: equality is not shown, and the interval excludes 0.
-    - ``inconclusive``: neither.
-
-    If trials failed, the verdict must hold twice: on the finished pairs, and with every failed trial counted as the
-    worst value of any finished trial. So an arm that fails on most seeds is not called better or equal for the few
-    seeds that it survived. Effect and interval are those of the finished pairs.
-
-    Args:
-        arms: value by seed of each arm; NaN for a failed trial.
-        baseline: value by seed of the baseline; NaN for a failed trial.
-        better: which direction is better.
-        delta: the difference below which two arms count as equal, in the unit of the values.
-        alpha: the error rate.
-        scale: the lowest and the highest possible value.
-    """
-    fill = worst([value for arm in (*arms.values(), baseline) for value in arm.values()], better)
-    return answers({name: Question(arm, baseline, better, delta, fill, scale) for name, arm in arms.items()}, alpha)
-
-
-@dataclass(frozen=True)
-class Question:
-    """The question whether one arm differs from another on one metric.
-
-    Attributes:
-        arm: value by seed of the one; NaN for a failed trial.
-        baseline: value by seed of the other; NaN for a failed trial.
-        better: which direction is better.
-        delta: the difference below which the two count as equal, in the unit of the values.
-        fill: the value that a failed trial counts as.
-        scale: the lowest and the highest possible value.
-    """
-
-    arm: Mapping[int, float]
-    baseline: Mapping[int, float]
-    better: Better
-    delta: float
-    fill: float
-    scale: Scale = UNBOUNDED
-
-
-def answers(questions: Mapping[str, Question], alpha: float = ALPHA) -> dict[str, Verdict]:
-    """A verdict on every question, corrected for their number as in ``verdicts``. Questions may differ in metric."""
-    asked = list(questions.values())
-    finished = [_paired(q.arm, q.baseline) for q in asked]
-    filled = [_paired(_filled(q.arm, q.fill), _filled(q.baseline, q.fill)) for q in asked]
-    raw = [_p_both(one, other) for one, other in zip(finished, filled, strict=True)]
-    raw_equal = [
-        max(_p_equivalence(one, q.delta), _p_equivalence(other, q.delta))
-        for q, one, other in zip(asked, finished, filled, strict=True)
-    ]
-    different = [Tested(*both) for both in zip(holm(raw), _holm_levels(raw, alpha), strict=True)]
-    equal = [Tested(*both) for both in zip(holm(raw_equal), _holm_levels(raw_equal, alpha), strict=True)]
-    return {
-        name: _verdict(question, alpha, finished[i], different[i], equal[i])
-        for i, (name, question) in enumerate(questions.items())
-    }
+# --- many tests ------------------------------------------------------------------------------------------
 
 
 class Tested(NamedTuple):
@@ -249,191 +238,450 @@ class Tested(NamedTuple):
     level: float
 
 
-def _verdict(
-    question: Question, alpha: float, differences: NDArray[np.float64], different: Tested, equal: Tested
-) -> Verdict:
-    """The verdict that follows from the tests of a difference and of equality."""
-    arm, baseline, better, delta = question.arm, question.baseline, question.better, question.delta
-    effect, low, high = interval(differences, 1 - different.level)
-    kind: VerdictKind = "inconclusive"
-    at_limit = limit([*arm.values(), *baseline.values()], question.scale)
-    if equal.p <= alpha:
-        kind = "inconclusive" if at_limit else "no difference larger than δ"
-    elif different.p <= alpha:
-        kind = "better" if (effect < 0) == (better == "lower") else "worse"
-    # Only failed trials prevent a verdict that the finished pairs alone would give.
-    settled = _p_difference(differences) <= different.level or _p_equivalence(differences, delta) <= equal.level
-    failed, baseline_failed = (len(side) - len(_finite(list(side.values()))) for side in (arm, baseline))
-    held = kind == "inconclusive" and settled and at_limit is None
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values corrected for their number by Holm's procedure, in the order given; NaN counts as 1."""
+    return [tested.p for tested in tested_at(p, ONE)]
+
+
+def tested_at(p: Sequence[float], levels: Levels) -> list[Tested]:
+    """p-values tested by Holm's procedure at the levels of a look, in the order given; NaN counts as 1.
+
+    The smallest is tested at the level for m questions, the next at that for m − 1, and so on. From the first that is
+    not rejected, all have the level of that one: so an interval of confidence 1 − level excludes "no difference"
+    exactly if the procedure rejects, and a corrected p-value is at most α exactly then.
+    """
+    raw = np.nan_to_num(np.asarray(p, dtype=float), nan=1.0)
+    found = [Tested(1.0, levels.alpha)] * len(raw)
+    level, corrected, rejecting = levels.alpha, 0.0, True
+    for step, position in enumerate(np.argsort(raw, kind="stable")):
+        own = levels.at(len(raw) - step)
+        corrected = max(corrected, min(1.0, float(raw[position]) * (levels.alpha / own)))
+        if rejecting:
+            level = own
+            rejecting = bool(raw[position] <= level)
+        found[position] = Tested(corrected, level)
+    return found
+
+
+# --- verdicts --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """The question whether one arm differs from another on one metric.
+
+    Attributes:
+        arm: the name of the one.
+        baseline: the name of the other.
+        samples: the arms that share their spread, by name; the two are among them. Questions with the same mapping
+            (the same object) share work.
+        measure: how the values are compared.
+        delta: the difference below which the two count as equal, in the unit of the values.
+    """
+
+    arm: str
+    baseline: str
+    samples: Mapping[str, Sample]
+    measure: Measure
+    delta: float
+
+
+def verdict(arm: Sample, baseline: Sample, measure: Measure, delta: float, levels: Levels = ONE) -> Verdict:
+    """The verdict on a single arm; see ``answers``."""
+    return verdicts({"arm": arm}, baseline, measure, delta, levels)["arm"]
+
+
+def verdicts(
+    arms: Mapping[str, Sample], baseline: Sample, measure: Measure, delta: float, levels: Levels = ONE
+) -> dict[str, Verdict]:
+    """A verdict on every arm against the baseline; see ``answers``."""
+    samples = {**arms, "": baseline}
+    return answers({name: Question(name, "", samples, measure, delta) for name in arms}, levels)
+
+
+def answers(questions: Mapping[str, Question], levels: Levels = ONE) -> dict[str, Verdict]:
+    """A verdict on every question. Questions may differ in metric and in baseline; all are corrected together.
+
+    Over all questions, and over all looks that ``levels`` stands for, the chance of calling an arm better or worse
+    that equals the other is at most α; so is the chance of calling an arm equal that differs by ``delta``.
+
+    - ``no difference larger than δ``: equality is shown, by two one-sided tests against ±δ under their own Holm
+      procedure (also if the interval excludes 0: a difference below δ does not matter to the user). Not if all values
+      of both arms are at a limit of the metric (``limit``).
+    - ``better``, ``worse``: equality is not shown, and the interval excludes "no difference"; or the shares of failed
+      and collapsed trials differ (Fisher's exact test).
+    - ``inconclusive``: neither; or the means say one thing and the shares another.
+
+    If trials failed, a verdict on the means must also hold with every failed trial counted as the worst value of any
+    finished trial. So an arm that fails on most seeds is not called better or equal for the few seeds that it survived.
+    """
+    asked = list(questions.values())
+    found, filled = _estimates(asked), _estimates(_filled(asked))
+    raw = [_p_both(one, other) for one, other in zip(found, filled, strict=True)]
+    shares = [_Shares.of(question) for question in asked]
+    able = _testable(shares, levels)
+    different = tested_at([*raw, *(shares[place].p for place in able)], levels)
+    by_share = dict(zip(able, different[len(asked) :], strict=True))
+    equal = tested_at([max(a.p_equal, b.p_equal) for a, b in zip(found, filled, strict=True)], levels)
+    return {
+        name: _verdict(question, levels, _Tests(found[i], different[i], equal[i], shares[i], by_share.get(i)))
+        for i, (name, question) in enumerate(questions.items())
+    }
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Fisher's test of the shares of lost trials: its p-value, and the smallest that these numbers allow."""
+
+    lost: int
+    baseline_lost: int
+    p: float
+    least: float
+    worse: bool
+
+    @classmethod
+    def of(cls, question: Question) -> _Shares:
+        own, other = question.samples[question.arm], question.samples[question.baseline]
+        a, b, n, m = own.lost, other.lost, len(own.values), len(other.values)
+        tables = [(k, a + b - k) for k in range(max(0, a + b - m), min(n, a + b) + 1)]
+        p = {k: float(stats.fisher_exact([[k, n - k], [rest, m - rest]])[1]) for k, rest in tables}
+        return cls(a, b, p[a], min(p.values()), a * m > b * n)
+
+
+def _testable(shares: Sequence[_Shares], levels: Levels) -> list[int]:
+    """The positions of the tests of shares that could reject at all (Tarone 1990).
+
+    A test whose smallest possible p-value is above its level can never be a false alarm, so it is not counted among
+    the questions: without failed and collapsed trials, or with three seeds, these tests cost nothing.
+    """
+    for number in range(len(shares) + 1):
+        able = [place for place, one in enumerate(shares) if one.least <= levels.at(len(shares) + number)]
+        if len(able) <= number:
+            return able
+    return list(range(len(shares)))
+
+
+class _Tests(NamedTuple):
+    """All that is known of one question."""
+
+    estimate: _Estimate
+    different: Tested
+    equal: Tested
+    shares: _Shares
+    by_share: Tested | None
+
+
+def _verdict(question: Question, levels: Levels, tests: _Tests) -> Verdict:
+    """The verdict that follows from the tests."""
+    own, other = question.samples[question.arm], question.samples[question.baseline]
+    estimate, measure = tests.estimate, question.measure
+    at_limit = limit([*own.values.values(), *other.values.values()], measure)
+    rest = _of_means(tests, measure, levels.alpha, at_limit)
+    kind = _of_both(rest, tests, levels.alpha)
+    low, high = estimate.bounds(1 - tests.different.level)
+    # Only failed trials prevent a verdict that the finished trials alone would give.
+    settled = estimate.p <= tests.different.level or estimate.p_equal <= tests.equal.level
+    held = kind == rest == "inconclusive" and settled and at_limit is None
+    wants_more = kind == "inconclusive" and not held and at_limit is None
+    lost = tests.shares.lost + tests.shares.baseline_lost
+    p_share = tests.by_share.p if tests.by_share else 1.0
     return Verdict(
         kind,
-        effect,
-        low,
-        high,
-        confidence=1 - different.level,
-        n=len(differences),
-        p=different.p,
-        improvement=probability_of_improvement(list(arm.values()), list(baseline.values()), better),
-        delta=delta,
-        further=None
-        if held or at_limit or kind != "inconclusive"
-        else _further(differences, delta, different.level, equal.level),
+        rest,
+        *(measure.effect(difference, estimate.base) for difference in (estimate.difference, low, high)),
+        confidence=1 - tests.different.level,
+        n=estimate.n,
+        baseline_n=estimate.baseline_n,
+        paired=estimate.paired,
+        p=tests.different.p,
+        improvement=probability_of_improvement(
+            measure.cost(list(own.values.values())), measure.cost(list(other.values.values())), "lower"
+        ),
+        delta=question.delta,
+        further=_further(estimate, tests.different.level, tests.equal.level) if wants_more else None,
         held=held,
         limit=at_limit,
-        failed=failed,
-        trials=len(arm),
-        baseline_failed=baseline_failed,
-        baseline_trials=len(baseline),
+        share=Share(tests.shares.lost, tests.shares.baseline_lost, p_share) if lost else None,
+        failed=own.failed,
+        collapsed=own.lost - own.failed,
+        trials=len(own.values),
+        baseline_failed=other.failed,
+        baseline_collapsed=other.lost - other.failed,
+        baseline_trials=len(other.values),
+        look=levels.look,
     )
 
 
-def worst(values: ArrayLike, better: Better) -> float:
-    """The worst of the values: failed trials count as it in verdicts and rankings. NaN without values."""
-    x = _finite(values)
-    if len(x) == 0:
-        return np.nan
-    return float(x.max() if better == "lower" else x.min())
+def _of_means(tests: _Tests, measure: Measure, alpha: float, at_limit: Limit | None) -> VerdictKind:
+    if tests.equal.p <= alpha:
+        return "inconclusive" if at_limit else "no difference larger than δ"
+    if tests.different.p <= alpha:
+        lower = tests.estimate.difference < 0
+        return "better" if lower == (measure.better == "lower") else "worse"
+    return "inconclusive"
+
+
+def _of_both(rest: VerdictKind, tests: _Tests, alpha: float) -> VerdictKind:
+    if tests.by_share is None or tests.by_share.p > alpha:
+        return rest
+    by_share: VerdictKind = "worse" if tests.shares.worse else "better"
+    return "inconclusive" if {rest, by_share} == {"better", "worse"} else by_share
+
+
+# --- estimates -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """The estimated difference of the transformed means of two arms.
+
+    Attributes:
+        difference: arm − baseline; NaN with fewer than two values of either.
+        error: its standard error.
+        freedom: the degrees of freedom of the error.
+        base: the baseline's transformed mean.
+        spread: √(variance of a value of the arm + of the baseline), or that of a paired difference.
+        n: values of the arm (if paired: pairs).
+        baseline_n: values of the baseline.
+        paired: whether seeds were paired.
+        least: the smallest p-value that so few values allow, where the values of each arm are all equal; else 0.
+        margins: the differences that count as none.
+    """
+
+    difference: float
+    error: float
+    freedom: float
+    base: float
+    spread: float
+    n: int
+    baseline_n: int
+    paired: bool
+    least: float
+    margins: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of no difference; NaN without an estimate."""
+        if self.error == 0:
+            return 1.0 if self.difference == 0 else self.least
+        return max(float(2 * stats.t.sf(abs(self.difference) / self.error, self.freedom)), self.least)
+
+    @property
+    def p_equal(self) -> float:
+        """p-value of the two one-sided tests: the smallest level whose two-sided interval lies within the margins."""
+        room = min(self.difference - self.margins[0], self.margins[1] - self.difference)
+        if math.isnan(room) or room <= 0:
+            return 1.0
+        if self.error == 0:
+            return self.least
+        return max(min(1.0, float(2 * stats.t.sf(room / self.error, self.freedom))), self.least)
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """The interval of the difference."""
+        if self.error == 0:
+            return self.difference, self.difference
+        half = float(stats.t.isf((1 - confidence) / 2, self.freedom)) * self.error
+        return self.difference - half, self.difference + half
+
+
+def _estimates(questions: Sequence[Question]) -> list[_Estimate]:
+    """The estimate for each question. Questions with the same samples and baseline share the work."""
+    known: dict[tuple[int, str], dict[str, _Estimate]] = {}
+    found = []
+    for question in questions:
+        group = (id(question.samples), question.baseline)
+        if group not in known:
+            known[group] = _against(question)
+        own = known[group][question.arm]
+        found.append(replace(own, margins=question.measure.margins(question.delta, own.base)))
+    return found
+
+
+def _against(question: Question) -> dict[str, _Estimate]:
+    """Every arm that shares the question's samples against the question's baseline, without margins."""
+    values: dict[str, dict[int, float]] = {}
+    for name in dict.fromkeys([question.baseline, *question.samples]):
+        rest = question.samples[name].rest
+        values[name] = dict(zip(rest, question.measure.transformed(list(rest.values())).tolist(), strict=True))
+    return _paired(values) if _pairing(list(values.values())) else _unpaired(values)
+
+
+def _pairing(values: Sequence[Mapping[int, float]]) -> bool:
+    """Whether seeds are paired: whether the seeds that all arms have show an effect that all arms share.
+
+    The rule is fixed before the data are seen: the F test of seeds in the two-way layout, at ``spread.PAIRED``.
+    """
+    common = sorted(set.intersection(*(set(own) for own in values)))
+    if len(common) < 3:
+        return False
+    return bool(spreads.seeds_matter(np.array([[own[seed] for seed in common] for own in values])) < spreads.PAIRED)
+
+
+def _unpaired(values: Mapping[str, Mapping[int, float]]) -> dict[str, _Estimate]:
+    """Estimates of all arms against the first one, by the means and the moderated variance of each arm."""
+    groups = _table([list(own.values()) for own in values.values()])
+    mean, variance, n = spreads.variances(groups)
+    found = spreads.moderated(variance, n)
+    error, freedom = spreads.compared(found, n)
+    return {
+        name: _Estimate(
+            difference=float(mean[row] - mean[0]) if min(n[row], n[0]) > 1 else np.nan,
+            error=float(error[row]),
+            freedom=float(freedom[row]),
+            base=float(mean[0]),
+            spread=float(np.sqrt(found.variance[row] + found.variance[0])),
+            n=int(n[row]),
+            baseline_n=int(n[0]),
+            paired=False,
+            # Permutations of n + m trials: all of one arm below all of the other, or above.
+            least=2 / math.comb(int(n[row] + n[0]), int(n[0])) if variance[row] == variance[0] == 0 else 0.0,
+        )
+        for row, name in enumerate(values)
+    }
+
+
+def _paired(values: Mapping[str, Mapping[int, float]]) -> dict[str, _Estimate]:
+    """Estimates of all arms but the first against it, by the differences on each seed, with a moderated variance."""
+    names = list(values)
+    base = values[names[0]]
+    seeds = {name: sorted(values[name].keys() & base.keys()) for name in names[1:]}
+    groups = _table([[values[name][seed] - base[seed] for seed in own] for name, own in seeds.items()])
+    mean, variance, n = spreads.variances(groups)
+    found = spreads.moderated(variance, n, baseline=None)
+    return {
+        name: _Estimate(
+            difference=float(mean[row]) if n[row] > 1 else np.nan,
+            error=float(np.sqrt(found.variance[row] / max(n[row], 1))),
+            freedom=float(found.freedom[row]),
+            base=float(np.mean([base[seed] for seed in seeds[name]])) if seeds[name] else np.nan,
+            spread=float(np.sqrt(found.variance[row])),
+            n=int(n[row]),
+            baseline_n=int(n[row]),
+            paired=True,
+            least=min(1.0, 2 * 0.5 ** int(n[row])) if variance[row] == 0 else 0.0,  # the sign test
+        )
+        for row, name in enumerate(names[1:])
+    }
+
+
+def _table(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Rows of different lengths as an array, with NaN at the end of the shorter ones."""
+    table = np.full((len(rows), max(1, *map(len, rows))), np.nan)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
+
+
+def _filled(questions: Sequence[Question]) -> list[Question]:
+    """The questions with every failed trial as the worst value of any finished one that shares its samples."""
+    known: dict[int, Mapping[str, Sample]] = {}
+    for question in questions:
+        samples = question.samples
+        finished = [value for sample in samples.values() for value in sample.rest.values()]
+        if id(samples) not in known and finished and any(sample.failed for sample in samples.values()):
+            worst = finished[int(np.argmax(question.measure.cost(finished)))]
+            known[id(samples)] = {
+                name: replace(own, values={s: v if math.isfinite(v) else worst for s, v in own.values.items()})
+                for name, own in samples.items()
+            }
+    return [replace(question, samples=known.get(id(question.samples), question.samples)) for question in questions]
+
+
+def _p_both(finished: _Estimate, filled: _Estimate) -> float:
+    """The larger p-value of a difference, without and with failed trials; 1 if their means differ in sign."""
+    if math.isnan(finished.difference) or finished.difference * filled.difference < 0:
+        return 1.0
+    return max(finished.p, filled.p)
+
+
+# --- how many seeds --------------------------------------------------------------------------------------
 
 
 def seeds_needed(
     effect: float,
     spread: float,
-    delta: float,
+    margins: tuple[float, float] = (0.0, 0.0),
     alpha: float = ALPHA,
     power: float = POWER,
     alpha_equal: float | None = None,
+    paired: bool = True,
 ) -> int | None:
-    """The number of paired seeds that settle a question with chance ``power``, by the power of the paired t test.
+    """The number of seeds of each arm that settle a question with chance ``power``, by the power of the t tests.
 
-    Assumes normal differences with exactly this mean and standard deviation. Both are estimates from the seeds so
-    far, so from few seeds the answer is right in order of magnitude only.
+    Assumes normal values with exactly this difference and this spread, and no spread that is shared between arms.
 
     Args:
-        effect: the true mean difference.
-        spread: the standard deviation of the differences over seeds.
-        delta: the difference below which two arms count as equal.
+        effect: the true difference.
+        spread: the standard deviation of a paired difference, or √(sum of both arms' variances).
+        margins: the differences that count as none: below and above 0.
         alpha: the two-sided level of the test.
         power: the chance.
         alpha_equal: the level of the test of equality, if it is not ``alpha``.
+        paired: n − 1 degrees of freedom; else 2 (n − 1).
 
     Returns:
-        The smallest number from 2 to ``MOST_SEEDS`` that shows a difference, or that shows that none is as large as
-        ``delta``; None if there is no such number.
+        The smallest number from 2 to ``MOST_SEEDS`` that shows a difference, or that shows that none is beyond the
+        margins; None if there is no such number.
     """
     if not np.isfinite([effect, spread]).all() or spread <= 0:
         return None
     n = np.arange(2, MOST_SEEDS + 1)
-    enough = _power_difference(effect, spread, n, alpha) >= power
-    enough |= _power_equivalence(effect, spread, delta, n, alpha_equal or alpha) >= power
+    freedom = (n - 1) * (1 if paired else 2)
+    enough = _power_difference(effect, spread, n, freedom, alpha) >= power
+    enough |= _power_equivalence(effect, spread, margins, n, freedom, alpha_equal or alpha) >= power
     return int(n[np.argmax(enough)]) if enough.any() else None
 
 
-def _power_difference(effect: float, spread: float, n: NDArray[Any], alpha: float) -> NDArray[np.float64]:
-    """The chance that the two-sided paired t test of n differences finds the effect."""
-    critical = stats.t.ppf(1 - alpha / 2, n - 1)
-    shift = abs(effect) / spread * np.sqrt(n)
+def _power_difference(
+    effect: float, spread: float, n: NDArray[Any], freedom: NDArray[Any], alpha: float
+) -> NDArray[np.float64]:
+    """The chance that the two-sided t test of n seeds finds the effect."""
+    critical = stats.t.ppf(1 - alpha / 2, freedom)
     # Only the tail on the effect's side: a significant difference of the wrong sign settles nothing.
-    found: NDArray[np.float64] = np.nan_to_num(stats.nct.sf(critical, n - 1, shift))
-    return found
+    found = stats.nct.sf(critical, freedom, abs(effect) / spread * np.sqrt(n))
+    return np.asarray(np.nan_to_num(found))
 
 
 def _power_equivalence(
-    effect: float, spread: float, delta: float, n: NDArray[Any], alpha: float
+    effect: float,
+    spread: float,
+    margins: tuple[float, float],
+    n: NDArray[Any],
+    freedom: NDArray[Any],
+    alpha: float,
 ) -> NDArray[np.float64]:
-    """The chance that the 1 − alpha interval of n differences lies within ±delta (two one-sided t tests).
+    """The chance that the 1 − alpha interval of n seeds lies within the margins (two one-sided t tests).
 
     The usual approximation: the sum of the powers of the two tests, minus 1. It can be below 0 for small n.
     """
-    if abs(effect) >= delta:
+    if not margins[0] < effect < margins[1]:
         return np.zeros(len(n))
-    critical = stats.t.ppf(1 - alpha / 2, n - 1)
+    critical = stats.t.ppf(1 - alpha / 2, freedom)
     error = spread / np.sqrt(n)
     # Normal in place of noncentral t, which is slow and numerically unsafe at such large shifts.
-    above = stats.norm.sf(critical - (effect + delta) / error)
-    below = stats.norm.sf(critical - (delta - effect) / error)
+    above = stats.norm.sf(critical - (effect - margins[0]) / error)
+    below = stats.norm.sf(critical - (margins[1] - effect) / error)
     return np.asarray(above + below - 1)
 
 
-def _further(differences: NDArray[np.float64], delta: float, alpha: float, alpha_equal: float) -> int | None:
-    """The number of seeds to add, at least one, if the true effect and spread are those measured so far."""
-    if len(differences) < 2:
+def _further(estimate: _Estimate, alpha: float, alpha_equal: float) -> Further | None:
+    """The further seeds for true effects that the data allow: the middle part (``LIKELY``) of their distribution.
+
+    A single number, for the effect as measured, would promise too much: a pilot of few seeds knows its effect badly.
+    """
+    if not estimate.error > 0:
         return None
-    spread = float(differences.std(ddof=1))
-    needed = seeds_needed(float(differences.mean()), spread, delta, alpha, alpha_equal=alpha_equal)
-    return None if needed is None else max(needed - len(differences), 1)
-
-
-def _p_difference(differences: NDArray[np.float64]) -> float:
-    """Two-sided p-value of a mean difference of 0; NaN with fewer than two differences.
-
-    If all differences are equal (counts, for example), there is no spread, and t would be infinite from two seeds
-    on. The sign test replaces it: 2 · ½ⁿ, or 1 if all differences are 0.
-    """
-    n = len(differences)
-    if n < 2:
-        return np.nan
-    if np.ptp(differences) == 0:
-        return 1.0 if differences[0] == 0 else min(1.0, 2 * 0.5**n)
-    return float(2 * stats.t.sf(abs(differences.mean()) / _standard_error(differences), n - 1))
-
-
-def _p_both(finished: NDArray[np.float64], filled: NDArray[np.float64]) -> float:
-    """The larger p-value of a difference, without and with failed trials; 1 if their means differ in sign."""
-    if len(finished) < 2 or finished.mean() * filled.mean() < 0:
-        return 1.0
-    return max(_p_difference(finished), _p_difference(filled))
-
-
-def _p_equivalence(differences: NDArray[np.float64], delta: float) -> float:
-    """p-value of the two one-sided tests against ±delta; NaN with fewer than two differences.
-
-    It is the smallest level whose two-sided interval lies within ±delta.
-    """
-    n = len(differences)
-    if n < 2:
-        return np.nan
-    room = delta - abs(float(differences.mean()))
-    if np.ptp(differences) == 0:
-        return min(1.0, 2 * 0.5**n) if room > 0 else 1.0
-    return float(min(1.0, 2 * stats.t.sf(room / _standard_error(differences), n - 1)))
-
-
-def _holm_levels(p: Sequence[float], alpha: float) -> list[float]:
-    """The level at which Holm's procedure tested each of m p-values.
-
-    The smallest is tested at alpha / m, the next at alpha / (m − 1), and so on. From the first that is not rejected,
-    all have the level of that one. So an interval of confidence 1 − level excludes 0 exactly if Holm's procedure
-    rejects.
-    """
-    raw = np.nan_to_num(np.asarray(p, dtype=float), nan=1.0)
-    levels = np.empty_like(raw)
-    level, rejecting = alpha, True
-    for step, position in enumerate(np.argsort(raw, kind="stable")):
-        if rejecting:
-            level = alpha / (len(raw) - step)
-            rejecting = bool(raw[position] <= level)
-        levels[position] = level
-    return [float(value) for value in levels]
-
-
-def _paired(arm: Mapping[int, float], baseline: Mapping[int, float]) -> NDArray[np.float64]:
-    """arm − baseline on each seed on which both have a value, in the order of the seeds."""
-    return _finite([arm[seed] - baseline[seed] for seed in sorted(arm.keys() & baseline.keys())])
-
-
-def _filled(arm: Mapping[int, float], value: float) -> dict[int, float]:
-    """The arm's values, with ``value`` in place of those that are not finite."""
-    return {seed: own if np.isfinite(own) else value for seed, own in arm.items()}
-
-
-def _finite(values: ArrayLike) -> NDArray[np.float64]:
-    x = np.asarray(values, dtype=float)
-    finite: NDArray[np.float64] = x[np.isfinite(x)]
-    return finite
-
-
-def _standard_error(x: NDArray[np.float64]) -> float:
-    return float(x.std(ddof=1) / np.sqrt(len(x)))
+    likely = np.linspace(*LIKELY, 7)
+    effects = estimate.difference + stats.t.ppf(likely, estimate.freedom) * estimate.error
+    numbers = [
+        seeds_needed(float(e), estimate.spread, estimate.margins, alpha, POWER, alpha_equal, estimate.paired)
+        for e in effects
+    ]
+    now = min(estimate.n, estimate.baseline_n)
+    known = [max(number - now, 1) for number in numbers if number is not None]
+    if not known:
+        return None
+    return Further(min(known), None if None in numbers else max(known))
 
 
 # --- two independent samples of seeds ---------------------------------------------------------------------

@@ -22,6 +22,11 @@ class Value:
     Attributes:
         least: the lowest possible value; at a limit the metric cannot tell arms apart, and tables say so.
         most: the highest possible value; "classes": the number of classes of the data.
+        scale: how arms are compared. ratio: by a factor (distances and errors, 0 is perfect); share: a part of a
+            whole, in [0, 1]; plain: by the difference.
+        target: the value of real images, where neither a low nor a high value is good as such: arms are compared by
+            their distance to it, and ``scale`` and ``better`` do not count.
+        grain: of a ratio: values below it count as it, because the metric cannot tell them from 0.
     """
 
     label: str
@@ -31,8 +36,11 @@ class Value:
     percent: bool = False
     least: float = -math.inf
     most: float | Literal["classes"] = math.inf
+    scale: Literal["ratio", "share", "plain"] = "plain"
+    target: float | None = None
+    grain: float = 1e-6
 
-    def scale(self, classes: int) -> tuple[float, float]:
+    def range(self, classes: int) -> tuple[float, float]:
         """The lowest and the highest possible value on data with so many classes."""
         return self.least, float(classes) if self.most == "classes" else self.most
 

@@ -25,7 +25,9 @@ class TestError(Metric):
     paper = "Salimans et al. 2016, section 5"
     requires = frozenset({"classifier"})
     uses_features = False
-    values = {"test_error": Value("Test error", "lower", "reference images classified wrongly", 2, True, 0, 1)}
+    values = {
+        "test_error": Value("Test error", "lower", "reference images classified wrongly", 2, True, 0, 1, scale="share")
+    }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         model = samples.model

@@ -39,6 +39,7 @@ class CodeAccuracy(Metric):
             percent=True,
             least=0,
             most=1,
+            scale="share",
         )
     }
 

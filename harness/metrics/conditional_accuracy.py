@@ -35,7 +35,14 @@ class ConditionalAccuracy(Metric):
     uses_features = False
     values = {
         "conditional_accuracy": Value(
-            "Conditional accuracy", "higher", "images that show the requested class", 1, True, least=0, most=1
+            "Conditional accuracy",
+            "higher",
+            "images that show the requested class",
+            1,
+            True,
+            least=0,
+            most=1,
+            scale="share",
         )
     }
 

@@ -61,14 +61,24 @@ class ModeCoverage(Metric):
         "effective_classes": Value(
             "Effective classes", "higher", "exp of the accepted samples' entropy", 2, False, *COUNT
         ),
-        "kl_to_train": Value("KL to training", "lower", "KL(accepted ‖ training histogram), in nats", 3, least=0),
-        "refused": Value("Refused", "lower", "share of samples whose shape is of no class", 1, True, *SHARE),
-        "other_style": Value("Other style", "lower", "share without the data's pixels", 1, True, *SHARE),
+        "kl_to_train": Value(
+            "KL to training",
+            "lower",
+            "KL(accepted ‖ training histogram), in nats",
+            3,
+            least=0,
+            scale="ratio",
+            grain=1e-3,
+        ),
+        "refused": Value(
+            "Refused", "lower", "share of samples whose shape is of no class", 1, True, *SHARE, scale="share"
+        ),
+        "other_style": Value("Other style", "lower", "share without the data's pixels", 1, True, *SHARE, scale="share"),
         "class_spread": Value(
-            "Class spread", "higher", "spread within classes, of the real (at most 1)", 3, False, *SHARE
+            "Class spread", "higher", "spread within classes, of the real (at most 1)", 3, False, *SHARE, scale="share"
         ),
         "class_recall": Value(
-            "Class recall", "higher", "recall within classes, the mean over classes", 3, False, *SHARE
+            "Class recall", "higher", "recall within classes, the mean over classes", 3, False, *SHARE, scale="share"
         ),
     }
 

@@ -41,8 +41,12 @@ class DensityCoverage(OfFeatures):
     Settings = DensityCoverageSettings
     settings: DensityCoverageSettings
     values = {
-        "density": Value("Density", "higher", "mean number of real balls that hold a sample, / k", 3, least=0),
-        "coverage": Value("Coverage", "higher", "share of real images whose ball holds a sample", 3, least=0, most=1),
+        "density": Value(
+            "Density", "higher", "mean number of real balls that hold a sample, / k", 3, least=0, target=1.0
+        ),
+        "coverage": Value(
+            "Coverage", "higher", "share of real images whose ball holds a sample", 3, least=0, most=1, scale="share"
+        ),
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

@@ -27,7 +27,11 @@ class EnergyDistance(Metric):
     name = "energy_distance"
     summary = "energy distance of points: 2 E‖x − y‖ − E‖x − x'‖ − E‖y − y'‖"
     paper = "Székely and Rizzo 2013"
-    values = {"energy_distance": Value("Energy distance", "lower", "0 for equal distributions of points", digits=4)}
+    values = {
+        "energy_distance": Value(
+            "Energy distance", "lower", "0 for equal distributions of points", digits=4, scale="ratio", grain=1e-4
+        )
+    }
 
     @classmethod
     def refusal(cls, settings: object, data: DataSet) -> str | None:

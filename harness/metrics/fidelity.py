@@ -43,7 +43,7 @@ class FrechetDistance(OfFeatures):
     name = "fid"
     summary = "Fréchet distance of Gaussians fitted to judge (or Inception) features"
     paper = "Heusel et al. 2017, equation 6"
-    values = {"fid": Value("FID", "lower", "Fréchet distance", least=0)}
+    values = {"fid": Value("FID", "lower", "Fréchet distance", least=0, scale="ratio", grain=0.01)}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_fid import (
@@ -113,7 +113,7 @@ class KernelDistance(OfFeatures):
     paper = "Bińkowski et al. 2018, section 4"
     Settings = KernelDistanceSettings
     settings: KernelDistanceSettings
-    values = {"kid": Value("KID", "lower", "kernel distance (can fall below 0)", digits=4)}
+    values = {"kid": Value("KID", "lower", "kernel distance (can fall below 0)", digits=4, scale="ratio", grain=1e-4)}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
@@ -153,8 +153,12 @@ class PrecisionRecall(OfFeatures):
     Settings = PrecisionRecallSettings
     settings: PrecisionRecallSettings
     values = {
-        "precision": Value("Precision", "higher", "share of samples inside a real image's ball", 3, least=0, most=1),
-        "recall": Value("Recall", "higher", "share of real images inside a sample's ball", 3, least=0, most=1),
+        "precision": Value(
+            "Precision", "higher", "share of samples inside a real image's ball", 3, least=0, most=1, scale="share"
+        ),
+        "recall": Value(
+            "Recall", "higher", "share of real images inside a sample's ball", 3, least=0, most=1, scale="share"
+        ),
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

@@ -79,8 +79,11 @@ class Memorisation(Metric):
             3,
             least=0,
             most=1,
+            target=0.5,
         ),
-        "data_copying": Value("Data copying C_T", "higher", "far below 0 (say −3): the samples are copies", digits=1),
+        "data_copying": Value(
+            "Data copying C_T", "higher", "far below 0 (say −3): the samples are copies", digits=1, target=0.0
+        ),
     }
     noise_is_not_worse = dict.fromkeys(
         values, "noise is not copied; real images that are used as samples may be training images"

@@ -40,9 +40,24 @@ class HighQualityModes(Metric):
             "Modes covered", "higher", "modes nearest to at least one sample within 3σ", 1, False, 0, "classes"
         ),
         "high_quality": Value(
-            "High quality", "higher", "share of samples within 3σ of the nearest mode", 1, True, least=0, most=1
+            "High quality",
+            "higher",
+            "share of samples within 3σ of the nearest mode",
+            1,
+            True,
+            least=0,
+            most=1,
+            scale="share",
         ),
-        "mode_kl": Value("KL to uniform", "lower", "KL(high-quality samples' modes ‖ uniform), in nats", 3, least=0),
+        "mode_kl": Value(
+            "KL to uniform",
+            "lower",
+            "KL(high-quality samples' modes ‖ uniform), in nats",
+            3,
+            least=0,
+            scale="ratio",
+            grain=1e-3,
+        ),
     }
 
     @classmethod

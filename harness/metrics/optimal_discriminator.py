@@ -36,10 +36,24 @@ class OptimalDiscriminator(Metric):
     uses_features = False
     values = {
         "optimal_distance": Value(
-            "|D − D*|", "lower", "mean distance of D to the optimal discriminator", 3, least=0, most=1
+            "|D − D*|",
+            "lower",
+            "mean distance of D to the optimal discriminator",
+            3,
+            least=0,
+            most=1,
+            scale="ratio",
+            grain=1e-3,
         ),
         "optimal_advantage": Value(
-            "D* advantage", "lower", "mean |2 D* − 1|: how well the best discriminator could tell", 3, least=0, most=1
+            "D* advantage",
+            "lower",
+            "mean |2 D* − 1|: how well the best discriminator could tell",
+            3,
+            least=0,
+            most=1,
+            scale="ratio",
+            grain=1e-3,
         ),
     }
 

@@ -32,7 +32,13 @@ class Reconstruction(Metric):
     uses_features = False
     values = {
         "reconstruction_mse": Value(
-            "Reconstruction MSE", "lower", "squared error per pixel, intensities in [0, 1]", 4, least=0, most=1
+            "Reconstruction MSE",
+            "lower",
+            "squared error per pixel, intensities in [0, 1]",
+            4,
+            least=0,
+            most=1,
+            scale="ratio",
         )
     }
 

@@ -39,7 +39,12 @@ class Sharpness(Metric):
     uses_features = False
     values = {
         "sharpness": Value(
-            "Sharpness", "higher", "relative to real images: 1 is equally sharp, below 1 blurrier", 3, least=0
+            "Sharpness",
+            "higher",
+            "relative to real images: 1 is equally sharp, below 1 blurrier",
+            3,
+            least=0,
+            target=1.0,
         )
     }
     noise_is_not_worse = {"sharpness": "the Laplace filter responds to noise more strongly than to any image"}

@@ -38,7 +38,15 @@ class StackedModes(Metric):
         "stacked_modes": Value(
             "Modes of 1000", "higher", "modes that hold at least one sample", 1, least=1, most="classes"
         ),
-        "stacked_kl": Value("KL to uniform", "lower", "KL(samples' modes ‖ uniform over 1000), in nats", 3, least=0),
+        "stacked_kl": Value(
+            "KL to uniform",
+            "lower",
+            "KL(samples' modes ‖ uniform over 1000), in nats",
+            3,
+            least=0,
+            scale="ratio",
+            grain=1e-3,
+        ),
     }
 
     @classmethod

@@ -50,7 +50,14 @@ class TranslationQuality(Metric):
     uses_features = False
     values = {
         "class_preserved": Value(
-            "Class preserved", "higher", "translations that the judge sees in their source's class", 1, True, 0, 1
+            "Class preserved",
+            "higher",
+            "translations that the judge sees in their source's class",
+            1,
+            True,
+            0,
+            1,
+            scale="share",
         ),
         "cycle_error": Value(
             "Cycle error",
@@ -58,6 +65,7 @@ class TranslationQuality(Metric):
             "mean absolute difference of a pixel in [0, 1], translated there and back",
             4,
             least=0,
+            scale="ratio",
         ),
     }
 

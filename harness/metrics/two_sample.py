@@ -44,10 +44,20 @@ class TwoSample(OfFeatures):
     paper = "Lopez-Paz and Oquab 2017, section 3"
     values = {
         "two_sample_accuracy": Value(
-            "Two-sample accuracy", "lower", "of a classifier of samples against real images; .5 is ideal", 3, most=1
+            "Two-sample accuracy",
+            "lower",
+            "of a classifier of samples against real images; .5 is ideal",
+            3,
+            most=1,
+            target=0.5,
         ),
         "two_sample_p": Value(
-            "Two-sample p", "higher", "chance of such an accuracy if samples and real images were alike", 3, least=0
+            "Two-sample p",
+            "higher",
+            "chance of such an accuracy if samples and real images were alike",
+            3,
+            least=0,
+            scale="share",
         ),
     }
 
