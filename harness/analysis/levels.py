@@ -89,18 +89,21 @@ class Levels:
 
     Args:
         alpha: the error rate over all looks.
-        level: α -> the level of this look in a path of looks with that error rate; the identity for a single look.
+        points: the level of this look for each of ``DIVISORS``; None for a single look, at α / j.
+        look: which look it is, from 1.
     """
 
     def __init__(self, alpha: float = 0.05, points: Sequence[float] | None = None, look: int = 1) -> None:
         self.alpha = alpha
         self.look = look
-        self._logs = np.log([alpha / j for j in DIVISORS] if points is None else points)
+        self.points = None if points is None else tuple(points)
 
     def at(self, questions: int) -> float:
         """The level at which a p-value is tested if so many questions are left."""
+        if self.points is None:
+            return self.alpha / questions
         place = np.log(min(max(questions, 1), DIVISORS[-1])) / np.log(DIVISORS[1])
-        own = float(np.exp(np.interp(place, range(len(DIVISORS)), self._logs)))
+        own = float(np.exp(np.interp(place, range(len(DIVISORS)), np.log(self.points))))
         return own * min(1.0, DIVISORS[-1] / questions)
 
 
@@ -119,8 +122,8 @@ def planned(schedule: Sequence[int], look: int, before: Sequence[Levels], alpha:
     """
     share = alpha * (1 - RESERVE) if len(schedule) > 1 else alpha
     points = []
-    for place, divisor in enumerate(DIVISORS):
-        taken = tuple(float(np.exp(one._logs[place])) for one in before)
+    for divisor in DIVISORS:
+        taken = tuple(one.at(int(divisor)) for one in before)
         points.append(max(constant(tuple(schedule), taken, share / divisor), 1e-12))
     return Levels(alpha, points, look)
 
@@ -135,8 +138,8 @@ def unplanned(seeds: Sequence[int], before: Sequence[Levels], alpha: float) -> L
     """
     rising = [float(n) for n in itertools.accumulate(seeds, lambda a, b: max(b, a * 1.001))]
     points = []
-    for place, divisor in enumerate(DIVISORS):
-        taken = [float(np.exp(one._logs[place])) for one in before]
+    for divisor in DIVISORS:
+        taken = [one.at(int(divisor)) for one in before]
         rest = alpha / divisor - sum(spent(rising[: len(taken)], taken)) if taken else alpha / divisor
         points.append(max(_level(rising, taken, max(rest, 0.0) / 2), 1e-12))
     return Levels(alpha, points, len(seeds))

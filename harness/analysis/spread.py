@@ -31,6 +31,8 @@ OUTLYING, OUTLYING_BASELINE = 0.2, 0.7
 """An arm with a variance whose upper tail probability p is below this shares only p / this of d₀."""
 TRUSTED = 8.0
 """Degrees of freedom of the other arms at which Satterthwaite's approximation is believed half."""
+DOUBTED = 3.5
+"""The d₀ at which it is believed half as much again: where variances are very unlike, it promises too much."""
 PAIRED = 0.01
 """Arms are paired by seed if the test of "seeds have no common effect" has a p-value below this."""
 EQUAL = 1e-12
@@ -39,10 +41,11 @@ EQUAL = 1e-12
 
 @dataclass(frozen=True)
 class Spread:
-    """The moderated variance of each arm (of one value), and its degrees of freedom."""
+    """The moderated variance of each arm (of one value), its degrees of freedom, and d₀ before it is limited."""
 
     variance: Array
     freedom: Array
+    alike: Array
 
 
 def variances(groups: Array) -> tuple[Array, Array, Array]:
@@ -71,7 +74,7 @@ def moderated(variance: Array, n: Array, baseline: int | None = 0) -> Spread:
     d = np.where(n > 1, n - 1.0, np.nan)
     arms = np.isfinite(d).sum(-1)
     others = np.nansum(d, -1) * np.clip(arms - 2, 0, None) / np.maximum(arms, 1)
-    prior, common = _prior(variance, d, others)
+    prior, common, alike = _prior(variance, d, others)
     prior = prior[..., None] * np.ones_like(d)
     with np.errstate(divide="ignore", invalid="ignore"):
         tail = stats.f.sf(variance / common[..., None], d, np.maximum(prior, 1e-6))
@@ -79,20 +82,19 @@ def moderated(variance: Array, n: Array, baseline: int | None = 0) -> Spread:
     if baseline is not None:
         threshold[baseline] = OUTLYING_BASELINE
     prior = prior * np.minimum(1.0, np.nan_to_num(tail, nan=1.0) / threshold)
-    return Spread((prior * common[..., None] + d * variance) / (prior + d), prior + d)
+    return Spread((prior * common[..., None] + d * variance) / (prior + d), prior + d, alike)
 
 
-def _prior(variance: Array, d: Array, others: Array) -> tuple[Array, Array]:
-    """d₀ and s₀² of each repetition: Smyth 2004, section 6.2, with the first two changes of this module."""
+def _prior(variance: Array, d: Array, others: Array) -> tuple[Array, Array, Array]:
+    """d₀, s₀² and Smyth's own d₀ of each repetition: Smyth 2004, section 6.2, with the first two changes of this module."""
     mean = np.nansum(d * variance, -1) / np.maximum(np.nansum(d, -1), 1.0)
     known = np.isfinite(variance)
     count = np.maximum(known.sum(-1), 1)
     # A variance of 0 (all seeds agree) has no logarithm. It counts as very small, so that the arms share little.
-    safe = np.maximum(variance, 1e-8 * mean[..., None])
+    safe = np.maximum(variance, np.maximum(1e-8 * mean[..., None], 1e-300))
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(safe) - special.digamma(d / 2) + np.log(d / 2)
     centre = np.nansum(np.where(known, logs, 0.0), -1) / count
-    centre = np.where(np.isfinite(centre), centre, -np.inf)
     squares = np.where(known, (logs - centre[..., None]) ** 2, 0.0).sum(-1)
     sampling = np.where(known, special.polygamma(1, d / 2), 0.0).sum(-1) / count
     excess = squares / np.maximum(count - 1, 1) - sampling
@@ -101,8 +103,8 @@ def _prior(variance: Array, d: Array, others: Array) -> tuple[Array, Array]:
     weight = 1 / (1 + (alike / UNLIKE) ** 2)
     with np.errstate(divide="ignore"):
         smyth = centre + special.digamma(prior / 2) - np.log(prior / 2)
-        common = np.exp(weight * np.log(mean) + (1 - weight) * smyth)
-    return prior, np.where(others > 0, common, mean)
+        common = np.exp(weight * np.log(np.maximum(mean, 1e-300)) + (1 - weight) * smyth)
+    return prior, np.where(others > 0, common, mean), alike
 
 
 def _inverse_trigamma(x: Array) -> Array:
@@ -129,7 +131,7 @@ def compared(spread: Spread, n: Array, baseline: int = 0) -> tuple[Array, Array]
     d = np.where(n > 1, n - 1.0, 0.0)
     arms = np.maximum((d > 0).sum(-1), 1)
     others = d.sum(-1) * np.clip(arms - 2, 0, None) / arms
-    trust = (others / (others + TRUSTED))[..., None]
+    trust = (others / (others + TRUSTED) * spread.alike**2 / (spread.alike**2 + DOUBTED**2))[..., None]
     satterthwaite = np.where(np.isfinite(satterthwaite), satterthwaite, smaller)
     return np.sqrt(share + own), smaller ** (1 - trust) * satterthwaite**trust
 

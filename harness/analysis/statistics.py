@@ -31,6 +31,8 @@ POWER = 0.8
 """The chance that a number of further seeds settles the question, for one size of the true effect."""
 MOST_SEEDS = 1000
 """The largest number of seeds that ``seeds_needed`` tries."""
+SIZES = np.unique(np.geomspace(2, MOST_SEEDS, 45).round().astype(int))
+"""The numbers of seeds that the range of further seeds is made of."""
 LIKELY = (0.2, 0.8)
 """The number of further seeds is given for true effects between these quantiles of what the data allow."""
 
@@ -625,10 +627,23 @@ def seeds_needed(
     """
     if not np.isfinite([effect, spread]).all() or spread <= 0:
         return None
-    n = np.arange(2, MOST_SEEDS + 1)
+    return _needed(effect, spread, margins, np.arange(2, MOST_SEEDS + 1), alpha, power, alpha_equal or alpha, paired)
+
+
+def _needed(
+    effect: float,
+    spread: float,
+    margins: tuple[float, float],
+    n: NDArray[Any],
+    alpha: float,
+    power: float,
+    alpha_equal: float,
+    paired: bool,
+) -> int | None:
+    """The first of the numbers n that is enough; see ``seeds_needed``."""
     freedom = (n - 1) * (1 if paired else 2)
     enough = _power_difference(effect, spread, n, freedom, alpha) >= power
-    enough |= _power_equivalence(effect, spread, margins, n, freedom, alpha_equal or alpha) >= power
+    enough |= _power_equivalence(effect, spread, margins, n, freedom, alpha_equal) >= power
     return int(n[np.argmax(enough)]) if enough.any() else None
 
 
@@ -671,17 +686,16 @@ def _further(estimate: _Estimate, alpha: float, alpha_equal: float) -> Further |
     """
     if not estimate.error > 0:
         return None
-    likely = np.linspace(*LIKELY, 7)
-    effects = estimate.difference + stats.t.ppf(likely, estimate.freedom) * estimate.error
-    numbers = [
-        seeds_needed(float(e), estimate.spread, estimate.margins, alpha, POWER, alpha_equal, estimate.paired)
-        for e in effects
+    likely = stats.t.ppf(np.linspace(*LIKELY, 7), estimate.freedom)
+    needed = [
+        _needed(float(effect), estimate.spread, estimate.margins, SIZES, alpha, POWER, alpha_equal, estimate.paired)
+        for effect in estimate.difference + likely * estimate.error
     ]
     now = min(estimate.n, estimate.baseline_n)
-    known = [max(number - now, 1) for number in numbers if number is not None]
+    known = [max(number - now, 1) for number in needed if number is not None]
     if not known:
         return None
-    return Further(min(known), None if None in numbers else max(known))
+    return Further(min(known), None if None in needed else max(known))
 
 
 # --- two independent samples of seeds ---------------------------------------------------------------------
