@@ -79,7 +79,12 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     """The keys that are allowed at ``path`` inside ``model``, according to its annotations."""
     models = [model]
     for step in path:
-        fields = [inner.model_fields[str(step)] for inner in models if str(step) in inner.model_fields]
+        fields = [
+            field
+            for inner in models
+            for name, field in inner.model_fields.items()
+            if str(step) == (field.alias or name)
+        ]
         # A step that is not a field is a position in a list, a key of a mapping, or the tag of a union.
         models = [found for field in fields for found in _models_in(field.annotation)] if fields else models
     return [field.alias or name for inner in models for name, field in inner.model_fields.items()]

@@ -179,6 +179,7 @@ class Cells:
     def _too_many(self, cells: int) -> bool:
         """Whether the suite has too many trials; reports it. Counts without making one. Says if there are many."""
         seeds, search = self.top.get("seeds", 3), self.top.get("search")
+        seeds = seeds.get("most", 20) if isinstance(seeds, Mapping) else seeds
         seeds = len(seeds) if isinstance(seeds, list) else seeds
         tried = search.get("n_trials", 1) if isinstance(search, Mapping) else 1
         factors = [factor for factor in (seeds, tried) if isinstance(factor, int | float) and 1 <= factor < math.inf]

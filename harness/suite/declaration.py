@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,9 +17,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    Tag,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
@@ -122,6 +125,25 @@ def _distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def _duration(value: str | float | None) -> float | None:
+    """Seconds; ``90s``, ``30min``, ``2h`` and ``1d`` as seconds."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", value)
+        if found is None or found[2] not in _UNITS:
+            raise _error(f"expected a time such as 90s, 30min, 2h or 1d, got {shown(value)}")
+        value = float(found[1]) * _UNITS[found[2]]
+    if value is not None and value <= 0:
+        raise _error(f"must be greater than 0, got {shown(value)}")
+    return value
+
+
+def _kind_of_seeds(value: Any) -> str:
+    return "rounds" if isinstance(value, Mapping | Rounds) else "seeds"
+
+
 def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -144,6 +166,35 @@ def _distinct(choices: tuple[Choice[Any], ...]) -> tuple[Choice[Any], ...]:
 
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True), BeforeValidator(_whole)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+
+
+class Rounds(Settings):
+    """Seeds in rounds: arms whose verdicts are open get more, until all are settled."""
+
+    start: Whole = Field(3, ge=2, le=MAX_SEEDS, description="seeds of every arm in the first round")
+    most: Whole = Field(20, ge=2, le=MAX_SEEDS, description="the largest number of seeds of an arm")
+    error: float = Field(
+        0.05, gt=0, le=0.5, description="the chance of any false verdict, over all arms and all rounds together"
+    )
+    budget: Annotated[float | str | None, AfterValidator(_duration)] = Field(
+        None,
+        description="no further round begins when the suite's trials have taken so long in all (seconds, or 90s, "
+        "30min, 2h, 1d); null: no limit",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Rounds:
+        if self.start > self.most:
+            raise _error(f"start ({self.start}) must not be above most ({self.most})")
+        return self
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """Seeds of an open arm in each round: each time about 1.6 as many (3, 5, 8, 13, 20), the last time ``most``."""
+        sizes = [self.start]
+        while sizes[-1] < self.most:
+            sizes.append(min(self.most, max(sizes[-1] + 1, round(1.6 * sizes[-1]))))
+        return tuple(sizes)
 
 
 class Train(Settings):
@@ -370,6 +421,23 @@ def _arm_name(name: str) -> str:
     return name
 
 
+class Collapse(Settings):
+    """When a trial counts as collapsed: its share is tested apart, and means are over the other trials."""
+
+    metric: str | None = Field(None, description="a column of values; null: that of compare.metric")
+    below: float | None = Field(None, description="collapsed if the value is below this")
+    above: float | None = Field(None, description="collapsed if the value is above this")
+    beyond: float | None = Field(
+        None, gt=1, description="collapsed if the value is so many times the arm's median, to the worse side"
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Collapse:
+        if sum(bound is not None for bound in (self.below, self.above, self.beyond)) != 1:
+            raise _error("expected exactly one of below, above and beyond")
+        return self
+
+
 class Compare(Settings):
     """The baseline, the metric and the δ of verdicts."""
 
@@ -379,6 +447,11 @@ class Compare(Settings):
     metric: str | None = Field(None, description="a column of values; null: the first of the first metric")
     delta: float | None = Field(
         None, ge=0, description="arms count as equal below this difference; null: 5 % of the baseline's mean"
+    )
+    collapse: Collapse | Literal[False] | None = Field(
+        None,
+        description="when a trial counts as collapsed; null: if it covers fewer than half of the classes or modes "
+        "(where the suite counts them); false: never",
     )
 
 
@@ -441,12 +514,23 @@ class Declaration(Settings):
     question: str = Field("", max_length=10_000, description="the question that the suite answers")
     data: Annotated[Choice[DataSet], Named("data")] | None = Field(None, description="the data set and its settings")
     train: Train = Field(default_factory=lambda: Train())
-    seeds: Annotated[
-        tuple[Seed, ...],
-        Field(min_length=1, max_length=MAX_SEEDS),
-        AfterValidator(_distinct_seeds),
-        BeforeValidator(_seeds),
-    ] = Field((0, 1, 2), description="how many (n: 0 to n - 1), or which")
+    declared_seeds: Annotated[
+        Annotated[
+            Annotated[
+                tuple[Seed, ...],
+                Field(min_length=1, max_length=MAX_SEEDS),
+                AfterValidator(_distinct_seeds),
+                BeforeValidator(_seeds),
+            ],
+            Tag("seeds"),
+        ]
+        | Annotated[Rounds, Tag("rounds")],
+        Discriminator(_kind_of_seeds),
+    ] = Field(
+        (0, 1, 2),
+        alias="seeds",
+        description="how many (n: 0 to n - 1), or which, or {start, most, error, budget}: more seeds for open verdicts",
+    )
     base: Base = Field(default_factory=lambda: Base())
     matrix: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
         default_factory=dict, description="path into the arm: its values; the cells are the exact product"
@@ -466,3 +550,14 @@ class Declaration(Settings):
     expect: tuple[Expectation, ...] = Field(
         (), max_length=MAX_EXPECTATIONS, description="figures of the literature to compare the results with"
     )
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every arm; with rounds, those of the first round."""
+        declared = self.declared_seeds
+        return tuple(range(declared.start)) if isinstance(declared, Rounds) else declared
+
+    @property
+    def rounds(self) -> Rounds | None:
+        """The rounds; None if the seeds are given."""
+        return self.declared_seeds if isinstance(self.declared_seeds, Rounds) else None

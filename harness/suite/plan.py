@@ -153,7 +153,7 @@ def smoke_plan(suite: Suite) -> Plan:
         update={
             "train": suite.train.model_copy(update=train),
             "evaluate": suite.evaluate.model_copy(update={"samples": SMOKE["samples"]}),
-            "seeds": suite.seeds[:1],
+            "declared_seeds": suite.seeds[:1],
             "search": None,
             "expect": (),
             "combinations": tuple(_smaller(combination, train) for combination in suite.combinations),

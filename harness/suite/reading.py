@@ -140,14 +140,11 @@ def _listed(problems: list[Problem], file: str) -> list[str]:
 def suite_schema() -> dict[str, Any]:
     """The JSON schema of suite files, for editors. Known names are enumerated."""
     schema = Declaration.model_json_schema(by_alias=True)
-    number = {"type": "integer", "minimum": 1}
-    schema["properties"]["seeds"]["anyOf"] = [
-        number,
-        {"type": "array", "items": {"type": "integer", "minimum": 0}},
-    ]
-    for key in ("type", "items", "minItems", "maxItems"):
-        schema["properties"]["seeds"].pop(key, None)
-    schema["properties"]["seeds"]["default"] = 3
+    seeds = schema["properties"]["seeds"]
+    rounds = next(one for one in seeds.pop("oneOf") if "$ref" in one)
+    listed = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+    seeds["anyOf"] = [{"type": "integer", "minimum": 1}, listed, rounds]
+    seeds["default"] = 3
     schema["properties"]["matrix"]["propertyNames"] = {"pattern": rf"^({'|'.join(ROOTS)})(\.|$)"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "harness suite"}
 
