@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis import loading, protocol, statistics
-from harness.analysis.results import Results, negligible
-from harness.analysis.statistics import Question, Verdict
+from harness.analysis import questions as asking
+from harness.analysis.results import Results
+from harness.analysis.statistics import Question, Sample, Verdict
 from harness.base.errors import HarnessError
 from harness.base.files import expanded
 from harness.base.states import State
@@ -207,7 +208,8 @@ def arms(results: Results, one: str, other: str, metric: str | None = None) -> C
         if lacking:
             notes[column] = f"{' and '.join(lacking)} cannot give this value"
         else:
-            questions[column] = _question((results, one), (results, other), column)
+            samples = _of_suite(results, column, (one, other))
+            questions[column] = asking.question(results, (one, other), column, samples)
     settings = _differences(_config(results, one), _config(results, other))
     rows = _rows(columns, questions, notes, lambda name: results.values[name])
     unchecked = _unchecked([*results.of(one), *results.of(other)])
@@ -242,20 +244,12 @@ def _known(names: Sequence[str], most: int = LISTED) -> str:
     return "known: " + ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _question(one: tuple[Results, str], other: tuple[Results, str], column: str) -> Question:
-    """One arm against another.
-
-    δ is the ``compare.delta`` of the second's suite if the column is its compare metric, else a share of the second's
-    mean.
-    """
-    values, against = (results.by_seed(arm, column) for results, arm in (one, other))
-    suite = other[0].plan.suite
-    stated = suite.compare.delta if column == suite.metric else None
-    better = other[0].values[column].better
-    fill = statistics.worst([*values.values(), *against.values()], better)
-    return Question(
-        values, against, better, negligible(against) if stated is None else stated, fill, other[0].scale(column)
-    )
+def _of_suite(results: Results, column: str, arms: Sequence[str]) -> dict[str, Sample]:
+    """The arms that share their spread in a comparison on a value: those that the suite compares, and these."""
+    compared = dict.fromkeys([*arms, *(arm for pair in results.pairs for arm in pair)])
+    known = [arm for arm in compared if arm in results.arms and results.offers(arm, column)]
+    alike = [arm for arm in known if arm in arms or not results.differing(arm, arms[0], results.metric_of(column))]
+    return {arm: asking.sample(results, arm, column) for arm in alike}
 
 
 def _rows(
@@ -264,9 +258,10 @@ def _rows(
     verdicts = statistics.answers(questions)
     rows = []
     for name in names:
-        question = questions.get(name)
-        means = (_mean(question.arm), _mean(question.baseline)) if question else (np.nan, np.nan)
-        rows.append(Row(name, meaning(name), *means, verdict=verdicts.get(name), note=notes.get(name, "")))
+        asked = questions.get(name)
+        one = _mean(asked.samples[asked.arm].values) if asked else np.nan
+        other = _mean(asked.samples[asked.baseline].values) if asked else np.nan
+        rows.append(Row(name, meaning(name), one, other, verdicts.get(name), notes.get(name, "")))
     return tuple(rows)
 
 
@@ -299,13 +294,21 @@ def suites(one: Results, other: Results, metric: str | None = None) -> Compariso
     what = f"{names[0]} and {names[1]} ({', '.join(mismatched)})"
     protocol.refuse([difference for arm in mismatched for difference in found[arm]], what)
     questions, notes = {}, {}
+    samples = {
+        f"{number} {arm}": asking.sample(results, arm, column)
+        for number, results in enumerate((one, other), start=1)
+        for arm in common
+        if results.offers(arm, column)
+    }
     for arm in common:
         if {record.key for record in one.of(arm)} == {record.key for record in other.of(arm)}:
             notes[arm] = "the same trials"
         elif not (one.offers(arm, column) and other.offers(arm, column)):
             notes[arm] = "its model cannot give this value"
         else:
-            questions[arm] = _question((one, arm), (other, arm), column)
+            questions[arm] = Question(
+                f"1 {arm}", f"2 {arm}", samples, other.measure(column), asking.delta(other, arm, column)
+            )
     settings = dict.fromkeys(d for arm in common for d in _differences(_config(one, arm), _config(other, arm)))
     rows = _rows(common, questions, notes, lambda _: other.values[column])
     unchecked = _unchecked(record for arm in common for record in (*one.of(arm), *other.of(arm)))

@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from harness.analysis import protocol, statistics
+from harness.analysis.scales import Better
 from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import write_bytes
@@ -281,12 +282,12 @@ def check(results: Results, baseline: Baseline, alpha: float = ALPHA) -> Check:
             protocol.refuse(protocol.differences(before.protocol, arm.protocol), f"the baseline and now of {name}")
             new = arm.columns.keys() - before.columns.keys()
             _refuse_names(f"the baseline of {name} lacks", new, "`--update` writes a new baseline")
-    better: dict[str, statistics.Better] = {name: value.better for name, value in results.values.items()}
+    better: dict[str, Better] = {name: value.better for name, value in results.values.items()}
     return Check(baseline.suite, alpha, tuple(compared(now, baseline, better, alpha)))
 
 
 def compared(
-    now: Baseline, baseline: Baseline, better: Mapping[str, statistics.Better], alpha: float = ALPHA
+    now: Baseline, baseline: Baseline, better: Mapping[str, Better], alpha: float = ALPHA
 ) -> list[ColumnCheck]:
     """The result for every column of every arm, and for the failures of every arm."""
     pairs = [(arm, column) for arm, before in baseline.arms.items() for column in [*before.columns, FAILURES]]
@@ -299,7 +300,7 @@ def compared(
     ]
 
 
-def _p(now: ArmBaseline, before: ArmBaseline, column: str, better: Mapping[str, statistics.Better]) -> float:
+def _p(now: ArmBaseline, before: ArmBaseline, column: str, better: Mapping[str, Better]) -> float:
     if column == FAILURES:
         return statistics.more_failures(len(now.failures), now.trials, len(before.failures), before.trials)
     if column not in now.columns or now.columns[column].values == before.columns[column].values:

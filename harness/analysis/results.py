@@ -6,101 +6,55 @@ nor MLflow.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from harness.analysis import protocol, statistics
+from harness.analysis import expectations, protocol, questions, statistics
+from harness.analysis.expectations import Finding
+from harness.analysis.levels import ONE, Levels
 from harness.analysis.protocol import Difference
-from harness.analysis.statistics import Verdict
+from harness.analysis.scales import Measure
+from harness.analysis.statistics import Verdict, VerdictKind
 from harness.store.record import Record
-from harness.suite.cells import matches
 
 if TYPE_CHECKING:
     from harness.metrics.base import Value
-    from harness.suite import Expectation
     from harness.suite.plan import Plan
-
-ExpectationOutcome = Literal["met", "missed", "open"]
-Support = Literal["supported", "contradicted", "undecided"]
-
-NEGLIGIBLE = 0.05
-"""The δ of verdicts if a suite states none, as a share of the baseline's mean."""
 
 
 @dataclass(frozen=True)
 class ArmVerdict(Verdict):
-    """The verdict on one arm, on one metric."""
-
-    arm: str
-    metric: str
-
-
-@dataclass(frozen=True)
-class ArmMean:
-    """The mean of an arm over n values of a metric, with its 95 % interval; NaN if there is none."""
-
-    arm: str
-    mean: float
-    low: float
-    high: float
-    n: int
-    failed: int
-    """Trials that gave no value."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One comparison of an expected order: is an arm better than another?
+    """The verdict on one arm against another, on one metric.
 
     Attributes:
-        arm: the arm that is expected to be better.
-        other: the arm that is expected to be worse.
-        outcome: met if the means are in this order.
-        effect: mean over the paired seeds of arm − other (NaN without a pair).
-        low: lower bound of the effect's 95 % interval (NaN with fewer than two pairs).
-        high: upper bound.
-        n: the number of pairs.
-        p: p-value of no difference, corrected for the number of steps (Holm).
-        support: whether the test finds the expected difference, the opposite one, or none.
+        arm: the arm.
+        baseline: the arm that it is compared with.
+        metric: the column of values.
+        settled: at which look the verdict was settled; None if it is of this look, or inconclusive.
     """
 
-    arm: str
-    other: str
-    outcome: ExpectationOutcome
-    effect: float
-    low: float
-    high: float
-    n: int
-    p: float
-    support: Support
+    arm: str = ""
+    baseline: str = ""
+    metric: str = ""
+    settled: int | None = None
 
 
 @dataclass(frozen=True)
-class Finding:
-    """An expectation and its result.
+class Look:
+    """A look at the results: what it costs, and what earlier looks have settled.
 
     Attributes:
-        number: its position in the suite, from 1.
-        expectation: the figure or order of the literature.
-        places: the arms that it is about: one arm, or the arms at each place of an order, the best first.
-        measured: the mean of each of these arms.
-        steps: for an order: each arm at a place against each arm at the next place.
-        outcome: met, missed, or open. It is open while values are missing or protocols differ. An arm whose trials
-            all failed misses every value and is worse than any other arm.
+        levels: the levels of its tests.
+        settled: (arm, baseline) -> the verdict that an earlier look settled, and which look.
     """
 
-    number: int
-    expectation: Expectation
-    places: tuple[tuple[str, ...], ...]
-    measured: tuple[ArmMean, ...]
-    steps: tuple[Step, ...]
-    outcome: ExpectationOutcome
+    levels: Levels = ONE
+    settled: Mapping[tuple[str, str], tuple[VerdictKind, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +69,7 @@ class Results:
         experiment: the MLflow experiment.
         altered: trials whose MLflow runs somebody changed after they ended. They have no values here, count as missing,
             and are in no verdict and no table except ``trials``.
+        look: which look at these results it is.
     """
 
     plan: Plan
@@ -123,6 +78,7 @@ class Results:
     store: str
     experiment: str
     altered: tuple[Record, ...] = ()
+    look: Look = Look()
 
     @property
     def values(self) -> dict[str, Value]:
@@ -138,6 +94,11 @@ class Results:
     def baseline(self) -> str:
         """The name of the arm that the others are compared with."""
         return self.plan.baseline.name
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The comparisons that the suite declares: arm and baseline."""
+        return [(arm.name, baseline.name) for arm, baseline in self.plan.pairs]
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
@@ -270,7 +231,7 @@ class Results:
             done = sum(record.done for record in records)
             row: dict[str, object] = {"arm": arm, "n": done, "failed": len(records) - done}
             for column in self.values:
-                found = statistics.interval(list(self.comparable(arm, column).values()))
+                found = statistics.interval(list(self.comparable(arm, column).values()), measure=self.measure(column))
                 row |= {f"{column}_{name}": value for name, value in found._asdict().items()}
             rows.append(row)
         bounds = [f"{column}_{name}" for column in self.values for name in ("mean", "low", "high")]
@@ -278,30 +239,60 @@ class Results:
         return table.iloc[self._ranking()].reset_index(drop=True)
 
     def verdicts(self) -> list[ArmVerdict]:
-        """Each arm against the baseline on the compare metric, in the order of the leaderboard.
+        """A verdict on each comparison that the suite declares, in the order of the leaderboard.
 
-        Empty if the baseline has no outcome or there is no other arm. Arms whose models cannot give the value are
-        left out, and so are arms of another protocol (``mismatched``).
+        Left out are arms without an outcome, arms whose models cannot give the value, and comparisons of different
+        protocols (``mismatched``). Empty for a search, which has no comparison.
         """
-        others = [
-            arm
-            for arm in self.leaderboard()["arm"]
-            if arm != self.baseline and arm not in self.mismatched and self.offers(arm, self.metric)
-        ]
-        if self.baseline not in self.arms or not self.offers(self.baseline, self.metric):
-            return []
-        found = statistics.verdicts(
-            {arm: self.by_seed(arm, self.metric) for arm in others},
-            self.by_seed(self.baseline, self.metric),
-            self.values[self.metric].better,
-            self.delta(),
-            scale=self.scale(self.metric),
-        )
-        return [ArmVerdict(**vars(verdict), arm=arm, metric=self.metric) for arm, verdict in found.items()]
+        return self._verdicts
 
-    def scale(self, column: str) -> statistics.Scale:
-        """The lowest and the highest possible value of a column."""
-        return self.values[column].scale(self._classes)
+    @cached_property
+    def _verdicts(self) -> list[ArmVerdict]:
+        asked = questions.questions(self)
+        found = statistics.answers(asked, self.look.levels)
+        place = {arm: number for number, arm in enumerate(self.leaderboard()["arm"])}
+        ordered = sorted(found.items(), key=lambda item: place[item[0][0]])
+        return [self._settled(pair, verdict) for pair, verdict in ordered]
+
+    def opposing(self, verdict: ArmVerdict) -> list[str]:
+        """The columns that speak against a verdict: there the arm is worse although it is better, or the reverse.
+
+        These are hints: every other column is tested at ``ALPHA``, corrected for nothing.
+        """
+        opposite = {"better": "worse", "worse": "better", "no difference larger than δ": "worse"}.get(verdict.kind)
+        pair = (verdict.arm, verdict.baseline)
+        hints = [(column, found[pair]) for column, found in self._elsewhere.items() if pair in found]
+        return [column for column, (kind, p) in hints if kind == opposite and p <= statistics.ALPHA]
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, dict[tuple[str, str], tuple[VerdictKind, float]]]:
+        """Column -> (arm, baseline) -> how they differ on it; for the comparisons that have a verdict."""
+        asked = questions.questions(self)
+        found = {}
+        for column in self.values:
+            pairs = [
+                pair
+                for pair in asked
+                if all(self.offers(arm, column) for arm in pair) and not self.differing(*pair, self.metric_of(column))
+            ]
+            samples = {arm: questions.sample(self, arm, column) for pair in pairs for arm in pair}
+            if column != self.metric and pairs:
+                found[column] = statistics.raw_tests(
+                    {pair: questions.question(self, pair, column, samples) for pair in pairs}
+                )
+        return found
+
+    def _settled(self, pair: tuple[str, str], verdict: Verdict) -> ArmVerdict:
+        """The verdict on a pair; a verdict that an earlier look settled stands."""
+        kind, look = self.look.settled.get(pair, (verdict.kind, None))
+        rest = verdict.rest if look is None else kind
+        named = {"kind": kind, "rest": rest, "arm": pair[0], "baseline": pair[1], "metric": self.metric}
+        further = verdict.further if look is None else None
+        return ArmVerdict(**(vars(verdict) | named | {"settled": look, "further": further}))
+
+    def measure(self, column: str) -> Measure:
+        """How the values of a column are compared."""
+        return Measure.of(self.values[column], self._classes)
 
     @cached_property
     def _classes(self) -> int:
@@ -311,132 +302,27 @@ class Results:
 
     def limit(self, arm: str, column: str) -> statistics.Limit | None:
         """The limit of the metric at which all values of the arm are; None if they are not at one."""
-        return statistics.limit(list(self.comparable(arm, column).values()), self.scale(column))
+        return statistics.limit(list(self.comparable(arm, column).values()), self.measure(column))
 
     def delta(self) -> float:
-        """The difference on the compare metric below which two arms count as equal.
-
-        It is the suite's ``compare.delta``, else ``NEGLIGIBLE`` times the baseline's mean.
-        """
-        if (stated := self.plan.suite.compare.delta) is not None:
-            return stated
-        return negligible(self.by_seed(self.baseline, self.metric))
+        """The difference on the compare metric below which an arm counts as equal to the suite's baseline."""
+        return questions.delta(self, self.baseline, self.metric)
 
     def expectations(self) -> list[Finding]:
         """The result of each expectation of the suite: one per arm of an expected value, and one per order."""
-        found = []
-        for number, expectation in enumerate(self.plan.suite.expect, start=1):
-            places = tuple(self._meant(where) for where in expectation.groups)
-            if expectation.order is not None:
-                found.append(self._order(number, expectation, places))
-            else:
-                found += [self._value(number, expectation, arm) for arm in places[0]]
-        return found
+        return expectations.findings(self)
 
     def expectations_table(self) -> pd.DataFrame:
         """One row per arm of an expected value and per step of an order, as in expectations.csv."""
-        rows = []
-        for finding in self.expectations():
-            expected = finding.expectation
-            fields = ("metric", "value", "tolerance", "at_least", "at_most")
-            common = {"expectation": finding.number} | {name: getattr(expected, name) for name in fields}
-            of = {measured.arm: vars(measured) for measured in finding.measured}
-            origin = {"source": expected.source, "note": expected.note}
-            if not finding.steps:
-                rows += [common | measured | {"outcome": finding.outcome} | origin for measured in of.values()]
-            for step in finding.steps:
-                other = {f"other_{name}": value for name, value in of[step.other].items() if name != "arm"}
-                effect = {"difference": step.effect, "difference_low": step.low, "difference_high": step.high}
-                tested = {"outcome": step.outcome, "other": step.other, "pairs": step.n, "p": step.p}
-                rows.append(common | of[step.arm] | other | effect | tested | {"support": step.support} | origin)
-        return pd.DataFrame(rows, columns=EXPECTATION_COLUMNS)
-
-    def _meant(self, where: Mapping[str, object]) -> tuple[str, ...]:
-        """The names of the arms that have these values on these axes; excluded arms are left out."""
-        return tuple(cell.name for cell in self.plan.cells if not cell.excluded and matches(cell.combination, where))
-
-    def _measured(self, arm: str, column: str) -> ArmMean:
-        alike = not protocol.among(self.of(arm), self.metric_of(column))
-        values = np.asarray(list(self.by_seed(arm, column).values()) if alike else [], dtype=float)
-        n = int(np.isfinite(values).sum())
-        return ArmMean(arm, *statistics.interval(values), n=n, failed=len(values) - n)
-
-    def _hopeless(self, measured: ArmMean) -> bool:
-        """Whether the arm has a trial for every seed, and all failed."""
-        return measured.n == 0 and measured.failed >= len(self.plan.suite.seeds)
-
-    def _value(self, number: int, expectation: Expectation, arm: str) -> Finding:
-        """The result of a value, or of bounds, that the suite expects of an arm."""
-        measured = self._measured(arm, expectation.metric)
-        low, high = expectation.bounds
-        outcome: ExpectationOutcome = "missed" if self._hopeless(measured) else "open"
-        if measured.n:
-            rounding = 1e-9 * abs(measured.mean)  # 0.93 + 0.07 is not exactly 1 in floating point
-            outcome = "met" if low - rounding <= measured.mean <= high + rounding else "missed"
-        return Finding(number, expectation, ((arm,),), (measured,), (), outcome)
-
-    def _order(self, number: int, expectation: Expectation, places: tuple[tuple[str, ...], ...]) -> Finding:
-        """The result of an expected order: each arm at a place is better than each arm at the next place.
-
-        It is open while two of its arms have different protocols.
-        """
-        column = expectation.metric
-        measured = {arm: self._measured(arm, column) for place in places for arm in place}
-        pairs = [pair for place, after in itertools.pairwise(places) for pair in itertools.product(place, after)]
-        better = self.values[column].better
-        comparable = [not self.differing(*pair, self.metric_of(column)) for pair in pairs]
-        values = [
-            [self.by_seed(arm, column) if alike else {} for arm in pair]
-            for pair, alike in zip(pairs, comparable, strict=True)
-        ]
-        tests = [statistics.verdict(of_arm, of_other, better, 0.0) for of_arm, of_other in values]
-        corrected = statistics.holm([test.p for test in tests])
-        steps = []
-        for (arm, other), alike, test, p in zip(pairs, comparable, tests, corrected, strict=True):
-            support: Support = "undecided"
-            if p <= statistics.ALPHA:
-                support = "supported" if (test.effect < 0) == (better == "lower") else "contradicted"
-            outcome = self._better(measured[arm], measured[other], column) if alike else "open"
-            steps.append(Step(arm, other, outcome, test.effect, test.low, test.high, test.n, p, support))
-        return Finding(number, expectation, places, tuple(measured.values()), tuple(steps), _together(steps))
-
-    def _better(self, one: ArmMean, other: ArmMean, column: str) -> ExpectationOutcome:
-        """Whether the mean of one is better than the mean of the other."""
-        sign = 1 if self.values[column].better == "lower" else -1
-        cost, against = (np.inf if self._hopeless(found) else sign * found.mean for found in (one, other))
-        if np.isnan(cost) or np.isnan(against):
-            return "open"
-        return "met" if cost < against else "missed"
+        return expectations.table(self)
 
     def _ranking(self) -> list[int]:
         """Positions in ``arms``, best first; equal arms keep their order."""
-        better = self.values[self.metric].better
-        of_arms: list[Mapping[int, float]] = [self.comparable(arm, self.metric) for arm in self.arms]
-        fill = statistics.worst([value for arm in of_arms for value in arm.values()], better)
-        scores = []
-        for arm in of_arms:
-            values = np.asarray(list(arm.values()), dtype=float)
-            finished = np.isfinite(values)
-            score = float(np.where(finished, values, fill).mean()) if finished.any() else np.inf
-            scores.append(score if better == "lower" or not finished.any() else -score)
+        measure = self.measure(self.metric)
+        costs = [measure.cost(list(self.comparable(arm, self.metric).values())) for arm in self.arms]
+        finished = np.concatenate([*costs, np.zeros(0)])
+        worst = float(np.nanmax(finished)) if np.isfinite(finished).any() else np.nan
+        scores = [
+            float(np.where(np.isfinite(own), own, worst).mean()) if np.isfinite(own).any() else np.inf for own in costs
+        ]
         return [int(position) for position in np.argsort(scores, kind="stable")]
-
-
-def negligible(baseline: Mapping[int, float]) -> float:
-    """The δ if a suite states none: a share of the baseline's mean."""
-    return NEGLIGIBLE * abs(statistics.interval(list(baseline.values())).mean)
-
-
-EXPECTATION_COLUMNS = [
-    *("expectation", "metric", "arm", "other", "value", "tolerance", "at_least", "at_most"),
-    *("mean", "low", "high", "n", "failed"),
-    *("other_mean", "other_low", "other_high", "other_n", "other_failed"),
-    *("difference", "difference_low", "difference_high", "pairs", "p", "support"),
-    *("outcome", "source", "note"),
-]
-
-
-def _together(steps: Sequence[Step]) -> ExpectationOutcome:
-    """The outcome of an order: missed if a step is missed, else open if a step is open, else met."""
-    outcomes = {step.outcome for step in steps}
-    return "missed" if "missed" in outcomes else "open" if "open" in outcomes else "met"

@@ -86,7 +86,7 @@ def moderated(variance: Array, n: Array, baseline: int | None = 0) -> Spread:
 
 
 def _prior(variance: Array, d: Array, others: Array) -> tuple[Array, Array, Array]:
-    """d₀, s₀² and Smyth's own d₀ of each repetition: Smyth 2004, section 6.2, with the first two changes of this module."""
+    """d₀, s₀² and Smyth's own d₀ (2004, section 6.2) of each repetition, with the first two changes of this module."""
     mean = np.nansum(d * variance, -1) / np.maximum(np.nansum(d, -1), 1.0)
     known = np.isfinite(variance)
     count = np.maximum(known.sum(-1), 1)

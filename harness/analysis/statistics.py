@@ -110,6 +110,7 @@ class Verdict:
         n: the arm's trials that neither failed nor collapsed; if paired, the seeds on which both arms have one.
         baseline_n: the same of the baseline.
         paired: whether seeds were paired.
+        whole: whether collapsed trials count in the means, because all but one at most of either arm collapsed.
         p: p-value of no difference of the means, corrected for questions and looks: at most α if there is one.
         improvement: probability of improvement, in [0, 1]; a failed trial is worse than any other.
         delta: the difference below which two arms count as equal, in the unit of the metric.
@@ -137,6 +138,7 @@ class Verdict:
     n: int
     baseline_n: int
     paired: bool
+    whole: bool
     p: float
     improvement: float
     delta: float
@@ -301,7 +303,12 @@ def verdicts(
     return answers({name: Question(name, "", samples, measure, delta) for name in arms}, levels)
 
 
-def answers(questions: Mapping[str, Question], levels: Levels = ONE) -> dict[str, Verdict]:
+def verdict_alone(question: Question) -> Verdict:
+    """The verdict on a question that is corrected for no other; its ``p`` can be corrected with those of others."""
+    return answers({"": question})[""]
+
+
+def answers(questions: Mapping[Any, Question], levels: Levels = ONE) -> dict[Any, Verdict]:
     """A verdict on every question. Questions may differ in metric and in baseline; all are corrected together.
 
     Over all questions, and over all looks that ``levels`` stands for, the chance of calling an arm better or worse
@@ -329,6 +336,17 @@ def answers(questions: Mapping[str, Question], levels: Levels = ONE) -> dict[str
         name: _verdict(question, levels, _Tests(found[i], different[i], equal[i], shares[i], by_share.get(i)))
         for i, (name, question) in enumerate(questions.items())
     }
+
+
+def raw_tests(questions: Mapping[Any, Question]) -> dict[Any, tuple[VerdictKind, float]]:
+    """Which way the means of each question differ, and the p-value, corrected for nothing: hints, and no verdicts."""
+    found: dict[Any, tuple[VerdictKind, float]] = {}
+    for name, estimate in zip(questions, _estimates(list(questions.values())), strict=True):
+        lower = estimate.difference < 0
+        better = lower == (questions[name].measure.better == "lower")
+        p = 1.0 if math.isnan(estimate.difference) else estimate.p
+        found[name] = ("better" if better else "worse", p)
+    return found
 
 
 @dataclass(frozen=True)
@@ -390,11 +408,14 @@ def _verdict(question: Question, levels: Levels, tests: _Tests) -> Verdict:
     return Verdict(
         kind,
         rest,
-        *(measure.effect(difference, estimate.base) for difference in (estimate.difference, low, high)),
+        effect=measure.effect(estimate.difference, estimate.base),
+        low=measure.effect(low, estimate.base),
+        high=measure.effect(high, estimate.base),
         confidence=1 - tests.different.level,
         n=estimate.n,
         baseline_n=estimate.baseline_n,
         paired=estimate.paired,
+        whole=estimate.whole,
         p=tests.different.p,
         improvement=probability_of_improvement(
             measure.cost(list(own.values.values())), measure.cost(list(other.values.values())), "lower"
@@ -447,6 +468,7 @@ class _Estimate:
         baseline_n: values of the baseline.
         paired: whether seeds were paired.
         least: the smallest p-value that so few values allow, where the values of each arm are all equal; else 0.
+        whole: whether collapsed trials count.
         margins: the differences that count as none.
     """
 
@@ -459,6 +481,7 @@ class _Estimate:
     baseline_n: int
     paired: bool
     least: float
+    whole: bool = False
     margins: tuple[float, float] = (0.0, 0.0)
 
     @property
@@ -487,15 +510,27 @@ class _Estimate:
 
 
 def _estimates(questions: Sequence[Question]) -> list[_Estimate]:
-    """The estimate for each question. Questions with the same samples and baseline share the work."""
-    known: dict[tuple[int, str], dict[str, _Estimate]] = {}
+    """The estimate for each question. Questions with the same samples and baseline share the work.
+
+    Collapsed trials are left out. Where that leaves fewer than two values of an arm, its collapse is not an outcome
+    beside others but its level: the question is answered with the collapsed trials of all arms.
+    """
+    known: dict[tuple[int, str, bool], dict[str, _Estimate]] = {}
+    whole: dict[int, Mapping[str, Sample]] = {}
     found = []
     for question in questions:
-        group = (id(question.samples), question.baseline)
+        sides = [question.samples[name] for name in (question.arm, question.baseline)]
+        without_rest = any(len(side.rest) < 2 and side.collapsed for side in sides)
+        group = (id(question.samples), question.baseline, without_rest)
+        if without_rest:
+            samples = whole.setdefault(
+                group[0], {name: replace(one, collapsed=frozenset()) for name, one in question.samples.items()}
+            )
+            question = replace(question, samples=samples)
         if group not in known:
             known[group] = _against(question)
         own = known[group][question.arm]
-        found.append(replace(own, margins=question.measure.margins(question.delta, own.base)))
+        found.append(replace(own, whole=without_rest, margins=question.measure.margins(question.delta, own.base)))
     return found
 
 
@@ -579,7 +614,7 @@ def _filled(questions: Sequence[Question]) -> list[Question]:
     known: dict[int, Mapping[str, Sample]] = {}
     for question in questions:
         samples = question.samples
-        finished = [value for sample in samples.values() for value in sample.rest.values()]
+        finished = [v for sample in samples.values() for v in sample.values.values() if math.isfinite(v)]
         if id(samples) not in known and finished and any(sample.failed for sample in samples.values()):
             worst = finished[int(np.argmax(question.measure.cost(finished)))]
             known[id(samples)] = {

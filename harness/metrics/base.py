@@ -27,6 +27,8 @@ class Value:
         target: the value of real images, where neither a low nor a high value is good as such: arms are compared by
             their distance to it, and ``scale`` and ``better`` do not count.
         grain: of a ratio: values below it count as it, because the metric cannot tell them from 0.
+        counts_classes: whether it counts the classes or modes that a trial covers: a trial that covers fewer than half
+            of them has collapsed, unless the suite has a rule of its own.
     """
 
     label: str
@@ -39,6 +41,7 @@ class Value:
     scale: Literal["ratio", "share", "plain"] = "plain"
     target: float | None = None
     grain: float = 1e-6
+    counts_classes: bool = False
 
     def range(self, classes: int) -> tuple[float, float]:
         """The lowest and the highest possible value on data with so many classes."""

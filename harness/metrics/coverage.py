@@ -56,7 +56,9 @@ class ModeCoverage(Metric):
     needs_judge = True
     uses_features = False
     values = {
-        "covered_classes": Value("Classes covered", "higher", "classes with enough accepted samples", 1, False, *COUNT),
+        "covered_classes": Value(
+            "Classes covered", "higher", "classes with enough accepted samples", 1, False, *COUNT, counts_classes=True
+        ),
         "argmax_classes": Value("Classes, any quality", "higher", "the same, of all samples", 1, False, *COUNT),
         "effective_classes": Value(
             "Effective classes", "higher", "exp of the accepted samples' entropy", 2, False, *COUNT

@@ -37,7 +37,14 @@ class HighQualityModes(Metric):
     uses_features = False
     values = {
         "modes": Value(
-            "Modes covered", "higher", "modes nearest to at least one sample within 3σ", 1, False, 0, "classes"
+            "Modes covered",
+            "higher",
+            "modes nearest to at least one sample within 3σ",
+            1,
+            False,
+            0,
+            "classes",
+            counts_classes=True,
         ),
         "high_quality": Value(
             "High quality",

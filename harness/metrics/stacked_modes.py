@@ -36,7 +36,13 @@ class StackedModes(Metric):
     uses_features = False
     values = {
         "stacked_modes": Value(
-            "Modes of 1000", "higher", "modes that hold at least one sample", 1, least=1, most="classes"
+            "Modes of 1000",
+            "higher",
+            "modes that hold at least one sample",
+            1,
+            least=1,
+            most="classes",
+            counts_classes=True,
         ),
         "stacked_kl": Value(
             "KL to uniform",

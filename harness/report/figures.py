@@ -125,25 +125,46 @@ def slug(name: str) -> str:
 
 
 def _forest(results: Results, colours: Mapping[str, str]) -> Iterator[Drawing]:
-    verdicts = [] if results.plan.suite.search is not None else results.verdicts()[: tables.SHOWN]
+    verdicts = [verdict for verdict in results.verdicts() if np.isfinite(verdict.effect)][: tables.SHOWN]
+    if not verdicts:
+        return
     meaning = results.values[results.metric]
-    # Values in per cent are stored as shares in [0, 1]; the axis shows per cent, as the tables do.
-    scale = 100.0 if meaning.percent else 1.0
+    bases = words.unique(verdict.baseline for verdict in verdicts)
+    scale = 100.0 if results.measure(results.metric).kind == "share" else 1.0  # the axis has percentage points
     effects = [
-        plots.Effect(v.arm, colours[v.arm], scale * v.effect, scale * v.low, scale * v.high, v.kind)
-        for v in verdicts
-        if v.n > 0
-    ]
-    if effects:
-        label = meaning.label + (" (percentage points)" if meaning.percent else "")
-        figure = plots.forest(effects, scale * results.delta(), label, meaning.better)
-        described = "; ".join(
-            f"{v.arm} {words.number(v.effect, meaning, signed=True)} ({words.interval_of(v, meaning)}), {v.kind}"
-            for v in verdicts
-            if v.n > 0
+        plots.Effect(
+            v.arm if len(bases) == 1 else f"{v.arm} (against {v.baseline})",
+            colours[v.arm],
+            effect=scale * v.effect,
+            low=scale * v.low,
+            high=scale * v.high,
+            verdict=v.kind,
         )
-        text = f"Effects on {meaning.label} against {results.baseline}: {described}"
-        yield Drawing("", f"Effects against {results.baseline}", "forest", text, figure)
+        for v in verdicts
+    ]
+    figure = plots.forest(effects, _axis(results, bases))
+    described = "; ".join(
+        f"{v.arm} {words.effect(v.effect, meaning)} ({words.interval_of(v, meaning)}), {v.kind}" for v in verdicts
+    )
+    against = f" against {bases[0]}" if len(bases) == 1 else ""
+    text = f"Effects on {meaning.label}{against}: {described}"
+    yield Drawing("", f"Effects{against}", "forest", text, figure)
+
+
+def _axis(results: Results, bases: Sequence[str]) -> plots.EffectAxis:
+    """The axis of the effects on the compare metric; the band is drawn where all arms have one baseline."""
+    meaning, measure = results.values[results.metric], results.measure(results.metric)
+    label = {
+        "ratio": f"{meaning.label}, factor",
+        "share": f"{meaning.label}, percentage points",
+        "plain": f"{meaning.label}, difference",
+        "target": f"distance of {meaning.label} to {measure.target:g}, difference",
+    }[measure.kind]
+    scale = 100.0 if measure.kind == "share" else 1.0
+    base = np.nanmean(measure.transformed(list(results.by_seed(bases[0], results.metric).values())))
+    below, above = (measure.effect(m, float(base)) for m in measure.margins(results.delta(), float(base)))
+    band = (scale * below, scale * above) if len(bases) == 1 and np.isfinite([below, above]).all() else None
+    return plots.EffectAxis(label, measure.neutral, band, measure.kind == "ratio", measure.better)
 
 
 def _histograms(records: list[Record], arm: str, stem: str, colour: str) -> Iterator[Drawing]:

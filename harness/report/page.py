@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
-    from harness.analysis.results import Finding, Results
+    from harness.analysis.expectations import Finding
+    from harness.analysis.results import Results
     from harness.metrics.base import Value
     from harness.store.record import Record
 
@@ -117,6 +118,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         floors=_floors(results),
         comparison=_comparison(results),
         forest=next((_safe(drawing.inline) for drawing in drawings if not drawing.arm), None),
+        forest_title=next((drawing.caption for drawing in drawings if not drawing.arm), "Effects"),
         cards=cards,
         failures=[record for record in results.listed if not record.done],
         sources=sources.sources(results),
@@ -138,12 +140,9 @@ def dark() -> dict[str, str]:
 
 def _sentences(results: Results) -> list[tuple[str, str]]:
     """Kind and sentence of every verdict, in the order of ``words.SYMBOLS``: inconclusive ones last."""
-    if results.plan.suite.search is not None:
-        return []
     order = list(words.SYMBOLS)
     verdicts = sorted(results.verdicts(), key=lambda verdict: order.index(verdict.kind))
-    meaning = results.values[results.metric]
-    return [(verdict.kind, words.sentence(verdict, meaning, results.baseline)) for verdict in verdicts]
+    return [(verdict.kind, words.sentence(verdict, results)) for verdict in verdicts]
 
 
 @dataclass(frozen=True)
@@ -241,6 +240,7 @@ class Compared:
     """A row of the comparison: an arm against the baseline on the compare metric."""
 
     arm: str
+    against: str
     colour: str
     verdict: str
     cells: list[TableCell]
@@ -256,18 +256,19 @@ def _comparison(results: Results) -> list[Compared]:
         return []
     rows = []
     for _, row in table.head(tables.SHOWN).iterrows():
-        inside = words.bounds(row["low"], row["high"], meaning, signed=True)
+        inside = words.effect_bounds(row["low"], row["high"], meaning)
         at = f"{words.share(row['confidence'], 1)} interval " if inside else ""
         rate = words.share(row["failure_rate"])
         cells = [
-            TableCell("", words.number(row["effect"], meaning, signed=True), at + inside),
+            TableCell("", words.effect(row["effect"], meaning), at + inside),
             TableCell("", tables.bare_p(row["p"]), ""),
             TableCell("", words.share(row["improvement"]), ""),
             TableCell("", words.number(row["iqm"], meaning), ""),
             TableCell("", rate, f"{words.share(row['failure_low'])} to {words.share(row['failure_high'])}"),
         ]
         kind = "baseline" if row["arm"] == results.baseline else row["verdict"] or words.NOTHING
-        rows.append(Compared(row["arm"], colours[row["arm"]], kind, cells))
+        against = row["baseline"] if row["baseline"] != results.baseline else ""
+        rows.append(Compared(row["arm"], against, colours[row["arm"]], kind, cells))
     return rows
 
 

@@ -72,14 +72,28 @@ def colours(arms: Sequence[str], baseline: str) -> dict[str, str]:
     return named | {baseline: "baseline"}
 
 
-def forest(effects: Sequence[Effect], delta: float, label: str, better: str) -> Figure:
-    """Effects against the baseline with their intervals, one row per arm; the band is ±delta."""
+@dataclass(frozen=True)
+class EffectAxis:
+    """The axis of a forest plot: its label, where "no difference" is, the band that counts as none, and its scale."""
+
+    label: str
+    neutral: float
+    band: tuple[float, float] | None
+    log: bool
+    better: str
+
+
+def forest(effects: Sequence[Effect], axis: EffectAxis) -> Figure:
+    """Effects with their intervals, one row per comparison; the band is what counts as no difference."""
     names = [wrapped(effect.arm) for effect in effects]
     room = max((name.count("\n") for name in names), default=0)
     figure, axes = _axes(6.6, 0.75 + (0.34 + 0.1 * room) * len(effects))
-    if np.isfinite(delta):
-        axes.axvspan(-delta, delta, color=WASH, zorder=0)
-    axes.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
+    if axis.log:
+        axes.set_xscale("log")
+        _factors(axes, [bound for effect in effects for bound in (effect.effect, effect.low, effect.high)])
+    if axis.band is not None:
+        axes.axvspan(*axis.band, color=WASH, zorder=0)
+    axes.axvline(axis.neutral, color=MUTED, linewidth=0.9, zorder=1)
     for row, effect in enumerate(effects):
         colour = LIGHT[effect.colour]
         if np.isfinite(effect.low):
@@ -94,10 +108,24 @@ def forest(effects: Sequence[Effect], delta: float, label: str, better: str) -> 
         side.tick_params(axis="y", length=0)
         for spine in ("left", "right", "top"):
             side.spines[spine].set_visible(False)
-    arrow = "← better" if better == "lower" else "better →"
-    axes.set_xlabel(f"{label}, difference from the baseline   ({arrow})", parse_math=False)
+    arrow = "← better" if axis.better == "lower" else "better →"
+    axes.set_xlabel(f"{axis.label}   ({arrow})", parse_math=False)
     _plain(axes, right)
     return figure
+
+
+def _factors(axes: Axes, bounds: Sequence[float]) -> None:
+    """Ticks at round factors, on the logarithmic axis of factors."""
+    known = [bound for bound in bounds if np.isfinite(bound) and bound > 0]
+    low, high = min([*known, 0.8]), max([*known, 1.25])
+    low, high = max(low, 1e-3) / 1.15, min(high, 1e3) * 1.15
+    steps = [factor * 10.0**power for power in range(-3, 4) for factor in (1, 2, 5)]
+    shown = [step for step in steps if low <= step <= high]
+    if len(shown) < 3:
+        shown = [step for step in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0) if low <= step <= high]
+    axes.set_xlim(low, high)
+    axes.set_xticks(shown, [f"× {step:g}" for step in shown])
+    axes.set_xticks([], minor=True)
 
 
 def panels(curves: pd.DataFrame) -> list[Panel]:

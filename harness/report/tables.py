@@ -12,7 +12,7 @@ from harness.analysis import statistics
 from harness.report import words
 
 if TYPE_CHECKING:
-    from harness.analysis.results import Results
+    from harness.analysis.results import ArmVerdict, Results
 
 FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """How texts begin that spreadsheets take for formulas."""
@@ -46,39 +46,48 @@ def harmless(cell: Any) -> Any:
 
 
 def verdicts(results: Results) -> pd.DataFrame:
-    """One row per arm, best first, as in verdicts.csv: its verdict against the baseline on the compare metric.
+    """One row per declared comparison, as in verdicts.csv, and one per arm that is in none.
 
-    ``improvement`` is the probability of improvement and ``iqm`` the interquartile mean, both over the finished
-    trials. ``verdict`` is empty for the baseline, for an arm whose model cannot give the value, for an arm of another
-    protocol, and in a search.
+    ``effect`` is on the scale of the metric: a factor, a difference, or the difference of distances to a target.
+    ``improvement`` is the probability of improvement and ``iqm`` the interquartile mean of the arm; a failed trial is
+    worse than any other in both. ``verdict`` is empty for an arm that is compared with none.
     """
-    found = {} if results.plan.suite.search is not None else {verdict.arm: verdict for verdict in results.verdicts()}
-    rows = []
-    for _, row in results.leaderboard().iterrows():
-        arm, failed, trials = row["arm"], row["failed"], row["n"] + row["failed"]
-        rate = statistics.failure_rate(failed, trials)
-        verdict = found.get(arm)
-        paired = ("effect", "low", "high", "confidence", "p", "improvement", "delta")
-        rows.append(
-            {
-                "arm": arm,
-                "metric": results.metric,
-                "verdict": verdict.kind if verdict else "",
-                **{name: getattr(verdict, name) if verdict else np.nan for name in paired},
-                "pairs": verdict.n if verdict else 0,
-                "iqm": statistics.interquartile_mean(list(results.comparable(arm, results.metric).values())),
-                "trials": trials,
-                "failed": failed,
-                "failure_rate": rate.mean,
-                "failure_low": rate.low,
-                "failure_high": rate.high,
-            }
-        )
+    found = results.verdicts()
+    compared = {verdict.arm for verdict in found}
+    rows = [_row(results, verdict.arm, verdict) for verdict in found]
+    rows += [_row(results, arm, None) for arm in results.leaderboard()["arm"] if arm not in compared]
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
 
 
+def _row(results: Results, arm: str, verdict: ArmVerdict | None) -> dict[str, Any]:
+    records = results.of(arm)
+    failed = sum(not record.done for record in records)
+    rate = statistics.failure_rate(failed, len(records))
+    values = list(results.comparable(arm, results.metric).values())
+    numbers = ("effect", "low", "high", "confidence", "p", "improvement", "delta", "collapsed", "baseline_collapsed")
+    return {
+        "arm": arm,
+        "baseline": verdict.baseline if verdict else "",
+        "metric": results.metric,
+        "verdict": verdict.kind if verdict else "",
+        **{name: getattr(verdict, name) if verdict else np.nan for name in numbers},
+        "p_share": verdict.share.p if verdict and verdict.share else np.nan,
+        "n": verdict.n if verdict else 0,
+        "baseline_n": verdict.baseline_n if verdict else 0,
+        "paired": verdict.paired if verdict else False,
+        "look": verdict.settled or verdict.look if verdict else 0,
+        "iqm": statistics.interquartile_mean(values, results.values[results.metric].better),
+        "trials": len(records),
+        "failed": failed,
+        "failure_rate": rate.mean,
+        "failure_low": rate.low,
+        "failure_high": rate.high,
+    }
+
+
 VERDICT_COLUMNS = [
-    *("arm", "metric", "verdict", "effect", "low", "high", "confidence", "p", "improvement", "delta", "pairs"),
+    *("arm", "baseline", "metric", "verdict", "effect", "low", "high", "confidence", "p", "improvement", "delta"),
+    *("collapsed", "baseline_collapsed", "p_share", "n", "baseline_n", "paired", "look"),
     *("iqm", "trials", "failed", "failure_rate", "failure_low", "failure_high"),
 ]
 
@@ -103,12 +112,13 @@ def verdicts_markdown(results: Results) -> str:
     meaning = results.values[results.metric]
     rows = []
     for _, row in verdicts(results).iterrows():
-        effect = words.number(row["effect"], meaning, signed=True)
-        inside = words.bounds(row["low"], row["high"], meaning, signed=True)
+        effect = words.effect(row["effect"], meaning)
+        inside = words.effect_bounds(row["low"], row["high"], meaning)
         rows.append(
             [
                 row["arm"],
                 row["verdict"] or ("baseline" if row["arm"] == results.baseline else words.NOTHING),
+                row["baseline"] or words.NOTHING,
                 f"{effect} ({words.share(row['confidence'], 1)} interval {inside})" if inside else effect,
                 bare_p(row["p"]),
                 words.share(row["improvement"]),
@@ -116,8 +126,8 @@ def verdicts_markdown(results: Results) -> str:
                 words.failures(row["failed"], row["trials"]),
             ]
         )
-    head = ["arm", "verdict", f"effect on {meaning.label}", "p (Holm)", "probability of improvement"]
-    return markdown([*head, f"{meaning.label}, interquartile mean", "failed"], rows, texts=2) + _left_out(results)
+    head = ["arm", "verdict", "against", f"effect on {meaning.label}", "p (Holm)", "probability of improvement"]
+    return markdown([*head, f"{meaning.label}, interquartile mean", "failed"], rows, texts=3) + _left_out(results)
 
 
 def _left_out(results: Results) -> str:

@@ -39,10 +39,8 @@ def console(results: Results, report_path: Path, console: Console) -> None:
             say(f"… and {words.count(hidden, 'more arm')} in {report_path.parent / 'leaderboard.csv'}", "dim")
         console.print()
     say(words.headline(results), "bold")
-    if results.plan.suite.search is None:
-        meaning = results.values[results.metric]
-        for verdict in results.verdicts():
-            say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, meaning, results.baseline)}")
+    for verdict in results.verdicts():
+        say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, results)}")
     for arm, found in results.mismatched.items():
         say(f"  no verdict on {arm}: {words.odd(found)}", "yellow")
     for text in words.code(results):
@@ -102,10 +100,10 @@ def _settings(comparison: Comparison) -> list[list[str]]:
 
 def _compared(comparison: Comparison) -> list[list[str]]:
     """The head and the rows of a comparison; the columns of the test only if something is tested."""
-    tested = ["interval", "pairs", "p", "verdict"] if any(row.verdict or row.note for row in comparison.rows) else []
+    tested = ["interval", "seeds", "p", "verdict"] if any(row.verdict or row.note for row in comparison.rows) else []
     meaning = comparison.rows[0].meaning if comparison.of == "arm" else None
     of = f"arm, by {meaning.label} {words.arrow(meaning)}" if meaning else comparison.of
-    head = [of, comparison.one, comparison.other, "difference", *tested]
+    head = [of, comparison.one, comparison.other, "effect" if tested else "difference", *tested]
     return [head, *([*_numbers(comparison, row), *_test(row)[: len(tested)]] for row in comparison.rows)]
 
 
@@ -115,18 +113,20 @@ def _numbers(comparison: Comparison, row: Row) -> list[str]:
         return [row.name, *(f"{value:.6g}".replace("nan", words.NOTHING) for value in (row.one, row.other, effect))]
     name = row.name if comparison.of == "arm" else f"{row.meaning.label} {words.arrow(row.meaning)}"
     means = [words.number(value, row.meaning) for value in (row.one, row.other)]
-    return [name, *means, words.number(effect, row.meaning, signed=True)]
+    shown = words.number(effect, row.meaning, signed=True) if row.verdict is None else words.effect(effect, row.meaning)
+    return [name, *means, shown]
 
 
 def _test(row: Row) -> list[str]:
     verdict = row.verdict
     if verdict is None or row.meaning is None:
         return [words.NOTHING] * 3 + [row.note]
-    inside = words.bounds(verdict.low, verdict.high, row.meaning, signed=True)
+    inside = words.effect_bounds(verdict.low, verdict.high, row.meaning)
     kind: str = verdict.kind
     if verdict.kind == "no difference larger than δ":
         kind = f"no difference larger than {words.number(verdict.delta, row.meaning)}"
-    return [inside or words.NOTHING, str(verdict.n), bare_p(verdict.p), f"{words.SYMBOLS[verdict.kind]} {kind}"]
+    seeds = str(verdict.n) if verdict.n == verdict.baseline_n else f"{verdict.n}, {verdict.baseline_n}"
+    return [inside or words.NOTHING, seeds, bare_p(verdict.p), f"{words.SYMBOLS[verdict.kind]} {kind}"]
 
 
 def judges(found: Agreement) -> None:
@@ -212,7 +212,7 @@ def _expectations(results: Results, say: _Sayer) -> None:
         say(
             f"  {words.OUTCOMES[finding.outcome]} {finding.outcome}: {about}: paper {paper}; measured {measured} "
             f"[{finding.expectation.source}]",
-            "red" if finding.outcome == "missed" else "",
+            "red" if finding.outcome == "contradicted" else "",
         )
         for step in finding.steps:
             say(f"      {words.tested(step, meaning)}")

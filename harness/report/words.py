@@ -6,15 +6,16 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.analysis import protocol, statistics
+from harness.analysis import protocol, questions, statistics
 from harness.store import identity
 
 if TYPE_CHECKING:
     from harness.analysis.agreement import Ranking
     from harness.analysis.comparison import Comparison
+    from harness.analysis.expectations import ArmMean, Finding, Step
     from harness.analysis.loading import OtherCode
     from harness.analysis.protocol import Difference
-    from harness.analysis.results import ArmMean, ArmVerdict, Finding, Results, Step
+    from harness.analysis.results import ArmVerdict, Results
     from harness.analysis.statistics import Limit, Verdict
     from harness.metrics.base import Value
     from harness.store.record import Record
@@ -23,7 +24,7 @@ NOTHING = "–"
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
 """The symbol of each verdict; the word is always next to it."""
 
-OUTCOMES = {"met": "✓", "missed": "✗", "open": "…"}
+OUTCOMES = {"consistent": "✓", "contradicted": "✗", "cannot tell": "?", "open": "…"}
 """The symbol of each outcome of an expectation; the word is always next to it."""
 
 
@@ -75,62 +76,140 @@ def listed(items: Sequence[str]) -> str:
 
 
 def arrow(meaning: Value) -> str:
-    """The direction that is better, as an arrow."""
+    """The direction that is better, as an arrow; of a target, the target."""
+    if meaning.target is not None:
+        return f"→ {meaning.target:g}"
     return "↓" if meaning.better == "lower" else "↑"
 
 
-def interval_of(verdict: ArmVerdict, meaning: Value) -> str:
-    """The interval of an effect with its confidence, for example ``95 % interval −4.10 to −1.20``."""
-    inside = bounds(verdict.low, verdict.high, meaning, signed=True)
+def effect(value: float, meaning: Value, bare: bool = False) -> str:
+    """An effect as the scale of its metric tells it: × 0.62, +3.1 points, −0.12; ``bare``: without × and unit."""
+    if not math.isfinite(value):
+        return NOTHING if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if meaning.target is None and meaning.scale == "ratio":
+        shown = f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+        return shown if bare else f"× {shown}"
+    if meaning.target is None and meaning.scale == "share":
+        shown = f"{100 * value:+.1f}".replace("-", "−")
+        return shown if bare else f"{shown} points"
+    return number(value, meaning, signed=True)
+
+
+def effect_bounds(low: float, high: float, meaning: Value) -> str:
+    """The interval of an effect; empty if there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{effect(low, meaning, bare=True)} to {effect(high, meaning, bare=True)}"
+
+
+def told(value: float, meaning: Value) -> str:
+    """An effect with its metric: FID × 0.62; Recall +3.1 points; distance of Sharpness to 1 −0.12."""
+    label = meaning.label if meaning.target is None else f"distance of {meaning.label} to {meaning.target:g}"
+    return f"{label} {effect(value, meaning)}"
+
+
+def interval_of(verdict: Verdict, meaning: Value) -> str:
+    """The interval of an effect with its confidence, for example ``95 % interval 0.48 to 0.81``."""
+    inside = effect_bounds(verdict.low, verdict.high, meaning)
     return f"{share(verdict.confidence, 1)} interval {inside}" if inside else "no interval"
 
 
-def sentence(verdict: ArmVerdict, meaning: Value, baseline: str) -> str:
-    """A verdict in one or two sentences."""
+def seeds_of(verdict: Verdict) -> str:
+    """The seeds that a verdict rests on."""
+    if verdict.paired:
+        return count(verdict.n, "paired seed")
+    if verdict.n == verdict.baseline_n:
+        return f"{count(verdict.n, 'seed')} each"
+    return f"{count(verdict.n, 'seed')} against {verdict.baseline_n}"
+
+
+def sentence(verdict: ArmVerdict, results: Results) -> str:
+    """A verdict in a few sentences: what, by how much, how sure, and what speaks against it."""
+    meaning, baseline = results.values[verdict.metric], verdict.baseline
     figures = (
-        f"{meaning.label} {number(verdict.effect, meaning, signed=True)} against {baseline} "
-        f"({interval_of(verdict, meaning)}, {count(verdict.n, 'paired seed')}, {p_value(verdict.p)})"
+        f"{told(verdict.effect, meaning)} against {baseline} "
+        f"({interval_of(verdict, meaning)}, {seeds_of(verdict)}, {p_value(verdict.p)})"
     )
-    if verdict.n == 0:
-        text = f"is inconclusive: there is no seed on which both it and {baseline} finished"
+    lost = _lost(verdict, results)
+    if math.isnan(verdict.effect) and verdict.kind == "inconclusive":
+        text = f"is inconclusive: {outlook(verdict, meaning)}"
     elif verdict.kind == "no difference larger than δ":
         text = f"shows no difference larger than {number(verdict.delta, meaning)}: {figures}"
     elif verdict.kind == "inconclusive":
-        text = f"is inconclusive: {figures}; {outlook(verdict)}"
+        text = f"is inconclusive: {figures}; {outlook(verdict, meaning)}"
+    elif verdict.kind != verdict.rest:  # the share of lost trials decides
+        text = f"is {verdict.kind}: {lost}"
+        lost = "" if math.isnan(verdict.effect) else f"the means of the rest: {figures}"
     else:
         text = f"is {verdict.kind}: {figures}"
-    return f"{verdict.arm} {text}.{_failures(verdict, baseline)}"
+    settled = f" Settled at look {verdict.settled}." if verdict.settled else ""
+    return f"{verdict.arm} {text}{_but(verdict, results)}.{f' {lost[0].upper()}{lost[1:]}.' if lost else ''}{settled}"
 
+
+def _but(verdict: ArmVerdict, results: Results) -> str:
+    """What speaks against a verdict: the other values that say the opposite."""
+    parts = []
+    for column in results.opposing(verdict)[:OPPOSING]:
+        meaning = results.values[column]
+        own, other = (
+            number(statistics.interval(list(results.by_seed(arm, column).values())).mean, meaning)
+            for arm in (verdict.arm, verdict.baseline)
+        )
+        parts.append(f"{meaning.label} {own}, against {other}")
+    return f"; but {listed(parts)}" if parts else ""
+
+
+OPPOSING = 2
+"""The largest number of values that a sentence names against its verdict."""
 
 AT_LIMIT = {
-    "lowest": "all values are the lowest possible one, where the metric cannot tell arms apart",
-    "highest": "all values are the highest possible one, where the metric cannot tell arms apart",
-    "constant": "all values are the same to the last digit, so the metric cannot tell these arms apart",
+    "lowest": "the lowest possible value",
+    "highest": "the highest possible value",
+    "constant": "the same value to the last digit",
 }
-"""Why there is no verdict of equality at a limit of the metric."""
+"""Where all values are that cannot tell two arms apart."""
 
 
-def outlook(verdict: Verdict) -> str:
+def outlook(verdict: Verdict, meaning: Value) -> str:
     """What would settle an inconclusive verdict."""
     if verdict.limit is not None:
-        return AT_LIMIT[verdict.limit]
+        return f"{AT_LIMIT[verdict.limit]} with every seed of both, where {meaning.label} cannot tell arms apart"
     if verdict.held:
         return "the failed trials prevent a verdict"
-    if verdict.n < 2:
-        return "at least two paired seeds are needed"
+    if {verdict.rest, verdict.kind} == {"better", "inconclusive"}:
+        return "the means of the rest are better, but more trials are lost"
+    if {verdict.rest, verdict.kind} == {"worse", "inconclusive"}:
+        return "the means of the rest are worse, but fewer trials are lost"
+    if verdict.n < 2 or verdict.baseline_n < 2:
+        return "at least two seeds of each are needed"
     if verdict.low == verdict.high:
-        return "the difference is the same on every seed; more seeds are needed to rule out chance"
+        return "the values of each arm are all equal; more seeds are needed to rule out chance"
     if verdict.further is None:
         return f"more than {statistics.MOST_SEEDS} seeds would be needed to settle it"
-    return f"about {count(verdict.further, 'more seed')} would settle it"
+    low, high = verdict.further
+    if high is None:
+        return f"{count(low, 'more seed')} or many times as many would settle it"
+    return f"{low} to {count(high, 'more seed')} would settle it" if low < high else f"{low} more would settle it"
 
 
-def _failures(verdict: ArmVerdict, baseline: str) -> str:
-    if not verdict.failed and not verdict.baseline_failed:
+def _lost(verdict: ArmVerdict, results: Results) -> str:
+    """Failed and collapsed trials of both arms with their intervals; empty if there are none."""
+    if verdict.share is None:
         return ""
-    arm = failures(verdict.failed, verdict.trials)
-    other = failures(verdict.baseline_failed, verdict.baseline_trials)
-    return f" Failed: {arm} of {verdict.arm}, {other} of {baseline}."
+    parts = []
+    if verdict.failed or verdict.baseline_failed:
+        parts.append(
+            f"failed: {failures(verdict.failed, verdict.trials)} of {verdict.arm}, "
+            f"{failures(verdict.baseline_failed, verdict.baseline_trials)} of {verdict.baseline}"
+        )
+    if verdict.collapsed or verdict.baseline_collapsed:
+        parts.append(
+            f"collapsed ({questions.in_words(results)}): {failures(verdict.collapsed, verdict.trials)} of "
+            f"{verdict.arm}, {failures(verdict.baseline_collapsed, verdict.baseline_trials)} of {verdict.baseline}"
+            + ("; all trials count in the means, because one of the two has no others" if verdict.whole else "")
+        )
+    fisher = f" ({p_value(verdict.share.p)})" if verdict.share.p < 1 else ""
+    return "; ".join(parts) + fisher
 
 
 def failures(failed: int, trials: int) -> str:
@@ -145,9 +224,9 @@ def headline(results: Results) -> str:
         return "No trial has an outcome yet."
     if results.plan.suite.search is not None:
         return _best(results)
-    if results.baseline not in results.arms:
-        return f"The baseline {results.baseline} has no outcome yet, so there is no verdict."
     verdicts = results.verdicts()
+    if not verdicts and results.baseline not in results.arms:
+        return f"The baseline {results.baseline} has no outcome yet, so there is no verdict."
     if not verdicts:
         if results.mismatched:
             return "The arms were measured by different protocols, so there is no verdict."
@@ -157,7 +236,9 @@ def headline(results: Results) -> str:
         return f"{results.baseline} is the only arm, so there is nothing to compare it with."
     meaning = results.values[results.metric]
     parts = [_group(kind, [v for v in verdicts if v.kind == kind], meaning) for kind in SYMBOLS]
-    text = f"Against {results.baseline} on {meaning.label}: {'; '.join(part for part in parts if part)}."
+    bases = unique(verdict.baseline for verdict in verdicts)
+    against = f"Against {bases[0]} on" if len(bases) == 1 else "On"
+    text = f"{against} {meaning.label}: {'; '.join(part for part in parts if part)}."
     failing = [f"{arm} ({n} of {len(results.of(arm))})" for arm in results.arms if (n := _failed(results, arm))]
     return f"{text} Trials failed: {listed(first(failing))}." if failing else text
 
@@ -183,10 +264,10 @@ def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
     """The arms with one kind of verdict: up to three by name, more as a number."""
     if not verdicts:
         return ""
-    names = [
-        f"{v.arm} ({number(v.effect, meaning, signed=True)})" if kind in ("better", "worse") else v.arm
-        for v in verdicts
-    ]
+    alone = len({v.arm for v in verdicts}) == len(verdicts)
+    names = [v.arm if alone else f"{v.arm} (against {v.baseline})" for v in verdicts]
+    if kind in ("better", "worse"):
+        names = [f"{v.arm} ({told(v.effect, meaning)})" if v.kind == v.rest else v.arm for v in verdicts]
     many = len(names) > 3
     subject = f"{len(names)} arms" if many else listed(names)
     verb = "is" if len(names) == 1 else "are"
@@ -204,17 +285,36 @@ def reading(results: Results) -> list[str]:
     if not verdicts:
         return remarks
     meaning = results.values[results.metric]
-    arms = count(len(verdicts), "arm")
     return [
-        f"Effects are means over paired seeds of arm − {results.baseline}, with Student-t intervals.",
-        f"The chance that any of {arms} is called better or worse although it equals the baseline is at most "
-        f"{share(statistics.ALPHA)} (Holm's correction; an interval has the confidence of its test).",
+        f"{_scale(meaning)} Spread is shared between the arms that are compared, as far as theirs are alike.",
+        f"{count(len(verdicts), 'comparison')} declared: the chance that any of these is called better or worse "
+        f"although the two are equal is at most {share(results.look.levels.alpha)}{_looks(results)} (Holm's "
+        "correction; an interval has the confidence of its test).",
         f"Differences below δ = {number(results.delta(), meaning)} count as none.",
         *limits(results, results.values),
-        "A failed trial is an outcome: rankings and verdicts count it as the worst value of any finished trial. "
-        "Means and intervals are over the finished trials.",
+        "Failed and collapsed trials are outcomes of their own: their share is tested exactly (Fisher), and the means "
+        "are over the other trials. A verdict on the means must also hold with a failed trial counted as the worst.",
         *remarks,
     ]
+
+
+def _scale(meaning: Value) -> str:
+    """How the effects of a metric are to be read."""
+    if meaning.target is not None:
+        return f"Effects are differences of the distance to {meaning.target:g}, the value of real images."
+    return {
+        "ratio": "Effects are factors: geometric means, arm / baseline.",
+        "share": "Effects are differences in percentage points.",
+        "plain": "Effects are differences of the means, arm − baseline.",
+    }[meaning.scale]
+
+
+def _looks(results: Results) -> str:
+    """Which look it is, if it is not the only one that is paid for."""
+    levels = results.look.levels
+    if levels.points is None:
+        return ""
+    return f", over this look (number {levels.look}) and all others together"
 
 
 def limits(results: Results, columns: Iterable[str]) -> list[str]:
@@ -290,7 +390,8 @@ def comparing(comparison: Comparison) -> list[str]:
     if not tested:
         return [f"Differences are {one} − {other}.", *comparison.remarks]
     texts = [
-        f"Differences are means over paired seeds of {one} − {other}, with Student-t intervals. Verdicts are on {one}."
+        f"Effects are those of {one} against {other}: factors (×) for distances and errors, percentage points for "
+        f"shares, differences else; of a target (→), differences of the distance to it. Verdicts are on {one}."
     ]
     if len(tested) > 1:
         texts.append(
@@ -301,7 +402,8 @@ def comparing(comparison: Comparison) -> list[str]:
     for row, verdict in tested:
         if verdict.kind == "inconclusive":
             name = row.name if comparison.of == "arm" or row.meaning is None else row.meaning.label
-            open_.setdefault(outlook(verdict), []).append(name)
+            what = outlook(verdict, row.meaning) if row.meaning else "no known metric gives this value"
+            open_.setdefault(what, []).append(name)
     texts += [f"{listed(names)}: {what}." for what, names in open_.items()]
     # A failed trial lacks every value: with rows per value, one row tells all failures.
     for row, verdict in tested if comparison.of == "arm" else tested[:1]:
@@ -334,9 +436,11 @@ def expected(finding: Finding, meaning: Value) -> str:
     if expectation.order is not None:
         places = [f"{number}. {' and '.join(first(place))}" for number, place in enumerate(finding.places, start=1)]
         return f"best first: {'; '.join(places)}"
-    if expectation.value is not None and expectation.tolerance is not None:
-        value, tolerance = stated(expectation.value, meaning), stated(expectation.tolerance, meaning)
-        return f"{value} ± {tolerance}" if expectation.tolerance else value
+    if expectation.value is not None:
+        value = stated(expectation.value, meaning)
+        if expectation.error:
+            return f"{value} ± {stated(expectation.error, meaning)} (standard error, {expectation.n} runs)"
+        return f"{value} ± {stated(expectation.tolerance, meaning)}" if expectation.tolerance else value
     bounds_ = (("at least", expectation.at_least), ("at most", expectation.at_most))
     return ", ".join(f"{side} {stated(bound, meaning)}" for side, bound in bounds_ if bound is not None)
 
@@ -358,22 +462,28 @@ def measured(found: ArmMean, meaning: Value) -> str:
 
 
 def tested(step: Step, meaning: Value) -> str:
-    """The result of the paired test for one step of an order."""
+    """The result of the test for one step of an order."""
     if step.n < 2:
-        return f"{step.arm} before {step.other}: no test, at least two paired seeds are needed"
-    inside = bounds(step.low, step.high, meaning, signed=True)
-    difference = f"{number(step.effect, meaning, signed=True)}, 95 % interval {inside}, {p_value(step.p)}"
-    return f"{step.arm} before {step.other}: {step.support} ({difference})"
+        return f"{step.arm} before {step.other}: no test, at least two seeds of each are needed"
+    inside = effect_bounds(step.low, step.high, meaning)
+    difference = f"{effect(step.effect, meaning)}, 95 % interval {inside}, {p_value(step.p)}"
+    return f"{step.arm} before {step.other}: {step.outcome} ({difference})"
 
 
 def tally(findings: Sequence[Finding]) -> str:
     """The number of expectations per outcome."""
     outcomes = [finding.outcome for finding in findings]
-    parts = [f"{outcomes.count(outcome)} {outcome}" for outcome in ("met", "missed", "open") if outcome in outcomes]
-    text = f"{count(len(findings), 'figure')} of the literature: {', '.join(parts)}."
-    orders = [finding for finding in findings if finding.steps and finding.outcome == "met"]
-    sure = sum(all(step.support == "supported" for step in finding.steps) for finding in orders)
-    return f"{text} Of {count(len(orders), 'order')} met, {sure} beyond chance." if orders else text
+    parts = [f"{outcomes.count(outcome)} {NAMES[outcome]}" for outcome in OUTCOMES if outcome in outcomes]
+    return f"{count(len(findings), 'figure')} of the literature: {', '.join(parts)}."
+
+
+NAMES = {
+    "consistent": "consistent with the results",
+    "contradicted": "contradicted",
+    "cannot tell": "that cannot be told from these seeds",
+    "open": "without results yet",
+}
+"""The outcomes of expectations in a sentence."""
 
 
 def first(names: Sequence[str], most: int = 3) -> list[str]:

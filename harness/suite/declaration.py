@@ -57,6 +57,7 @@ MAX_SEEDS = 1000
 MAX_EXCLUSIONS = 100
 MAX_EXPECTATIONS = 100
 MAX_NAMES = 100
+MAX_PAIRS = 1000
 MAX_ARM_NAME = 60
 MAX_CHOICES = 32
 """The largest number of tricks of an arm, and of metrics of a suite."""
@@ -438,11 +439,31 @@ class Collapse(Settings):
         return self
 
 
+class Pair(Settings):
+    """Two cells that are compared; each by axis: value, for enough axes to select it."""
+
+    arm: dict[str, Any] = Field(min_length=1, description="the cell that the verdict is on")
+    baseline: dict[str, Any] = Field(min_length=1, description="the cell that it is compared with")
+
+
 class Compare(Settings):
-    """The baseline, the metric and the δ of verdicts."""
+    """Which cells are compared, on which metric, and the δ of verdicts.
+
+    The comparisons that are declared here are the questions that verdicts are corrected for: each arm against the
+    baseline, or, with ``against`` or ``pairs``, those alone.
+    """
 
     baseline: dict[str, Any] | None = Field(
         None, description="axis: value, for enough axes to select one cell; null: the first cell"
+    )
+    against: dict[str, Any] | None = Field(
+        None,
+        min_length=1,
+        description="axis: value; each cell is compared with the cell that has these values and is like it on all "
+        "other axes",
+    )
+    pairs: Annotated[tuple[Pair, ...], Field(min_length=1, max_length=MAX_PAIRS)] | None = Field(
+        None, description="pairs of cells to compare"
     )
     metric: str | None = Field(None, description="a column of values; null: the first of the first metric")
     delta: float | None = Field(
@@ -466,8 +487,13 @@ class Expectation(Settings):
     )
     metric: str = Field(description="a column of values")
     value: float | None = Field(None, description="the value of the source, in the unit of the metric")
+    sd: float | None = Field(None, ge=0, description="the source's standard deviation over its n runs")
+    se: float | None = Field(None, ge=0, description="instead of sd: the standard error of the source's value")
+    n: int | None = Field(None, ge=2, description="the source's number of runs")
     tolerance: float | None = Field(
-        None, ge=0, description="the largest difference of a mean from value, in the same unit"
+        None,
+        ge=0,
+        description="a mean that differs from value by at most this is consistent with it; null: two sd of the source",
     )
     at_least: float | None = Field(None, description="instead of value: the lower bound of a mean")
     at_most: float | None = Field(None, description="instead of value: the upper bound of a mean")
@@ -476,18 +502,31 @@ class Expectation(Settings):
 
     @model_validator(mode="after")
     def _one_claim(self) -> Expectation:
-        given = [name for name in ("value", "tolerance", "at_least", "at_most") if getattr(self, name) is not None]
+        of_value = [name for name in ("value", "sd", "se", "n", "tolerance") if getattr(self, name) is not None]
+        bounds = [name for name in ("at_least", "at_most") if getattr(self, name) is not None]
         if self.order is not None:
-            wrong = (["where"] if self.where else []) + given
+            wrong = (["where"] if self.where else []) + of_value + bounds
             if wrong:
                 raise _error(f"order and {wrong[0]} exclude each other")
-        elif not given:
-            raise _error("no expectation is given: add value and tolerance, at_least, at_most, or order")
-        elif given[0] in ("value", "tolerance") and given != ["value", "tolerance"]:
-            raise _error("value and tolerance need each other, and exclude at_least and at_most")
+        elif not of_value and not bounds:
+            raise _error("no expectation is given: add value, at_least, at_most, or order")
+        elif of_value and bounds:
+            raise _error(f"{of_value[0]} and {bounds[0]} exclude each other")
+        elif of_value:
+            self._check_value()
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise _error(f"at_least ({self.at_least:g}) must not be above at_most ({self.at_most:g})")
         return self
+
+    def _check_value(self) -> None:
+        if self.value is None:
+            raise _error("sd, se, n and tolerance belong to a value: add it")
+        if self.sd is not None and self.se is not None:
+            raise _error("sd and se exclude each other")
+        if (self.sd is None and self.se is None) != (self.n is None):
+            raise _error("n and one of sd and se need each other")
+        if self.n is None and self.tolerance is None:
+            raise _error("a value needs its uncertainty: add sd or se, and n; or tolerance")
 
     @property
     def groups(self) -> tuple[dict[str, Any], ...]:
@@ -495,10 +534,18 @@ class Expectation(Settings):
         return (self.where,) if self.order is None else self.order
 
     @property
+    def error(self) -> float:
+        """The standard error of the source's value; 0 where the source gives none."""
+        if self.sd is not None and self.n is not None:
+            return self.sd / math.sqrt(self.n)
+        return self.se or 0.0
+
+    @property
     def bounds(self) -> tuple[float, float]:
-        """The lower and upper bound for a mean, if it is no order; infinite on an open side."""
-        if self.value is not None and self.tolerance is not None:
-            return self.value - self.tolerance, self.value + self.tolerance
+        """The bounds within which a mean is consistent with it, if it is no order; infinite on an open side."""
+        if self.value is not None:
+            width = self.tolerance if self.tolerance is not None else 2 * self.error * math.sqrt(self.n or 1)
+            return self.value - width, self.value + width
         low = -math.inf if self.at_least is None else self.at_least
         return low, math.inf if self.at_most is None else self.at_most
 

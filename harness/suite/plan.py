@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from harness import judge
 from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.suite import Suite
-from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
+from harness.suite.cells import Combination, Parts, disagreements, matches, normal, resolved
 from harness.suite.declaration import Evaluate, Train
 from harness.suite.document import NoSuchPath, put
 from harness.suite.fingerprint import Code, fingerprint
@@ -124,12 +124,24 @@ class Trial:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a suite, and the trials of its matrix (none with a search, which chooses its trials as it runs)."""
+    """All cells of a suite, and the trials of its matrix (none with a search, which chooses its trials as it runs).
+
+    Attributes:
+        baseline: the cell that arms are compared with; with ``compare.against`` or ``pairs``, only that of protocols.
+        pairs: the comparisons that the suite declares: cell and baseline.
+    """
 
     suite: Suite
     cells: tuple[Cell, ...]
     trials: tuple[Trial, ...]
     baseline: Cell
+    pairs: tuple[tuple[Cell, Cell], ...] = ()
+
+    def with_seeds(self, seeds: Mapping[str, Sequence[int]]) -> Plan:
+        """This plan with these seeds for each arm (by name)."""
+        trained = [cell for cell in self.cells if cell.excluded is None]
+        trials = [one for cell in trained for one in trials_of(cell.arm, seeds.get(cell.name, ()))]
+        return dataclasses.replace(self, trials=tuple(trials))
 
 
 def make_plan(suite: Suite) -> Plan:
@@ -143,7 +155,30 @@ def make_plan(suite: Suite) -> Plan:
     trained = [cell for cell in cells if cell.excluded is None]
     baseline = next(cell for cell in trained if matches(cell.combination, suite.compare.baseline or {}))
     trials = [] if suite.search else [one for cell in trained for one in trials_of(cell.arm, suite.seeds)]
-    return Plan(suite, cells, tuple(trials), baseline)
+    return Plan(suite, cells, tuple(trials), baseline, tuple(_pairs(suite, trained, baseline)))
+
+
+def _pairs(suite: Suite, trained: Sequence[Cell], baseline: Cell) -> Iterator[tuple[Cell, Cell]]:
+    """The comparisons that a suite declares."""
+    compare = suite.compare
+    for pair in compare.pairs or ():
+        arm, other = (
+            next(cell for cell in trained if matches(cell.combination, side)) for side in (pair.arm, pair.baseline)
+        )
+        yield arm, other
+    if compare.against is not None:
+        others = [axis for axis in trained[0].axes if axis not in compare.against]
+        bases = {_values(cell, others): cell for cell in trained if matches(cell.combination, compare.against)}
+        for cell in trained:
+            base = bases.get(_values(cell, others))
+            if base is not None and base is not cell:
+                yield cell, base
+    if compare.pairs is None and compare.against is None:
+        yield from ((cell, baseline) for cell in trained if cell is not baseline)
+
+
+def _values(cell: Cell, axes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(normal(cell.axes[axis], axis) for axis in axes)
 
 
 def smoke_plan(suite: Suite) -> Plan:

@@ -174,7 +174,7 @@ def _near_file(path: Path) -> str:
 
 # The keys of the mappings at these paths are themselves paths into the arm, with dots.
 _DOTTED_KEYS = re.compile(
-    r"matrix|compare\.baseline|search\.space|exclude\.\d+\.where|names\.[^.]+|expect\.\d+\.(where|order\.\d+)"
+    r"matrix|compare\.(baseline|against|pairs\.\d+\.(arm|baseline))|search\.space|exclude\.\d+\.where|names\.[^.]+|expect\.\d+\.(where|order\.\d+)"
 )
 
 
@@ -261,6 +261,8 @@ class _Checker:
         compare = self._section("compare", Compare) if "compare" in self.document.value else Compare()
         if compare and compare.baseline is not None:
             cells.single(compare.baseline, ("compare", "baseline"), places)
+        if compare:
+            self._pairs(compare, cells, places)
         self._names(cells, places)
         cells.check_space(self._space(), combinations)
         trained = [combination for combination in combinations if combination.excluded is None]
@@ -340,6 +342,27 @@ class _Checker:
         for path, column, cells in asked:
             if reason := _unanswered(column or next(iter(columns(metrics))), metrics, cells):
                 self.add(path if column else ("evaluate", "metrics", 0), reason)
+
+    def _pairs(self, compare: Compare, cells: Cells, places: Places) -> None:
+        """Check that each pair is of two cells that are trained, and that ``against`` finds some to compare."""
+        for number, pair in enumerate(compare.pairs or ()):
+            path: KeyPath = ("compare", "pairs", number)
+            sides = [cells.single(getattr(pair, side), (*path, side), places) for side in ("arm", "baseline")]
+            if None not in sides and sides[0] == sides[1]:
+                self.add(path, "arm and baseline are the same cell")
+        if compare.against is not None and compare.pairs is not None:
+            self.add(("compare", "pairs"), "against and pairs exclude each other")
+        path = ("compare", "against")
+        if compare.against is not None and cells.meant(compare.against, path) is not None:
+            found = places.of(compare.against)
+            if places.combinations and (not found or len(found) == len(places.of({}))):
+                self.add(path, "no cell has all these values" if not found else "all cells have these values")
+        rule = compare.collapse
+        if rule and rule.metric is not None:
+            evaluate = self._section("evaluate", Evaluate)
+            known = columns(evaluate.metrics) if evaluate else {}
+            if known and rule.metric not in known:
+                self._unknown_column(("compare", "collapse", "metric"), rule.metric, known)
 
     def _expectations(self, cells: Cells, places: Places, metrics: Sequence[Choice[Metric]]) -> None:
         """Check that each expectation is about cells that are trained, and about a value that these give."""
