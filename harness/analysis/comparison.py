@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis import loading, protocol, statistics
+from harness.analysis import loading, looks, protocol, statistics
 from harness.analysis import questions as asking
 from harness.analysis.results import Results
 from harness.analysis.statistics import Question, Sample, Verdict
@@ -148,10 +148,10 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     path, results = expanded(suite), expanded(results)
     if not path.is_file() and path.parent == Path() and not path.suffix:
         path = _named(str(suite), Path("suites"))
-    found = loading.load(make_plan(read_suite(path, sets)), results)
+    found = loading.load(looks.progress(make_plan(read_suite(path, sets)), results).seen, results)
     if not found.records:
         raise HarnessError(f"the store in {results.absolute()} has no trial of {path}: run `harness run {path}` first")
-    return Loaded(found)
+    return Loaded(looks.take(found, results))
 
 
 def _named(name: str, folder: Path) -> Path:
@@ -168,7 +168,7 @@ def compare(
 ) -> Comparison:
     """The comparison for the command: of arms if ``suite`` is given, of suites if both are files, else of runs."""
     if suite is not None:
-        plan = make_plan(read_suite(suite, sets))
+        plan = looks.progress(make_plan(read_suite(suite, sets)), results).seen
         return arms(loading.load(plan, results, with_curves=False), one, other, metric)
     if all(_is_suite(name) for name in (one, other)):
         first, second = (make_plan(read_suite(Path(name), sets)) for name in (one, other))

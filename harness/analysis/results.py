@@ -249,7 +249,8 @@ class Results:
     @cached_property
     def _verdicts(self) -> list[ArmVerdict]:
         asked = questions.questions(self)
-        found = statistics.answers(asked, self.look.levels)
+        settled = {pair: kind for pair, (kind, _) in self.look.settled.items()}
+        found = statistics.answers(asked, self.look.levels, settled)
         place = {arm: number for number, arm in enumerate(self.leaderboard()["arm"])}
         ordered = sorted(found.items(), key=lambda item: place[item[0][0]])
         return [self._settled(pair, verdict) for pair, verdict in ordered]

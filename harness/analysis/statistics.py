@@ -308,7 +308,9 @@ def verdict_alone(question: Question) -> Verdict:
     return answers({"": question})[""]
 
 
-def answers(questions: Mapping[Any, Question], levels: Levels = ONE) -> dict[Any, Verdict]:
+def answers(
+    questions: Mapping[Any, Question], levels: Levels = ONE, settled: Mapping[Any, VerdictKind] | None = None
+) -> dict[Any, Verdict]:
     """A verdict on every question. Questions may differ in metric and in baseline; all are corrected together.
 
     Over all questions, and over all looks that ``levels`` stands for, the chance of calling an arm better or worse
@@ -323,15 +325,27 @@ def answers(questions: Mapping[Any, Question], levels: Levels = ONE) -> dict[Any
 
     If trials failed, a verdict on the means must also hold with every failed trial counted as the worst value of any
     finished trial. So an arm that fails on most seeds is not called better or equal for the few seeds that it survived.
+
+    ``settled``: the verdicts of earlier looks: Holm's procedure has rejected these hypotheses already.
     """
     asked = list(questions.values())
+    before = [(settled or {}).get(name, "inconclusive") for name in questions]
     found, filled = _estimates(asked), _estimates(_filled(asked))
-    raw = [_p_both(one, other) for one, other in zip(found, filled, strict=True)]
+    own = [_p_both(one, other) for one, other in zip(found, filled, strict=True)]
+    raw = [0.0 if kind in ("better", "worse") else p for kind, p in zip(before, own, strict=True)]
     shares = [_Shares.of(question) for question in asked]
     able = _testable(shares, levels)
     different = tested_at([*raw, *(shares[place].p for place in able)], levels)
+    for place, kind in enumerate(before):
+        if kind != "inconclusive":  # what is shown is the p-value of these data
+            level = different[place].level
+            different[place] = Tested(min(1.0, own[place] * levels.alpha / level), level)
     by_share = dict(zip(able, different[len(asked) :], strict=True))
-    equal = tested_at([max(a.p_equal, b.p_equal) for a, b in zip(found, filled, strict=True)], levels)
+    raw_equal = [
+        0.0 if kind == "no difference larger than δ" else max(one.p_equal, other.p_equal)
+        for kind, one, other in zip(before, found, filled, strict=True)
+    ]
+    equal = tested_at(raw_equal, levels)
     return {
         name: _verdict(question, levels, _Tests(found[i], different[i], equal[i], shares[i], by_share.get(i)))
         for i, (name, question) in enumerate(questions.items())

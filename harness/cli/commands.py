@@ -170,6 +170,12 @@ def main() -> None:
     help="Keep results of other code. You state that this change of the code (`harness run` names it) changes no "
     "number.",
 )
+@click.option(
+    "--until-settled",
+    is_flag=True,
+    help="Add seeds, round by round, to the arms whose verdicts are open: up to 20, at the suite's error rate. A suite "
+    "states its own rounds with seeds: {start, most, error, budget}.",
+)
 @smoke_option
 @interrupts.ending_at_once()
 def run(
@@ -179,6 +185,7 @@ def run(
     workers: int | None,
     device: str,
     accepted: tuple[str, ...],
+    until_settled: bool,
     smoke: bool,
 ) -> None:
     """Train the trials that are not done yet, then write and print the report.
@@ -191,7 +198,8 @@ def run(
     planned, results = _planning(results, smoke)
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     refuse_few_files(workers or 1)
-    plans = [planned(read_suite(path, sets)) for path in suites]
+    read = [read_suite(path, sets) for path in suites]
+    plans = [planned(_with_rounds(suite) if until_settled else suite) for suite in read]
     _refuse_one_name(plans)
     codes = [0]
     for plan in plans:
@@ -214,9 +222,24 @@ def _refuse_one_name(plans: Sequence[Plan]) -> None:
             )
 
 
+def _with_rounds(suite: Suite) -> Suite:
+    """The suite with rounds; as it is if it has some."""
+    from harness.suite.declaration import Rounds
+
+    if suite.rounds is not None:
+        return suite
+    if suite.search is not None or suite.seeds != tuple(range(len(suite.seeds))) or len(suite.seeds) < 2:
+        raise HarnessError(
+            f"--until-settled cannot be used with {suite.path}: it needs a suite without a search, whose seeds are a "
+            "number of at least 2"
+        )
+    start = len(suite.seeds)
+    return suite.model_copy(update={"declared_seeds": Rounds(start=start, most=max(start, Rounds().most))})
+
+
 def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
     from harness import report
-    from harness.analysis import loading
+    from harness.analysis import loading, looks
     from harness.report import words
     from harness.store import folders
 
@@ -228,9 +251,15 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
             echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
         for text in words.changes(loading.of_other_code(plan, results)):
             echo(text)
-        if not _trained(plan, results, workers, device, console):
-            return interrupts.EXIT_CODE
-        outcome = loading.load(plan, results)
+        while True:
+            rounds = looks.progress(plan, results)
+            if plan.suite.rounds is not None:
+                echo(words.of_round(rounds))
+            if not _trained(rounds.plan, results, workers, device, console):
+                return interrupts.EXIT_CODE
+            outcome = looks.take(loading.load(rounds.plan, results), results)
+            if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
+                break
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
     return FAILED if outcome.missing or any(not r.state.own for r in outcome.records) else 0
@@ -379,6 +408,10 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, as_json
 
     planned, results = _planning(results, smoke)
     made = planned(read_suite(suite, sets))
+    if made.suite.rounds is not None:
+        from harness.analysis import looks
+
+        made = looks.progress(made, results).plan
     states, guess, remarks = _stored(made, results)
     if as_json:
         echo(overview.as_json(made, states, guess))
@@ -448,13 +481,15 @@ def upgrade(results: Path) -> None:
 def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: Path | None) -> None:
     """Rebuild the tables and the page of a suite from the store."""
     from harness import report as reporting
-    from harness.analysis import loading
+    from harness.analysis import loading, looks
     from harness.store.runs import Store
     from harness.suite import read_suite
 
     planned, results = _planning(results, smoke)
-    plan = planned(read_suite(suite, sets))
+    plan = looks.progress(planned(read_suite(suite, sets)), results).seen
     outcome = loading.load(plan, results)
+    if outcome.records:
+        outcome = looks.take(outcome, results)
     if not (outcome.records or outcome.altered):
         loading.of_other_code(plan, results)  # says whether an older harness wrote the store
         command = f"harness run {suite}{' --smoke' * smoke}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
     from harness.analysis.expectations import ArmMean, Finding, Step
     from harness.analysis.loading import OtherCode
+    from harness.analysis.looks import Progress
     from harness.analysis.protocol import Difference
     from harness.analysis.results import ArmVerdict, Results
     from harness.analysis.statistics import Limit, Verdict
@@ -315,6 +316,17 @@ def _looks(results: Results) -> str:
     if levels.points is None:
         return ""
     return f", over this look (number {levels.look}) and all others together"
+
+
+def of_round(rounds: Progress) -> str:
+    """Which round of a suite comes now, or that there is none."""
+    if not rounds.open:
+        return "Every verdict is settled: no further round."
+    if rounds.over:
+        return f"The most seeds are spent: {count(len(rounds.open), 'comparison')} left open."
+    seeds = max((trial.seed + 1 for trial in rounds.plan.trials), default=0)
+    named = unique(arm for arm, _ in rounds.open)
+    return f"Round {len(rounds.path) + 1}: {seeds} seeds of {listed(first(named))}, and of what they are compared with."
 
 
 def limits(results: Results, columns: Iterable[str]) -> list[str]:

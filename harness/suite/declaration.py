@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -42,6 +42,7 @@ RESERVED = {
     "artifacts",
     "baselines",
     "cache",
+    "looks",
     "mlflow",
     "optuna",
     "published",
@@ -189,13 +190,15 @@ class Rounds(Settings):
             raise _error(f"start ({self.start}) must not be above most ({self.most})")
         return self
 
-    @property
-    def schedule(self) -> tuple[int, ...]:
-        """Seeds of an open arm in each round: each time about 1.6 as many (3, 5, 8, 13, 20), the last time ``most``."""
-        sizes = [self.start]
+    def after(self, taken: Sequence[int] = ()) -> list[int]:
+        """Seeds of an open arm in each round: those that were taken, then each time about 1.6 as many, up to ``most``.
+
+        From 3 to 20: 3, 5, 8, 13, 20.
+        """
+        sizes = list(taken) or [self.start]
         while sizes[-1] < self.most:
             sizes.append(min(self.most, max(sizes[-1] + 1, round(1.6 * sizes[-1]))))
-        return tuple(sizes)
+        return sizes
 
 
 class Train(Settings):
