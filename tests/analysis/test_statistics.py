@@ -6,22 +6,28 @@ import math
 
 import numpy as np
 import pytest
+import verdicts as benchmark
 
+from harness.analysis.levels import ONE
+from harness.analysis.scales import Measure
 from harness.analysis.statistics import (
+    Sample,
     failure_rate,
     holm,
     interquartile_mean,
     interval,
     limit,
     probability_of_improvement,
-    seeds_needed,
     verdict,
     verdicts,
 )
 
 
-def seeds(*values: float) -> dict[int, float]:
-    return dict(enumerate(values))
+def seeds(*values: float) -> Sample:
+    return Sample(dict(enumerate(values)))
+
+
+LOWER, HIGHER = Measure("lower"), Measure("higher")
 
 
 def test_interval_by_hand() -> None:
@@ -66,39 +72,34 @@ def test_failure_rate_by_hand() -> None:
 
 def test_a_clear_difference_is_better_or_worse_as_the_metric_has_it() -> None:
     arm, baseline = seeds(5.0, 5.2, 4.9, 5.1), seeds(9.0, 9.1, 9.2, 8.9)
-    assert verdict(arm, baseline, "lower", 0.1).kind == "better"
-    assert verdict(arm, baseline, "higher", 0.1).kind == "worse"
-    assert verdict(arm, baseline, "lower", 0.1).effect == pytest.approx(-4.0)
+    assert verdict(arm, baseline, LOWER, 0.1).kind == "better"
+    assert verdict(arm, baseline, HIGHER, 0.1).kind == "worse"
+    assert verdict(arm, baseline, LOWER, 0.1).effect == pytest.approx(-4.0)
 
 
 def test_equal_within_delta() -> None:
     baseline = seeds(9.0, 9.4, 8.8, 9.1, 9.2)
-    arm = {
-        seed: value + shift
-        for (seed, value), shift in zip(baseline.items(), (0.01, -0.01, 0.02, 0, -0.02), strict=True)
-    }
-    assert verdict(arm, baseline, "lower", 0.5).kind == "no difference larger than δ"
+    arm = seeds(9.01, 9.39, 8.82, 9.1, 9.18)
+    assert verdict(arm, baseline, LOWER, 0.5).kind == "no difference larger than δ"
 
 
 @pytest.mark.parametrize(
-    ("value", "scale", "where"),
+    ("value", "measure", "where"),
     [
-        (10.0, (0.0, 10.0), "highest"),
-        (0.0, (0.0, 10.0), "lowest"),
-        (142.92643275197776, (0.0, math.inf), "constant"),
-        (7.0, (0.0, 10.0), None),  # a count within the scale may well be the same for every seed
+        (10.0, Measure(least=0, most=10), "highest"),
+        (0.0, Measure(least=0, most=10), "lowest"),
+        (142.92643275197776, Measure(least=0), "constant"),
+        (7.0, Measure(least=0, most=10), None),  # a count within the range may well be the same for every seed
     ],
 )
-def test_at_a_limit_of_the_metric_nothing_is_called_equal(
-    value: float, scale: tuple[float, float], where: str | None
-) -> None:
-    same = dict.fromkeys(range(10), value)
-    found = verdicts({"arm": same}, same, "lower", 1.0, scale=scale)["arm"]
-    assert found.limit == limit(list(same.values()), scale) == where
+def test_at_a_limit_of_the_metric_nothing_is_called_equal(value: float, measure: Measure, where: str | None) -> None:
+    same = seeds(*[value] * 10)
+    found = verdict(same, same, measure, 1.0)
+    assert found.limit == limit(list(same.values.values()), measure) == where
     assert found.kind == ("no difference larger than δ" if where is None else "inconclusive")
     # Where one arm is off the limit, the two can be told apart.
-    other = {seed: value - 3 + seed / 100 for seed in same}
-    assert verdicts({"arm": other}, same, "lower", 1.0, scale=scale)["arm"].kind == "better"
+    other = seeds(*(value - 3 + seed / 100 for seed in range(10)))
+    assert verdict(other, same, measure, 1.0).kind == "better"
 
 
 def test_a_single_fraction_is_at_no_limit() -> None:
@@ -110,53 +111,45 @@ def test_a_single_fraction_is_at_no_limit() -> None:
 def test_pairing_takes_out_what_the_seeds_share() -> None:
     # The seeds differ by ten, the arms by one on every seed: unpaired nothing would show.
     baseline = seeds(10, 20, 30, 40)
-    arm = seeds(9.1, 18.9, 29.05, 38.95)
-    assert verdict(arm, baseline, "lower", 0.1).kind == "better"
+    found = verdict(seeds(9.1, 18.9, 29.05, 38.95), baseline, LOWER, 0.1)
+    assert (found.kind, found.paired) == ("better", True)
+    # Without anything in common they are not paired: that would cost half of the degrees of freedom.
+    assert not verdict(seeds(9.1, 9.9, 10.05, 8.95), seeds(10, 10.6, 9.3, 9.9), LOWER, 0.1).paired
 
 
-def test_inconclusive_says_how_many_seeds_more() -> None:
-    found = verdict(seeds(9, 11, 8), seeds(10, 10, 10), "lower", 0.1)
-    assert found.kind == "inconclusive"
-    assert found.further is not None
-    assert found.further >= 1
+def test_the_spread_of_other_arms_helps() -> None:
+    """Three seeds of two arms say little; among fourteen arms that vary alike, the same values are clear."""
+    rng = np.random.default_rng(0)
+    arm, baseline = seeds(5.0, 6.0, 7.0), seeds(9.0, 10.0, 11.0)
+    others = {str(i): seeds(*rng.normal(20, 1, 3)) for i in range(14)}
+    alone = verdict(arm, baseline, LOWER, 0.1)
+    among = verdicts({"arm": arm} | others, baseline, LOWER, 0.1)["arm"]
+    assert alone.p > among.p / 15  # among.p is corrected for fifteen arms
+    assert among.kind == "better"
 
 
 def test_two_seeds_without_spread_prove_nothing() -> None:
-    assert verdict(seeds(9, 9), seeds(10, 10), "lower", 0.1).kind == "inconclusive"
+    assert verdict(seeds(9, 9), seeds(10, 10), LOWER, 0.1).kind == "inconclusive"
 
 
 def test_a_diverged_trial_is_an_outcome_and_not_a_hole() -> None:
     # Better on the seeds that it survived, but half of them died: not called better.
     arm = seeds(8.5, 8.4, 8.6, 8.5, math.nan, math.nan, math.nan, math.nan)
     baseline = seeds(9.0, 9.1, 9.2, 8.9, 9.0, 9.1, 9.0, 9.1)
-    found = verdict(arm, baseline, "lower", 0.1)
+    found = verdict(arm, baseline, LOWER, 0.1)
     assert found.kind == "inconclusive"
     assert found.held
     assert (found.failed, found.trials) == (4, 8)
 
 
-def test_where_nothing_failed_nothing_is_held_against_a_verdict() -> None:
-    # Alone, the fifth arm would be called equal; among four that plainly differ, equality is tested at a fifth of α.
-    noise = (-1.2, -0.3, 0.1, 0.4, 1.0)
-    baseline = seeds(*[10.0] * 5)
-    arm = seeds(*(10 + 0.4 * z for z in noise))
-    others = {f"far {i}": seeds(*(20 + 0.1 * z for z in noise)) for i in range(4)}
-    assert verdict(arm, baseline, "lower", 0.6).kind == "no difference larger than δ"
-    found = verdicts({"arm": arm} | others, baseline, "lower", 0.6)["arm"]
-    assert found.kind == "inconclusive"
-    assert not found.held
-    assert found.further is not None
-
-
 def test_many_arms_are_corrected_for() -> None:
     rng = np.random.default_rng(0)
-    baseline = dict(enumerate(rng.normal(10, 1, 5)))
-    arm = {seed: value - 1.0 + 0.9 * rng.normal() for seed, value in baseline.items()}
-    alone = verdict(arm, baseline, "lower", 0.01)
-    others = {f"other {i}": dict(enumerate(rng.normal(10, 1, 5))) for i in range(9)}
-    among = verdicts({"arm": arm} | others, baseline, "lower", 0.01)["arm"]
-    assert among.p > alone.p
-    assert among.confidence > alone.confidence
+    baseline, arm = seeds(*rng.normal(10, 1, 5)), seeds(*rng.normal(7, 1, 5))
+    alone = verdict(arm, baseline, LOWER, 0.01)
+    others = {f"other {i}": seeds(*rng.normal(10, 1, 5)) for i in range(9)}
+    among = verdicts({"arm": arm} | others, baseline, LOWER, 0.01)["arm"]
+    assert among.confidence == pytest.approx(1 - 0.05 / 10)
+    assert alone.confidence == pytest.approx(0.95)
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
@@ -166,50 +159,97 @@ def test_intervals_cover_as_often_as_they_say(n: int) -> None:
     assert np.mean(covered) == pytest.approx(0.95, abs=0.015)  # three standard errors
 
 
-@pytest.mark.parametrize("n", [3, 5, 10])
-def test_identical_arms_are_called_different_at_most_as_often_as_stated(n: int) -> None:
-    rng = np.random.default_rng(n)
-    kinds = [
-        # A δ of 0 leaves no room for "equal", which would hide false alarms.
-        verdict(dict(enumerate(rng.normal(size=n))), dict(enumerate(rng.normal(size=n))), "lower", 0.0).kind
-        for _ in range(400)
-    ]
-    wrong = sum(kind in ("better", "worse") for kind in kinds) / len(kinds)
-    assert wrong <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+# --- error rates, by a small form of benchmarks/verdicts.py ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 10))])
-def test_of_five_equal_arms_any_is_called_different_at_most_as_often_as_stated(n: int) -> None:
-    rng, wrong = np.random.default_rng(n), 0
-    for _ in range(400):
-        baseline, *arms = (dict(enumerate(rng.normal(size=n))) for _ in range(6))
-        found = verdicts({str(i): arm for i, arm in enumerate(arms)}, baseline, "lower", 0.0)
-        wrong += any(verdict.kind in ("better", "worse") for verdict in found.values())
-    assert wrong / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+RUNS = 2000
+TOLERANCE = 3 * math.sqrt(0.05 * 0.95 / RUNS)
 
 
-# Shares in docs/statistics.md; by the noncentral t distribution .18, .47, .75; .40, .91, 1; .80, 1, 1.
+@pytest.mark.parametrize("name", list(benchmark.EQUAL_ARMS))
+@pytest.mark.parametrize(("n", "arms"), [(3, 1), (3, 4), (3, 15), (5, 15), (10, 4)])
+def test_equal_arms_are_called_different_at_most_as_often_as_stated(name: str, n: int, arms: int) -> None:
+    values = benchmark.EQUAL_ARMS[name](np.random.default_rng([n, arms, 3]), RUNS, arms + 1, n)
+    p, _, _ = benchmark.p_values(values)
+    assert benchmark.decided(p).any(1).mean() <= 0.05 + TOLERANCE
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+@pytest.mark.parametrize(("n", "arms"), [(3, 15), (10, 4)])
+def test_collapses_raise_no_alarm(share: float, n: int, arms: int) -> None:
+    values, lost = benchmark.collapsing(share)(np.random.default_rng(n), RUNS, arms + 1, n)
+    means, shares = benchmark.with_shares(values, lost)
+    assert (means | shares).any(1).mean() <= 0.05 + TOLERANCE
+    assert benchmark.decided(benchmark.p_values(values)[0]).any(1).mean() <= 0.05 + TOLERANCE
+
+
+@pytest.mark.parametrize("delta", [1.0, 3.0])
+def test_arms_that_differ_by_delta_are_called_equal_at_most_as_often_as_stated(delta: float) -> None:
+    values = benchmark.normal(np.random.default_rng(1), RUNS, 5, 10)
+    values[:, 1:] += delta
+    _, equal, _ = benchmark.p_values(values, (-delta, delta))
+    assert benchmark.decided(equal).any(1).mean() <= 0.05 + TOLERANCE
+
+
+# The table of docs/statistics.md: three standard deviations, fifteen arms.
 @pytest.mark.parametrize(
-    ("n", "effect", "share"),
-    [(3, 1, 0.18), (3, 2, 0.46), (3, 3, 0.76), (5, 1, 0.41), (5, 2, 0.91), (5, 3, 1), (10, 1, 0.82), (10, 2, 1)],
+    ("draw", "n", "least"),
+    [
+        (benchmark.normal, 3, 0.40),
+        (benchmark.normal, 5, 0.80),
+        (benchmark.inverse_chi2, 3, 0.18),
+        (benchmark.inverse_chi2, 5, 0.50),
+    ],
 )
-def test_true_effects_are_found_as_often_as_the_docs_claim(n: int, effect: float, share: float) -> None:
-    rng = np.random.default_rng(n)
-    kinds = [
-        verdict(dict(enumerate(rng.normal(-effect, 1, n))), dict.fromkeys(range(n), 0.0), "lower", 0.0).kind
-        for _ in range(400)
-    ]
-    # Both the docs' share (of 1000) and this one are simulated.
-    room = 3 * math.sqrt(share * (1 - share) * (1 / 400 + 1 / 1000)) + 0.01
-    assert kinds.count("better") / 400 == pytest.approx(share, abs=room)
+def test_true_effects_are_found_as_often_as_the_docs_claim(draw: benchmark.Draw, n: int, least: float) -> None:
+    assert benchmark.found(draw, n, 15, 3.0, RUNS) >= least - 0.02
 
 
-def test_the_number_of_seeds_that_is_asked_for_settles_it_as_often_as_promised() -> None:
-    rng = np.random.default_rng(0)
-    n = seeds_needed(effect=1.0, spread=1.0, delta=0.0)
-    assert n is not None
-    found = [
-        verdict(dict(enumerate(rng.normal(-1, 1, n))), dict.fromkeys(range(n), 0.0), "lower", 0.0).kind == "better"
-        for _ in range(400)
-    ]
-    assert np.mean(found) >= 0.8 - 3 * math.sqrt(0.8 * 0.2 / 400)
+def test_looks_are_paid_for() -> None:
+    plan: list[benchmark.Levels] = []
+    for look in range(1, len(benchmark.SCHEDULE) + 1):
+        plan.append(benchmark.levels.planned(benchmark.SCHEDULE, look, plan, 0.05))
+    values = benchmark.normal(np.random.default_rng(2), 1000, 2, benchmark.SCHEDULE[-1])
+    _, called = benchmark.path(values, benchmark.SCHEDULE, plan)
+    assert called.any(1).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
+    _, free = benchmark.path(values, benchmark.SCHEDULE, [ONE] * len(benchmark.SCHEDULE))
+    assert free.any(1).mean() > 0.08  # what looking again costs if nobody pays for it
+    values[:, 1] -= 3
+    used, called = benchmark.path(values, benchmark.SCHEDULE, plan)
+    assert called.mean() > 0.99
+    assert used.mean() < 8
+
+
+@pytest.mark.parametrize("draw", [benchmark.normal, benchmark.inverse_chi2, benchmark.shared(0.9)])
+def test_the_simulation_decides_as_verdicts_do(draw: benchmark.Draw) -> None:
+    for n, arms in ((3, 4), (5, 1)):
+        values = draw(np.random.default_rng(n), 60, arms + 1, n)
+        values[:, 1] -= 2
+        p, _, sign = benchmark.p_values(values)
+        called = benchmark.decided(p)
+        for run in range(60):
+            own = {str(arm): seeds(*values[run, arm + 1]) for arm in range(arms)}
+            found = verdicts(own, seeds(*values[run, 0]), LOWER, 0.0)
+            kinds = ["better" if down else "worse" for down in sign[run] < 0]
+            wanted = [kind if yes else "inconclusive" for kind, yes in zip(kinds, called[run], strict=True)]
+            assert [verdict.kind for verdict in found.values()] == wanted
+
+
+def test_the_simulated_shares_decide_as_verdicts_do() -> None:
+    values, lost = benchmark.collapsing(0.05)(np.random.default_rng(0), 60, 3, 10)
+    lost[:, 1] |= np.random.default_rng(1).random((60, 10)) < 0.65
+    means, shares = benchmark.with_shares(values, lost)
+    rejected = 0
+    for run in range(60):
+        samples = [
+            Sample(dict(enumerate(values[run, arm])), frozenset(np.flatnonzero(lost[run, arm]).tolist()))
+            for arm in range(3)
+        ]
+        if any(len(sample.rest) < 2 for sample in samples):
+            continue  # then a verdict takes all trials
+        found = verdicts({"0": samples[1], "1": samples[2]}, samples[0], LOWER, 0.0)
+        for arm, one in enumerate(found.values()):
+            assert (one.rest != "inconclusive") == bool(means[run, arm])
+            assert (one.share is not None and one.share.p <= 0.05) == bool(shares[run, arm])
+            rejected += bool(shares[run, arm])
+    assert rejected

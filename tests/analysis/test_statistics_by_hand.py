@@ -13,7 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.analysis import statistics
+from harness.analysis.levels import Levels
+from harness.analysis.scales import Measure
 from harness.analysis.statistics import (
+    Sample,
     failure_rate,
     holm,
     interquartile_mean,
@@ -25,7 +28,6 @@ from harness.analysis.statistics import (
     verdicts,
     welch_detectable,
     welch_worse,
-    worst,
 )
 
 NAN = math.nan
@@ -37,8 +39,11 @@ def array(*values: float) -> NDArray[np.float64]:
     return np.array(values, dtype=float)
 
 
-def seeds(*values: float) -> dict[int, float]:
-    return dict(enumerate(values))
+def seeds(*values: float) -> Sample:
+    return Sample(dict(enumerate(values)))
+
+
+LOWER, HIGHER = Measure("lower"), Measure("higher")
 
 
 def test_the_stated_rates() -> None:
@@ -58,11 +63,16 @@ def test_the_interquartile_mean_of_eleven_values() -> None:
     # A quarter of 11 is 2.75, rounded down 2: (0 + 1 · 5 + 8) / 7
     assert interquartile_mean([100, 0, 1, 1, 0, 1, 8, 1, 1, 0, 100]) == pytest.approx(13 / 7)
     assert math.isnan(interquartile_mean([NAN]))
+    # A failed trial is the worst: of five, one is cut at either end.
+    assert interquartile_mean([NAN, 1, 2, 3, 0], "lower") == 2
+    assert interquartile_mean([NAN, 1, 2, 3, 4], "higher") == 2
+    assert math.isnan(interquartile_mean([NAN, NAN, 1, 2, 3]))
 
 
 def test_the_probability_of_improvement_without_pairs() -> None:
     assert math.isnan(probability_of_improvement([], [1], "lower"))
-    assert math.isnan(probability_of_improvement([1], [NAN], "lower"))
+    assert probability_of_improvement([1], [NAN], "lower") == 1  # a failed trial is worse than any value
+    assert probability_of_improvement([NAN, 1], [NAN, 2], "lower") == pytest.approx(2.5 / 4)  # and ties with another
     assert probability_of_improvement([1], [2], "lower") == 1  # a single pair
     # A half more wins, a half less does not.
     assert [probability_of_improvement([1], [1.5, 0.5], better) for better in ("lower", "higher")] == [0.5, 0.5]
@@ -100,55 +110,51 @@ def test_holm_is_at_most_1() -> None:
     ],
 )
 def test_the_levels_of_holm_s_procedure(p: list[float], levels: list[float]) -> None:
-    assert statistics._holm_levels(p, 0.05) == pytest.approx(levels)
+    assert [one.level for one in statistics.tested_at(p, Levels())] == pytest.approx(levels)
+
+
+ROOT8 = 8**0.5
+"""Two arms with the values x and x + 2 have a standard error of √2: a difference of √8 is t = 2, with 1 degree."""
 
 
 def test_the_p_value_of_a_difference() -> None:
-    # Mean 2, standard error 1: t = ±2 with one degree of freedom.
-    assert statistics._p_difference(array(1, 3)) == pytest.approx(P_OF_2)
-    assert statistics._p_difference(array(-3, -1)) == pytest.approx(P_OF_2)
-    # Mean 1, variance 3, standard error 1: t = 1 with two: 1 − 1 / √3.
-    assert statistics._p_difference(array(0, 0, 3)) == pytest.approx(1 - 1 / 3**0.5)
-    # Without a spread the sign test: 2 · ½ⁿ.
-    assert statistics._p_difference(array(1, 1)) == 0.5
-    assert statistics._p_difference(array(-4, -4, -4)) == 0.25
-    assert statistics._p_difference(array(0, 0, 0)) == 1
-    assert math.isnan(statistics._p_difference(array(1)))
+    base = seeds(0, 2)
+    assert verdict(seeds(ROOT8, ROOT8 + 2), base, LOWER, 0.0).p == pytest.approx(P_OF_2)
+    assert verdict(seeds(-ROOT8, 2 - ROOT8), base, LOWER, 0.0).p == pytest.approx(P_OF_2)
+    # Without a spread, permutations: 2 / C(4, 2), and 2 / C(6, 3).
+    assert verdict(seeds(1, 1), seeds(0, 0), LOWER, 0.0).p == pytest.approx(1 / 3)
+    assert verdict(seeds(1, 1, 1), seeds(0, 0, 0), LOWER, 0.0).p == pytest.approx(0.1)
+    assert verdict(seeds(1, 1, 1), seeds(1, 1, 1), LOWER, 0.0).p == 1
+    assert verdict(seeds(1), base, LOWER, 0.0).p == 1
 
 
-def test_the_p_value_with_and_without_failed_trials() -> None:
-    two, three = array(1, 3), array(0, 0, 3)  # .295 and .423
-    assert statistics._p_both(two, three) == pytest.approx(1 - 1 / 3**0.5)
-    assert statistics._p_both(three, two) == pytest.approx(1 - 1 / 3**0.5)
-    assert statistics._p_both(two, -three) == 1  # the failed trials turn the sign round
-    assert statistics._p_both(array(1), three) == 1  # a pair alone shows nothing
-    assert statistics._p_both(array(1, 1), array(1, 1)) == 0.5
+def test_rounding_is_no_lack_of_spread() -> None:
+    """The differences .3 − .1 and .4 − .2 are equal but for rounding; the arms' values are not."""
+    small = verdict(Sample({0: 0.3, 1: 0.4}), Sample({0: 0.1, 1: 0.2}), HIGHER, 0.01)
+    large = verdict(Sample({0: 3.0, 1: 4.0}), Sample({0: 1.0, 1: 2.0}), HIGHER, 0.01)
+    assert small.p == pytest.approx(large.p)
+    assert small.kind == large.kind == "inconclusive"
+    # And values that differ by rounding alone have no spread.
+    assert verdict(seeds(0.1 + 0.2, 0.3), seeds(0.5, 0.5), HIGHER, 0.0).p == pytest.approx(1 / 3)
 
 
 def test_the_p_value_of_equality() -> None:
-    assert statistics._p_equivalence(array(1, 3), 4) == pytest.approx(P_OF_2)  # 2 below δ, in units of 1
-    assert statistics._p_equivalence(array(-1, -3), 4) == pytest.approx(P_OF_2)
-    assert statistics._p_equivalence(array(2, 6), 8) == pytest.approx(P_OF_2)  # 4 below, in units of 2
-    assert statistics._p_equivalence(array(1, 3), 1) == 1  # outside of δ: 2 · P(t > −1) = 1.5
-    # Without a spread 2 · ½ⁿ inside, 1 on the border and outside.
-    assert [statistics._p_equivalence(array(1, 1, 1), delta) for delta in (2, 1, 0.5)] == [0.25, 1, 1]
-    assert statistics._p_equivalence(array(-1, -1), 2) == 0.5
-    assert math.isnan(statistics._p_equivalence(array(0), 1))
-
-
-def test_failed_trials_are_left_out_of_pairs_or_filled() -> None:
-    arm, baseline = {3: 5.0, 1: 2.0, 2: NAN, 9: 1.0}, {1: 1.0, 2: 4.0, 3: 1.0, 4: 7.0}
-    assert statistics._paired(arm, baseline).tolist() == [1, 4]
-    assert statistics._filled(arm, 8.0) == {3: 5.0, 1: 2.0, 2: 8.0, 9: 1.0}
-    assert (worst([1, 3, NAN], "lower"), worst([1, 3, NAN], "higher")) == (3, 1)
-    assert math.isnan(worst([NAN], "lower"))
+    base = seeds(0, 2)
+    # No difference, and a δ of √8: t = 2 to either side.
+    level = Levels(P_OF_2 + 1e-5)
+    assert verdict(seeds(0, 2), base, LOWER, ROOT8, level).kind == "no difference larger than δ"
+    assert verdict(seeds(0, 2), base, LOWER, ROOT8, Levels(P_OF_2 - 1e-5)).kind == "inconclusive"
+    assert verdict(seeds(0, 2), base, LOWER, ROOT8 - 0.01, level).kind == "inconclusive"
+    # A difference of 1 leaves less room on its side.
+    assert verdict(seeds(1, 3), base, LOWER, ROOT8 + 1, level).kind == "no difference larger than δ"
+    assert verdict(seeds(1, 3), base, LOWER, ROOT8 + 0.99, level).kind == "inconclusive"
 
 
 # Cohen's effect sizes .2, .5, .8 and 1 of the paired t test at α = .05 and a power of .8: any table of sample sizes.
 @pytest.mark.parametrize(("effect", "n"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (100.0, 2)])
 def test_the_seeds_that_show_a_difference(effect: float, n: int) -> None:
-    assert seeds_needed(effect, 1.0, 0.0) == n
-    assert seeds_needed(-3 * effect, 3.0, 0.0) == n  # only the ratio counts
+    assert seeds_needed(effect, 1.0) == n
+    assert seeds_needed(-3 * effect, 3.0) == n  # only the ratio counts
 
 
 @pytest.mark.parametrize(
@@ -165,100 +171,119 @@ def test_the_seeds_that_show_a_difference(effect: float, n: int) -> None:
     ],
 )
 def test_the_seeds_that_show_equality(effect: float, level: float | None, n: int) -> None:
-    assert seeds_needed(effect, 1.0, 1.0, alpha_equal=level) == n
-    assert seeds_needed(5 * effect, 5.0, 5.0, alpha_equal=level) == n
+    assert seeds_needed(effect, 1.0, (-1.0, 1.0), alpha_equal=level) == n
+    assert seeds_needed(5 * effect, 5.0, (-5.0, 5.0), alpha_equal=level) == n
 
 
 def test_the_power_of_both_tests() -> None:
-    n = np.array([13])
+    n, freedom = np.array([13]), np.array([12])
     # Φ(√13 − 2.1788) = Φ(1.4268) = .9232
-    assert statistics._power_equivalence(0.0, 1.0, 1.0, n, 0.05) == pytest.approx([2 * 0.9232 - 1], abs=1e-3)
-    assert statistics._power_equivalence(1.0, 1.0, 1.0, n, 0.05).tolist() == [0]  # an effect of δ is not below it
+    equal = statistics._power_equivalence(0.0, 1.0, (-1.0, 1.0), n, freedom, 0.05)
+    assert equal == pytest.approx([2 * 0.9232 - 1], abs=1e-3)
+    at_delta = statistics._power_equivalence(1.0, 1.0, (-1.0, 1.0), n, freedom, 0.05)
+    assert at_delta.tolist() == [0]  # an effect of δ is not below it
     # Without an effect, a difference is found on one side with the chance α / 2.
-    assert statistics._power_difference(0.0, 1.0, n, 0.05) == pytest.approx([0.025])
+    assert statistics._power_difference(0.0, 1.0, n, freedom, 0.05) == pytest.approx([0.025])
 
 
 def test_when_there_is_no_number_of_seeds() -> None:
     # (1.960 + .842)² / d² + 1.92, the usual approximation, is 999.5 for .0887 and 1000.4 for .08866.
-    assert seeds_needed(0.0887, 1.0, 0.0) == 1000
-    assert seeds_needed(0.08866, 1.0, 0.0) is None
+    assert seeds_needed(0.0887, 1.0) == 1000
+    assert seeds_needed(0.08866, 1.0) is None
     for effect, spread in ((1.0, 0.0), (1.0, -1.0), (NAN, 1.0), (1.0, NAN)):
-        assert seeds_needed(effect, spread, 2.0) is None
-
-
-def test_how_many_seeds_more() -> None:
-    # Effect 1, spread 1: ten in all, of which there are three; and of twelve with that effect and spread at least one.
-    assert statistics._further(array(0, 1, 2), 0.0, 0.05, 0.05) == 7
-    half = (11 / 12) ** 0.5
-    assert statistics._further(array(*[1 - half, 1 + half] * 6), 0.0, 0.05, 0.05) == 1
-    # Effect 0, spread 1 and δ = 1: 13 at .05 and 10 at .1, as above.
-    assert statistics._further(array(-1, 0, 1), 1.0, 0.05, 0.05) == 10
-    assert statistics._further(array(-1, 0, 1), 1.0, 0.05, 0.1) == 7
-    # Two suffice for an estimate: 1 ± √½ have a spread of 1, too.
-    assert statistics._further(array(1 - 0.5**0.5, 1 + 0.5**0.5), 0.0, 0.05, 0.05) == 8
-    assert statistics._further(array(1), 0.0, 0.05, 0.05) is None
-    assert statistics._further(array(1, 1), 0.0, 0.05, 0.05) is None
+        assert seeds_needed(effect, spread, (-2.0, 2.0)) is None
 
 
 def test_a_whole_verdict_by_hand() -> None:
-    # Differences 1 and 3: p = .295. At α = .6 the interval has the confidence .4, and ends at 2 ± tan(.2 π).
-    found = verdict({0: 6.0, 1: 9.0, 2: NAN}, {0: 5.0, 1: 6.0}, "higher", 0.0, alpha=0.6)
-    assert (found.kind, found.effect, found.n, found.delta) == ("better", 2, 2, 0)
-    assert (found.confidence, found.p) == pytest.approx((0.4, P_OF_2))
-    assert (found.low, found.high) == pytest.approx((2 - math.tan(0.2 * math.pi), 2 + math.tan(0.2 * math.pi)))
-    assert found.improvement == 3.5 / 4  # 6 beats 5 and ties with 6, 9 beats both
+    # t = 2 with one degree of freedom. At α = .6 the interval has the confidence .4: ± tan(.2 π) standard errors.
+    found = verdict(seeds(ROOT8, ROOT8 + 2, NAN), seeds(0, 2), HIGHER, 0.0, Levels(0.6))
+    half = math.tan(0.2 * math.pi) * 2**0.5
+    assert (found.kind, found.n, found.baseline_n, found.delta) == ("better", 2, 2, 0)  # the third seed failed
+    assert (found.effect, found.low, found.high) == pytest.approx((ROOT8, ROOT8 - half, ROOT8 + half))
+    assert found.confidence == pytest.approx(0.4)
+    assert found.improvement == 4 / 6  # both beat 0 and 2, and the failed one beats neither
     assert (found.failed, found.trials, found.baseline_failed, found.baseline_trials) == (1, 3, 0, 2)
-    assert (found.further, found.held) == (None, False)
-    assert verdict({0: 6.0, 1: 9.0}, {0: 5.0, 1: 6.0}, "lower", 0.0, alpha=0.6).kind == "worse"
-    # The same in units ten times as large: the sign decides, not the size.
-    small = {0: 0.1, 1: 0.3}
-    kinds = [verdict(small, {0: 0.0, 1: 0.0}, better, 0.0, alpha=0.6).kind for better in ("higher", "lower")]
-    assert kinds == ["better", "worse"]
+    whole = verdict(seeds(ROOT8, ROOT8 + 2), seeds(0, 2), HIGHER, 0.0, Levels(0.6))
+    assert (whole.kind, whole.p, whole.further, whole.held) == ("better", pytest.approx(P_OF_2), None, False)
+    assert verdict(seeds(ROOT8, ROOT8 + 2), seeds(0, 2), LOWER, 0.0, Levels(0.6)).kind == "worse"
 
 
-def test_a_verdict_at_its_level() -> None:
-    # Two equal differences have p = ½, of a difference and, within δ, of equality.
-    arm, baseline = seeds(2, 2), seeds(1, 1)
-    assert verdict(arm, baseline, "higher", 0.0, alpha=0.5).kind == "better"
-    assert verdict(arm, baseline, "higher", 0.0, alpha=0.49).kind == "inconclusive"
-    assert verdict(arm, baseline, "higher", 2.0, alpha=0.5).kind == "no difference larger than δ"
-    assert verdict(arm, baseline, "higher", 2.0, alpha=0.49).kind == "inconclusive"
-    # Of two arms the second is tested at α as the first was rejected at half of it.
-    both = verdicts({"one": seeds(2, 2, 2), "other": seeds(3, 3)}, seeds(1, 1, 1), "higher", 0.0, alpha=0.5)
+def test_a_second_arm_is_tested_at_the_full_level_when_the_first_is_rejected() -> None:
+    # Without any spread: 2 / C(4, 2) = ⅓ for both.
+    arms = {"one": seeds(2, 2), "other": seeds(3, 3)}
+    both = verdicts(arms, seeds(1, 1), HIGHER, 0.0, Levels(0.7))
     assert {name: (found.p, found.confidence, found.kind) for name, found in both.items()} == {
-        "one": (0.5, 0.75, "better"),
-        "other": (0.5, 0.5, "better"),
+        "one": (pytest.approx(2 / 3), pytest.approx(0.65), "better"),
+        "other": (pytest.approx(2 / 3), pytest.approx(0.3), "better"),
     }
 
 
-@pytest.mark.parametrize(("delta", "kind"), [(0.0, "better"), (2.0, "no difference larger than δ")])
-def test_failed_trials_alone_prevent_a_verdict(delta: float, kind: str) -> None:
-    # Two pairs differ by 1: p = ½, at the level. The third seed failed: it counts as the worst value, 0, which is 9
-    # below the baseline's and turns the mean round; so nothing is settled, and more seeds are no help.
-    arm, baseline = {0: 1.0, 1: 2.0, 2: NAN}, {0: 0.0, 1: 1.0, 2: 9.0}
-    found = verdict(arm, baseline, "higher", delta, alpha=0.5)
+def test_failed_trials_alone_prevent_a_verdict() -> None:
+    # The finished trials differ by √8; the failed one counts as the worst value, 0, and so does the mean no more.
+    found = verdict(seeds(ROOT8, ROOT8 + 2, NAN), seeds(0, 2), HIGHER, 0.0, Levels(0.3))
     assert (found.kind, found.held, found.further) == ("inconclusive", True, None)
-    assert verdict({0: 1.0, 1: 2.0}, baseline, "higher", delta, alpha=0.5).kind == kind
-    # Below that level the pairs show nothing either.
-    assert not verdict(arm, baseline, "higher", delta, alpha=0.49).held
-
-
-def test_failed_trials_alone_prevent_that_equality_is_shown_at_its_level() -> None:
-    # Two differences of 0: p = 1 of a difference, and ½ of equality, which is the level.
-    found = verdict({0: 0.0, 1: 1.0, 2: NAN}, {0: 0.0, 1: 1.0, 2: 9.0}, "higher", 2.0, alpha=0.5)
-    assert (found.kind, found.held) == ("inconclusive", True)
-
-
-def test_one_finished_pair_shows_nothing_whatever_failed_trials_count_as() -> None:
-    # The finished pair differs by −4, with failed trials (6 each) the three are −4, 1 and 0, of the same sign.
-    assert verdict({0: 1.0, 1: NAN, 2: NAN}, {0: 5.0, 1: 5.0, 2: 6.0}, "lower", 0.0).p == 1
+    # Below that level the finished trials show nothing either.
+    assert not verdict(seeds(ROOT8, ROOT8 + 2, NAN), seeds(0, 2), HIGHER, 0.0, Levels(0.29)).held
 
 
 def test_a_failed_trial_counts_as_the_worst_of_all_arms_and_the_baseline() -> None:
-    # The fill is 7, another arm's: arm − baseline is then (−1, −1, 6), which turns the mean round.
-    arm, other, baseline = seeds(1, 1, NAN), seeds(7, 2, 2), seeds(2, 2, 1)
-    assert verdicts({"arm": arm}, baseline, "lower", 0.0, 0.9)["arm"].p < 1
-    assert verdicts({"arm": arm, "other": other}, baseline, "lower", 0.0, 0.9)["arm"].p == 1
+    # The fill is another arm's 70: the mean of the arm is then above the baseline's, on the other side.
+    arm, other, baseline = seeds(1, 1.5, NAN), seeds(70, 2, 2), seeds(2, 2.5, 3)
+    assert verdicts({"arm": arm}, baseline, LOWER, 0.0)["arm"].p < 1
+    assert verdicts({"arm": arm, "other": other}, baseline, LOWER, 0.0)["arm"].p == 1
+
+
+def test_an_arm_whose_trials_all_fail_is_worse() -> None:
+    # Fisher: 5 of 5 against 0 of 5, 2 / C(10, 5).
+    found = verdict(seeds(*[NAN] * 5), seeds(1, 2, 3, 2, 1), LOWER, 0.1)
+    assert (found.kind, found.rest) == ("worse", "inconclusive")
+    assert found.share is not None
+    # Two tests: that of the means has no value, and that of the shares is the smaller.
+    assert found.share.p == pytest.approx(2 * 2 / 252)
+    # Three of three could be chance: 2 / C(6, 3) = .1.
+    three = verdict(seeds(NAN, NAN, NAN), seeds(1, 2, 3), LOWER, 0.1)
+    assert (three.kind, three.share and three.share.p) == ("inconclusive", 1.0)
+
+
+def test_tests_of_shares_that_cannot_reject_cost_nothing() -> None:
+    """Tarone: one failed trial of three cannot be significant, so the level of the means is the full one."""
+    arms = {"one": seeds(1.0, 2.1, NAN), "other": seeds(1.3, 0.8, 2.2)}
+    found = verdicts(arms, seeds(1, 1.1, 2.2), LOWER, 0.0)
+    assert found["other"].confidence == pytest.approx(1 - 0.05 / 2)
+
+
+def test_collapsed_trials_are_left_out_of_the_means_and_counted() -> None:
+    rest, base = (1.0, 1.2, 0.9, 1.1), seeds(2.2, 2.0, 1.9, 2.1)
+    collapsed = Sample(dict(enumerate([*rest, 80.0])), frozenset({4}))
+    found = verdict(collapsed, base, LOWER, 0.0)
+    assert found.kind == found.rest == "better"
+    assert (found.n, found.collapsed, found.trials) == (4, 1, 5)
+    assert found.effect == pytest.approx(-1.0)
+    assert verdict(Sample(collapsed.values), base, LOWER, 0.0).kind == "inconclusive"
+
+
+def test_an_arm_that_only_collapses_is_compared_with_all_its_trials() -> None:
+    collapsed = Sample({0: 80.0, 1: 82.0, 2: 79.0}, frozenset({0, 1, 2}))
+    found = verdict(collapsed, seeds(2.0, 2.2, 1.9), LOWER, 0.0)
+    assert (found.kind, found.whole, found.n, found.collapsed) == ("worse", True, 3, 3)
+
+
+def test_means_and_shares_that_contradict_each_other_are_inconclusive() -> None:
+    values = {seed: 1.0 + (seed * 7 % 4) / 50 for seed in range(4)} | dict.fromkeys(range(4, 20), 90.0)
+    arm = Sample(values, frozenset(range(4, 20)))
+    baseline = Sample({seed: 2.0 + seed / 100 for seed in range(20)})
+    found = verdict(arm, baseline, LOWER, 0.0)
+    assert (found.kind, found.rest) == ("inconclusive", "better")
+    assert found.share is not None
+    assert found.share.p < 0.05
+
+
+def test_further_seeds_are_a_range() -> None:
+    found = verdict(seeds(0, 2, 1), seeds(1, 2, 3), LOWER, 0.0)
+    assert found.further is not None
+    low, high = found.further
+    assert low >= 1
+    assert high is None or high > low
 
 
 def test_welch_by_hand() -> None:
