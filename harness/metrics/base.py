@@ -77,6 +77,10 @@ class Metric(Plugin, abc.ABC):
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         """The named numbers of ``values`` for the samples, compared with the reference (real images)."""
 
+    def floors(self, real: Images, reference: Reference) -> dict[str, float]:
+        """Its numbers for a perfect generator, that is, for real images; none if it requires something of a model."""
+        return {} if self.requires else self.compute(real, reference)
+
     def histograms(self, samples: Images, reference: Reference) -> dict[str, dict[str, list[Any]]]:
         """Bar charts for the report: {name: {"bins": labels, "samples": shares, "reference": shares}}."""
         return {}

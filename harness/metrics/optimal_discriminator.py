@@ -63,19 +63,31 @@ class OptimalDiscriminator(Metric):
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         model: Any = samples.model
+        points, best = self._best(samples, reference)
+        return _distances(model.probability(points).double().cpu(), best)
+
+    def floors(self, real: Images, reference: Reference) -> dict[str, float]:
+        """Those of a perfect generator and a perfect discriminator, ½ everywhere: what the kernel's estimate leaves."""
+        _, best = self._best(real, reference)
+        return _distances(torch.full_like(best, 0.5), best)
+
+    def _best(self, samples: Images, reference: Reference) -> tuple[Tensor, Tensor]:
+        """Points, half of them real and half generated, and D* at each; the density of p_g is of other samples."""
         data: Any = reference.data
         n = min(len(samples), len(reference) * 2, MOST) // 2
         kernel, rest = samples.pixels[:n], samples.pixels[n : 2 * n]
         points = torch.cat([reference.pixels[:n], rest])
-        best = optimal(data.log_density(points).cpu(), log_density(points, kernel, width(kernel)))
-        found = model.probability(points).double().cpu()
-        return {
-            "optimal_distance": float((found - best).abs().mean()),
-            "optimal_advantage": float((2 * best - 1).abs().mean()),
-        }
+        return points, optimal(data.log_density(points).cpu(), log_density(points, kernel, width(kernel)))
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
         return {"kernel_widths": list(WIDTHS), "most": MOST}
+
+
+def _distances(found: Tensor, best: Tensor) -> dict[str, float]:
+    return {
+        "optimal_distance": float((found - best).abs().mean()),
+        "optimal_advantage": float((2 * best - 1).abs().mean()),
+    }
 
 
 def optimal(log_data: Tensor, log_generated: Tensor) -> Tensor:

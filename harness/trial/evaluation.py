@@ -43,7 +43,7 @@ class Evaluation:
 
     values: dict[str, float]
     floors: dict[str, float]
-    """The same metrics for real images that are not in the reference, as many as there are samples."""
+    """The same metrics for real images that no judge was trained on."""
     histograms: dict[str, dict[str, list[Any]]]
     protocol: dict[str, dict[str, Any]]
 
@@ -109,27 +109,43 @@ class Evaluator:
 
     @cached_property
     def floors(self) -> dict[str, float]:
-        """Every metric for real images of the other split: as many as there are samples, or all if it has fewer."""
-        other = self.data.load("test") if self.config.split == "train" else self.training
-        chosen = torch.randperm(len(other.images), generator=torch.Generator().manual_seed(0))[: self.config.samples]
-        pixels = other.images[chosen.to(other.images.device)].to(self.device)
+        """Every metric for real images that no judge was trained on: the value that a perfect generator would have.
+
+        They are images of the test split, as many as there are samples, or all. If the samples' reference is the test
+        split too, one half of it stands for the samples and the other half is their reference: with fewer images than
+        samples, distances such as FID come out a little higher.
+        """
+        test = self.data.load("test")
+        chosen = torch.randperm(len(test.images), generator=torch.Generator().manual_seed(0))
+        halved = self.config.split == "test"
+        kept = chosen[: len(chosen) // 2] if halved else chosen
+        reference = self._part(test, chosen[len(kept) :]) if halved else self.reference
+        pixels = test.images[kept[: self.config.samples].to(test.images.device)].to(self.device)
         real = Images(pixels, self.extractor, self.judge, self.cache)
         name = {
             "metrics": [choice.canonical() for choice in self.config.metrics],
-            "images": [real.digest, self.reference.digest],
+            "images": [real.digest, reference.digest],
             "training_labels": self.training.labels.bincount().tolist(),
             "features": self.extractor.digest,
             "judge": self.judge.digest if self.judge else None,
         }
         path = self.cache / f"floors-{digests.of_value(name)[:24]}.sealed" if self.cache else None
-        kept = files.read_sealed(path, files.COMPUTED_ANEW) if path else None
-        if kept is not None:
-            found: dict[str, float] = json.loads(kept)
+        known = files.read_sealed(path, files.COMPUTED_ANEW) if path else None
+        if known is not None:
+            found: dict[str, float] = json.loads(known)
             return found
-        floors = self._compute(real)
+        floors: dict[str, float] = {}
+        for metric in self.metrics:
+            floors |= metric.floors(real, reference)
         if path is not None:
             files.write_sealed(path, json.dumps(floors).encode())
         return floors
+
+    def _part(self, split: Labelled, chosen: Tensor) -> Reference:
+        """These images of a split as a reference."""
+        places = chosen.to(split.images.device)
+        pixels, labels = (tensor[places].to(self.device) for tensor in (split.images, split.labels))
+        return Reference(pixels, self.extractor, self.judge, labels, self.training, self.data, self.cache)
 
     def evaluate(self, model: Model, seed: int) -> Evaluation:
         """Sample the model and compute all metrics. Torch's random states are the same afterwards as before."""
