@@ -210,8 +210,7 @@ class _Split:
         apart = (values - means[:, None]).reshape(-1, values.shape[2])
         freedom = trials * (evaluations - 1)
         squares["evaluation"] = _Square(apart.T @ apart / freedom, freedom, 0.0)
-        p = values.shape[2]  # Wishart's distribution needs as many degrees of freedom as there are values
-        if any(square.freedom < p for square in squares.values()) or not np.ptp(values, axis=(0, 1)).all():
+        if not all(square.freedom for square in squares.values()) or not np.ptp(values, axis=(0, 1)).all():
             return None
         found = cls(squares, evaluations)
         return found if (np.diagonal(found.total) > 0).all() else None
@@ -229,7 +228,7 @@ class _Split:
     @staticmethod
     def total_of(parts: dict[str, Array]) -> Array:
         """The sum of the components."""
-        return np.sum([parts[source] for source in SOURCES], axis=0)
+        return sum((parts[source] for source in SOURCES[1:]), parts[SOURCES[0]])
 
     def drawn(self, rng: np.random.Generator) -> dict[str, Array]:
         """Components (draws, p, p) that could have given these mean squares, drawn with the weight that they have."""
@@ -268,13 +267,17 @@ def _residuals(groups: Sequence[Array]) -> tuple[Array, int]:
 
 
 def _expected(square: _Square, rng: np.random.Generator) -> Array:
-    """Draws (draws, p, p) of the expectation of a mean square: f · M½ W⁻¹ M½, where W is Wishart's with f degrees."""
+    """Draws (draws, p, p) of the expectation of a mean square M: f · M½ W⁻¹ M½, where W is from Wishart's distribution.
+
+    With f + p − 1 degrees of freedom every variance on the diagonal is drawn as it is when p = 1: f · M / χ² with f.
+    """
     p, freedom = len(square.mean), square.freedom
     values, vectors = np.linalg.eigh(square.mean)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     # Bartlett: W = L Lᵀ, with χ on the diagonal of L and normal numbers below it.
     lower = np.tril(rng.standard_normal((DRAWS, p, p)), -1)
     for place in range(p):
-        lower[:, place, place] = np.sqrt(rng.chisquare(freedom - place, DRAWS))
+        lower[:, place, place] = np.sqrt(rng.chisquare(freedom + p - 1 - place, DRAWS))
     half = np.linalg.inv(lower) @ root
-    return freedom * np.swapaxes(half, 1, 2) @ half
+    drawn: Array = freedom * np.swapaxes(half, 1, 2) @ half
+    return drawn
