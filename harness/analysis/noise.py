@@ -269,7 +269,8 @@ def _residuals(groups: Sequence[Array]) -> tuple[Array, int]:
 def _expected(square: _Square, rng: np.random.Generator) -> Array:
     """Draws (draws, p, p) of the expectation of a mean square M: f · M½ W⁻¹ M½, where W is from Wishart's distribution.
 
-    With f + p − 1 degrees of freedom every variance on the diagonal is drawn as it is when p = 1: f · M / χ² with f.
+    For p = 1 that is f · M / χ², with f degrees of freedom. For p = 2, half a degree more lies between what covers
+    variances best (one more) and what covers covariances best (none): ``tests/analysis/test_noise.py`` counts.
     """
     p, freedom = len(square.mean), square.freedom
     values, vectors = np.linalg.eigh(square.mean)
@@ -277,7 +278,7 @@ def _expected(square: _Square, rng: np.random.Generator) -> Array:
     # Bartlett: W = L Lᵀ, with χ on the diagonal of L and normal numbers below it.
     lower = np.tril(rng.standard_normal((DRAWS, p, p)), -1)
     for place in range(p):
-        lower[:, place, place] = np.sqrt(rng.chisquare(freedom + p - 1 - place, DRAWS))
+        lower[:, place, place] = np.sqrt(rng.chisquare(freedom + (p - 1) / 2 - place, DRAWS))
     half = np.linalg.inv(lower) @ root
     drawn: Array = freedom * np.swapaxes(half, 1, 2) @ half
     return drawn
