@@ -183,12 +183,12 @@ class _Square(NamedTuple):
 
     Attributes:
         mean: (p, p).
-        freedom: its degrees of freedom.
+        freedom: its degrees of freedom; 0 if there is no such mean square.
         times: how often it holds the component of its stream; 0 for residuals.
     """
 
     mean: Array
-    freedom: int
+    freedom: float
     times: float
 
 
@@ -207,9 +207,7 @@ class _Split:
             return None
         means = values.mean(axis=1)
         squares = dict(_layout(levels, means))
-        apart = (values - means[:, None]).reshape(-1, values.shape[2])
-        freedom = trials * (evaluations - 1)
-        squares["evaluation"] = _Square(apart.T @ apart / freedom, freedom, 0.0)
+        squares["evaluation"] = _within(values - means[:, None])
         if not all(square.freedom for square in squares.values()) or not np.ptp(values, axis=(0, 1)).all():
             return None
         found = cls(squares, evaluations)
@@ -257,6 +255,21 @@ def _layout(levels: NDArray[np.int64], means: Array) -> Iterator[tuple[str, _Squ
         yield stream, _Square(between / max(freedom, 1), freedom, times)
     left = len(means) - rank
     yield "interactions", _Square(means.T @ full @ means / max(left, 1), left, 0.0)
+
+
+def _within(apart: Array) -> _Square:
+    """The mean square of evaluations (trials, evaluations, p) around the mean of their model.
+
+    Models may differ in how far their evaluations lie apart. The mean over models is then less certain than for equal
+    ones, which counts as fewer degrees of freedom (Satterthwaite 1946).
+    """
+    trials, evaluations, p = apart.shape
+    own = (apart**2).sum(axis=1) / (evaluations - 1)  # (trials, p)
+    whole = trials * (evaluations - 1)
+    spread = own.var(axis=0, ddof=1) if trials > 1 else np.zeros(p)
+    effective = 2 * trials * own.mean(axis=0) ** 2 / np.maximum(spread, np.finfo(float).tiny)
+    flat = apart.reshape(-1, p)
+    return _Square(flat.T @ flat / whole, float(np.clip(effective.min(), 1.0, whole)), 0.0)
 
 
 def _residuals(groups: Sequence[Array]) -> tuple[Array, int]:

@@ -43,7 +43,8 @@ def write(found: Sources, folder: Path) -> Path:
     columns += ["share", "share_low", "share_high", "mean", "trials", "evaluations"]
     path = folder / NAME
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, pd.DataFrame(rows, columns=columns).to_csv(index=False).encode())
+    table = pd.DataFrame(rows, columns=columns).astype({"trials": "Int64", "evaluations": "Int64"})
+    write_bytes(path, table.to_csv(index=False).encode())
     return path
 
 

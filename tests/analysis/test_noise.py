@@ -180,3 +180,16 @@ def test_pairing_of_an_arm_with_itself_and_with_its_mirror() -> None:
 
 def test_values_are_split_as_they_are() -> None:
     assert noise.transformed([1, 2], Value("FID", "lower", "")).tolist() == [1.0, 2.0]
+
+
+def test_the_interval_of_the_evaluation_covers_if_models_differ_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the models have nine tenths of the variance, so that the other evaluations tell little of it."""
+    monkeypatch.setattr(noise, "DRAWS", 1000)
+    rng, covered, levels = np.random.default_rng(5), [], square(5)
+    variances = np.where(np.arange(25) % 4 == 0, 3.0, 0.1)
+    for _ in range(300):
+        values = np.sqrt(variances)[:, None] * rng.standard_normal((25, 3))
+        one = noise.split(levels, values + rng.standard_normal((25, 1)))
+        assert one is not None
+        covered.append(covers(one.components["evaluation"], variances.mean()))
+    assert np.mean(covered) > 0.9
