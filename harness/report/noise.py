@@ -37,7 +37,7 @@ NAME = "noise.csv"
 
 
 def write(found: Sources, folder: Path) -> Path:
-    """Write ``noise.csv``: a row per arm, value and source, and per pairing of an arm with the baseline."""
+    """Write ``noise.csv``: a row per arm, value and source, or their total, and per pairing with the baseline."""
     rows = [*_components(found), *_pairings(found)]
     columns = ["arm", "paired_with", "value", "source", "variance", "variance_low", "variance_high"]
     columns += ["share", "share_low", "share_high", "mean", "trials", "evaluations"]
@@ -51,18 +51,14 @@ def write(found: Sources, folder: Path) -> Path:
 def _components(found: Sources) -> Iterator[dict[str, object]]:
     for arm, columns in found.arms.items():
         for column, noise in columns.items():
-            for source in SOURCES if noise else ():
-                assert noise is not None
-                yield {
-                    "arm": arm,
-                    "value": column,
-                    "source": source,
-                    **_bounds("variance", noise.components[source]),
-                    **_bounds("share", noise.shares[source]),
-                    "mean": noise.mean,
-                    "trials": noise.trials,
-                    "evaluations": noise.evaluations,
-                }
+            if noise is None:
+                continue
+            own = {"arm": arm, "value": column, "mean": noise.mean}
+            own |= {"trials": noise.trials, "evaluations": noise.evaluations}
+            for source in SOURCES:
+                parts = _bounds("variance", noise.components[source]) | _bounds("share", noise.shares[source])
+                yield own | {"source": source} | parts
+            yield own | {"source": "total"} | _bounds("variance", noise.total)
 
 
 def _pairings(found: Sources) -> Iterator[dict[str, object]]:

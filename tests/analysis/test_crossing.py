@@ -106,8 +106,10 @@ def test_the_table_and_the_sentences(measured: tuple[Workspace, list[str]]) -> N
         (arm, value, source)
         for arm in ("gan", "gan + ema")
         for value in ("fid", "sharpness")
-        for source in noise.SOURCES
+        for source in (*noise.SOURCES, "total")
     }
+    parts = [float(components["gan", "sharpness", source]["variance"]) for source in noise.SOURCES]
+    assert sum(parts) == pytest.approx(float(components["gan", "sharpness", "total"]["variance"]), rel=0.02)
     own = [float(components["gan", "sharpness", source]["share"]) for source in noise.SOURCES]
     assert sum(own) == pytest.approx(1, abs=0.02)
     # After so few steps a network is nearly as it began.
