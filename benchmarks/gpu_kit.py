@@ -15,6 +15,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import torch
 
 from harness import judge
+from harness.base.seeds import Seeds
 from harness.suite.declaration import Evaluate, Run, Train
 from harness.suite.fingerprint import Code
 from harness.suite.plan import Arm, Trial
@@ -137,7 +138,7 @@ def arm(
 
 def trainer(place: Place, made: Arm, folder: Path) -> Trainer:
     """A training of the arm, before its first step, that can stop and be saved after every one."""
-    model = build(made, 0, place.device, place.digits.shape, place.training)
+    model = build(made, Seeds.of(0), place.device, place.digits.shape, place.training)
     often = Run(curve_points=made.train.steps, snapshots=0)
     return Trainer(model, place.training, made.train, often, 0, folder / "checkpoint.pt")
 

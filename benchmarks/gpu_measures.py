@@ -26,6 +26,7 @@ from gpu_checks import missing_packages
 from gpu_events import end_with_parent
 from gpu_kit import Found, Items, Place, Row, Skip, arm, data, trainer, trial
 
+from harness.base.seeds import Seeds
 from harness.metrics.images import Images
 from harness.suite import read_suite
 from harness.suite.plan import make_plan, smoke_plan
@@ -306,7 +307,7 @@ class Measured:
     def model(self) -> Model:
         """What is measured."""
         shown = arm(self.place, "dcgan")
-        return build(shown, 0, self.place.device, self.data.shape, self.evaluator.training)
+        return build(shown, Seeds.of(0), self.place.device, self.data.shape, self.evaluator.training)
 
     @cached_property
     def images(self) -> Images:

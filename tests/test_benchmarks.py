@@ -77,6 +77,12 @@ def test_the_simulations_of_verdicts() -> None:
         assert [line.startswith(row) for line, row in zip(body, rows, strict=True)] == [True] * len(rows)
 
 
+def test_the_simulation_of_noise() -> None:
+    head, rule, *body = script("noise", "--runs", "8").strip().splitlines()
+    assert head.count("|") == rule.count("|") == body[0].count("|")
+    assert [line.split(" | ")[:2] for line in body] == [[f"| {n}", str(n * n)] for n in (3, 4, 5, 7, 10)]
+
+
 def test_every_sabotage_finds_its_text_and_its_tests() -> None:
     sabotage = module("sabotage")
     for one in sabotage.SABOTAGES:

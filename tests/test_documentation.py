@@ -75,6 +75,7 @@ RUN: dict[str, str] = {
     " --junit regression.xml --markdown regression.md": FEW,
     "harness compare suites/quickstart.yaml mine.yaml": "",
     "harness compare 1a2b3c4d 5e6f7a8b": "",
+    "harness noise suites/quickstart.yaml --arms gan --arms dcgan": " --seeds 3 --evaluations 2" + FEW,
     "harness list tricks": "",
     "harness doctor": "",
 }

@@ -15,6 +15,7 @@ from gpu_kit import Place, Skip, arm, refused
 from harness_cli import Workspace, numbers
 
 from harness import judge
+from harness.base.seeds import Seeds
 from harness.trial.device import precision
 from harness.trial.evaluation import Evaluator
 from harness.trial.run import build
@@ -52,7 +53,7 @@ def test_evaluation_leaves_the_device_s_random_state(place: Place) -> None:
 
 def test_samples_and_data_lie_on_the_device(place: Place) -> None:
     assert place.training.images.device == CUDA
-    model = build(arm(place, "dcgan"), 0, CUDA, place.digits.shape, place.training)
+    model = build(arm(place, "dcgan"), Seeds.of(0), CUDA, place.digits.shape, place.training)
     assert model.sample(4, torch.Generator(CUDA)).device == CUDA
 
 

@@ -115,7 +115,7 @@ def findings(results: Results) -> list[Finding]:
     asked = {(i, j): q for i, (_, questions) in enumerate(orders) for j, q in enumerate(questions) if q is not None}
     answers = {key: statistics.verdict_alone(question) for key, question in asked.items()}
     tests = [test for _, test in figures if test is not None]
-    corrected = iter(statistics.holm([*(test.p_contradicted for test in tests), *(a.p for a in answers.values())]))
+    corrected = iter(statistics.holm([*(test.p_contradicted for test in tests), *map(_p, answers.values())]))
     equal = iter(statistics.holm([test.p_consistent for test in tests]))
     found = [_decided(finding, test, corrected, equal) for finding, test in figures]
     for i, (finding, questions) in enumerate(orders):
@@ -225,8 +225,15 @@ def _step(finding: Finding, number: int, verdict: Verdict | None, p: float, resu
     outcome: Outcome = "cannot tell"
     if p <= statistics.ALPHA:
         measure = results.measure(finding.expectation.metric)
-        outcome = "consistent" if (verdict.effect < measure.neutral) == (measure.better == "lower") else "contradicted"
+        lower = (verdict.effect < measure.neutral) == (measure.better == "lower")
+        better = verdict.kind == "better" or (verdict.kind != "worse" and lower)
+        outcome = "consistent" if better else "contradicted"
     return Step(arm, other, verdict.effect, verdict.low, verdict.high, verdict.n, p, outcome)
+
+
+def _p(verdict: Verdict) -> float:
+    """p of a step: of the means, or of the shares of failed trials."""
+    return min(verdict.p, verdict.share.p if verdict.share else 1.0)
 
 
 def _together(steps: Sequence[Step]) -> Outcome:

@@ -544,6 +544,73 @@ def compare(
         shown.compared(found, terminal.console())
 
 
+@main.command()
+@suite_argument
+@click.option("--arms", multiple=True, metavar="NAME", help="An arm to look at (repeatable) [default: all].")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="COLUMN", help="A value to split (repeatable) [default: all]."
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(3, 32),
+    default=5,
+    show_default=True,
+    help="Seeds of each random stream: an arm has the square of it in trials.",
+)
+@click.option(
+    "--evaluations",
+    type=click.IntRange(2, 1000),
+    default=3,
+    show_default=True,
+    help="How often each trained model is evaluated.",
+)
+@set_option
+@results_option
+@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@device_option
+@interrupts.ending_at_once()
+def noise(
+    suite: Path,
+    arms: tuple[str, ...],
+    metrics: tuple[str, ...],
+    seeds: int,
+    evaluations: int,
+    sets: tuple[str, ...],
+    results: Path,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Find out where the noise comes from: initialisation, order of the data, training latents, or evaluation.
+
+    Trains each arm with all random streams crossed, and splits the variance of its values. Exit code 0 when every
+    trial has values, 1 when some are left out, 2 on a mistake, 130 when interrupted.
+    """
+    from harness.analysis import crossing
+    from harness.execution.devices import resolve
+    from harness.report import noise as shown
+    from harness.report import words
+    from harness.store import folders
+    from harness.suite import read_suite
+    from harness.suite.plan import make_plan
+
+    terminal.keep_going(results / terminal.LOG, interrupts.command_line())
+    refuse_few_files(workers or 1)
+    plan = make_plan(read_suite(suite, sets))
+    columns = crossing.chosen_columns(plan, metrics)
+    crossed = crossing.crossed(plan, arms, seeds)
+    _fetch_all(plan)
+    with folders.exclusive(results, interrupts.command_line()):
+        trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
+        more = words.count(evaluations - 1, "more evaluation")
+        echo(f"{trials}, of which {crossed.todo(results)} are to be trained; then {more} of each trained model")
+        if not _trained(crossed.plan, results, workers, device, terminal.console()):
+            sys.exit(interrupts.EXIT_CODE)
+        found = crossing.sources(crossed, results, resolve(device), evaluations, columns, echo)
+        path = shown.write(found, results / plan.suite.name)
+    shown.console(found, path)
+    sys.exit(FAILED if found.left_out else 0)
+
+
 @main.command("list")
 @click.argument("kind", type=click.Choice(["models", "networks", "tricks", "classifiers", "metrics", "data", "suites"]))
 def list_(kind: str) -> None:

@@ -30,7 +30,7 @@ def perform(task: Task, device: str, pipe: Connection) -> Event:
         records = Journal(task.folder)
         if records.outcome is not None:  # an earlier worker died after it had recorded the outcome
             return Ended(task.key, records.outcome)
-        if plan.trial(task.trial.arm, task.trial.seed).key != task.key:
+        if plan.trial(task.trial.arm, task.trial.seeds).key != task.key:
             outcome = Outcome(State.FAILED, "the code changed while the suite ran: run it again")
         else:
             records.environment(environment.environment(task.trial.arm, device))

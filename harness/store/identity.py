@@ -17,8 +17,8 @@ from typing import Any
 from harness.base import digests
 from harness.suite.plan import Trial, key_of
 
-SETTINGS, CODE, PARTS, ACCEPTED = "settings", "code", "code_parts", "code_accepted"
-"""The tags."""
+SETTINGS, CODE, PARTS, STREAMS, ACCEPTED = "settings", "code", "code_parts", "streams", "code_accepted"
+"""The tags. Only a trial whose random streams have seeds of their own has the tag of streams."""
 UNKNOWN = "unknown"
 """The code of a run that an older version recorded without its code."""
 LONGEST_TAG = 8000
@@ -33,6 +33,7 @@ def tags_of(trial: Trial) -> dict[str, str]:
         modules.setdefault(module, {})[name] = digest
     tags = {"key": trial.key, SETTINGS: trial.settings, CODE: trial.code.digest}
     parts = json.dumps(modules, sort_keys=True, separators=(",", ":"))
+    tags |= {STREAMS: json.dumps(trial.streams)} if trial.streams else {}
     return tags | ({PARTS: parts} if len(parts) <= LONGEST_TAG else {})
 
 

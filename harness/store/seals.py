@@ -135,7 +135,7 @@ def _unreadable(tags: Mapping[str, str]) -> list[str]:
 
 
 def _names(tags: Mapping[str, str]) -> list[str]:
-    newer = [name for name in (identity.SETTINGS, identity.CODE, identity.PARTS) if name in tags]
+    newer = [name for name in (identity.SETTINGS, identity.CODE, identity.PARTS, identity.STREAMS) if name in tags]
     return [*_READ, *tags.get("environment", "").split(), *newer]
 
 

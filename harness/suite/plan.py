@@ -2,9 +2,9 @@
 
 An arm is one combination of model, tricks, data and parameters; a cell is its place in the suite's matrix; a trial is
 an arm trained with one seed. A trial's key is a hash of everything that can change its numbers, in two parts: its
-settings (the arm's settings with defaults filled in, the seed, the content of the data, the judge's weights) and its
-code. So the same trial has the same key in every suite, however it is written, and the store can find results of the
-same settings and other code.
+settings (the arm's settings with defaults filled in, the seed, the content of the data, the judge's weights; where
+random streams have seeds of their own, these too) and its code. So the same trial has the same key in every suite,
+however it is written, and the store can find results of the same settings and other code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from harness import judge
 from harness.base import digests
 from harness.base.errors import HarnessError
+from harness.base.seeds import Seeds
 from harness.suite import Suite
 from harness.suite.cells import Combination, Parts, disagreements, matches, normal, resolved
 from harness.suite.declaration import Evaluate, Train
@@ -104,12 +105,14 @@ class Trial:
         seed: the seed.
         settings: hash of everything that its numbers depend on except the code.
         code: the code that its numbers depend on.
+        streams: random stream -> its seed, for streams whose seed is not ``seed``; empty in the trials of a suite.
     """
 
     arm: Arm
     seed: int
     settings: str
     code: Code
+    streams: Mapping[str, int] = field(default_factory=dict)
 
     @functools.cached_property
     def key(self) -> str:
@@ -117,9 +120,15 @@ class Trial:
         return key_of(self.settings, self.code.digest)
 
     @property
+    def seeds(self) -> Seeds:
+        """The seed of each of its random streams."""
+        return Seeds.of(self.seed, self.streams)
+
+    @property
     def label(self) -> str:
         """The name of the trial in messages."""
-        return f"{self.arm.name}, seed {self.seed}"
+        own = ", ".join(f"{stream} {seed}" for stream, seed in self.streams.items())
+        return f"{self.arm.name}, seed {self.seed}" + (f" ({own})" if own else "")
 
 
 @dataclass(frozen=True)
@@ -228,15 +237,18 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
     return _arm(suite, parts, f"{cell.name} #{number} ({values(params)})")
 
 
-def trial(arm: Arm, seed: int) -> Trial:
-    """The trial of an arm with a seed."""
+def trial(arm: Arm, seed: int | Seeds) -> Trial:
+    """The trial of an arm with a seed, or with a seed for each random stream."""
     return trials_of(arm, [seed])[0]
 
 
-def trials_of(arm: Arm, seeds: Iterable[int]) -> list[Trial]:
+def trials_of(arm: Arm, seeds: Iterable[int | Seeds]) -> list[Trial]:
     """The trials of an arm with these seeds. What the seeds share is computed once."""
     shared, code = _identity(arm), code_of(arm)
-    return [Trial(arm, seed, _hash([shared, seed]), code) for seed in seeds]
+    each = (seed if isinstance(seed, Seeds) else Seeds.of(seed) for seed in seeds)
+    # The key of an ordinary trial knows nothing of streams.
+    identities = ((one, [shared, one.weights, *([one.own] if one.own else [])]) for one in each)
+    return [Trial(arm, one.weights, _hash(identity), code, one.own) for one, identity in identities]
 
 
 def key_of(settings: str, code: str) -> str:

@@ -14,6 +14,7 @@ from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
 
 if TYPE_CHECKING:
+    from harness.suite.plan import Trial
     from harness.trial.task import Recorder, Task
     from harness.zoo.data.base import DataSet
 
@@ -34,7 +35,7 @@ class Files:
         self.model = model
         self.recorder = recorder
         self.data = data
-        self._json("config.json", task.trial.arm.config() | {"seed": task.trial.seed})
+        self._json("config.json", task.trial.arm.config() | _seeds(task.trial))
 
     def snapshot(self, step: int) -> None:
         """Save a grid of samples. Its latents are the same throughout training."""
@@ -71,7 +72,7 @@ class Files:
         return path
 
     def _rng(self) -> torch.Generator:
-        return torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seed))
+        return torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seeds.samples))
 
     def _pictures(self) -> None:
         """Save the other pictures of the model: interpolations, reconstructions, traversals of its codes."""
@@ -89,3 +90,8 @@ class Files:
 
     def _keep(self, path: Path, folder: str = "") -> None:
         self.recorder.file(path, folder)
+
+
+def _seeds(trial: Trial) -> dict[str, Any]:
+    """The seed of a trial, and the seeds of the random streams that have their own."""
+    return {"seed": trial.seed} | ({"streams": dict(trial.streams)} if trial.streams else {})

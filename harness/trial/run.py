@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from harness.base.errors import HarnessError
-from harness.base.seeds import derived
+from harness.base.seeds import Seeds, derived
 from harness.base.states import State
 from harness.trial.artifacts import Files
 from harness.trial.device import computing, on_device, precision
@@ -80,13 +80,13 @@ class _Whereabouts:
 
 
 def _run(task: Task, recorder: Recorder, device: torch.device, where: _Whereabouts) -> dict[str, float]:
-    arm, seed = task.trial.arm, task.trial.seed
+    arm, seeds = task.trial.arm, task.trial.seeds
     with computing(arm, device):
         # Load the training split onto the device, and build the model with the weights of its seed.
         data = arm.data.make()
         training = on_device(data.load("train"), device)
-        model = build(arm, seed, device, data.shape, training)
-        trainer = Trainer(model, training, arm.train, task.run, seed, task.folder / "checkpoint.pt")
+        model = build(arm, seeds, device, data.shape, training)
+        trainer = Trainer(model, training, arm.train, task.run, seeds.order, task.folder / "checkpoint.pt")
         evaluator = Evaluator(arm.evaluate, data, training, device, task.cache)
         files = Files(task, model, recorder, data)
 
@@ -105,7 +105,7 @@ def _run(task: Task, recorder: Recorder, device: torch.device, where: _Whereabou
         where.evaluating = True
         _check_weights(model, trainer.progress.step)
         started = time.monotonic()
-        evaluation = evaluator.evaluate(model, sampling_seed(seed))
+        evaluation = evaluator.evaluate(model, sampling_seed(seeds.samples))
         where.seconds_evaluate = time.monotonic() - started
 
         # Save the artifacts: samples, pictures, protocol, weights.
@@ -136,7 +136,7 @@ def _hooks(
 
     def evaluate(step: int) -> None:
         where.evaluating = True
-        value = shorter.evaluate(trainer.model, sampling_seed(task.trial.seed)).values[intermediate.metric]
+        value = shorter.evaluate(trainer.model, sampling_seed(task.trial.seeds.samples)).values[intermediate.metric]
         where.evaluating = False
         point = (f"intermediate_{intermediate.metric}", step, value)
         trainer.progress.curves.append(point)  # the checkpoint holds the curves
@@ -153,7 +153,7 @@ def restored(arm: Arm, seed: int, device: torch.device, shape: Shape, training: 
     Raises:
         HarnessError: the file does not fit the model, or is damaged.
     """
-    model = build(arm, seed, device, shape, training)
+    model = build(arm, Seeds.of(seed), device, shape, training)
     # The tensors of ``weights`` are the model's own.
     own = model.weights()
     try:
@@ -168,10 +168,10 @@ def restored(arm: Arm, seed: int, device: torch.device, shape: Shape, training: 
     return model
 
 
-def build(arm: Arm, seed: int, device: torch.device, shape: Shape, training: Labelled) -> Model:
+def build(arm: Arm, seeds: Seeds, device: torch.device, shape: Shape, training: Labelled) -> Model:
     """The model of an arm, before its first step."""
     tricks = [choice.make() for choice in arm.tricks]
     compute = Compute(device, precision(arm, device))
-    rng = torch.Generator(device).manual_seed(derived(seed, "latents"))
-    torch.manual_seed(derived(seed, "global"))
-    return arm.model.make(shape, training, arm.train.steps, tricks, compute, seed, rng)
+    rng = torch.Generator(device).manual_seed(derived(seeds.latents, "latents"))
+    torch.manual_seed(derived(seeds.latents, "global"))
+    return arm.model.make(shape, training, arm.train.steps, tricks, compute, seeds.weights, rng)

@@ -9,21 +9,25 @@ import functools
 import inspect
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from made_up import ARMS, maker
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.console import Console
 
 from harness import report
+from harness.analysis.expectations import Finding, _tested
 from harness.analysis.results import Results
-from harness.report import plots, tables
+from harness.report import plots, tables, words
 
 Make = Callable[..., Results]
 
@@ -215,18 +219,18 @@ def test_paper_and_measurement_stand_side_by_side(make_results: Make, tmp_path: 
     page, said = Page(path.read_text(encoding="utf-8")).text, console_text(results, path)
     by_arm = results.leaderboard().set_index("arm")["fid_mean"]
     for text in (page, said):
-        assert "4 figures of the literature: 3 met, 1 missed." in text
+        assert "4 figures of the literature: " in text
         assert "10 ± 2.5" in text
         assert "at most 5" in text
         assert "at least 1 %, at most 20 %" in text  # of a metric that is shown in per cent
-        assert "missed" in text
+        assert "contradicted" in text
         assert f"{by_arm['dcgan']:.2f} (95 % interval" in text
         assert "1. dcgan + feature_matching; 2. dcgan + ema; 3. dcgan" in text
-        assert "dcgan + ema before dcgan: supported" in text
+        assert "dcgan + ema before dcgan: consistent" in text
         assert "made up, figure 4" in text
     assert "measured by another network" in page
     table = pd.read_csv(path.parent / "expectations.csv")
-    assert table["outcome"].tolist() == ["met", "missed", "met", "met", "met"]
+    assert table["outcome"].tolist() == ["consistent", "contradicted", "consistent", "consistent", "consistent"]
     assert table["mean"][1] == by_arm["dcgan"]
     assert table["other"].dropna().tolist() == ["dcgan + ema", "dcgan"]
     assert "expectations.csv" in said
@@ -235,15 +239,17 @@ def test_paper_and_measurement_stand_side_by_side(make_results: Make, tmp_path: 
 @pytest.mark.parametrize(
     ("bounds", "outcome"),
     [
-        ("value: MEAN, tolerance: 0", "met"),
-        ("value: 12, tolerance: 1", "missed"),
-        ("at_most: 13", "missed"),
-        ("at_least: 13", "met"),
-        ("at_least: 14, at_most: 17", "met"),
-        ("at_least: 16, at_most: 17", "missed"),
+        ("value: MEAN, tolerance: 0", "cannot tell"),
+        ("value: 12, tolerance: 1", "contradicted"),
+        ("at_most: 13", "contradicted"),
+        ("at_least: 13", "consistent"),
+        ("at_least: 13, at_most: 17", "consistent"),
+        ("at_least: 17, at_most: 18", "contradicted"),
     ],
 )
-def test_a_value_is_met_within_its_bounds(make_results: Make, bounds: str, outcome: str) -> None:
+def test_a_value_is_consistent_if_its_interval_lies_within_the_bounds(
+    make_results: Make, bounds: str, outcome: str
+) -> None:
     mean = float(make_results().leaderboard().set_index("arm")["fid_mean"]["dcgan"])
     assert 14 < mean < 16
     entry = f"{{where: {{tricks: []}}, {bounds.replace('MEAN', repr(mean))}, metric: fid, source: table 1}}"
@@ -254,11 +260,16 @@ def test_a_value_is_met_within_its_bounds(make_results: Make, bounds: str, outco
 
 
 def test_a_figure_is_expected_of_every_cell_that_is_meant(make_results: Make) -> None:
-    results = expecting(make_results, "{at_most: 12, metric: fid, source: table 1}")
+    results = expecting(make_results, "{at_most: 13, metric: fid, source: table 1}")
     found = {finding.measured[0].arm: finding.outcome for finding in results.expectations()}
     assert set(found) == set(results.arms)  # the excluded cell is not among them
-    assert found["dcgan + feature_matching"] == "met"
-    assert found["dcgan"] == "missed"
+    assert found["dcgan + feature_matching"] == "consistent"
+    assert found["dcgan"] == "contradicted"
+    assert found["dcgan + ema"] == "cannot tell"
+
+
+def values(results: Results, finding: Finding) -> NDArray[np.float64]:
+    return np.array(list(results.by_seed(finding.measured[0].arm, finding.expectation.metric).values()))
 
 
 ORDER = "{{order: [{{tricks: [{}]}}, {{tricks: [{}]}}], metric: {}, source: table 1}}"
@@ -276,24 +287,29 @@ def test_an_order_goes_by_what_is_better_on_the_metric(make_results: Make) -> No
         ]
     )
     right, wrong, higher, tied = expecting(make_results, entries).expectations()
-    assert (right.outcome, right.steps[0].support) == ("met", "supported")
-    assert (wrong.outcome, wrong.steps[0].support) == ("missed", "contradicted")
-    assert right.steps[0].effect == -wrong.steps[0].effect < 0
-    assert higher.outcome == "met"
+    assert right.outcome == right.steps[0].outcome == "consistent"
+    assert wrong.outcome == wrong.steps[0].outcome == "contradicted"
+    assert right.steps[0].effect == pytest.approx(1 / wrong.steps[0].effect)
+    assert right.steps[0].effect < 1
+    assert higher.outcome == "consistent"
     assert higher.steps[0].effect > 0
-    assert (tied.outcome, tied.steps[0].support) == ("missed", "undecided")  # both cover all ten classes
+    assert tied.outcome == "cannot tell"  # both cover all ten classes
 
 
-def test_steps_of_an_order_are_corrected_for_their_number(make_results: Make) -> None:
+def test_figures_and_steps_are_corrected_together(make_results: Make) -> None:
     from made_up import EXPECT, SUITE
 
-    from harness.analysis.statistics import holm, verdict
+    from harness.analysis.statistics import Question, Sample, holm, verdict_alone
 
     results = make_results(text=SUITE + EXPECT)
-    steps = results.expectations()[-1].steps
-    alone = [verdict(results.by_seed(s.arm, "fid"), results.by_seed(s.other, "fid"), "lower", 0).p for s in steps]
-    assert [step.p for step in steps] == holm(alone)
-    assert max(step.p for step in steps) > 0
+    *figures, order = results.expectations()
+    arms = dict.fromkeys(arm for place in order.places for arm in place)
+    samples = {arm: Sample(results.by_seed(arm, "fid")) for arm in arms}
+    alone = [verdict_alone(Question(s.arm, s.other, samples, results.measure("fid"), 0)).p for s in order.steps]
+    # The three figures and the two steps are one family of tests.
+    raw = [one.p_contradicted for one in (_tested(f.expectation, values(results, f)) for f in figures)]
+    assert [*(f.p for f in figures), *(step.p for step in order.steps)] == pytest.approx(holm([*raw, *alone]))
+    assert max(step.p for step in order.steps) > 0
 
 
 def test_what_is_not_measured_yet_is_open(make_results: Make, tmp_path: Path) -> None:
@@ -303,17 +319,17 @@ def test_what_is_not_measured_yet_is_open(make_results: Make, tmp_path: Path) ->
     assert [finding.outcome for finding in results.expectations()] == ["open", "open"]
     path = report.write(results, tmp_path / "out")
     for text in (Page(path.read_text(encoding="utf-8")).text, console_text(results, path)):
-        assert "2 open." in text
+        assert "2 without results yet." in text
         assert "no value yet" in text
         assert "nan" not in text.lower().split()
 
 
-def test_an_arm_that_never_finishes_is_a_miss(make_results: Make, tmp_path: Path) -> None:
+def test_an_arm_that_never_finishes_contradicts_every_figure(make_results: Make, tmp_path: Path) -> None:
     value = "{where: {tricks: [ema]}, at_most: 20, metric: fid, source: table 1}"
     better, worse = ORDER.format("ema", "", "fid"), ORDER.format("", "ema", "fid")
     arms = {"dcgan": (14.0, 0.0), "dcgan + ema": (12.0, 1.0)}
     results = expecting(make_results, f"{value}, {better}, {worse}", arms=arms)
-    assert [finding.outcome for finding in results.expectations()] == ["missed", "missed", "met"]
+    assert [finding.outcome for finding in results.expectations()] == ["contradicted", "contradicted", "consistent"]
     page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8")).text
     assert "no value: 5 trials failed" in page
 
@@ -497,17 +513,17 @@ def test_the_comparison_says_of_every_arm_what_statistics_says(written: tuple[Re
         own = list(results.by_seed(verdict.arm, "fid").values())
         row = table.loc[verdict.arm]
         assert row["improvement"] == probability_of_improvement(own, baseline, "lower")
-        assert row["iqm"] == interquartile_mean(own)
+        assert row["iqm"] == pytest.approx(interquartile_mean(own), nan_ok=True)
         assert (row["verdict"], row["p"], row["effect"]) == (verdict.kind, verdict.p, verdict.effect)
         assert tuple(row[["failure_rate", "failure_low", "failure_high"]]) == failure_rate(verdict.failed, 5)
-        assert f"{row['iqm']:.2f}" in page.text
+        assert (words.NOTHING if math.isnan(row["iqm"]) else f"{row['iqm']:.2f}") in page.text
     failed = table.loc["dcgan + one_sided_label_smoothing"]
     assert 0 < failed["failure_rate"] < 1
     bounds = f"{100 * failed['failure_low']:.0f} % to {100 * failed['failure_high']:.0f} %"
     assert page.text.count(bounds) >= 2  # in the leaderboard and in the comparison
     assert pd.isna(table.loc["dcgan", "verdict"])
-    assert "Holm's procedure corrects tests and intervals for 3 arms" in page.text
-    assert "counts as the worst value of any finished trial" in page.text
+    assert "Holm's procedure corrects tests and intervals for 3 comparisons" in page.text
+    assert "a failed trial is worse than any other" in page.text
 
 
 def test_curves_are_a_table_too(written: tuple[Results, Path, Page]) -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness.base.errors import HarnessError
+from harness.base.seeds import Seeds
 from harness.suite import read_suite
 from harness.suite.plan import Arm, make_plan
 from harness.trial.evaluation import sampling_seed
@@ -51,7 +52,7 @@ def test_published_weights_give_the_samples_again(tmp_path: Path, base: dict[str
     arm = arm_of(tmp_path, base)
     data = arm.data.make()
     training = data.load("train")
-    model = build(arm, 0, CPU, data.shape, training)
+    model = build(arm, Seeds.of(0), CPU, data.shape, training)
     for step in range(2):
         chosen = slice(16 * step, 16 * step + 16)
         model.step(Labelled(as_floats(training.images[chosen]), training.labels[chosen]))
@@ -59,7 +60,7 @@ def test_published_weights_give_the_samples_again(tmp_path: Path, base: dict[str
     path = tmp_path / "generator.safetensors"
     save_file({name: tensor.detach().clone().contiguous() for name, tensor in model.weights().items()}, path)
     assert torch.equal(samples(restored(arm, 0, CPU, data.shape, training, path)), drawn)
-    assert not torch.equal(samples(build(arm, 0, CPU, data.shape, training)), drawn)
+    assert not torch.equal(samples(build(arm, Seeds.of(0), CPU, data.shape, training)), drawn)
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
