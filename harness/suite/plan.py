@@ -22,9 +22,9 @@ from harness import judge
 from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.suite import Suite
-from harness.suite.cells import Combination, Parts, disagreements, matches, resolved
+from harness.suite.cells import Combination, Parts, disagreements, matches, resolved, with_value
 from harness.suite.declaration import Evaluate, Train
-from harness.suite.document import NoSuchPath, put
+from harness.suite.document import NoSuchPath
 from harness.suite.fingerprint import Code, fingerprint
 from harness.suite.naming import cell_names, values
 from harness.zoo.registry import Choice
@@ -180,10 +180,10 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
     Raises:
         HarnessError: the parameters are not allowed, or do not fit together.
     """
-    raw: Any = cell.combination.raw
+    raw = cell.combination.raw
     try:
         for path, value in sorted(params.items(), key=lambda item: item[0].count(".")):
-            raw, _ = put(raw, path.split("."), value)
+            raw = with_value(raw, path, value)
     except NoSuchPath as error:
         raise HarnessError(str(error)) from error
     parts, problems = resolved(raw)

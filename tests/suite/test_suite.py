@@ -15,7 +15,7 @@ import pytest
 
 from harness.base.errors import HarnessError
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
-from harness.suite.declaration import Categorical
+from harness.suite.declaration import Categorical, points
 
 SUITES = Path(__file__).parents[2] / "suites"
 SCHEMA = SUITES / "suite.schema.json"
@@ -320,7 +320,7 @@ MALFORMED = {
         "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}}\n"
         "expect: [{metric: fid, at_most: 3, source: x}]\n",
         "6:9",
-        "expect cannot be used with search, whose arms are not known",
+        "expect needs search.confirm in a search: it is judged on new seeds only",
     ),
     "expectation of what the model has not": (
         "suite: s\ndata: digits\nmatrix: {model: [vae, gan]}\nevaluate: {metrics: [reconstruction]}\n"
@@ -454,7 +454,7 @@ def test_ranges(tmp_path: Path, text: str, low: float, high: float, step: float,
     one = search.space[path]
     assert not isinstance(one, Categorical)
     assert (one.low, one.high, one.step, one.last, one.size) == (low, high, step, last, size)
-    assert search.points == size
+    assert points(search.space) == size
     assert type(one.low) is (int if "int" in text else float)
 
 
