@@ -18,6 +18,7 @@ import pandas as pd
 from harness.analysis import protocol, statistics
 from harness.analysis.protocol import Difference
 from harness.analysis.statistics import Verdict
+from harness.analysis.tuning import CellSearch
 from harness.store.record import Record
 from harness.suite.cells import matches
 
@@ -115,6 +116,9 @@ class Results:
         experiment: the MLflow experiment.
         altered: trials whose MLflow runs somebody changed after they ended. They have no values here, count as missing,
             and are in no verdict and no table except ``trials``.
+        searches: of a suite with a search: what was tried and chosen in each cell. ``records`` are its trials.
+        confirmed: of a search with ``confirm``: the trials of the winners on new seeds, as the results of a suite
+            whose arms are the winners.
     """
 
     plan: Plan
@@ -123,6 +127,19 @@ class Results:
     store: str
     experiment: str
     altered: tuple[Record, ...] = ()
+    searches: tuple[CellSearch, ...] = ()
+    confirmed: Results | None = None
+
+    @property
+    def judged(self) -> Results | None:
+        """The results that verdicts and expectations are about: those of a search are on new seeds only, or nowhere."""
+        return self if self.plan.suite.search is None else self.confirmed
+
+    @property
+    def failures(self) -> list[Record]:
+        """The trials without values."""
+        own = [record for record in self.listed if not record.done]
+        return own + (self.confirmed.failures if self.confirmed else [])
 
     @property
     def values(self) -> dict[str, Value]:

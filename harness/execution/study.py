@@ -153,7 +153,7 @@ def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
     """The trials that a plan asks for; for a search, those of its configurations, and of its winners on new seeds."""
     if plan.suite.search is None:
         return list(plan.trials)
-    trials = list[Trial]()
+    trials: list[Trial] = []
     for cell in plan.cells:
         tried = configurations(plan.suite, cell, store) if cell.excluded is None else []
         trials += [trial for one in tried for trial in one.trials]

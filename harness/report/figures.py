@@ -58,12 +58,13 @@ class Drawing:
 
 def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
     """The forest plot, if there are effects; then histograms and training curves of each shown arm."""
-    colours = plots.colours(results.arms, results.baseline)
+    judged = results.judged
+    colours = plots.colours(results.arms, (judged or results).baseline)
     stems = slugs(shown)
     curves = results.curves()
     panels = plots.panels(curves[curves["arm"].isin(shown)])
     last = int(curves["step"].max()) if len(curves) else 0
-    found = list(_forest(results, colours))
+    found = list(_forest(judged, colours)) if judged else []
     for arm in shown:
         found += _histograms(results.of(arm), arm, stems[arm], colours[arm])
         own = curves[curves["arm"] == arm]
@@ -125,7 +126,7 @@ def slug(name: str) -> str:
 
 
 def _forest(results: Results, colours: Mapping[str, str]) -> Iterator[Drawing]:
-    verdicts = [] if results.plan.suite.search is not None else results.verdicts()[: tables.SHOWN]
+    verdicts = results.verdicts()[: tables.SHOWN]
     meaning = results.values[results.metric]
     # Values in per cent are stored as shares in [0, 1]; the axis shows per cent, as the tables do.
     scale = 100.0 if meaning.percent else 1.0

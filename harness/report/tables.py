@@ -52,7 +52,7 @@ def verdicts(results: Results) -> pd.DataFrame:
     trials. ``verdict`` is empty for the baseline, for an arm whose model cannot give the value, for an arm of another
     protocol, and in a search.
     """
-    found = {} if results.plan.suite.search is not None else {verdict.arm: verdict for verdict in results.verdicts()}
+    found = {verdict.arm: verdict for verdict in results.verdicts()} if results.judged is results else {}
     rows = []
     for _, row in results.leaderboard().iterrows():
         arm, failed, trials = row["arm"], row["failed"], row["n"] + row["failed"]

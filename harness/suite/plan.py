@@ -190,7 +190,9 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
     reasons = [message for _, message, _ in problems] + [message for _, message in disagreements(parts)]
     if reasons or parts is None:
         raise HarnessError(f"{cell.name} #{number}: " + "; ".join(reasons))
-    return _arm(suite, parts, f"{cell.name} #{number} ({values(params)})")
+    # The number tells configurations apart: three digits are enough to read. MLflow has the exact values.
+    shown = {path: float(f"{value:.3g}") if isinstance(value, float) else value for path, value in params.items()}
+    return _arm(suite, parts, f"{cell.name} #{number} ({values(shown)})")
 
 
 def trial(arm: Arm, seed: int) -> Trial:
