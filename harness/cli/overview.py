@@ -16,6 +16,7 @@ from harness.cli.progress import duration
 from harness.execution.devices import cores
 from harness.suite.cells import space_of
 from harness.suite.declaration import points
+from harness.suite.rates import uneven
 from harness.zoo import registry
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _remarks(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess, co
         if states and trial.key in states and states[trial.key].state is State.ALTERED:
             line = f"{trial.label}: {State.ALTERED}: {states[trial.key].reason}"
             console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
-    for line in summary(plan, states, guess):
+    for line in [*summary(plan, states, guess), *filter(None, [uneven(plan)])]:
         console.print(visible(line), markup=False, highlight=False)
 
 
@@ -153,7 +154,8 @@ def plugins(kind: str) -> list[str]:
     lines = []
     for entry in registry.entries(kind):
         paper = f"  [{entry.paper}]" if entry.paper else ""
-        text = f"broken: {entry.broken}" if entry.broken else f"{entry.summary}{paper}"
+        rates = f"  (rates: {entry.rates_from})" if entry.rates_from else ""
+        text = f"broken: {entry.broken}" if entry.broken else f"{entry.summary}{paper}{rates}"
         lines.append(visible(f"{entry.name:<26} {text}"))
     return lines
 
