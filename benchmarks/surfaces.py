@@ -41,9 +41,9 @@ class Surface:
         return next(n for n in range(1, 10_000) if other.median_of_best(n + 1) < one.median_of_best(n + 1))
 
 
-ONE = Surface(best=10.0, slope=4.0)
+ONE = Surface(best=10.0, slope=1.0)
 """Better untuned: its values lie close together."""
-OTHER = Surface(best=5.0, slope=40.0)
+OTHER = Surface(best=0.0, slope=200.0, shape=2.25)
 """Better tuned."""
 
 

@@ -17,7 +17,7 @@ from surfaces import ONE, OTHER, Surface, coverage
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repetitions", type=int, default=2000)
-    parser.add_argument("--configurations", type=int, nargs="+", default=[5, 10, 20, 50, 100])
+    parser.add_argument("--configurations", type=int, nargs="+", default=[5, 10, 20, 40, 100])
     options = parser.parse_args()
     print(f"The one is better up to {Surface.turn(ONE, OTHER)} configurations, the other after that.")
     print(f"{options.repetitions} pairs each")

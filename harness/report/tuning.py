@@ -37,6 +37,21 @@ class Winner:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A row of the table of winners, as texts."""
+
+    cell: str
+    tried: str
+    seconds: str
+    winner: str
+    chosen_by: str
+    mean: str
+    bounds: str
+    difference: str
+    seeds: str
+
+
+@dataclass(frozen=True)
 class Tuning:
     """What the searches of a suite say."""
 
@@ -140,24 +155,9 @@ class Tuning:
         ]
         return pd.DataFrame(rows)
 
-    def rows(self) -> list[list[str]]:
+    def rows(self) -> list[Row]:
         """The same as texts for the page."""
-        return [
-            [
-                search.cell,
-                f"{len(search.values)}"
-                + (f" ({failed} failed)" if (failed := int(np.isnan(search.values).sum())) else ""),
-                f"{search.seconds:.0f} s",
-                search.winner or words.NOTHING,
-                words.number(search.chosen_by, self.meaning),
-                words.number(found.confirmed.mean, self.meaning),
-                words.bounds(found.confirmed.low, found.confirmed.high, self.meaning) or words.NOTHING,
-                f"{found.n}" + (f" ({found.failed} failed)" if found.failed else ""),
-                words.number(found.difference, self.meaning, signed=True),
-            ]
-            for search in self.searches
-            for found in [self._winner(search)]
-        ]
+        return [_row(search, self._winner(search), self.meaning) for search in self.searches]
 
     # --- figures ---------------------------------------------------------------------------------------------
 
@@ -181,13 +181,27 @@ class Tuning:
         return 100.0 if self.meaning.percent else 1.0
 
 
+def _row(search: CellSearch, found: Winner, meaning: Value) -> Row:
+    failed = int(np.isnan(search.values).sum())
+    return Row(
+        cell=search.cell,
+        tried=f"{len(search.values)}" + (f" ({failed} failed)" if failed else ""),
+        seconds=f"{search.seconds:.0f} s",
+        winner=search.winner or words.NOTHING,
+        chosen_by=words.number(search.chosen_by, meaning),
+        mean=words.number(found.confirmed.mean, meaning),
+        bounds=words.bounds(found.confirmed.low, found.confirmed.high, meaning),
+        difference=words.number(found.difference, meaning, signed=True),
+        seeds=f"{found.n}" + (f" ({found.failed} failed)" if found.failed else ""),
+    )
+
+
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    """The limits of the axis for all curves: those of the curves, and of their bands where these are finite."""
-    values = np.concatenate([curve.best for curve in curves] + [curve.low for curve in curves])
-    values = np.append(values, [curve.high[-1] for curve in curves])
+    """The limits of the axis for all curves, with a margin for their bands, which may be infinite."""
+    values = np.concatenate([curve.best for curve in curves])
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    margin = 0.06 * (high - low) or 0.5
+    margin = 0.3 * (high - low) or 0.5
     return low - margin, high + margin
 
 

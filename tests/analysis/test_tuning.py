@@ -108,7 +108,7 @@ def test_bands_cover_the_true_curves_and_the_verdict_turns_at_the_right_budget()
 
 
 def test_with_enough_configurations_both_sides_of_the_turn_are_found() -> None:
-    one, other = ONE.search("one", 400, seed=1), OTHER.search("other", 400, seed=2)
+    one, other = ONE.search("one", 100, seed=1), OTHER.search("other", 100, seed=2)
     found = tuning.stretches(*tuning.curves([one, other], "minimize"), "minimize")
     kinds = [stretch.better for stretch in found]
     assert kinds[0] == "one"
