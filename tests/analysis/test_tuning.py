@@ -116,3 +116,12 @@ def test_with_enough_configurations_both_sides_of_the_turn_are_found() -> None:
     turn = Surface.turn(ONE, OTHER)
     assert found[0].last <= turn
     assert next(stretch.first for stretch in found if stretch.better == "other") > turn
+
+
+def test_a_search_of_thousands_has_a_curve_in_a_moment() -> None:
+    values = [float(value) for value in np.random.default_rng(0).random(5000)]
+    [curve] = tuning.curves([search("a", values)], "minimize", scale=(0.0, 1.0))
+    assert len(curve.best) == tuning.LONGEST
+    truth = 1 - 0.5 ** (1 / np.arange(1, tuning.LONGEST + 1))
+    assert ((curve.low <= truth) & (truth <= curve.high)).all()
+    assert curve.mean[:20] == pytest.approx([1 / (n + 1) for n in range(1, 21)], abs=0.01)
