@@ -100,6 +100,9 @@ class Kill:
     """Steps in the checkpoint of every trial that has one."""
 
 
+CONFIRMED = SEARCH | {"search": SEARCH["search"] | {"confirm": {"seeds": 2}}}
+
+
 @dataclass
 class Life:
     """One store, from the first start of the harness to a run that comes to its end."""
@@ -110,7 +113,7 @@ class Life:
     run: dict[str, Any] = field(default_factory=dict)
     """Changes to the section ``run`` of the suite."""
     searching: bool = False
-    """Whether the suite is a search of as many configurations as it has arms otherwise."""
+    """Whether the suite is a search of as many configurations as it has arms otherwise, with its winner confirmed."""
     kills: list[Kill] = field(default_factory=list)
     driver: subprocess.Popen[str] | None = None
     _since: float = 0.0
@@ -134,7 +137,7 @@ class Life:
         return self.workspace.suite(
             name,
             base={"model": {"name": "counted", "architecture": {"name": "fully_connected", "width": 32}}},
-            **(SEARCH if self.searching else {"matrix": {"tricks": [[], ["ema"], ["one_sided_label_smoothing"]]}}),
+            **(CONFIRMED if self.searching else {"matrix": {"tricks": [[], ["ema"], ["one_sided_label_smoothing"]]}}),
             seeds=1,
             train={"steps": STEPS, "batch_size": 16, "precision": "float32"},
             run={"snapshots": 3, "curve_points": 30, "checkpoint_seconds": 0.001} | self.run,
@@ -337,7 +340,8 @@ class Life:
     def check_against(self, whole: Life) -> None:
         """Everything that is kept is as the uninterrupted run left it."""
         self.check_what_was_trained()
-        assert numbers(self.workspace.table()) == numbers(whole.workspace.table())
+        for name in ("trials", "confirmed")[: 1 + self.searching]:
+            assert numbers(self.workspace.table(name=name)) == numbers(whole.workspace.table(name=name))
         ours, theirs = self.runs(), whole.runs()
         assert ours.keys() == theirs.keys()
         for trial, run in ours.items():

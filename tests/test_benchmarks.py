@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks"
 
-PROVED_ELSEWHERE = {"gpu": "test_gpu_script.py"}
+PROVED_ELSEWHERE = {"gpu": "test_gpu_script.py", "surfaces": "analysis/test_tuning.py"}
 """The beginning of a script's name -> the test file that runs it."""
 
 
@@ -52,6 +52,13 @@ def test_the_time_of_a_training_step() -> None:
         re.fullmatch(r"(\w+) +float32 +([\d.]+) ms +bfloat16 +([\d.]+) ms +ratio [\d.]+", line) for line in lines[1:]
     ]
     assert [match and match[1] for match in found] == list(models)
+
+
+def test_the_bands_of_tuning_curves() -> None:
+    head, pairs, _, row = script("tuning", "--repetitions", "20", "--configurations", "10").splitlines()
+    assert "up to 2 configurations" in head
+    assert pairs == "20 pairs each"
+    assert re.fullmatch(r" +10 +(9[05]|100)\.0 % +0\.0 % +0\.0 %", row)
 
 
 @pytest.mark.slow

@@ -66,6 +66,7 @@ RUN: dict[str, str] = {
     "harness run suites/mode_collapse_ring.yaml": FEW,
     "harness plan suites/tricks_ablation.yaml": "",
     "harness report suites/tricks_ablation.yaml": "",
+    "harness plan suites/gan_zoo.yaml": "",
     "harness run suites/tricks_ablation.yaml --smoke": FEW,
     "harness plan suites/tricks_ablation.yaml --smoke": "",
     "harness report suites/tricks_ablation.yaml --smoke": "",
@@ -94,6 +95,7 @@ LISTED: dict[str, str] = {
     "manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d wheels -r benchmarks/gpu-wheels.txt": "needs a registry",
     "pip install --no-index --no-deps --no-compile --upgrade --target /tmp/site --find-links wheels "
     "-r benchmarks/gpu-wheels.txt": "needs what the command before it downloads",
+    "python benchmarks/tuning.py": "minutes; tests/test_benchmarks.py runs a few of its pairs",
     "python benchmarks/training_step.py": "minutes; tests/test_benchmarks.py runs a round of it",
     "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",
     "harness run suites/tricks_ablation.yaml --accept-change 8c42ea19": "tests/test_other_code.py accepts a change",
@@ -131,7 +133,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     small["evaluate"] = {"samples": 32, "metrics": ["sharpness"]}
     small["compare"]["metric"] = "sharpness"
     (workspace.folder / "suites").mkdir()
-    for path in ("my_suite", "mine", "suites/quickstart", "suites/tricks_ablation", "suites/mode_collapse_ring"):
+    for path in (
+        "my_suite",
+        "mine",
+        "suites/quickstart",
+        "suites/tricks_ablation",
+        "suites/mode_collapse_ring",
+        "suites/gan_zoo",
+    ):
         workspace.suite(path, **small | {"suite": Path(path).name})
     return workspace
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.analysis.results import Results
+from harness.analysis.tuning import CellSearch
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 from harness.base.states import State
-from harness.execution.study import configurations, storage
+from harness.execution.study import Configuration, configurations, confirming, storage, winner
 from harness.store import identity, sqlite
 from harness.store.identity import Change
 from harness.store.record import Record
 from harness.store.runs import SECONDS, Standing, Store, standing
+from harness.suite.plan import Plan
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    from harness.suite.plan import Plan, Trial
+    from harness.store.runs import Found
+    from harness.suite import Suite
+    from harness.suite.plan import Cell, Trial
 
 
 def states(plan: Plan, results: Path) -> dict[str, Standing]:
@@ -30,18 +36,55 @@ def states(plan: Plan, results: Path) -> dict[str, Standing]:
     return {key: standing(run) for key, run in Store(results).found(plan.trials).current.items()}
 
 
-def _asked_for(plan: Plan, results: Path) -> tuple[list[Trial], set[str]]:
-    """The trials of a plan, with those that its search has chosen so far; and the keys that will never be run."""
+@dataclass(frozen=True)
+class _Asked:
+    """What a plan asks for.
+
+    Attributes:
+        trials: the trials of its matrix, or those that its search has chosen so far.
+        never: the keys of those that will never be run.
+        tried: the configurations of the search in each cell.
+        winners: the plan of the search's winners on new seeds; None without ``search.confirm``.
+    """
+
+    trials: list[Trial]
+    never: set[str]
+    tried: dict[str, list[Configuration]]
+    winners: Plan | None
+
+    @property
+    def all(self) -> list[Trial]:
+        """All trials."""
+        return [*self.trials, *(self.winners.trials if self.winners else ())]
+
+
+def _asked_for(plan: Plan, results: Path) -> _Asked:
+    """What a plan asks for, with what its search has chosen so far."""
     if plan.suite.search is None or not (results / "optuna.db").is_file():
-        return list(plan.trials), set()
+        return _Asked(list(plan.trials), set(), {}, None)
     studies = storage(results)
     cells = [cell for cell in plan.cells if cell.excluded is None]
     with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
-        tried = [one for cell in cells for one in configurations(plan.suite, cell, studies)]
-    trials = {trial.key: trial for one in tried for trial in one.trials}
+        tried = {cell.name: configurations(plan.suite, cell, studies) for cell in cells}
+    every = [one for of_cell in tried.values() for one in of_cell]
+    trials = {trial.key: trial for one in every for trial in one.trials}
     # A search runs no further seeds of a configuration that it pruned: they are not missing.
-    never = (one for one in tried if one.closed and not one.complete)
-    return list(trials.values()), {trial.key for one in never for trial in one.trials}
+    never = {trial.key for one in every if one.closed and not one.complete for trial in one.trials}
+    return _Asked(list(trials.values()), never, tried, _winners(plan, tried) if plan.suite.confirm_seeds else None)
+
+
+def _winners(plan: Plan, tried: Mapping[str, Sequence[Configuration]]) -> Plan:
+    """The plan of a suite whose arms are the winners of the searches; a cell without a winner keeps its name."""
+    cells: list[Cell] = []
+    trials: list[Trial] = []
+    for cell in plan.cells:
+        new = confirming(plan.suite, winner(plan.suite, tried.get(cell.name, ())))
+        cells.append(dataclasses.replace(cell, name=new[0].arm.name, built=new[0].arm) if new else cell)
+        trials += new
+    suite = plan.suite.model_copy(update={"search": None, "declared_seeds": plan.suite.confirm_seeds})
+    winning = dict(zip((cell.name for cell in plan.cells), cells, strict=True))
+    pairs = tuple((winning[arm.name], winning[baseline.name]) for arm, baseline in plan.pairs)
+    return Plan(suite, tuple(cells), tuple(trials), winning[plan.baseline.name], pairs)
 
 
 @dataclass
@@ -62,7 +105,7 @@ class OtherCode:
 def of_other_code(plan: Plan, results: Path) -> list[OtherCode]:
     """The trials that the store has only by other code, grouped by the change of the code since."""
     store = Store(results)
-    trials, _ = _asked_for(plan, results)
+    trials = _asked_for(plan, results).all
     found, groups = store.found(trials), dict[str, OtherCode]()
     if found.old and any(trial.key not in found.current for trial in trials):
         runs = "1 run of an older harness is" if found.old == 1 else f"{found.old} runs of an older harness are"
@@ -99,9 +142,41 @@ def accept(plan: Plan, results: Path, changes: Sequence[str], commit: str) -> in
 
 def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
     """The results of a suite so far, read from the store."""
-    store = Store(results)
-    trials, never = _asked_for(plan, results)
-    runs = store.found(trials, with_files=True)
+    store, asked = Store(results), _asked_for(plan, results)
+    runs = store.found(asked.all, with_files=True)
+    main = _read(plan, asked.trials, asked.never, runs, store, with_curves)
+    winners = None
+    if asked.winners is not None:
+        winners = _read(asked.winners, asked.winners.trials, set(), runs, store, with_curves)
+    _tell_of_lost_files([*main.records, *(winners.records if winners else ())], store)
+    return dataclasses.replace(
+        main,
+        missing=main.missing + (winners.missing if winners else 0),
+        searches=tuple(_search(plan.suite, name, tried, main) for name, tried in asked.tried.items()),
+        confirmed=winners,
+    )
+
+
+def _search(suite: Suite, cell: str, tried: Sequence[Configuration], results: Results) -> CellSearch:
+    """What the search in a cell tried and chose."""
+    closed, best = [one for one in tried if one.closed], winner(suite, tried)
+    keys = {trial.key for one in tried for trial in one.trials}
+    return CellSearch(
+        cell=cell,
+        values=tuple(math.nan if one.value is None else one.value for one in closed),
+        independent=suite.search is not None
+        and suite.search.sampler.name == "random"
+        and not any(one.pruned for one in closed),
+        seconds=sum(record.seconds_train for record in results.records if record.key in keys),
+        winner=best.trials[0].arm.name if best else None,
+        chosen_by=best.value if best and best.value is not None else math.nan,
+    )
+
+
+def _read(
+    plan: Plan, trials: Sequence[Trial], never: set[str], runs: Found, store: Store, with_curves: bool
+) -> Results:
+    """The results of these trials, from the runs that the store has."""
     stands = {key: standing(run) for key, run in runs.current.items()}
     without = (State.INTERRUPTED, State.ALTERED)
     ended = {key: run for key, run in runs.current.items() if stands[key].state not in without}
@@ -116,7 +191,6 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
         for trial in trials
         if trial.key in stands and stands[trial.key].state is State.ALTERED
     )
-    _tell_of_lost_files(found, store)
     return Results(plan, found, len(missing), store.shown, plan.suite.name, altered)
 
 

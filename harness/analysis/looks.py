@@ -108,6 +108,8 @@ def take(results: Results, folder: Path) -> Results:
 
     Results whose arms have fewer than two seeds have no test: they are no look.
     """
+    if results.confirmed is not None:  # the verdicts of a search are on its winners
+        return dataclasses.replace(results, confirmed=take(results.confirmed, folder))
     asked = questions.questions(results)
     if not any(min(len(q.samples[arm].values) for arm in pair) > 1 for pair, q in asked.items()):
         return results

@@ -20,6 +20,7 @@ from harness.analysis.levels import ONE, Levels
 from harness.analysis.protocol import Difference
 from harness.analysis.scales import Measure
 from harness.analysis.statistics import Verdict, VerdictKind
+from harness.analysis.tuning import CellSearch
 from harness.store.record import Record
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class Results:
         altered: trials whose MLflow runs somebody changed after they ended. They have no values here, count as missing,
             and are in no verdict and no table except ``trials``.
         look: which look at these results it is.
+        searches: of a suite with a search: what was tried and chosen in each cell. ``records`` are its trials.
+        confirmed: of a search with ``confirm``: the trials of the winners on new seeds, as the results of a suite
+            whose arms are the winners.
     """
 
     plan: Plan
@@ -79,6 +83,19 @@ class Results:
     experiment: str
     altered: tuple[Record, ...] = ()
     look: Look = Look()
+    searches: tuple[CellSearch, ...] = ()
+    confirmed: Results | None = None
+
+    @property
+    def judged(self) -> Results | None:
+        """The results that verdicts and expectations are about: those of a search are on new seeds only, or nowhere."""
+        return self if self.plan.suite.search is None else self.confirmed
+
+    @property
+    def failures(self) -> list[Record]:
+        """The trials without values."""
+        own = [record for record in self.listed if not record.done]
+        return own + (self.confirmed.failures if self.confirmed else [])
 
     @property
     def values(self) -> dict[str, Value]:

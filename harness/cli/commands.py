@@ -242,8 +242,11 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
     from harness.analysis import loading, looks
     from harness.report import words
     from harness.store import folders
+    from harness.suite.rates import uneven
 
     console = terminal.console()
+    if warning := uneven(plan):
+        echo(warning)
     _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
@@ -262,7 +265,7 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
                 break
         page = report.write(outcome, results / plan.suite.name)
     report.console(outcome, page, console)
-    return FAILED if outcome.missing or any(not r.state.own for r in outcome.records) else 0
+    return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
 
 
 def _trained(plan: Plan, results: Path, workers: int | None, device: str, console: Console) -> bool:

@@ -14,12 +14,16 @@ from harness.base.messages import visible
 from harness.base.states import State
 from harness.cli.progress import duration
 from harness.execution.devices import cores
+from harness.suite.cells import space_of
+from harness.suite.declaration import points
+from harness.suite.rates import uneven
 from harness.zoo import registry
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.store.runs import Standing
+    from harness.suite import Search
     from harness.suite.plan import Plan, Trial
 
 TO_DO = "to do"
@@ -91,7 +95,7 @@ def _remarks(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess, co
         if states and trial.key in states and states[trial.key].state is State.ALTERED:
             line = f"{trial.label}: {State.ALTERED}: {states[trial.key].reason}"
             console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
-    for line in summary(plan, states, guess):
+    for line in [*summary(plan, states, guess), *filter(None, [uneven(plan)])]:
         console.print(visible(line), markup=False, highlight=False)
 
 
@@ -102,19 +106,7 @@ def summary(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> 
     """
     search = plan.suite.search
     if search is not None:
-        cells = sum(cell.excluded is None for cell in plan.cells)
-        each = search.n_trials * len(plan.suite.seeds)
-        lines = [
-            f"a search in {cells} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} seeds = "
-            f"{each} trials each"
-        ]
-        if search.points is not None and search.points < search.n_trials:
-            least = search.n_trials - search.points
-            lines.append(
-                f"the space has only {search.points} different configurations: at least {least} of {search.n_trials} "
-                "will repeat earlier ones, and are not trained again"
-            )
-        return lines
+        return list(_of_search(search, plan))
     counts = Counter(_state(trial, states) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
     if states is None:
@@ -133,6 +125,24 @@ def summary(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> 
     return lines
 
 
+def _of_search(search: Search, plan: Plan) -> Iterator[str]:
+    """How many trials a search may need."""
+    cells = [cell.combination for cell in plan.cells if cell.excluded is None]
+    each = search.n_trials * len(plan.suite.seeds)
+    yield (
+        f"a search in {len(cells)} cell(s): up to {search.n_trials} configurations × {len(plan.suite.seeds)} seeds = "
+        f"{each} trials each"
+    )
+    if new := plan.suite.confirm_seeds:
+        yield f"then the best configuration of each cell on {len(new)} new seeds"
+    sizes = {points(space_of(search, cell)) for cell in cells}
+    for size in sorted(size for size in sizes if size is not None and size < search.n_trials):
+        yield (
+            f"the space has only {size} different configurations: at least {search.n_trials - size} of "
+            f"{search.n_trials} will repeat earlier ones, and are not trained again"
+        )
+
+
 def _state(trial: Trial, states: Mapping[str, Standing] | None) -> str:
     if states is None:
         return UNKNOWN
@@ -144,7 +154,8 @@ def plugins(kind: str) -> list[str]:
     lines = []
     for entry in registry.entries(kind):
         paper = f"  [{entry.paper}]" if entry.paper else ""
-        text = f"broken: {entry.broken}" if entry.broken else f"{entry.summary}{paper}"
+        rates = f"  (rates: {entry.rates_from})" if entry.rates_from else ""
+        text = f"broken: {entry.broken}" if entry.broken else f"{entry.summary}{paper}{rates}"
         lines.append(visible(f"{entry.name:<26} {text}"))
     return lines
 

@@ -12,7 +12,7 @@ import math
 import statistics
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ from harness.base.seeds import derived
 from harness.base.states import State
 from harness.store import sqlite
 from harness.suite import plan as planning
+from harness.suite.cells import space_of
+from harness.suite.declaration import points
 from harness.trial.task import Intermediate
 
 if TYPE_CHECKING:
@@ -68,14 +70,21 @@ class Configuration:
     """A configuration that a search has tried.
 
     Attributes:
-        trials: its trials.
+        trials: its trials; empty if its values did not fit together.
         closed: whether it is closed: then no more of them run.
-        complete: whether all of them had values when it was closed.
+        value: the mean over its trials that the search chooses by; None unless all of them had values.
+        pruned: whether the search gave it up.
     """
 
     trials: tuple[Trial, ...]
     closed: bool
-    complete: bool
+    value: float | None
+    pruned: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of its trials had values when it was closed."""
+        return self.value is not None
 
 
 class Queue(abc.ABC):
@@ -136,15 +145,20 @@ def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Know
     if plan.suite.search is None:
         return [MatrixQueue(plan, store, known)]
     cells = [cell for cell in plan.cells if cell.excluded is None]
-    return [SearchQueue(plan.suite, cell, store, known, complete=True) for cell in cells]
+    searches = [SearchQueue(plan.suite, cell, store, known, complete=True) for cell in cells]
+    return [*searches, *(ConfirmQueue(search) for search in searches if plan.suite.confirm_seeds)]
 
 
 def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
-    """The trials that a plan asks for; for a search, those of the configurations that it has tried."""
+    """The trials that a plan asks for; for a search, those of its configurations, and of its winners on new seeds."""
     if plan.suite.search is None:
         return list(plan.trials)
-    cells = [cell for cell in plan.cells if cell.excluded is None]
-    return [trial for cell in cells for one in configurations(plan.suite, cell, store) for trial in one.trials]
+    trials: list[Trial] = []
+    for cell in plan.cells:
+        tried = configurations(plan.suite, cell, store) if cell.excluded is None else []
+        trials += [trial for one in tried for trial in one.trials]
+        trials += confirming(plan.suite, winner(plan.suite, tried))
+    return trials
 
 
 class MatrixQueue(Queue):
@@ -260,6 +274,7 @@ class SearchQueue(Queue):
         self._complete = complete
         self.cell = cell
         self.search: Search = suite.search
+        self.space = space_of(suite.search, cell.combination)
         self.target = suite.target
         self.known = known
         self.study = optuna.create_study(
@@ -293,8 +308,8 @@ class SearchQueue(Queue):
     def repeated(self) -> str:
         if not self.repeats:
             return ""
-        points = self.search.points
-        space = "" if points is None else f": the space has {points} different {'one' if points == 1 else 'ones'}"
+        size = points(self.space)
+        space = "" if size is None else f": the space has {size} different {'one' if size == 1 else 'ones'}"
         tried = [sorted(frozen.params.items()) for frozen in _trials(self.study)]
         repeats = sum(one in tried[:number] for number, one in enumerate(tried))
         many = f"{repeats} of {len(tried)} configurations repeat earlier ones"
@@ -328,7 +343,7 @@ class SearchQueue(Queue):
         """Continue the configuration that a crash left open, or begin the next one."""
         [frozen] = self._open() or self._propose()
         self.current = optuna.Trial(self.study, frozen._trial_id)
-        parameters = {path: frozen.params[path] for path in self.search.space}
+        parameters = {path: frozen.params[path] for path in self.space}
         number = _first(frozen, _trials(self.study))
         self.repeats += number != frozen.number
         self._values, self._bad, self._trials = {}, None, {}
@@ -355,7 +370,7 @@ class SearchQueue(Queue):
         """The configuration that is not closed; empty if there is none."""
         found = [frozen for frozen in _trials(self.study) if frozen.state == TrialState.RUNNING]
         for frozen in found:
-            if frozen.params.keys() != self.search.space.keys():  # an older harness was killed while it sampled them
+            if frozen.params.keys() != self.space.keys():  # an older harness was killed while it sampled them
                 self.study.tell(frozen.number, state=TrialState.FAIL)
                 self.finished += 1
                 return []
@@ -371,7 +386,7 @@ class SearchQueue(Queue):
         # trials, so that an interrupted search continues exactly as an uninterrupted one.
         copy = optuna.create_study(sampler=_sampler(self.search, len(past)), direction=self.target.direction)
         copy.add_trials(past)
-        drawn = copy.ask({path: _distribution(space) for path, space in self.search.space.items()})
+        drawn = copy.ask({path: _distribution(space) for path, space in self.space.items()})
         self.study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
@@ -437,15 +452,61 @@ class SearchQueue(Queue):
             return None
         return Intermediate(pruner.every, pruner.samples, self.target.metric)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has tried all configurations."""
+        return self.current is None and self.finished >= self.search.n_trials
+
+    def winner(self) -> Configuration | None:
+        """The configuration that it chose; None before its end, and if no configuration has a value."""
+        return winner(self.suite, _tried(self.suite, self.cell, self.study))
+
+
+class ConfirmQueue(Queue):
+    """The winner of a cell's search on new seeds. It waits for the end of the search.
+
+    It needs no study: the winner follows from that of the search, and the store of results knows what is done.
+    """
+
+    def __init__(self, search: SearchQueue) -> None:
+        self.search = search
+        self._todo: dict[str, Trial] | None = None
+        """Trials without an outcome; None before the end of the search."""
+        self._waiting: deque[Trial] = deque()
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._todo is None and self.search.ended:
+            known = self.search.known
+            trials = confirming(self.search.suite, self.search.winner())
+            self._todo = {t.key: t for t in trials if t.key not in known or not known[t.key].state.settled}
+            self._waiting = deque(self._todo.values())
+
+    @property
+    def remaining(self) -> int:
+        return len(self.search.suite.confirm_seeds if self._todo is None else self._todo)
+
+    def next(self) -> Work | None:
+        self._begin()
+        return Work(self._waiting.popleft()) if self._waiting else None
+
+    def tell(self, key: str, outcome: Outcome) -> None:
+        assert self._todo is not None
+        del self._todo[key]
+        self.search.known[key] = Known(outcome.state, outcome.values, outcome.reason)
+
 
 def _name(suite: Suite, cell: Cell) -> str:
     """The name of a search's study: another space, objective, sampler or set of seeds is another study.
 
-    The number of configurations is not part of it, so that a search can be extended. A trial that another study asked
-    for is found by its key.
+    The number of configurations is not part of it, so that a search can be extended, nor is what follows the search. A
+    trial that another study asked for is found by its key.
     """
     assert suite.search is not None
-    search = suite.search.model_dump(mode="json", exclude={"n_trials"})
+    search = suite.search.model_dump(mode="json", exclude={"n_trials", "spaces", "confirm"})
+    search["space"] = {
+        path: one.model_dump(mode="json") for path, one in space_of(suite.search, cell.combination).items()
+    }
     digest = digests.of_value([search, suite.seeds, suite.target])
     return f"{suite.name}/{suite.target.metric}/{cell.key}/{digest[:8]}"
 
@@ -461,14 +522,30 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
 
 def _tried(suite: Suite, cell: Cell, study: optuna.Study) -> list[Configuration]:
     """The configurations of a study."""
-    found = []
-    for frozen in _trials(study):
+    found, tried = [], _trials(study)
+    for frozen in tried:
+        trials: tuple[Trial, ...] = ()
         if "keys" in frozen.user_attrs:  # a configuration whose values did not fit together has no arm
-            arm = planning.with_parameters(suite, cell, frozen.params, _first(frozen, _trials(study)))
-            trials = tuple(planning.trial(arm, seed) for seed in suite.seeds)
-            complete = frozen.state == TrialState.COMPLETE
-            found.append(Configuration(trials, frozen.state.is_finished(), complete))
+            arm = planning.with_parameters(suite, cell, frozen.params, _first(frozen, tried))
+            trials = tuple(planning.trials_of(arm, suite.seeds))
+        value = frozen.value if frozen.state == TrialState.COMPLETE else None
+        pruned = frozen.state == TrialState.PRUNED
+        found.append(Configuration(trials, frozen.state.is_finished(), value, pruned))
     return found
+
+
+def winner(suite: Suite, tried: Sequence[Configuration]) -> Configuration | None:
+    """The configuration with the best value, the first of equal ones; None before the search has tried them all."""
+    assert suite.search is not None
+    closed = [one for one in tried if one.closed]
+    sign = 1 if suite.target.direction == "minimize" else -1
+    valued = [(sign * one.value, place) for place, one in enumerate(closed) if one.value is not None]
+    return closed[min(valued)[1]] if valued and len(closed) >= suite.search.n_trials else None
+
+
+def confirming(suite: Suite, winner: Configuration | None) -> list[Trial]:
+    """The trials of a winner on new seeds."""
+    return planning.trials_of(winner.trials[0].arm, suite.confirm_seeds) if winner else []
 
 
 def _first(one: FrozenTrial, tried: list[FrozenTrial]) -> int:

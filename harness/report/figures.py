@@ -58,12 +58,13 @@ class Drawing:
 
 def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
     """The forest plot, if there are effects; then histograms and training curves of each shown arm."""
-    colours = plots.colours(results.arms, results.baseline)
+    judged = results.judged
+    colours = plots.colours(results.arms, (judged or results).baseline)
     stems = slugs(shown)
     curves = results.curves()
     panels = plots.panels(curves[curves["arm"].isin(shown)])
     last = int(curves["step"].max()) if len(curves) else 0
-    found = list(_forest(results, colours))
+    found = list(_forest(judged, colours)) if judged else []
     for arm in shown:
         found += _histograms(results.of(arm), arm, stems[arm], colours[arm])
         own = curves[curves["arm"] == arm]

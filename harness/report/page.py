@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import protocol, statistics
+from harness.analysis import protocol, statistics, tuning
 from harness.base.files import write_bytes
 from harness.report import artifacts, figures, plots, sources, tables, words
+from harness.report.tuning import Tuning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,20 +44,27 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
 
     Returns: the path of the page.
     """
+    judged = results.judged or results
     shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
-    drawings = figures.draw(results, shown)
+    tuned = Tuning(results) if results.searches else None
+    drawings = figures.draw(results, shown) + (tuned.drawings() if tuned else [])
     cards = _cards(results, shown, drawings)
     files = {
         "trials.csv": tables.csv(results.trials()),
         "curves.csv": tables.csv(results.curves()),
         "leaderboard.csv": tables.csv(results.leaderboard()),
         "leaderboard.md": tables.leaderboard_markdown(results),
-        "verdicts.csv": tables.csv(tables.verdicts(results)),
-        "verdicts.md": tables.verdicts_markdown(results),
+        "verdicts.csv": tables.csv(tables.verdicts(judged)),
+        "verdicts.md": tables.verdicts_markdown(judged),
     }
     if results.plan.suite.expect:
-        files["expectations.csv"] = tables.csv(results.expectations_table())
-        files["expectations.md"] = _expectations_markdown(results)
+        files["expectations.csv"] = tables.csv(judged.expectations_table())
+        files["expectations.md"] = _expectations_markdown(judged)
+    if tuned:
+        files["searches.csv"] = tables.csv(tuned.table())
+        files["tuning.csv"] = tables.csv(tuning.table(tuned.curves))
+    if results.confirmed:
+        files["confirmed.csv"] = tables.csv(results.confirmed.trials())
     for name, text in files.items():
         write_bytes(folder / name, text.encode())
     figures.save(folder / "figures", drawings, _picture_files(shown, cards))
@@ -98,8 +106,10 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
     )
     environment.filters["breakable"] = _breakable
     environment.globals.update(light=plots.LIGHT, dark=dark(), words=words, pieces=sources.code_and_prose)
-    findings = results.expectations()
+    judged = results.judged or results
+    findings = judged.expectations()
     shown = [card.arm for card in cards]
+    tuned = Tuning(results) if results.searches else None
     return environment.get_template("page.html.j2").render(
         suite=results.plan.suite,
         results=results,
@@ -108,19 +118,22 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         compared_index=list(results.values).index(results.metric),
         headline=words.headline(results),
         sentences=_sentences(results),
-        reading=words.reading(results),
+        reading=words.reading(judged),
+        judged=judged,
+        tuned=tuned,
+        curves=[(d.caption, _safe(d.inline)) for d in drawings if not d.arm and d.stem.startswith("tuning-")],
         tally=words.tally(findings) if findings else "",
-        expected=[_expected(finding, results) for finding in findings],
+        expected=[_expected(finding, judged) for finding in findings],
         excluded=[(cell.name, cell.excluded) for cell in results.plan.cells if cell.excluded is not None],
         leaderboard=_leaderboard(results),
         hidden=len(results.arms) - len(shown),
         lacking=[arm for arm in shown if not all(results.offers(arm, column) for column in results.values)],
         floors=_floors(results),
-        comparison=_comparison(results),
-        forest=next((_safe(drawing.inline) for drawing in drawings if not drawing.arm), None),
-        forest_title=next((drawing.caption for drawing in drawings if not drawing.arm), "Effects"),
+        comparison=_comparison(judged, results.arms),
+        forest=next((_safe(d.inline) for d in drawings if not d.arm and d.stem == "forest"), None),
+        forest_title=next((d.caption for d in drawings if not d.arm and d.stem == "forest"), "Effects"),
         cards=cards,
-        failures=[record for record in results.listed if not record.done],
+        failures=results.failures,
         sources=sources.sources(results),
         explained=sources.explained(results),
         protocol=_protocol(results),
@@ -140,9 +153,11 @@ def dark() -> dict[str, str]:
 
 def _sentences(results: Results) -> list[tuple[str, str]]:
     """Kind and sentence of every verdict, in the order of ``words.SYMBOLS``: inconclusive ones last."""
+    if (judged := results.judged) is None:
+        return []
     order = list(words.SYMBOLS)
-    verdicts = sorted(results.verdicts(), key=lambda verdict: order.index(verdict.kind))
-    return [(verdict.kind, words.sentence(verdict, results)) for verdict in verdicts]
+    verdicts = sorted(judged.verdicts(), key=lambda verdict: order.index(verdict.kind))
+    return [(verdict.kind, words.sentence(verdict, judged)) for verdict in verdicts]
 
 
 @dataclass(frozen=True)
@@ -206,13 +221,14 @@ class Row:
 
 
 def _leaderboard(results: Results) -> list[Row]:
-    colours = plots.colours(results.arms, results.baseline)
+    baseline = (results.judged or results).baseline
+    colours = plots.colours(results.arms, baseline)
     verdicts = {verdict.arm: verdict.kind for verdict in results.verdicts()}
     return [
         Row(
             arm=row["arm"],
             colour=colours[row["arm"]],
-            baseline=row["arm"] == results.baseline,
+            baseline=row["arm"] == baseline,
             n=row["n"],
             failed=_failed(row["failed"], row["n"] + row["failed"]),
             verdict=verdicts.get(row["arm"], "other protocol" if row["arm"] in results.mismatched else ""),
@@ -247,10 +263,10 @@ class Compared:
     """Effect, p-value, probability of improvement, interquartile mean, failure rate."""
 
 
-def _comparison(results: Results) -> list[Compared]:
-    """The shown arms against the baseline; empty without verdicts."""
+def _comparison(results: Results, arms: Sequence[str]) -> list[Compared]:
+    """The shown arms against the baseline; empty without verdicts. ``arms``: all arms of the page."""
     meaning = results.values[results.metric]
-    colours = plots.colours(results.arms, results.baseline)
+    colours = plots.colours(arms, results.baseline)
     table = tables.verdicts(results)
     if not table["verdict"].any():
         return []
@@ -320,7 +336,8 @@ class Card:
 
 
 def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawing]) -> list[Card]:
-    colours = plots.colours(results.arms, results.baseline)
+    baseline = (results.judged or results).baseline
+    colours = plots.colours(results.arms, baseline)
     share = max(len(shown), 1)
     cards = []
     for arm in shown:
@@ -333,7 +350,7 @@ def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawin
             Card(
                 arm=arm,
                 colour=colours[arm],
-                baseline=arm == results.baseline,
+                baseline=arm == baseline,
                 made_of=" + ".join(filter(None, (records[0].model, records[0].tricks))) + f" on {records[0].data}",
                 outcome=_outcome(records),
                 seed=first.seed,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from harness.analysis.tuning import Curve
+
 INK, MUTED, LINE, WASH = "#1d2329", "#5c6771", "#dde2e7", "#eef1f4"
 BASELINE = "#6b7480"
 # Distinct under the common forms of colour blindness (after Okabe & Ito 2008 and Tol 2021); some are darkened for
@@ -181,6 +183,36 @@ def training(curves: pd.DataFrame, panel: Panel, colour: str, last: int) -> Figu
             "borderaxespad": 0.2,
         }
         axes.legend(**place, fontsize=8, frameon=False, handlelength=2.4, labelcolor=INK)
+    _plain(axes)
+    return figure
+
+
+def tuning(
+    curves: Sequence[Curve], colours: Sequence[str], label: str, limits: tuple[float, float], factor: float
+) -> Figure:
+    """Tuning curves with their bands, against the number of configurations; the first curve is dashed if it has others.
+
+    Args:
+        curves: the curves to draw.
+        colours: the name of the colour of each.
+        label: what the curves show.
+        limits: of the axis of values; a band may go beyond them.
+        factor: the values are multiplied by it.
+    """
+    figure, axes = _axes(3.5, 2.3)
+    for number, (curve, colour) in enumerate(zip(curves, colours, strict=True)):
+        n = np.arange(1, len(curve.best) + 1)
+        style: Any = (0, (4, 2)) if number == 0 and len(curves) > 1 else "-"
+        beyond = (limits[0] - 1, limits[1] + 1)
+        if curve.banded:
+            low, high = (factor * np.clip(bound, *beyond) for bound in (curve.low, curve.high))
+            axes.fill_between(n, low, high, step="mid", color=LIGHT[colour], alpha=0.18, linewidth=0)
+        best = factor * np.where(np.isfinite(curve.best), curve.best, np.nan)
+        axes.plot(n, best, drawstyle="steps-mid", linestyle=style, color=LIGHT[colour], linewidth=1.4)
+    axes.set_ylim(factor * limits[0], factor * limits[1])
+    axes.set_xlabel("configurations")
+    axes.set_ylabel(label, parse_math=False)
+    axes.locator_params(axis="x", nbins=5, integer=True)
     _plain(axes)
     return figure
 

@@ -52,7 +52,7 @@ def verdicts(results: Results) -> pd.DataFrame:
     ``improvement`` is the probability of improvement and ``iqm`` the interquartile mean of the arm; a failed trial is
     worse than any other in both. ``verdict`` is empty for an arm that is compared with none.
     """
-    found = results.verdicts()
+    found = results.verdicts() if results.judged is results else []
     compared = {verdict.arm for verdict in found}
     rows = [_row(results, verdict.arm, verdict) for verdict in found]
     rows += [_row(results, arm, None) for arm in results.leaderboard()["arm"] if arm not in compared]

@@ -15,6 +15,7 @@ from harness.base.messages import visible
 from harness.report import words
 from harness.report.page import flag
 from harness.report.tables import SHOWN, bare_p, markdown
+from harness.report.tuning import Tuning
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
@@ -39,8 +40,11 @@ def console(results: Results, report_path: Path, console: Console) -> None:
             say(f"… and {words.count(hidden, 'more arm')} in {report_path.parent / 'leaderboard.csv'}", "dim")
         console.print()
     say(words.headline(results), "bold")
-    for verdict in results.verdicts():
-        say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, results)}")
+    if (judged := results.judged) is not None:
+        for verdict in judged.verdicts():
+            say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, judged)}")
+    if results.searches:
+        _tuning(Tuning(results), say)
     for arm, found in results.mismatched.items():
         say(f"  no verdict on {arm}: {words.odd(found)}", "yellow")
     for text in words.code(results):
@@ -49,7 +53,7 @@ def console(results: Results, report_path: Path, console: Console) -> None:
         say(f"  {text}", "dim")
     if results.unchecked:
         say(f"  {words.unchecked(results)}", "yellow")
-    _expectations(results, say)
+    _expectations(judged or results, say)
     _failures(results, say)
     if results.missing:
         say(
@@ -218,8 +222,16 @@ def _expectations(results: Results, say: _Sayer) -> None:
             say(f"      {words.tested(step, meaning)}")
 
 
+def _tuning(tuned: Tuning, say: _Sayer) -> None:
+    """Print the winners of a search, where their tuning curves part, and why they cannot be compared."""
+    for text in [*tuned.sentences, *tuned.partings]:
+        say(f"  {text}")
+    for text in tuned.warnings:
+        say(f"  {text}", "yellow")
+
+
 def _failures(results: Results, say: _Sayer) -> None:
-    failed = [record for record in results.listed if not record.done]
+    failed = results.failures
     if not failed:
         return
     say(f"{words.count(len(failed), 'trial')} without values:", "bold")

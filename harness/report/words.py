@@ -223,6 +223,8 @@ def headline(results: Results) -> str:
     """The result of the suite in one sentence."""
     if not results.records:
         return "No trial has an outcome yet."
+    if results.confirmed is not None and results.confirmed.records:
+        return f"The best configurations on new seeds. {headline(results.confirmed)}"
     if results.plan.suite.search is not None:
         return _best(results)
     verdicts = results.verdicts()
@@ -257,7 +259,7 @@ def _best(results: Results) -> str:
     figures = number(first[f"{column}_mean"], meaning) + (f" (95 % interval {inside})" if inside else "")
     return (
         f"Best of {count(len(results.arms), 'configuration')} on {meaning.label}: {first['arm']}, {figures}. "
-        "The best of many is partly luck: train it again on new seeds before you rely on the figure."
+        "The best of many is partly luck: train it again on new seeds (`search.confirm`) before you rely on the figure."
     )
 
 

@@ -21,8 +21,9 @@ from harness.base.errors import HarnessError
 from harness.base.messages import note
 from harness.base.validation import nearest, shown
 from harness.suite.axes import ROOTS, is_path, probably_meant
-from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, MAX_SEEDS, Range, Train
+from harness.suite.declaration import MAX_CHOICES, MAX_EXCLUSIONS, MAX_SEEDS, Range, Search, Train
 from harness.suite.document import KeyPath, NoSuchPath, put
+from harness.zoo import registry
 from harness.zoo.compatibility import offered, refusals, with_own
 from harness.zoo.registry import Choice, ChoiceError, choose
 
@@ -85,6 +86,14 @@ class Combination:
     excluded: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
     parts: Parts | None = None
+
+
+class PartOfSpace(NamedTuple):
+    """Ranges of a search, with the cells that have them, and their place in the document."""
+
+    path: KeyPath
+    where: Mapping[str, Any]
+    ranges: Mapping[str, Range | None]
 
 
 class Places:
@@ -302,30 +311,46 @@ class Cells:
             self.report(path, f"selects {len(left)} cells: give a value of {open_axes} too")
         return left.pop() if len(left) == 1 else None
 
-    def check_space(self, space: Mapping[str, Range], combinations: list[Combination]) -> None:
-        """Check that each parameter of the space exists in every cell, and that its bounds are allowed there."""
-        trained = [combination for combination in combinations if combination.excluded is None]
-        if space and len(trained) > MAX_STUDIES:
+    def check_spaces(self, spaces: Sequence[PartOfSpace], places: Places) -> None:
+        """Check that each parameter of a space exists in its cells, and that its bounds are allowed there.
+
+        The first part of ``spaces`` is that of all cells; a later part replaces ranges of those before it.
+        """
+        trained = places.of({})
+        if any(part.ranges for part in spaces) and len(trained) > MAX_STUDIES:
             self.report(("search",), f"one study per cell makes {len(trained)} studies, more than {MAX_STUDIES}")
             return
-        for name, values in space.items():
-            path = ("search", "space", name)
-            if not is_path(name) or name in ROOTS:
-                near = None if name in ROOTS else probably_meant(name, self.top)
-                self.report(path, f"expected a path into one of {', '.join(ROOTS)}{_hint(near)}", "extra_forbidden")
-            elif name in self.axes:
-                self.report(path, "is an axis of the matrix already", "extra_forbidden")
-            else:
-                checked = trained[: max(1, MAX_CHECKS // sum(len(v.ends()) for v in space.values()))]
-                for message in {m for cell in checked for m in self._refused(cell, name, values.ends())}:
-                    self.report(path, message, "extra_forbidden")
+        replaced: set[tuple[int, str]] = set()
+        for part in reversed(spaces):
+            where = (*part.path[:-1], "where")
+            known = self.meant(part.where, where) is not None
+            meant = places.of(part.where) if known else set()
+            if known and places.combinations and not meant:
+                self.report(where, "no cell has all these values, or all that have are excluded")
+            for name, values in part.ranges.items():
+                self._check_parameter((*part.path, name), name)
+                cells = [place for place in sorted(meant) if (place, name) not in replaced]
+                replaced |= {(place, name) for place in meant}
+                if values is not None and is_path(name) and name not in (*self.axes, *ROOTS):
+                    ends = sum(len(each.ends()) for each in part.ranges.values() if each)
+                    checked = [places.combinations[place] for place in cells[: max(1, MAX_CHECKS // ends)]]
+                    for message in {m for cell in checked for m in self._refused(cell, name, values.ends())}:
+                        self.report((*part.path, name), message, "extra_forbidden")
+
+    def _check_parameter(self, path: KeyPath, name: str) -> None:
+        """Check the name of a parameter of a space."""
+        if not is_path(name) or name in ROOTS:
+            near = None if name in ROOTS else probably_meant(name, self.top)
+            self.report(path, f"expected a path into one of {', '.join(ROOTS)}{_hint(near)}", "extra_forbidden")
+        elif name in self.axes:
+            self.report(path, "is an axis of the matrix already", "extra_forbidden")
 
     def _refused(self, cell: Combination, name: str, values: Sequence[Any]) -> Iterator[str]:
         if cell.parts is None:
             return
         for value in values:
             try:
-                raw, _ = put(cell.raw, name.split("."), value)
+                raw = with_value(cell.raw, name, value)
             except NoSuchPath as error:
                 yield str(error)
                 return
@@ -432,6 +457,38 @@ def identity(parts: Parts) -> str:
         dict(parts.train),
     ]
     return json.dumps(plain, sort_keys=True, default=str)
+
+
+def with_value(raw: Mapping[str, Any], path: str, value: Any) -> Mapping[str, Any]:
+    """A copy of a cell's plain values with this value at the path.
+
+    A path into a trick that is not listed, but belongs to the model's preset, lists it first.
+
+    Raises:
+        NoSuchPath: the path leads nowhere.
+    """
+    steps = path.split(".")
+    if steps[0] == "tricks" and len(steps) > 2 and isinstance(raw.get("tricks"), list):
+        model = raw.get("model")
+        preset = model.get("name") if isinstance(model, Mapping) else model
+        own = [trick for trick in registry.find("models", str(preset)).tricks if _named(trick) == steps[1]]
+        listed = [_named(trick) for trick in raw["tricks"]]
+        raw = {**raw, "tricks": [*raw["tricks"], *(own if steps[1] not in listed else [])]}
+    changed: Mapping[str, Any] = put(raw, steps, value)[0]
+    return changed
+
+
+def _named(trick: Any) -> Any:
+    return trick.get("name") if isinstance(trick, Mapping) else trick
+
+
+def space_of(search: Search, cell: Combination) -> dict[str, Range]:
+    """The space of the search in a cell: that of all cells, changed by the entries of ``spaces`` that mean it."""
+    space: dict[str, Range | None] = dict(search.space)
+    for part in search.spaces:
+        if matches(cell, part.where):
+            space |= part.space
+    return {name: values for name, values in space.items() if values is not None}
 
 
 def matches(cell: Combination, where: Mapping[str, Any]) -> bool:

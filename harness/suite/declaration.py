@@ -62,6 +62,8 @@ MAX_PAIRS = 1000
 MAX_ARM_NAME = 60
 MAX_CHOICES = 32
 """The largest number of tricks of an arm, and of metrics of a suite."""
+MAX_PARAMETERS = 32
+"""The largest number of parameters of a search's space."""
 MAX_PLACES = 20
 """The largest number of places in the order of an expectation."""
 
@@ -121,6 +123,12 @@ def _seeds(value: Any) -> Any:
     return tuple(range(value)) if number else value
 
 
+def _new_seeds(value: Any) -> Any:
+    """A number of seeds as it is, because the suite's own seeds decide which; or a list of them."""
+    _seeds(value)
+    return _whole(value)
+
+
 def _distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise _error("a seed is listed twice")
@@ -167,6 +175,7 @@ def _distinct(choices: tuple[Choice[Any], ...]) -> tuple[Choice[Any], ...]:
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True), BeforeValidator(_whole)]
+SeedList = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MAX_SEEDS), AfterValidator(_distinct_seeds)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 
 
@@ -400,20 +409,45 @@ class Objective(Settings):
     direction: Literal["minimize", "maximize"] | None = Field(None, description="null: the better direction")
 
 
+class Spaces(Settings):
+    """Ranges that only some cells have."""
+
+    where: dict[str, Any] = Field(min_length=1, description="axis: value; all cells that have these values")
+    space: dict[str, Range | None] = Field(
+        min_length=1,
+        max_length=MAX_PARAMETERS,
+        description="path into the arm: its range, which replaces that of search.space; null: not searched here",
+    )
+
+
+class Confirm(Settings):
+    """Trains the best configuration of each cell again, on seeds that it was not chosen by."""
+
+    seeds: Annotated[
+        Annotated[int, Tag("number")] | Annotated[SeedList, Tag("list")],
+        Discriminator(lambda seeds: "list" if isinstance(seeds, list | tuple) else "number"),
+        BeforeValidator(_new_seeds),
+    ] = Field(description="how many (n: the next n above the largest of the suite's seeds), or which")
+
+
 class Search(Settings):
     """A search: one Optuna study per cell. A configuration is trained on all seeds; its value is their mean."""
 
     sampler: Annotated[Sampler, BeforeValidator(_by_name)] = Field(default_factory=lambda: Sampler())
     n_trials: int = Field(ge=1, le=100_000, description="configurations to try")
-    space: dict[str, Range] = Field(min_length=1, max_length=32, description="path into the arm: its range")
+    space: dict[str, Range] = Field(min_length=1, max_length=MAX_PARAMETERS, description="path into the arm: its range")
+    spaces: tuple[Spaces, ...] = Field((), max_length=MAX_EXCLUSIONS, description="ranges that only some cells have")
     pruner: Annotated[Pruner, BeforeValidator(_by_name)] | None = None
     objective: Objective = Field(default_factory=lambda: Objective())
+    confirm: Confirm | None = Field(
+        None, description="train the best configuration of each cell on new seeds, for verdicts between the cells"
+    )
 
-    @property
-    def points(self) -> int | None:
-        """The number of different configurations; None: without a limit."""
-        sizes = [one.size for one in self.space.values()]
-        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+def points(space: Mapping[str, Range]) -> int | None:
+    """The number of different configurations of a space; None: without a limit."""
+    sizes = [one.size for one in space.values()]
+    return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
 
 def _arm_name(name: str) -> str:
@@ -565,16 +599,7 @@ class Declaration(Settings):
     data: Annotated[Choice[DataSet], Named("data")] | None = Field(None, description="the data set and its settings")
     train: Train = Field(default_factory=lambda: Train())
     declared_seeds: Annotated[
-        Annotated[
-            Annotated[
-                tuple[Seed, ...],
-                Field(min_length=1, max_length=MAX_SEEDS),
-                AfterValidator(_distinct_seeds),
-                BeforeValidator(_seeds),
-            ],
-            Tag("seeds"),
-        ]
-        | Annotated[Rounds, Tag("rounds")],
+        Annotated[Annotated[SeedList, BeforeValidator(_seeds)], Tag("seeds")] | Annotated[Rounds, Tag("rounds")],
         Discriminator(_kind_of_seeds),
     ] = Field(
         (0, 1, 2),

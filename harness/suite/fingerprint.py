@@ -41,7 +41,10 @@ CANNOT_CHANGE_NUMBERS = frozenset(
 """Modules, with their submodules, that are neither hashed nor followed."""
 
 DESCRIPTIONS = frozenset(
-    {"summary", "paper", "description", "presets", "takes_tricks", "offers", "noise_is_not_worse", "__all__"}
+    {
+        *("summary", "paper", "description", "presets", "takes_tricks", "rates_from", "offers", "noise_is_not_worse"),
+        "__all__",
+    }
 )
 """Attributes that describe a plug-in. The settings of a preset are in the key of the arms that use it."""
 ASIDE = frozenset({"refusal", "defect", "pictures", "fetch", "present"})

@@ -23,9 +23,9 @@ from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.seeds import Seeds
 from harness.suite import Suite
-from harness.suite.cells import Combination, Parts, disagreements, matches, normal, resolved
+from harness.suite.cells import Combination, Parts, disagreements, matches, normal, resolved, with_value
 from harness.suite.declaration import Evaluate, Train
-from harness.suite.document import NoSuchPath, put
+from harness.suite.document import NoSuchPath
 from harness.suite.fingerprint import Code, fingerprint
 from harness.suite.naming import cell_names, values
 from harness.zoo.registry import Choice
@@ -224,17 +224,19 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
     Raises:
         HarnessError: the parameters are not allowed, or do not fit together.
     """
-    raw: Any = cell.combination.raw
+    raw = cell.combination.raw
     try:
         for path, value in sorted(params.items(), key=lambda item: item[0].count(".")):
-            raw, _ = put(raw, path.split("."), value)
+            raw = with_value(raw, path, value)
     except NoSuchPath as error:
         raise HarnessError(str(error)) from error
     parts, problems = resolved(raw)
     reasons = [message for _, message, _ in problems] + [message for _, message in disagreements(parts)]
     if reasons or parts is None:
         raise HarnessError(f"{cell.name} #{number}: " + "; ".join(reasons))
-    return _arm(suite, parts, f"{cell.name} #{number} ({values(params)})")
+    # The number tells configurations apart: three digits are enough to read. MLflow has the exact values.
+    shown = {path: float(f"{value:.3g}") if isinstance(value, float) else value for path, value in params.items()}
+    return _arm(suite, parts, f"{cell.name} #{number} ({values(shown)})")
 
 
 def trial(arm: Arm, seed: int | Seeds) -> Trial:

@@ -21,11 +21,13 @@ from harness.base.files import no_file
 from harness.base.validation import nearest, shown
 from harness.metrics.base import Metric, Value
 from harness.suite.axes import ROOTS
-from harness.suite.cells import Cells, Combination, Places, matches
+from harness.suite.cells import Cells, Combination, PartOfSpace, Places, matches, space_of
 from harness.suite.declaration import (
+    MAX_EXCLUSIONS,
     MAX_EXPECTATIONS,
     MAX_NAMES,
     Compare,
+    Confirm,
     Declaration,
     Evaluate,
     Expectation,
@@ -98,12 +100,25 @@ class Suite(Declaration):
         return self.compare.metric or next(iter(self.columns))
 
     @property
+    def confirm_seeds(self) -> tuple[int, ...]:
+        """The seeds on which the winner of each search is trained again; empty without ``search.confirm``."""
+        confirm = self.search.confirm if self.search else None
+        return confirming(confirm, self.seeds) if confirm else ()
+
+    @property
     def target(self) -> Target:
         """The value that its search optimises."""
         objective = self.search.objective if self.search else None
         metric = (objective and objective.metric) or self.metric
         better: dict[str, Literal["minimize", "maximize"]] = {"lower": "minimize", "higher": "maximize"}
         return Target(metric, (objective and objective.direction) or better[self.columns[metric].better])
+
+
+def confirming(confirm: Confirm, seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds on which the winners of a suite with these seeds are confirmed."""
+    if isinstance(confirm.seeds, tuple):
+        return confirm.seeds
+    return tuple(range(max(seeds) + 1, max(seeds) + 1 + confirm.seeds))
 
 
 def columns(metrics: Iterable[Choice[Metric]]) -> dict[str, Value]:
@@ -174,7 +189,8 @@ def _near_file(path: Path) -> str:
 
 # The keys of the mappings at these paths are themselves paths into the arm, with dots.
 _DOTTED_KEYS = re.compile(
-    r"matrix|compare\.(baseline|against|pairs\.\d+\.(arm|baseline))|search\.space|exclude\.\d+\.where|names\.[^.]+|expect\.\d+\.(where|order\.\d+)"
+    r"matrix|compare\.(baseline|against|pairs\.\d+\.(arm|baseline))|search\.space|"
+    r"search\.spaces\.\d+\.(where|space)|exclude\.\d+\.where|names\.[^.]+|expect\.\d+\.(where|order\.\d+)"
 )
 
 
@@ -264,7 +280,8 @@ class _Checker:
         if compare:
             self._pairs(compare, cells, places)
         self._names(cells, places)
-        cells.check_space(self._space(), combinations)
+        cells.check_spaces(self._spaces(), places)
+        self._searched(declaration, places)
         trained = [combination for combination in combinations if combination.excluded is None]
         metrics = evaluate.metrics if evaluate else ()
         self._expectations(cells, places, metrics)
@@ -306,15 +323,46 @@ class _Checker:
         except ValidationError:
             return None
 
-    def _space(self) -> dict[str, Range]:
-        """The valid ranges of the search."""
+    def _spaces(self) -> list[PartOfSpace]:
+        """The valid ranges of the search: those of all cells, then those of some."""
         search = self.document.value.get("search")
-        space = search.get("space") if isinstance(search, Mapping) else None
-        ranges: dict[str, Range] = {}
+        search = search if isinstance(search, Mapping) else {}
+        found = [PartOfSpace(("search", "space"), {}, self._ranges(search.get("space")))]
+        entries = search.get("spaces")
+        for number, entry in enumerate(entries[:MAX_EXCLUSIONS] if isinstance(entries, list) else []):
+            where = entry.get("where") if isinstance(entry, Mapping) else None
+            if isinstance(where, Mapping) and where:
+                path: KeyPath = ("search", "spaces", number, "space")
+                found.append(PartOfSpace(path, where, self._ranges(entry.get("space"))))
+        return found
+
+    @staticmethod
+    def _ranges(space: Any) -> dict[str, Range | None]:
+        """The valid ranges of one space; None for a parameter that is not searched."""
+        ranges: dict[str, Range | None] = {}
         for name, value in space.items() if isinstance(space, Mapping) else ():
             with contextlib.suppress(ValidationError):
-                ranges[name] = _RANGE.validate_python(value)
+                ranges[name] = None if value is None else _RANGE.validate_python(value)
         return ranges
+
+    def _searched(self, declaration: Declaration | None, places: Places) -> None:
+        """Check that every cell has a parameter to search, and that winners are confirmed on new seeds."""
+        if declaration is None or declaration.search is None:
+            return
+        if declaration.rounds is not None:
+            self.add(("seeds",), "a search has no rounds: give a number of seeds, and search.confirm for new ones")
+        cells = [places.combinations[place] for place in sorted(places.of({}))]
+        if bare := [cell for cell in cells if not space_of(declaration.search, cell)]:
+            axes = ", ".join(f"{axis}: {shown(value)}" for axis, value in bare[0].axes.items())
+            self.add(("search", "spaces"), f"leaves nothing to search in the cell {{{axes}}}")
+        if declaration.search.confirm is None:
+            return
+        new = confirming(declaration.search.confirm, declaration.seeds)
+        path = ("search", "confirm", "seeds")
+        if used := sorted(set(new) & set(declaration.seeds)):
+            self.add(path, f"the seed {used[0]} is one of the suite's seeds, which choose the configuration")
+        elif new[-1] >= 2**32:
+            self.add(path, f"the seeds above {max(declaration.seeds)} end at {2**32 - 1}: list them instead")
 
     def _columns(self, known: Mapping[str, Value]) -> None:
         """Check the columns of values that other sections name."""
@@ -368,8 +416,9 @@ class _Checker:
         """Check that each expectation is about cells that are trained, and about a value that these give."""
         entries = self.document.value.get("expect")
         entries = entries[:MAX_EXPECTATIONS] if isinstance(entries, list) else []
-        if entries and self.document.value.get("search") is not None:
-            self.add(("expect",), "expect cannot be used with search, whose arms are not known in advance")
+        search = self.document.value.get("search")
+        if entries and search is not None and not (isinstance(search, Mapping) and search.get("confirm")):
+            self.add(("expect",), "expect needs search.confirm in a search: it is judged on new seeds only")
             return
         known = columns(metrics)
         for number, entry in enumerate(entries):

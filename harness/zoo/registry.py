@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -64,6 +64,26 @@ def _simple_kind(settings: type[BaseModel], field: str) -> type[bool] | type[int
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where the learning rates of a model or preset come from.
+
+    Attributes:
+        kind: the paper's, tuned here, or neither.
+        source: for tuned ones, what they were tuned on.
+    """
+
+    kind: Literal["paper", "tuned", "untuned default"]
+    source: str = ""
+
+    def __str__(self) -> str:
+        """For example ``tuned: on MNIST``."""
+        return f"{self.kind}: {self.source}" if self.source else self.kind
+
+
+PAPER, UNTUNED = Origin("paper"), Origin("untuned default")
+
+
+@dataclass(frozen=True)
 class Preset:
     """Published settings of a plug-in, under their own name."""
 
@@ -72,6 +92,8 @@ class Preset:
     settings: Mapping[str, Any]
     tricks: tuple[Any, ...] = ()
     """For a model: the tricks that belong to the preset, as in a suite."""
+    rates_from: Origin = UNTUNED
+    """For a model: where its learning rates come from."""
 
 
 class Plugin:
@@ -115,6 +137,8 @@ class Entry:
     plugin: type[Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     tricks: tuple[Any, ...] = ()
+    rates_from: Origin | None = None
+    """Where its learning rates come from; None for a plug-in that is no model."""
     broken: str | None = None
     """Why it cannot be used: the rest of a sentence that begins with the name."""
 
@@ -308,8 +332,11 @@ def _examined(entry: Entry, names: Collection[str]) -> Entry:
 def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:
     if not issubclass(plugin, Plugin) or "name" not in vars(plugin):
         return
-    new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin)]
-    new += [Entry(kind, name, p.summary, p.paper, plugin, p.settings, p.tricks) for name, p in plugin.presets.items()]
+    rates_from: Origin | None = getattr(plugin, "rates_from", None)
+    new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin, rates_from=rates_from)]
+    for name, one in plugin.presets.items():
+        of_preset = one.rates_from if rates_from else None
+        new.append(Entry(kind, name, one.summary, one.paper, plugin, one.settings, one.tricks, of_preset))
     for entry in new:
         if entry.name in found and found[entry.name].broken is None:
             raise TypeError(f"the name {entry.name!r} is taken by {found[entry.name].plugin}")

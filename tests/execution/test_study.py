@@ -16,11 +16,21 @@ import pytest
 from harness_cli import Workspace
 from sqlalchemy import Engine, event
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.states import State
-from harness.execution.study import Known, MatrixQueue, Queue, SearchQueue, configurations, storage
+from harness.execution.study import (
+    ConfirmQueue,
+    Known,
+    MatrixQueue,
+    Queue,
+    SearchQueue,
+    configurations,
+    queues,
+    storage,
+)
 from harness.suite import read_suite
-from harness.suite.plan import Plan, make_plan
+from harness.suite.plan import Plan, make_plan, trial
 from harness.trial.task import Outcome
 
 SPACE = {
@@ -388,3 +398,151 @@ def test_the_stores_lie_where_the_path_says_whatever_is_in_it(tmp_path: Path, na
     store.create()
     assert (folder / "mlflow.db").is_file()
     assert store.exists
+
+
+# --- the winner on new seeds ---------------------------------------------------------------------------------
+
+
+def confirmed(
+    folder: Path, known: dict[str, Known], seeds: Any = 3, **changes: Any
+) -> tuple[SearchQueue, ConfirmQueue]:
+    made = plan(folder, search={"n_trials": 4, "space": SPACE, "confirm": {"seeds": seeds}} | changes, matrix=ONE_CELL)
+    one, two = queues(made, storage(folder), known)
+    assert isinstance(one, SearchQueue)
+    assert isinstance(two, ConfirmQueue)
+    return one, two
+
+
+ONE_CELL = {"tricks": [[]]}
+
+
+def searched(queue: SearchQueue, n: int = 100) -> dict[str, float]:
+    """Give up to n trials of a search values of their latent dimension: the largest is the best. Arm -> value."""
+    values: dict[str, float] = {}
+    while len(values) < n and (work := queue.next()) is not None:
+        values[work.trial.arm.name] = value = float(work.trial.arm.model.settings.latent)
+        queue.tell(work.trial.key, done(value))
+    return values
+
+
+def asked(queue: Queue) -> list[tuple[str, int]]:
+    found = []
+    while (work := queue.next()) is not None:
+        found.append((work.trial.arm.name, work.trial.seed))
+        queue.tell(work.trial.key, done(1.0))
+    return found
+
+
+def test_the_winner_of_a_search_is_trained_on_the_next_seeds_after_its_end(tmp_path: Path) -> None:
+    search, confirm = confirmed(tmp_path, {})
+    assert confirm.remaining == 3
+    values = searched(search, n=3)
+    assert confirm.next() is None, "a configuration is still to be tried"
+    values |= searched(search)
+    best = max(values, key=lambda arm: values[arm])
+    assert asked(confirm) == [(best, 2), (best, 3), (best, 4)]  # the suite's seeds are 0 and 1
+    assert confirm.remaining == 0
+    assert asked(search) == []
+
+
+def test_confirmed_trials_have_ordinary_keys(tmp_path: Path) -> None:
+    search, confirm = confirmed(tmp_path, {}, seeds=[7])
+    searched(search)
+    work = confirm.next()
+    assert work is not None
+    assert work.trial.key == trial(work.trial.arm, 7).key
+    assert work.intermediate is None
+
+
+def test_a_search_is_confirmed_later_without_losing_it(tmp_path: Path) -> None:
+    known: dict[str, Known] = {}
+    made = plan(tmp_path, search={"n_trials": 4, "space": SPACE}, matrix=ONE_CELL)
+    [search] = queues(made, storage(tmp_path), known)
+    assert isinstance(search, SearchQueue)
+    values = searched(search)
+    again, confirm = confirmed(tmp_path, known)
+    assert asked(again) == []
+    assert {arm for arm, _ in asked(confirm)} == {max(values, key=lambda arm: values[arm])}
+
+
+def test_confirmed_trials_that_are_known_are_not_trained_again(tmp_path: Path) -> None:
+    known: dict[str, Known] = {}
+    search, confirm = confirmed(tmp_path, known)
+    searched(search)
+    for state in (State.DONE, State.DIVERGED, State.FAILED):
+        work = confirm.next()
+        assert work is not None
+        confirm.tell(work.trial.key, Outcome(state, "", {"sharpness": 1.0} if state is State.DONE else {}))
+    assert confirm.next() is None
+    _, again = confirmed(tmp_path, known)
+    assert again.remaining == 1
+    work = again.next()
+    assert work is not None
+    assert work.trial.seed == 4  # only what failed to run
+    assert again.next() is None
+
+
+def test_more_configurations_confirm_a_new_winner_and_only_a_new_one(tmp_path: Path) -> None:
+    known: dict[str, Known] = {}
+    search, confirm = confirmed(tmp_path, known)
+    best, values = "", searched(search)
+    assert asked(confirm)
+    for n_trials in range(5, 12):
+        before = max(values, key=lambda arm: values[arm])
+        search, confirm = confirmed(tmp_path, known, n_trials=n_trials)
+        assert confirm.next() is None
+        values |= searched(search)
+        best = max(values, key=lambda arm: values[arm])
+        assert {arm for arm, _ in asked(confirm)} == ({best} if best != before else set())
+        assert confirm.remaining == 0
+    assert len(values) > 4
+
+
+def test_a_search_without_a_value_confirms_nothing(tmp_path: Path) -> None:
+    search, confirm = confirmed(tmp_path, {})
+    list(drain(search, Outcome(State.DIVERGED, "so")))
+    assert confirm.next() is None
+    assert confirm.remaining == 0
+
+
+def test_the_study_of_a_search_has_the_name_that_it_had_before_spaces_and_confirm(tmp_path: Path) -> None:
+    """The digest is that of what an older harness hashed, written out by hand."""
+    space = {"model.latent": {"type": "int", "low": 8, "high": 64}}
+    search, _ = confirmed(tmp_path, {}, space=space)
+    hashed = {
+        "sampler": {"name": "tpe", "seed": 0},
+        "space": {"model.latent": {"type": "int", "low": 8, "high": 64, "log": False, "step": 1}},
+        "pruner": None,
+        "objective": {"metric": None, "direction": None},
+    }
+    digest = digests.of_value([hashed, [0, 1], ["sharpness", "maximize"]])[:8]
+    assert search.study.study_name == f"tiny/sharpness/{search.cell.key}/{digest}"
+
+
+def test_cells_have_their_own_ranges(tmp_path: Path) -> None:
+    spaces = [
+        {"where": {"model": "wgan"}, "space": {"model.beta1": None, "tricks.weight_clipping.limit": LIMIT}},
+        {"where": {"model": "lsgan"}, "space": {"model.beta1": {"type": "float", "low": 0.8, "high": 0.9}}},
+    ]
+    space = {"model.beta1": {"type": "float", "low": 0.0, "high": 0.1}}
+    changes = {"matrix": {"model": ["dcgan", "lsgan", "wgan"]}, "compare": {"metric": "sharpness"}}
+    made = plan(tmp_path, search={"n_trials": 3, "space": space, "spaces": spaces}, **changes)
+    for queue in queues(made, storage(tmp_path), {}):
+        assert isinstance(queue, SearchQueue)
+        arms = set()
+        while (work := queue.next()) is not None:
+            arms.add(work.trial.arm)
+            queue.tell(work.trial.key, done(1.0))
+        assert len(arms) == 3
+        for arm in arms:
+            beta1 = arm.model.settings.beta1
+            limits = [one.settings.limit for one in arm.tricks if one.name == "weight_clipping"]
+            if arm.model.name == "wgan":
+                assert beta1 == 0.5
+                assert 0.5 < limits[0] < 1
+            else:
+                assert (beta1 > 0.7) == (arm.model.name == "lsgan")
+                assert limits == []
+
+
+LIMIT = {"type": "float", "low": 0.5, "high": 1.0}

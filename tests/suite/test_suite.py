@@ -15,7 +15,8 @@ import pytest
 
 from harness.base.errors import HarnessError
 from harness.suite import Suite, SuiteError, read_suite, suite_schema
-from harness.suite.declaration import Categorical
+from harness.suite.cells import space_of
+from harness.suite.declaration import Categorical, points
 
 SUITES = Path(__file__).parents[2] / "suites"
 SCHEMA = SUITES / "suite.schema.json"
@@ -26,6 +27,8 @@ data: digits
 base: {model: dcgan}
 evaluate: {metrics: [fid]}
 """
+SEARCHED = "search:\n  n_trials: 3\n  space: {model.latent: {type: int, low: 8, high: 9}}\n"
+"""After GOOD, it ends at line 7."""
 
 
 def read(folder: Path, text: str | bytes, *sets: str) -> Suite:
@@ -320,7 +323,7 @@ MALFORMED = {
         "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}}\n"
         "expect: [{metric: fid, at_most: 3, source: x}]\n",
         "6:9",
-        "expect cannot be used with search, whose arms are not known",
+        "expect needs search.confirm in a search: it is judged on new seeds only",
     ),
     "expectation of what the model has not": (
         "suite: s\ndata: digits\nmatrix: {model: [vae, gan]}\nevaluate: {metrics: [reconstruction]}\n"
@@ -354,6 +357,65 @@ MALFORMED = {
         "search: {n_trials: 3, space: {model.beta1: {type: categorical, choices: [true, 1]}}}\n",
         "5:73",
         "1 is listed twice (it equals true)",
+    ),
+    "confirm by a seed of the suite": (
+        f"{SEARCHED}  confirm: {{seeds: [7, 5]}}\nseeds: [3, 5]\n",
+        "8:20",
+        "search.confirm.seeds: the seed 5 is one of the suite's seeds, which choose the configuration",
+    ),
+    "confirm by no seed": (
+        f"{SEARCHED}  confirm: {{seeds: 0}}\n",
+        "8:20",
+        "search.confirm.seeds: the number of seeds must be from 1 to 1000, not 0",
+    ),
+    "confirm by a seed twice": (
+        f"{SEARCHED}  confirm: {{seeds: [7, 7]}}\n",
+        "8:20",
+        "search.confirm.seeds: a seed is listed twice",
+    ),
+    "confirm by a negative seed": (
+        f"{SEARCHED}  confirm: {{seeds: [7, -7]}}\n",
+        "8:24",
+        "search.confirm.seeds[1]: must be at least 0, got -7",
+    ),
+    "confirm by a word": (
+        f"{SEARCHED}  confirm: {{seeds: many}}\n",
+        "8:20",
+        "search.confirm.seeds: expected a number of seeds or a list of them, got 'many'",
+    ),
+    "confirm above the largest seed": (
+        f"{SEARCHED}  confirm: {{seeds: 9}}\nseeds: [4294967290]\n",
+        "8:20",
+        "search.confirm.seeds: the seeds above 4294967290 end at 4294967295: list them instead",
+    ),
+    "confirm without seeds": (
+        f"{SEARCHED}  confirm: {{}}\n",
+        "8:12",
+        "search.confirm.seeds: the key 'seeds' is missing",
+    ),
+    "spaces of no cell": (
+        f"{SEARCHED}  spaces:\n  - where: {{model: wgan}}\n    space: {{model.latent: null}}\n"
+        "matrix: {model: [gan, dcgan]}\n",
+        "9:20",
+        "'wgan' is no value of the axis 'model' ('gan', 'dcgan')",
+    ),
+    "spaces with what their cells have not": (
+        f"{SEARCHED}  spaces:\n  - where: {{model: gan}}\n    space:\n"
+        "      tricks.weight_clipping.limit: {type: float, low: 0.1, high: 1}\nmatrix: {model: [gan, wgan]}\n",
+        "11:7",
+        "'weight_clipping' is not in the list []",
+    ),
+    "spaces that leave nothing": (
+        f"{SEARCHED}  spaces:\n  - where: {{model: wgan}}\n    space: {{model.latent: null}}\n"
+        "matrix: {model: [gan, wgan]}\n",
+        "9:3",
+        "search.spaces: leaves nothing to search in the cell {model: 'wgan'}",
+    ),
+    "spaces with a value that is refused": (
+        f"{SEARCHED}  spaces:\n  - where: {{model: wgan}}\n    space:\n"
+        "      model.latent: {type: int, low: 0, high: 9}\nmatrix: {model: [gan, wgan]}\n",
+        "11:7",
+        "the value 0 is refused",
     ),
     "search without space": ("search: {n_trials: 3}\n", "5:9", "search.space: the key 'space' is missing"),
     "unknown sampler": (
@@ -454,7 +516,7 @@ def test_ranges(tmp_path: Path, text: str, low: float, high: float, step: float,
     one = search.space[path]
     assert not isinstance(one, Categorical)
     assert (one.low, one.high, one.step, one.last, one.size) == (low, high, step, last, size)
-    assert search.points == size
+    assert points(search.space) == size
     assert type(one.low) is (int if "int" in text else float)
 
 
@@ -618,6 +680,31 @@ def test_a_part_that_no_axis_was_meant_for_is_missing_as_before(tmp_path: Path) 
         "model: name a model here, or make it an axis",
         "matrix.steps: an axis is a path into one of model, tricks, data, train, did you mean 'train.steps'?",
     ]
+
+
+def test_a_search_confirms_on_the_seeds_above_those_of_the_suite(tmp_path: Path) -> None:
+    space = "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}, confirm: {seeds: SEEDS}}\n"
+    assert read(tmp_path, GOOD + f"seeds: [2, 9, 4]\n{space.replace('SEEDS', '3')}").confirm_seeds == (10, 11, 12)
+    assert read(tmp_path, GOOD + f"seeds: 2\n{space.replace('SEEDS', '[7]')}").confirm_seeds == (7,)
+    assert read(tmp_path, GOOD).confirm_seeds == ()
+
+
+def test_a_space_that_some_cells_lack_is_allowed_where_they_have_their_own(tmp_path: Path) -> None:
+    text = (
+        "matrix: {model: [gan, vae]}\nsearch: {n_trials: 3, space: {model.beta1: {type: float, low: 0, high: 0.5}}, "
+        "spaces: [{where: {model: vae}, space: {model.beta1: null, model.rate: {type: float, low: 0.1, high: 0.2}}}]}\n"
+    )
+    suite = read(tmp_path, GOOD + text)
+    assert suite.search is not None
+    assert [sorted(space_of(suite.search, cell)) for cell in suite.combinations] == [["model.beta1"], ["model.rate"]]
+    [told] = problems(tmp_path, GOOD + text.replace("model.beta1: null, ", ""))
+    assert "search.space.model.beta1" in told
+
+
+def test_expectations_of_a_confirmed_search_are_read(tmp_path: Path) -> None:
+    text = "search: {n_trials: 3, space: {model.latent: {type: int, low: 8, high: 9}}, confirm: {seeds: 2}}\n"
+    suite = read(tmp_path, GOOD + text + "expect: [{metric: fid, at_most: 3, source: x}]\n")
+    assert len(suite.expect) == 1
 
 
 def test_a_wrong_path_of_a_search_names_the_path_that_was_meant(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
-from harness.zoo.registry import Plugin
+from harness.zoo.registry import UNTUNED, Origin, Plugin
 
 if TYPE_CHECKING:
     from harness.zoo.tricks.base import Trick
@@ -35,6 +35,7 @@ class Model(Plugin, abc.ABC):
     Attributes:
         takes_tricks: whether it calls the hooks of ``tricks`` in training. It must then be a ``Game``
             (``harness.zoo.tricks.game``). With a model that does not call them, every trick is refused.
+        rates_from: where the default learning rates come from; presets have their own.
         offers: new capabilities that ``harness.zoo.capabilities`` does not have: name -> what it means. A plug-in that
             offers something new to its own tricks or metrics defines the name here.
 
@@ -44,6 +45,7 @@ class Model(Plugin, abc.ABC):
     """
 
     takes_tricks: ClassVar[bool] = False
+    rates_from: ClassVar[Origin] = UNTUNED
     offers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(

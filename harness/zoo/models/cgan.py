@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 
 from harness.zoo.models.gan import GAN, GANSettings
-from harness.zoo.registry import Preset
+from harness.zoo.registry import Origin, Preset
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,6 +45,7 @@ class ConditionalGAN(GAN):
             "conditional DCGAN, with the rates of dcgan",
             "Mirza and Osindero 2014, equation 2; Radford et al. 2016",
             {"architecture": "dcgan", "generator_rate": 2e-3, "discriminator_rate": 5e-4, "beta2": 0.99},
+            rates_from=Origin("tuned", "for dcgan"),
         )
     }
 

@@ -70,6 +70,7 @@ class CycleGAN(Model):
     paper = "Zhu et al. 2017, equations 1 to 3"
     Settings = CycleGANSettings
     settings: CycleGANSettings
+    rates_from = registry.PAPER
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

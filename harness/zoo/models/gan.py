@@ -26,7 +26,7 @@ from harness.zoo.models.seeds import seeded
 from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import Architecture, evaluating
 from harness.zoo.optimisation import backward
-from harness.zoo.registry import Choice, Preset, chooser
+from harness.zoo.registry import PAPER, Choice, Origin, Preset, chooser
 from harness.zoo.tricks.game import Drawn, Rates, Scored
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class GANSettings(registry.Settings):
 
 
 DCGAN = {"architecture": "dcgan"}
+TUNED = Origin("tuned", "probes on MNIST at small budgets")
 # Gradient penalties and relativistic losses need scores that depend on one image: no batch normalisation in D.
 WITHOUT_NORM = {"architecture": {"name": "dcgan", "discriminator_norm": False}}
 
@@ -88,6 +89,7 @@ class GAN(Model):
             "deep convolutional GAN, with rates tuned for small budgets (the paper's are 2e-4 for both)",
             "Radford et al. 2016",
             DCGAN | {"generator_rate": 2e-3, "discriminator_rate": 5e-4, "beta2": 0.99},
+            rates_from=TUNED,
         ),
         "wgan": Preset(
             "Wasserstein GAN: critic with clipped weights, 5 critic steps",
@@ -101,6 +103,7 @@ class GAN(Model):
                 "discriminator_rate": 5e-5,
             },
             ("weight_clipping",),
+            PAPER,
         ),
         "wgan_gp": Preset(
             "Wasserstein GAN with gradient penalty, 5 critic steps",
@@ -115,29 +118,34 @@ class GAN(Model):
                 "beta2": 0.9,
             },
             ("gradient_penalty",),
+            PAPER,
         ),
         "lsgan": Preset(
             "least squares GAN with targets 0 and 1",
             "Mao et al. 2017, equation 9",
             DCGAN | {"objective": "least_squares"},
+            rates_from=PAPER,
         ),
         "hinge": Preset(
             "hinge loss, spectral normalisation in D",
             "Miyato et al. 2018, equations 16 and 17",
             WITHOUT_NORM | {"objective": "hinge", "latent": 128, "beta1": 0.0, "beta2": 0.9},
             ("spectral_norm",),
+            PAPER,
         ),
         "dragan": Preset(
             "gradient penalty around the data",
             "Kodali et al. 2017, section 2.3",
             WITHOUT_NORM | {"generator_rate": 1e-4, "discriminator_rate": 1e-4, "beta2": 0.9},
             ({"name": "gradient_penalty", "around": "data"},),
+            PAPER,
         ),
         "r3gan": Preset(
             "relativistic pairing loss, R1 and R2 at every step, residual networks, averaged weights",
             "Huang et al. 2024, equation 2 and section 4",
             {"architecture": "residual", "objective": "relativistic", "latent": 64, "beta1": 0.0, "beta2": 0.99},
             ({"name": "r1", "weight": 1.0, "final": 0.1}, {"name": "r2", "weight": 1.0, "final": 0.1}, "ema"),
+            PAPER,
         ),
     }
 

@@ -20,7 +20,7 @@ from harness.zoo.models.base import in_float32
 from harness.zoo.models.gan import GAN, GANSettings
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import Architecture, evaluating
-from harness.zoo.registry import Choice, chooser
+from harness.zoo.registry import Choice, Origin, chooser
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,6 +55,7 @@ class InfoGAN(GAN):
     Settings = InfoGANSettings
     settings: InfoGANSettings
     presets = {}
+    rates_from = Origin("tuned", "the discriminator's is above the paper's")
 
     recogniser: nn.Module
 

@@ -62,6 +62,7 @@ class SemiSupervised(Model):
     paper = "Salimans et al. 2016, section 5"
     Settings = SemiSupervisedSettings
     settings: SemiSupervisedSettings
+    rates_from = registry.Origin("tuned", "the generator's is below the paper's")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
