@@ -14,6 +14,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -419,6 +420,44 @@ def _one_by_one(runs: int) -> None:
         line([name, *row])
 
 
+def adastop(runs: int) -> None:
+    """AdaStop (Mathieu et al. 2023) on the same questions: groups of five seeds, up to twenty, permutation tests."""
+    try:
+        from adastop import MultipleAgentsComparator
+    except ImportError:
+        print("\nAdaStop is not installed (pip install adastop): no table.")
+        return
+    runs = min(runs, 200)  # a permutation test each
+    columns = ["arms", "effect", "called", "seeds in the mean", "AdaStop: called", "seeds in the mean"]
+    head(f"Looks at {SCHEDULE} seeds, and AdaStop; in per cent of {runs} runs (of no effect: any arm)", columns)
+    plan: list[Levels] = []
+    for look in range(1, len(SCHEDULE) + 1):
+        plan.append(levels.planned(SCHEDULE, look, plan, 0.05))
+    for arms in (1, 5):
+        for effect in (0.0, 1.0, 2.0, 3.0):
+            values = normal(np.random.default_rng(5), runs, arms + 1, 20)
+            values[:, 1:] -= effect
+            used, called = path(values, SCHEDULE, plan)
+            theirs = [_adastop(MultipleAgentsComparator, one, number) for number, one in enumerate(values)]
+            their_seeds = np.array([seeds for seeds, _ in theirs])
+            their_calls = np.array([calls for _, calls in theirs])
+            row = [per_cent(calls.mean() if effect else calls.any(1).mean()) for calls in (called, their_calls)]
+            line([arms, f"{effect:g} sd", row[0], f"{used.mean():.1f}", row[1], f"{their_seeds.mean():.1f}"])
+
+
+def _adastop(comparator: Any, values: Array, seed: int) -> tuple[list[int], list[bool]]:
+    """Seeds of each arm, and whether AdaStop calls it different from the first."""
+    names = [str(arm) for arm in range(len(values))]
+    pairs = np.array([(0, arm) for arm in range(1, len(values))])
+    found = comparator(n=5, K=4, B=2000, comparisons=pairs, alpha=0.05, seed=seed)
+    for group in range(4):
+        seen = dict(zip(names, values[:, : 5 * group + 5], strict=True))
+        found.partial_compare(seen, verbose=False)
+        if "continue" not in found.decisions.values():
+            break
+    return [found.n_iters[name] for name in names[1:]], [found.decisions[str(pair)] != "equal" for pair in pairs]
+
+
 def further(runs: int) -> None:
     """Whether the further seeds that an inconclusive pilot of three is told do settle it."""
     columns = ["effect", "pilots", "least: median", "settled with it", "most: median (none)", "settled with it"]
@@ -455,6 +494,7 @@ ALL: dict[str, Callable[[int], None]] = {
     "before": before,
     "shares": shares,
     "looks": looks,
+    "adastop": adastop,
     "further": further,
 }
 

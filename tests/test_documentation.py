@@ -109,7 +109,7 @@ LISTED: dict[str, str] = {
     "harness judge agree suites/quickstart.yaml --samples 1000": "tests/judge/test_agree.py judges trials again",
     "harness run suites/quickstart.yaml --set train.steps=100 --set seeds=1": PLANNED,
     "harness run suites/quickstart.yaml --set 'matrix.tricks=[[], [feature_matching], [ema]]'": PLANNED,
-    "harness run suites/quickstart.yaml --set 'matrix.model.latent=[32, 100]' --set compare.baseline=null": PLANNED,
+    "harness run suites/quickstart.yaml --set 'matrix.model.latent=[32, 100]' --set compare.pairs=null": PLANNED,
     'harness run suites/quickstart.yaml --set exclude.0.reason="no features worth matching"': PLANNED,
     "harness run suites/tricks_ablation.yaml --set base.model.architecture.width=16": PLANNED,
     "harness run suites/tricks_ablation.yaml --set seeds=3": PLANNED,

@@ -55,7 +55,7 @@ def test_verdicts_and_expectations_are_on_new_seeds_only(confirmed: Workspace) -
     assert float(verdicts[other]["effect"]) == pytest.approx(effect)
     [expected] = confirmed.table(name="expectations")
     assert (expected["arm"], expected["other"]) == (other, baseline)
-    assert float(expected["difference"]) == pytest.approx(effect)
+    assert float(expected["effect"]) == pytest.approx(effect)
 
 
 def test_the_page_and_the_console_show_both_means(confirmed: Workspace) -> None:

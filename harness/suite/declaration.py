@@ -476,6 +476,10 @@ class Collapse(Settings):
         return self
 
 
+def _kind_of_rule(value: Any) -> str:
+    return "rule" if isinstance(value, Mapping | Collapse) else "none"
+
+
 class Pair(Settings):
     """Two cells that are compared; each by axis: value, for enough axes to select it."""
 
@@ -506,7 +510,9 @@ class Compare(Settings):
     delta: float | None = Field(
         None, ge=0, description="arms count as equal below this difference; null: 5 % of the baseline's mean"
     )
-    collapse: Collapse | Literal[False] | None = Field(
+    collapse: Annotated[
+        Annotated[Collapse, Tag("rule")] | Annotated[Literal[False] | None, Tag("none")], Discriminator(_kind_of_rule)
+    ] = Field(
         None,
         description="when a trial counts as collapsed; null: if it covers fewer than half of the classes or modes "
         "(where the suite counts them); false: never",

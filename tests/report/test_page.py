@@ -264,8 +264,7 @@ def test_a_figure_is_expected_of_every_cell_that_is_meant(make_results: Make) ->
     found = {finding.measured[0].arm: finding.outcome for finding in results.expectations()}
     assert set(found) == set(results.arms)  # the excluded cell is not among them
     assert found["dcgan + feature_matching"] == "consistent"
-    assert found["dcgan"] == "contradicted"
-    assert found["dcgan + ema"] == "cannot tell"
+    assert found["dcgan"] == "cannot tell"  # its mean is above, by less than the spread of five seeds
 
 
 def values(results: Results, finding: Finding) -> NDArray[np.float64]:
