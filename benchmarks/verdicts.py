@@ -22,8 +22,9 @@ from scipy import stats
 
 from harness.analysis import levels, spread
 from harness.analysis.levels import ONE, Levels
+from harness.analysis.questions import negligible
 from harness.analysis.scales import Measure
-from harness.analysis.statistics import Sample, verdict
+from harness.analysis.statistics import Sample, holm, verdict, verdicts
 
 Array = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent
@@ -328,6 +329,16 @@ def power(runs: int) -> None:
         line([f"3 sd, {name}, further looks paid for", *paid])
 
 
+def needed(runs: int) -> None:
+    """The smallest number of seeds with which an arm that is better is called better four times in five."""
+    head("Seeds of each arm that find an arm that is better, four times in five", ["of", "1 sd", "2 sd", "3 sd"])
+    for arms in (1, 15):
+        row = [
+            next(n for n in range(3, 100) if found(normal, n, arms, effect, runs) >= 0.8) for effect in (1.0, 2.0, 3.0)
+        ]
+        line([f"{arms} " + ("arm" if arms == 1 else "arms"), *row])
+
+
 def before(runs: int) -> None:
     """The same questions answered by the paired t test with Holm's correction, as verdicts were until 2026."""
     head(f"The paired t test, in per cent of {runs} runs", ["question", *CELL_HEADS])
@@ -486,16 +497,63 @@ def _settled(arm: Array, base: Array, more: int) -> bool:
     return verdict(_sample(arm[: 3 + more]), _sample(base[: 3 + more]), Measure(), 0.1).kind != "inconclusive"
 
 
+def published_verdicts(runs: int) -> None:
+    """The verdicts of the published tables by the paired t test, as they were, and as they are now; one look each."""
+    columns = ["table", "arm", "paired t", "p", "now", "p", "effect", "interval"]
+    head("Published verdicts, against the first arm of each table, before and now", columns)
+    changed = total = 0
+    for name, (column, measure) in TABLES.items():
+        samples: dict[str, dict[int, float]] = {}
+        with (ROOT / "results" / "published" / name.split(",")[0] / "trials.csv").open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                samples.setdefault(row["arm"], {})[int(row["seed"])] = float(row[column] or "nan")
+        baseline, *others = samples
+        stated = 0.5 if column == "modes" else None
+        before = _before(samples, measure, stated)
+        delta = negligible(samples[baseline], measure) if stated is None else stated
+        arms = {arm: Sample(samples[arm]) for arm in others}
+        for arm, now in verdicts(arms, Sample(samples[baseline]), measure, delta).items():
+            kind, p = before[arm]
+            total, changed = total + 1, changed + (kind != now.kind)
+            if kind != now.kind:
+                told = [f"{now.p:.3f}", f"{now.effect:.3g}", f"{now.low:.3g} to {now.high:.3g}"]
+                line([name, arm, kind, f"{p:.3f}", now.kind, *told])
+    print(f"\n{changed} of {total} verdicts changed; the others are the same.")
+
+
+def _before(
+    samples: dict[str, dict[int, float]], measure: Measure, stated: float | None
+) -> dict[str, tuple[str, float]]:
+    """Verdicts and corrected p-values by the paired t test on differences of plain values."""
+    baseline, *others = samples
+    delta = 0.05 * abs(np.mean(list(samples[baseline].values()))) if stated is None else stated
+    raw, equal, means = [], [], []
+    for arm in others:
+        pairs = np.array([samples[arm][seed] - samples[baseline][seed] for seed in samples[baseline]])
+        error, mean = pairs.std(ddof=1) / np.sqrt(len(pairs)), pairs.mean()
+        raw.append(2 * stats.t.sf(abs(mean) / error, len(pairs) - 1) if error else float(mean == 0))
+        room = (delta - abs(mean)) / error if error else np.inf * (delta - abs(mean))
+        equal.append(min(1.0, 2 * stats.t.sf(room, len(pairs) - 1)))
+        means.append(mean)
+    found = {}
+    for arm, p, same, mean in zip(others, holm(raw), holm(equal), means, strict=True):
+        kind = "better" if (mean < 0) == (measure.better == "lower") else "worse"
+        found[arm] = ("no difference larger than δ" if same <= 0.05 else kind if p <= 0.05 else "inconclusive", p)
+    return found
+
+
 ALL: dict[str, Callable[[int], None]] = {
     "alarms": alarms,
     "resampled": resampled,
     "equality": equality,
     "power": power,
+    "needed": needed,
     "before": before,
     "shares": shares,
     "looks": looks,
     "adastop": adastop,
     "further": further,
+    "published": published_verdicts,
 }
 
 

@@ -120,11 +120,14 @@ def planned(schedule: Sequence[int], look: int, before: Sequence[Levels], alpha:
         before: the levels of the looks that were taken.
         alpha: the error rate.
     """
-    share = alpha * (1 - RESERVE) if len(schedule) > 1 else alpha
     points = []
     for divisor in DIVISORS:
+        own = alpha / divisor
         taken = tuple(one.at(int(divisor)) for one in before)
-        points.append(max(constant(tuple(schedule), taken, share / divisor), 1e-12))
+        gone = sum(spent(schedule[: len(taken)], taken)) if taken else 0.0
+        # Looks that are added when the plan is spent have half of what it left.
+        share = max(own * (1 - RESERVE), gone + (own - gone) / 2) if len(schedule) > 1 else own
+        points.append(max(constant(tuple(schedule), taken, share), 1e-12))
     return Levels(alpha, points, look)
 
 
