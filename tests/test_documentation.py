@@ -107,6 +107,7 @@ LISTED: dict[str, str] = {
     "harness judge train --out my-weights": "minutes on MNIST; tests/judge/test_labelled.py trains other judges",
     "harness judge evaluate": "a minute on MNIST; see the slow test below",
     "harness judge agree suites/quickstart.yaml --samples 1000": "tests/judge/test_agree.py judges trials again",
+    "harness run suites/quickstart.yaml --until-settled": "tests/analysis/test_looks.py runs until all is settled",
     "harness run suites/quickstart.yaml --set train.steps=100 --set seeds=1": PLANNED,
     "harness run suites/quickstart.yaml --set 'matrix.tricks=[[], [feature_matching], [ema]]'": PLANNED,
     "harness run suites/quickstart.yaml --set 'matrix.model.latent=[32, 100]' --set compare.pairs=null": PLANNED,
