@@ -476,7 +476,7 @@ def further(runs: int) -> None:
     for effect in (0.25, 0.5, 1.0, 2.0):
         rng = np.random.default_rng(3)
         told: list[tuple[int, float, bool, bool]] = []
-        while len(told) < runs // 10:
+        while len(told) < max(2, runs // 10):
             arm, base = rng.normal(-effect, 1, 1003), rng.normal(size=1003)
             one = verdict(_sample(arm[:3]), _sample(base[:3]), Measure(), 0.1)
             if one.kind == "inconclusive" and one.further is not None:

@@ -309,7 +309,9 @@ class _Checker:
         """The path without the steps that pydantic adds, such as a union's tag. The last may be a missing key."""
         value, found = self.document.value, list[int | str]()
         for position, step in enumerate(path):
-            if step in (range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()):
+            # A text is in no range, but Python would compare it with every number of it.
+            listed = isinstance(value, list) and isinstance(step, int) and step < len(value)
+            if listed or (isinstance(value, dict) and step in value):
                 value = value[step]
             elif not (keep_last and position == len(path) - 1):
                 continue

@@ -16,6 +16,7 @@ from harness_cli import Workspace
 
 from harness.analysis import crossing, noise
 from harness.analysis.crossing import Crossing, crossed
+from harness.analysis.noise import transformed
 from harness.base.errors import HarnessError
 from harness.base.seeds import derived
 from harness.store.runs import Store
@@ -92,7 +93,7 @@ def test_reports_and_verdicts_of_the_suite_do_not_see_them(measured: tuple[Works
     before = workspace.run("report", "tiny.yaml")
     rows = workspace.table()
     assert [(row["arm"], row["seed"]) for row in rows] == [(a, s) for a in ("gan", "gan + ema") for s in "01"]
-    assert "2 paired seeds" in before
+    assert "2 seeds each" in before
     states = workspace.plan(workspace.folder / "tiny.yaml")["trials"]
     assert [trial["state"] for trial in states] == ["done"] * 4
     assert "done in" not in workspace.run("run", "tiny.yaml", "--device", "cpu")
@@ -149,7 +150,8 @@ def test_the_component_of_the_evaluation_is_what_many_evaluations_of_each_model_
             model = restored(trial.arm, trial.seed, CPU, data.shape, evaluator.training, path)
             values = [evaluator.evaluate(model, sampling_seed(derived(number, "test"))).values for number in range(50)]
             for column, variances in many.items():
-                variances.append(float(np.var([value[column] for value in values], ddof=1)))
+                scaled = transformed([value[column] for value in values], found.plan.suite.columns[column])
+                variances.append(float(np.var(scaled, ddof=1)))
     for column, variances in many.items():
         own = sources.arms["gan"][column]
         assert own is not None
