@@ -73,6 +73,10 @@ def test_the_scale_of_the_judge(tmp_path: Path) -> None:
     assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("scale", "accepted"))
 
 
+LOOKS = pytest.param("looks", marks=pytest.mark.slow)
+"""The levels of eighteen looks take a while."""
+
+
 @pytest.mark.parametrize("name", ["alarms", "resampled", "equality", "power", "shares", "further", "published", LOOKS])
 def test_the_simulations_of_verdicts(name: str) -> None:
     tables = [block for block in script("verdicts", name, "--runs", "8").split("**") if "|" in block]
