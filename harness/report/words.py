@@ -293,12 +293,20 @@ def reading(results: Results) -> list[str]:
         f"{count(len(verdicts), 'comparison')} declared: the chance that any of these is called better or worse "
         f"although the two are equal is at most {share(results.look.levels.alpha)}{_looks(results)} (Holm's "
         "correction; an interval has the confidence of its test).",
-        f"Differences below δ = {number(results.delta(), meaning)} count as none.",
+        _negligible(results, verdicts, meaning),
         *limits(results, results.values),
         "Failed and collapsed trials are outcomes of their own: their share is tested exactly (Fisher), and the means "
         "are over the other trials. A verdict on the means must also hold with a failed trial counted as the worst.",
         *remarks,
     ]
+
+
+def _negligible(results: Results, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
+    """What counts as no difference."""
+    deltas = unique(number(verdict.delta, meaning) for verdict in verdicts)
+    if len(deltas) == 1:
+        return f"Differences below δ = {deltas[0]} count as none."
+    return f"Differences below δ count as none: {share(questions.NEGLIGIBLE)} of what an arm is compared with."
 
 
 def _scale(meaning: Value) -> str:
