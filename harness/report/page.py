@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import protocol, statistics
+from harness.analysis import across, interactions, protocol, statistics
 from harness.base.files import write_bytes
-from harness.report import artifacts, figures, plots, sources, tables, words
+from harness.report import artifacts, contrasts, figures, plots, sources, tables, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,9 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
         "verdicts.csv": tables.csv(tables.verdicts(results)),
         "verdicts.md": tables.verdicts_markdown(results),
     }
+    for name, table in (("interactions", interactions.table(results)), ("across", across.table(results))):
+        if len(table):
+            files[f"{name}.csv"] = tables.csv(table)
     if results.plan.suite.expect:
         files["expectations.csv"] = tables.csv(results.expectations_table())
         files["expectations.md"] = _expectations_markdown(results)
@@ -109,6 +112,8 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         headline=words.headline(results),
         sentences=_sentences(results),
         reading=words.reading(results),
+        contrasts=contrasts.sections(results),
+        contrasts_missing=contrasts.missing(results),
         tally=words.tally(findings) if findings else "",
         expected=[_expected(finding, results) for finding in findings],
         excluded=[(cell.name, cell.excluded) for cell in results.plan.cells if cell.excluded is not None],

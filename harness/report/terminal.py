@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.base import terminal
 from harness.base.messages import visible
-from harness.report import words
+from harness.report import contrasts, words
 from harness.report.page import flag
 from harness.report.tables import SHOWN, bare_p, markdown
 
@@ -41,6 +41,12 @@ def console(results: Results, report_path: Path, console: Console) -> None:
     say(words.headline(results), "bold")
     for verdict in results.verdicts():
         say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, results)}")
+    for section in contrasts.sections(results):
+        say(section.title, "bold")
+        for kind, text in section.sentences:
+            say(f"  {words.SYMBOLS[kind]} {text}")
+    if text := contrasts.missing(results):
+        say(f"  {text}", "yellow")
     for arm, found in results.mismatched.items():
         say(f"  no verdict on {arm}: {words.odd(found)}", "yellow")
     for text in words.code(results):
