@@ -145,11 +145,12 @@ class Results:
 
     @cached_property
     def mismatched(self) -> dict[str, list[Difference]]:
-        """The arms whose protocol of the compare metric differs from the baseline's: they get no verdict.
+        """The arms whose protocol of the compare metric differs from the baseline's, and that get no verdict.
 
         The baseline itself is one of them if the protocols of its own trials differ.
         """
-        return {arm: found for arm in self.arms if (found := self._odd(arm, self.metric))}
+        compared = {arm for pair in questions.questions(self) for arm in pair}
+        return {arm: found for arm in self.arms if arm not in compared and (found := self._odd(arm, self.metric))}
 
     def _odd(self, arm: str, column: str) -> list[Difference]:
         """The differences of an arm's protocol of this column from the baseline's, and among its own trials."""

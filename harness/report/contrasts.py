@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ class Section:
     """A list of verdicts: its title, kind and sentence of each, and how to read them."""
 
     title: str
-    sentences: list[tuple[str, str]]
+    sentences: Sequence[tuple[str, str]]
     reading: list[str]
 
 
@@ -38,7 +39,7 @@ def sections(results: Results) -> list[Section]:
 
 def missing(results: Results) -> str:
     """How many of these verdicts that the suite declares cannot be given yet; empty if there are none."""
-    declared = [one.key for one in (*family.groups(results.plan), *family.interactions(results.plan))]
+    declared = [arms for arms in family.declared(results.plan) if len(arms) > 2]
     left = sum(key not in results.answered() for key in declared)
     if not left or not results.records:
         return ""
