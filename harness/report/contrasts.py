@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from harness.metrics.base import Value
 
 
+DELTA = "δ is the mean of those of the comparisons that it is made of, on the scale of the metric."
+
+
 @dataclass(frozen=True)
 class Section:
     """A list of verdicts: its title, kind and sentence of each, and how to read them."""
@@ -61,8 +64,7 @@ def interaction(found: interactions.Found, results: Results) -> str:
         + ", ".join(each)
     )
     if verdict.kind == "no difference larger than δ":
-        small = words.number(verdict.delta, meaning)
-        text = f"{arm} helps or harms as much at {of.axis} {of.value} as at {of.other}, within δ = {small}: {figures}"
+        text = f"{arm} helps or harms as much at {of.axis} {of.value} as at {of.other}, within δ: {figures}"
     elif verdict.kind == "inconclusive":
         known = "" if math.isnan(verdict.effect) else f"{figures}; "
         text = f"{arm}: inconclusive whether it helps more {at}: {known}{words.outlook(verdict, meaning)}"
@@ -92,7 +94,7 @@ def over_data(found: across.Found, results: Results) -> str:
     where = f"over {words.count(len(found.of.data), 'data set')} ({words.listed(words.first(found.of.data))})"
     lost = _lost(verdict)
     if verdict.kind == "no difference larger than δ":
-        text = f"shows no difference larger than {words.number(verdict.delta, meaning)} {where}: {figures}"
+        text = f"shows no difference larger than δ {where}: {figures}"
     elif verdict.kind == "inconclusive":
         known = "" if math.isnan(verdict.effect) else f"{figures}; "
         text = f"is inconclusive {where}: {known}{words.outlook(verdict, meaning)}"
@@ -148,6 +150,7 @@ def _reading_over(results: Results, found: list[across.Found]) -> list[str]:
         "seeds; it is corrected for nothing, and the verdict does not rest on it.",
         f"{words.count(len(found), 'verdict')} over data sets: tested by Student's t on the spread of all arms, and "
         "corrected together with the comparisons above.",
+        DELTA,
     ]
 
 
@@ -160,6 +163,7 @@ def _reading_interactions(results: Results, found: list[interactions.Found]) -> 
         "value.",
         f"{words.count(len(found), 'interaction')}: tested by Student's t on the spread of all arms, and corrected "
         "together with the comparisons above.",
+        DELTA,
     ]
     if any(one.protocols for one in found):
         texts.append(

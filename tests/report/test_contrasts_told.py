@@ -11,6 +11,7 @@ import pytest
 
 from harness.analysis import across, family, interactions, looks
 from harness.analysis.results import Results
+from harness.analysis.statistics import VerdictKind
 from harness.report import contrasts, page
 
 SUITE = """\
@@ -113,3 +114,18 @@ def test_they_are_corrected_with_the_comparisons_and_settled_by_looks(make_resul
     # A later look, of fewer trials: what was settled stays.
     later = looks.take(dataclasses.replace(results, records=distinct[:-1]), tmp_path)
     assert (later.answered()[key].kind, later.answered()[key].settled) == ("better", 1)
+
+
+def test_an_open_interaction_keeps_its_arms_open(make_results: Make, tmp_path: Path) -> None:
+    text = LIMITS.replace("seeds: SEEDS", "seeds: {start: 3, most: 6}")
+    progress = looks.progress(make_results(seeds=3, text=text, arms=ARMS).plan, tmp_path)
+    assert set(progress.open) == set(family.declared(progress.plan))
+    [key, _] = [one.key for one in family.interactions(progress.plan)]
+    # All but the interaction are settled by a first look: its four arms go on, the two others stay.
+    first = looks.Taken(3, tuple(trial.key for trial in progress.plan.trials), (0.01,) * 6, {})
+    settled: dict[family.Key, VerdictKind] = {arms: "better" for arms in progress.open if arms != key}
+    looks.Looks.read(tmp_path, progress.plan.suite).add(dataclasses.replace(first, settled=settled))
+    ahead = looks.progress(progress.plan, tmp_path)
+    assert ahead.open == (key,)
+    more = {trial.arm.name for trial in ahead.plan.trials if trial.seed >= 3}
+    assert more == set(key)
