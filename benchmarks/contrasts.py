@@ -69,6 +69,24 @@ def alarms(runs: int) -> None:
         line([name, *row])
 
 
+def resampled(runs: int) -> None:
+    """The same with arms resampled from every published table: the smallest and the largest share of its cells."""
+    head(
+        f"False alarms with arms resampled from published tables, in per cent of {runs} runs",
+        ["table", "least", "most"],
+    )
+    for name, (column, measure) in verdicts.TABLES.items():
+        table = verdicts.ROOT / "results" / "published" / name.split(",")[0] / "trials.csv"
+        draw = verdicts.published(table, column, measure)
+        shares = [
+            float((p_values(draw(np.random.default_rng([n, len(w)]), runs, len(w), n), w)[0] <= 0.05).mean())
+            for w in WEIGHTS.values()
+            for n in SEEDS
+            if draw
+        ]
+        line([name, *(map(per_cent, (min(shares), max(shares))) if shares else ("no spread", "no spread"))])
+
+
 def power(runs: int) -> None:
     """How often a contrast of so many standard deviations of one value is found."""
     columns = [f"{name}, {n} seeds" for name in WEIGHTS for n in SEEDS]
@@ -120,6 +138,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4000)
     runs = parser.parse_args().runs
     alarms(runs)
+    resampled(runs)
     power(runs)
     coverage(runs // 4)
 
