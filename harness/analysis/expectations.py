@@ -23,7 +23,7 @@ from harness.analysis.statistics import Question, Sample, Verdict
 from harness.suite.cells import matches
 
 if TYPE_CHECKING:
-    from harness.analysis.results import Results
+    from harness.analysis.questions import Outcomes
     from harness.suite import Expectation
 
 Outcome = Literal["consistent", "contradicted", "cannot tell", "open"]
@@ -102,7 +102,7 @@ class _Test:
     p_consistent: float
 
 
-def findings(results: Results) -> list[Finding]:
+def findings(results: Outcomes) -> list[Finding]:
     """The result of each expectation of the suite: one per arm of an expected value, and one per order."""
     figures: list[tuple[Finding, _Test | None]] = []
     orders: list[tuple[Finding, list[Question | None]]] = []
@@ -127,12 +127,12 @@ def findings(results: Results) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.number)
 
 
-def _meant(results: Results, where: Mapping[str, object]) -> tuple[str, ...]:
+def _meant(results: Outcomes, where: Mapping[str, object]) -> tuple[str, ...]:
     """The names of the arms that have these values on these axes; excluded arms are left out."""
     return tuple(cell.name for cell in results.plan.cells if not cell.excluded and matches(cell.combination, where))
 
 
-def _measured(results: Results, arm: str, column: str) -> ArmMean:
+def _measured(results: Outcomes, arm: str, column: str) -> ArmMean:
     alike = not protocol.among(results.of(arm), results.metric_of(column))
     values = np.asarray(list(results.by_seed(arm, column).values()) if alike else [], dtype=float)
     n = int(np.isfinite(values).sum())
@@ -140,7 +140,7 @@ def _measured(results: Results, arm: str, column: str) -> ArmMean:
     return ArmMean(arm, *found, n=n, failed=len(values) - n)
 
 
-def _hopeless(results: Results, measured: ArmMean) -> bool:
+def _hopeless(results: Outcomes, measured: ArmMean) -> bool:
     """Whether the arm has a trial for every seed, and all failed."""
     return measured.n == 0 and measured.failed >= len(results.plan.suite.seeds)
 
@@ -148,7 +148,7 @@ def _hopeless(results: Results, measured: ArmMean) -> bool:
 # --- figures ---------------------------------------------------------------------------------------------
 
 
-def _figure(results: Results, number: int, expectation: Expectation, arm: str) -> tuple[Finding, _Test | None]:
+def _figure(results: Outcomes, number: int, expectation: Expectation, arm: str) -> tuple[Finding, _Test | None]:
     """The figure for one arm; no test if its outcome is known without one."""
     measured = _measured(results, arm, expectation.metric)
     outcome: Outcome = "contradicted" if _hopeless(results, measured) else "open"
@@ -200,7 +200,7 @@ def _decided(finding: Finding, test: _Test | None, corrected: Iterator[float], e
 
 
 def _order(
-    results: Results, number: int, expectation: Expectation, places: tuple[tuple[str, ...], ...]
+    results: Outcomes, number: int, expectation: Expectation, places: tuple[tuple[str, ...], ...]
 ) -> tuple[Finding, list[Question | None]]:
     """An expected order and the question of each of its steps; None where two arms cannot be compared."""
     column = expectation.metric
@@ -218,7 +218,7 @@ def _pairs(places: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     return [pair for place, after in itertools.pairwise(places) for pair in itertools.product(place, after)]
 
 
-def _step(finding: Finding, number: int, verdict: Verdict | None, p: float, results: Results) -> Step:
+def _step(finding: Finding, number: int, verdict: Verdict | None, p: float, results: Outcomes) -> Step:
     arm, other = _pairs(finding.places)[number]
     if verdict is None:
         return Step(arm, other, math.nan, math.nan, math.nan, 0, math.nan, "open")
@@ -253,7 +253,7 @@ COLUMNS = [
 ]
 
 
-def table(results: Results) -> pd.DataFrame:
+def table(results: Outcomes) -> pd.DataFrame:
     """One row per arm of an expected value and per step of an order, as in expectations.csv."""
     rows: list[dict[str, object]] = []
     for finding in findings(results):

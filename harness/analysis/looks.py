@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from harness.analysis import levels, questions
+from harness.analysis import family, levels, questions
 from harness.analysis.levels import Levels
 from harness.analysis.results import Look, Results
 from harness.analysis.statistics import ALPHA, VerdictKind
@@ -33,7 +33,8 @@ FOLDER = "looks"
 FORMAT = 1
 FORGOTTEN = "the looks at this suite are forgotten, so its verdicts are no longer paid for as a whole"
 
-Pair = tuple[str, str]
+Pair = family.Key
+"""The arms of a question."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _plain(one: Taken) -> dict[str, Any]:
 
 
 def _taken(plain: Mapping[str, Any]) -> Taken:
-    settled = {(arm, other): kind for arm, other, kind in plain["settled"]}
+    settled = {tuple(arms): kind for *arms, kind in plain["settled"]}
     points = None if plain["points"] is None else tuple(plain["points"])
     return Taken(plain["seeds"], tuple(plain["trials"]), points, settled)
 
@@ -124,8 +125,8 @@ def take(results: Results, folder: Path) -> Results:
     points = _new_levels(results.plan.suite, path, seeds).points
     seen = dataclasses.replace(results, look=_look(path, len(path), results.plan.suite, points))
     settled = {
-        (verdict.arm, verdict.baseline): verdict.kind
-        for verdict in seen.verdicts()
+        arms: verdict.kind
+        for arms, verdict in seen.answered().items()
         if verdict.kind != "inconclusive" and verdict.settled is None
     }
     looks.add(Taken(seeds, trials, points, settled))
@@ -167,7 +168,7 @@ class Progress:
         path: the looks that were taken, one after each round.
         plan: the plan with the seeds of the next round; of the last one if it is over.
         seen: the plan with the seeds of the last look; of the first round if there is none.
-        open: the comparisons that are not settled.
+        open: the questions that are not settled.
         over: whether there is no further round.
     """
 
@@ -186,7 +187,7 @@ def progress(plan: Plan, folder: Path) -> Progress:
     most = max(suite.rounds.most, *suite.seeds)
     everything = plan.with_seeds({cell.name: range(most) for cell in plan.cells})
     path = Looks.read(folder, suite).of([trial.key for trial in everything.trials])
-    pairs = tuple((arm.name, baseline.name) for arm, baseline in plan.pairs)
+    pairs = family.declared(plan)
     open_ = tuple(pair for pair in pairs if not any(pair in one.settled for one in path))
     sizes = schedule(suite, path)
     over = len(path) >= len(sizes) or not open_

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,19 +12,44 @@ from harness.analysis.scales import Measure
 from harness.analysis.statistics import Question, Sample
 
 if TYPE_CHECKING:
-    from harness.analysis.results import Results
+    from harness.analysis.protocol import Difference
+    from harness.metrics.base import Value
+    from harness.store.record import Record
     from harness.suite import Suite
+    from harness.suite.plan import Plan
 
 NEGLIGIBLE = 0.05
 """The δ of verdicts if a suite states none, as a share of the baseline's mean (of a target: of the target)."""
 COVERED = 0.5
 """Without a rule of its own, a suite's trial has collapsed if it covers less than this share of the classes."""
 
+
+class Outcomes(Protocol):
+    """What is asked of the results of a suite; ``results.Results`` has these members, with their meaning."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def values(self) -> dict[str, Value]: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def pairs(self) -> list[tuple[str, str]]: ...
+    @property
+    def arms(self) -> tuple[str, ...]: ...
+    def of(self, arm: str) -> list[Record]: ...
+    def offers(self, arm: str, column: str) -> bool: ...
+    def by_seed(self, arm: str, column: str) -> dict[int, float]: ...
+    def differing(self, arm: str, other: str, metric: str | None = None) -> list[Difference]: ...
+    def metric_of(self, column: str) -> str: ...
+    def measure(self, column: str) -> Measure: ...
+
+
 Rule = Callable[[str], frozenset[int]]
 """Arm -> the seeds whose trials collapsed."""
 
 
-def questions(results: Results) -> dict[tuple[str, str], Question]:
+def questions(results: Outcomes) -> dict[tuple[str, str], Question]:
     """The questions that the suite declares and its results can answer: (arm, baseline) -> the question.
 
     Left out are arms without an outcome, arms whose models cannot give the value, and pairs of different protocols.
@@ -37,19 +62,19 @@ def questions(results: Results) -> dict[tuple[str, str], Question]:
     return {pair: question(results, pair, column, samples) for pair in pairs}
 
 
-def question(results: Results, pair: tuple[str, str], column: str, samples: Mapping[str, Sample]) -> Question:
+def question(results: Outcomes, pair: tuple[str, str], column: str, samples: Mapping[str, Sample]) -> Question:
     """The question whether the first of two arms differs from the second on a value."""
     arm, baseline = pair
     return Question(arm, baseline, samples, results.measure(column), delta(results, baseline, column))
 
 
-def sample(results: Results, arm: str, column: str) -> Sample:
+def sample(results: Outcomes, arm: str, column: str) -> Sample:
     """The trials of an arm on a value; which of them collapsed is seen where the arms are compared on it."""
     collapsed = rule(results)(arm) if column == results.metric else frozenset[int]()
     return Sample(results.by_seed(arm, column), collapsed)
 
 
-def delta(results: Results, baseline: str, column: str) -> float:
+def delta(results: Outcomes, baseline: str, column: str) -> float:
     """The difference below which two arms count as equal, in the unit of the values.
 
     It is the suite's ``compare.delta`` for its compare metric, else ``NEGLIGIBLE`` times the baseline's mean.
@@ -80,7 +105,7 @@ def counted(suite: Suite) -> str | None:
     return next((column for column, value in suite.columns.items() if value.counts_classes), None)
 
 
-def rule(results: Results) -> Rule:
+def rule(results: Outcomes) -> Rule:
     """The suite's rule of collapse."""
     suite = results.plan.suite
     stated = suite.compare.collapse
@@ -102,12 +127,12 @@ def rule(results: Results) -> Rule:
     return lambda arm: _which(results, arm, column, lambda value: value > bound)
 
 
-def _which(results: Results, arm: str, column: str, collapsed: Callable[[float], bool]) -> frozenset[int]:
+def _which(results: Outcomes, arm: str, column: str, collapsed: Callable[[float], bool]) -> frozenset[int]:
     values = results.by_seed(arm, column)
     return frozenset(seed for seed, value in values.items() if math.isfinite(value) and collapsed(value))
 
 
-def _beyond(results: Results, arm: str, column: str, times: float) -> frozenset[int]:
+def _beyond(results: Outcomes, arm: str, column: str, times: float) -> frozenset[int]:
     """The seeds whose value is so many times the arm's median, to the worse side."""
     values = [value for value in results.by_seed(arm, column).values() if math.isfinite(value)]
     if not values:
@@ -118,7 +143,7 @@ def _beyond(results: Results, arm: str, column: str, times: float) -> frozenset[
     return _which(results, arm, column, lambda value: value < median / times)
 
 
-def in_words(results: Results) -> str:
+def in_words(results: Outcomes) -> str:
     """The rule of collapse as text; empty if there is none."""
     suite = results.plan.suite
     stated = suite.compare.collapse

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from harness.analysis import expectations, protocol, questions, statistics
+from harness.analysis import expectations, family, protocol, questions, statistics
 from harness.analysis.expectations import Finding
 from harness.analysis.levels import ONE, Levels
 from harness.analysis.protocol import Difference
@@ -51,11 +51,11 @@ class Look:
 
     Attributes:
         levels: the levels of its tests.
-        settled: (arm, baseline) -> the verdict that an earlier look settled, and which look.
+        settled: the arms of a question -> the verdict that an earlier look settled, and which look.
     """
 
     levels: Levels = ONE
-    settled: Mapping[tuple[str, str], tuple[VerdictKind, int]] = field(default_factory=dict)
+    settled: Mapping[family.Key, tuple[VerdictKind, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,12 @@ class Results:
 
     @cached_property
     def mismatched(self) -> dict[str, list[Difference]]:
-        """The arms whose protocol of the compare metric differs from the baseline's: they get no verdict.
+        """The arms whose protocol of the compare metric differs from the baseline's, and that get no verdict.
 
         The baseline itself is one of them if the protocols of its own trials differ.
         """
-        return {arm: found for arm in self.arms if (found := self._odd(arm, self.metric))}
+        compared = {arm for pair in questions.questions(self) for arm in pair}
+        return {arm: found for arm in self.arms if arm not in compared and (found := self._odd(arm, self.metric))}
 
     def _odd(self, arm: str, column: str) -> list[Difference]:
         """The differences of an arm's protocol of this column from the baseline's, and among its own trials."""
@@ -265,12 +266,19 @@ class Results:
 
     @cached_property
     def _verdicts(self) -> list[ArmVerdict]:
-        asked = questions.questions(self)
-        settled = {pair: kind for pair, (kind, _) in self.look.settled.items()}
-        found = statistics.answers(asked, self.look.levels, settled)
         place = {arm: number for number, arm in enumerate(self.leaderboard()["arm"])}
-        ordered = sorted(found.items(), key=lambda item: place[item[0][0]])
-        return [self._settled(pair, verdict) for pair, verdict in ordered]
+        found = [verdict for arms, verdict in self.answered().items() if len(arms) == 2]
+        return sorted(found, key=lambda verdict: place[verdict.arm])
+
+    def answered(self) -> Mapping[family.Key, ArmVerdict]:
+        """The arms of a question -> its verdict, for all questions that are corrected together (``family``)."""
+        return self._answered
+
+    @cached_property
+    def _answered(self) -> dict[family.Key, ArmVerdict]:
+        settled = {arms: kind for arms, (kind, _) in self.look.settled.items()}
+        found = statistics.answers(family.asked(self.plan, questions.questions(self)), self.look.levels, settled)
+        return {arms: self._settled(arms, verdict) for arms, verdict in found.items()}
 
     def opposing(self, verdict: ArmVerdict) -> list[str]:
         """The columns that speak against a verdict: there the arm is worse although it is better, or the reverse.
@@ -300,8 +308,8 @@ class Results:
                 )
         return found
 
-    def _settled(self, pair: tuple[str, str], verdict: Verdict) -> ArmVerdict:
-        """The verdict on a pair; a verdict that an earlier look settled stands."""
+    def _settled(self, pair: family.Key, verdict: Verdict) -> ArmVerdict:
+        """The verdict on a question; a verdict that an earlier look settled stands."""
         kind, look = self.look.settled.get(pair, (verdict.kind, None))
         rest = verdict.rest if look is None else kind
         named = {"kind": kind, "rest": rest, "arm": pair[0], "baseline": pair[1], "metric": self.metric}

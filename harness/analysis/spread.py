@@ -33,6 +33,10 @@ TRUSTED = 8.0
 """Degrees of freedom of the other arms at which Satterthwaite's approximation is believed half."""
 DOUBTED = 3.5
 """The d₀ at which it is believed half as much again: where variances are very unlike, it promises too much."""
+OUTLYING_SUM = 3.0
+"""As ``OUTLYING``, for each arm of a sum of four or more: each of them can decide the sum's error."""
+BELIEVED = 0.5
+"""How far Satterthwaite's approximation is believed in such a sum."""
 PAIRED = 0.01
 """Arms are paired by seed if the test of "seeds have no common effect" has a p-value below this."""
 EQUAL = 1e-12
@@ -63,17 +67,19 @@ def variances(groups: Array) -> tuple[Array, Array, Array]:
     return mean, np.where(variance <= EQUAL * size, 0.0, variance), n
 
 
-def moderated(variance: Array, n: Array, baseline: int | None = 0) -> Spread:
+def moderated(variance: Array, n: Array, baseline: int | None = 0, weights: Array | None = None) -> Spread:
     """The moderated variances; NaN for arms with fewer than two values.
 
     Args:
         variance: (…, arms) the variance of each arm's values.
         n: (…, arms) their number.
         baseline: the position of the arm that all others are compared with; None if there is none.
+        weights: (arms,) the weights of a sum of four arms or more (``combined``), 0 for an arm that is not in it.
     """
     d = np.where(n > 1, n - 1.0, np.nan)
     arms = np.isfinite(d).sum(-1)
-    others = np.nansum(d, -1) * np.clip(arms - 2, 0, None) / np.maximum(arms, 1)
+    compared = 2 if weights is None else np.count_nonzero(weights)
+    others = np.nansum(d, -1) * np.clip(arms - compared, 0, None) / np.maximum(arms, 1)
     prior, common, alike = _prior(variance, d, others)
     prior = prior[..., None] * np.ones_like(d)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -81,6 +87,8 @@ def moderated(variance: Array, n: Array, baseline: int | None = 0) -> Spread:
     threshold = np.full(variance.shape[-1], OUTLYING)
     if baseline is not None:
         threshold[baseline] = OUTLYING_BASELINE
+    if weights is not None:
+        threshold[weights != 0] = OUTLYING_SUM
     prior = prior * np.minimum(1.0, np.nan_to_num(tail, nan=1.0) / threshold)
     return Spread((prior * common[..., None] + d * variance) / (prior + d), prior + d, alike)
 
@@ -134,6 +142,27 @@ def compared(spread: Spread, n: Array, baseline: int = 0) -> tuple[Array, Array]
     trust = (others / (others + TRUSTED) * spread.alike**2 / (spread.alike**2 + DOUBTED**2))[..., None]
     satterthwaite = np.where(np.isfinite(satterthwaite), satterthwaite, smaller)
     return np.sqrt(share + own), smaller ** (1 - trust) * satterthwaite**trust
+
+
+def combined(spread: Spread, n: Array, weights: Array) -> tuple[Array, Array]:
+    """Standard error of a weighted sum of the arms' means, and its degrees of freedom; (…,).
+
+    The degrees of freedom are the geometric mean of the smallest of its arms' and Satterthwaite's: the first is too
+    careful for a sum of four arms or more, and the second promises too much where one arm has most of the variance.
+
+    Args:
+        spread: the variances, moderated with these weights.
+        n: (…, arms) the number of values.
+        weights: (arms,) 0 for an arm that is not in the sum.
+    """
+    inside = weights != 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(inside, weights**2 * spread.variance / n, 0.0)
+        total = share.sum(-1)
+        satterthwaite = total**2 / np.where(inside, share**2 / spread.freedom, 0.0).sum(-1)
+    smallest = np.where(inside, spread.freedom, np.inf).min(-1)
+    satterthwaite = np.where(np.isfinite(satterthwaite), satterthwaite, smallest)
+    return np.sqrt(total), smallest ** (1 - BELIEVED) * satterthwaite**BELIEVED
 
 
 def seeds_matter(groups: Array) -> Array:

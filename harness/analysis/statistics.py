@@ -289,6 +289,50 @@ class Question:
     measure: Measure
     delta: float
 
+    @property
+    def terms(self) -> tuple[tuple[float, Question], ...]:
+        """The comparisons that it is made of, with their weights: itself."""
+        return ((1.0, self),)
+
+    def over(self, samples: Mapping[str, Sample]) -> Question:
+        """The same question on other samples."""
+        return replace(self, samples=samples)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The question whether a weighted sum of differences is 0: whether two differ, or what several are on average.
+
+    Its verdict is "better" if the sum is on the better side of 0.
+
+    Attributes:
+        terms: weight and comparison; at least two, with the same samples and measure, and no arm in common.
+    """
+
+    terms: tuple[tuple[float, Question], ...]
+
+    @property
+    def samples(self) -> Mapping[str, Sample]:
+        """The arms that share their spread."""
+        return self.terms[0][1].samples
+
+    @property
+    def measure(self) -> Measure:
+        """How the values are compared."""
+        return self.terms[0][1].measure
+
+    @property
+    def delta(self) -> float:
+        """The sum below which there is none, in the unit of the values: the mean δ of the comparisons."""
+        return float(np.mean([question.delta for _, question in self.terms]))
+
+    def over(self, samples: Mapping[str, Sample]) -> Contrast:
+        """The same question on other samples."""
+        return Contrast(tuple((weight, question.over(samples)) for weight, question in self.terms))
+
+
+Asked = Question | Contrast
+
 
 def verdict(arm: Sample, baseline: Sample, measure: Measure, delta: float, levels: Levels = ONE) -> Verdict:
     """The verdict on a single arm; see ``answers``."""
@@ -309,7 +353,7 @@ def verdict_alone(question: Question) -> Verdict:
 
 
 def answers(
-    questions: Mapping[Any, Question], levels: Levels = ONE, settled: Mapping[Any, VerdictKind] | None = None
+    questions: Mapping[Any, Asked], levels: Levels = ONE, settled: Mapping[Any, VerdictKind] | None = None
 ) -> dict[Any, Verdict]:
     """A verdict on every question. Questions may differ in metric and in baseline; all are corrected together.
 
@@ -374,12 +418,21 @@ class _Shares:
     worse: bool
 
     @classmethod
-    def of(cls, question: Question) -> _Shares:
-        own, other = question.samples[question.arm], question.samples[question.baseline]
-        a, b, n, m = own.lost, other.lost, len(own.values), len(other.values)
-        tables = [(k, a + b - k) for k in range(max(0, a + b - m), min(n, a + b) + 1)]
-        p = {k: float(stats.fisher_exact([[k, n - k], [rest, m - rest]])[1]) for k, rest in tables}
-        return cls(a, b, p[a], min(p.values()), a * m > b * n)
+    def of(cls, question: Asked) -> _Shares:
+        """Of several comparisons: the exact test of the sum of their tables. Of a difference of effects: no test."""
+        lost, baseline_lost, least, chances, expected = 0, 0, 0, np.ones(1), 0.0
+        for _, term in question.terms:
+            own, other = term.samples[term.arm], term.samples[term.baseline]
+            a, b, n, m = own.lost, other.lost, len(own.values), len(other.values)
+            first = max(0, a + b - m)
+            table = stats.hypergeom.pmf(np.arange(first, min(n, a + b) + 1), n + m, a + b, n)
+            chances, least = np.convolve(chances, table), least + first
+            lost, baseline_lost = lost + a, baseline_lost + b
+            expected += (a + b) * n / max(n + m, 1)
+        if min(weight for weight, _ in question.terms) < 0:
+            return cls(lost, baseline_lost, 1.0, 1.0, False)
+        p = [min(1.0, float(chances[chances <= own * (1 + 1e-7)].sum())) for own in chances]
+        return cls(lost, baseline_lost, p[lost - least], min(p), lost > expected)
 
 
 def _testable(shares: Sequence[_Shares], levels: Levels) -> list[int]:
@@ -405,11 +458,12 @@ class _Tests(NamedTuple):
     by_share: Tested | None
 
 
-def _verdict(question: Question, levels: Levels, tests: _Tests) -> Verdict:
+def _verdict(question: Asked, levels: Levels, tests: _Tests) -> Verdict:
     """The verdict that follows from the tests."""
-    own, other = question.samples[question.arm], question.samples[question.baseline]
+    sides = [(term.samples[term.arm], term.samples[term.baseline]) for _, term in question.terms]
     estimate, measure = tests.estimate, question.measure
-    at_limit = limit([*own.values.values(), *other.values.values()], measure)
+    limits = [limit([*own.values.values(), *other.values.values()], measure) for own, other in sides]
+    at_limit = next((found for found in limits if found), None)
     rest = _of_means(tests, measure, levels.alpha, at_limit)
     kind = _of_both(rest, tests, levels.alpha)
     low, high = estimate.bounds(1 - tests.different.level)
@@ -431,22 +485,30 @@ def _verdict(question: Question, levels: Levels, tests: _Tests) -> Verdict:
         paired=estimate.paired,
         whole=estimate.whole,
         p=tests.different.p,
-        improvement=probability_of_improvement(
-            measure.cost(list(own.values.values())), measure.cost(list(other.values.values())), "lower"
-        ),
+        improvement=_improvement(question),
         delta=question.delta,
         further=_further(estimate, tests.different.level, tests.equal.level) if wants_more else None,
         held=held,
         limit=at_limit,
         share=Share(tests.shares.lost, tests.shares.baseline_lost, p_share) if lost else None,
-        failed=own.failed,
-        collapsed=own.lost - own.failed,
-        trials=len(own.values),
-        baseline_failed=other.failed,
-        baseline_collapsed=other.lost - other.failed,
-        baseline_trials=len(other.values),
+        failed=sum(own.failed for own, _ in sides),
+        collapsed=sum(own.lost - own.failed for own, _ in sides),
+        trials=sum(len(own.values) for own, _ in sides),
+        baseline_failed=sum(other.failed for _, other in sides),
+        baseline_collapsed=sum(other.lost - other.failed for _, other in sides),
+        baseline_trials=sum(len(other.values) for _, other in sides),
         look=levels.look,
     )
+
+
+def _improvement(question: Asked) -> float:
+    """The probability of improvement; of several comparisons their mean, of a difference of effects NaN."""
+    weights, chances = [], []
+    for weight, term in question.terms:
+        own, other = (list(term.samples[name].values.values()) for name in (term.arm, term.baseline))
+        chances.append(probability_of_improvement(term.measure.cost(own), term.measure.cost(other), "lower"))
+        weights.append(weight)
+    return float(np.average(chances, weights=weights)) if min(weights) > 0 else np.nan
 
 
 def _of_means(tests: _Tests, measure: Measure, alpha: float, at_limit: Limit | None) -> VerdictKind:
@@ -523,8 +585,8 @@ class _Estimate:
         return self.difference - half, self.difference + half
 
 
-def _estimates(questions: Sequence[Question]) -> list[_Estimate]:
-    """The estimate for each question. Questions with the same samples and baseline share the work.
+def _estimates(questions: Sequence[Asked]) -> list[_Estimate]:
+    """The estimate for each question. Comparisons with the same samples and baseline share the work.
 
     Collapsed trials are left out. Where that leaves fewer than two values of an arm, its collapse is not an outcome
     beside others but its level: the question is answered with the collapsed trials of all arms.
@@ -533,14 +595,18 @@ def _estimates(questions: Sequence[Question]) -> list[_Estimate]:
     whole: dict[int, Mapping[str, Sample]] = {}
     found = []
     for question in questions:
-        sides = [question.samples[name] for name in (question.arm, question.baseline)]
+        sides = [term.samples[name] for _, term in question.terms for name in (term.arm, term.baseline)]
         without_rest = any(len(side.rest) < 2 and side.collapsed for side in sides)
-        group = (id(question.samples), question.baseline, without_rest)
+        of = id(question.samples)
         if without_rest:
             samples = whole.setdefault(
-                group[0], {name: replace(one, collapsed=frozenset()) for name, one in question.samples.items()}
+                of, {name: replace(one, collapsed=frozenset()) for name, one in question.samples.items()}
             )
-            question = replace(question, samples=samples)
+            question = question.over(samples)
+        if isinstance(question, Contrast):
+            found.append(replace(_contrasted(question), whole=without_rest))
+            continue
+        group = (of, question.baseline, without_rest)
         if group not in known:
             known[group] = _against(question)
         own = known[group][question.arm]
@@ -550,11 +616,77 @@ def _estimates(questions: Sequence[Question]) -> list[_Estimate]:
 
 def _against(question: Question) -> dict[str, _Estimate]:
     """Every arm that shares the question's samples against the question's baseline, without margins."""
+    values = _transformed(question, first=question.baseline)
+    return _paired(values) if _pairing(list(values.values())) else _unpaired(values)
+
+
+def _transformed(question: Asked, first: str) -> dict[str, dict[int, float]]:
+    """Arm → its values by seed on the scale of the metric, without the lost trials; all arms of the samples."""
     values: dict[str, dict[int, float]] = {}
-    for name in dict.fromkeys([question.baseline, *question.samples]):
+    for name in dict.fromkeys([first, *question.samples]):
         rest = question.samples[name].rest
         values[name] = dict(zip(rest, question.measure.transformed(list(rest.values())).tolist(), strict=True))
-    return _paired(values) if _pairing(list(values.values())) else _unpaired(values)
+    return values
+
+
+def _contrasted(contrast: Contrast) -> _Estimate:
+    """The estimate of a weighted sum of differences.
+
+    Unpaired, its error is made of the moderated variances of all its arms. If seeds are paired, the sum is taken on
+    each seed that all its arms have: then it does not matter how the differences on one seed hang together.
+    """
+    values = _transformed(contrast, first=contrast.terms[0][1].arm)
+    weights: dict[str, float] = {}
+    for weight, term in contrast.terms:
+        weights |= {term.arm: weight, term.baseline: -weight}
+    if _pairing(list(values.values())):
+        common = set.intersection(*(set(values[name]) for name in weights))
+        values = {name: {seed: values[name][seed] for seed in sorted(common)} for name in weights}
+        found = _paired_sum(values, weights)
+    else:
+        found = _unpaired_sum(values, weights)
+    mean = {name: float(np.mean(list(values[name].values()))) if values[name] else np.nan for name in weights}
+    leading = sum(weight * mean[term.arm] for weight, term in contrast.terms if weight > 0)
+    margins = [term.measure.margins(term.delta, mean[term.baseline]) for _, term in contrast.terms]
+    below, above = np.average(margins, axis=0, weights=[abs(weight) for weight, _ in contrast.terms])
+    return replace(found, base=leading - found.difference, margins=(float(below), float(above)))
+
+
+def _unpaired_sum(values: Mapping[str, Mapping[int, float]], weights: Mapping[str, float]) -> _Estimate:
+    mean, variance, n = spreads.variances(_table([list(own.values()) for own in values.values()]))
+    weight = np.array([weights.get(name, 0.0) for name in values])
+    inside = weight != 0
+    found = spreads.moderated(variance, n, baseline=None, weights=weight)
+    error, freedom = spreads.combined(found, n, weight)
+    least = int(n[inside].min())
+    return _Estimate(
+        difference=float((weight * mean)[inside].sum()) if least > 1 else np.nan,
+        error=float(error),
+        freedom=float(freedom),
+        base=np.nan,
+        spread=float(np.sqrt((weight**2 * found.variance)[inside].sum())),
+        n=least,
+        baseline_n=least,
+        paired=False,
+        # As few trials as those of two arms: careful, where no trial of four arms or more has a spread.
+        least=2 / math.comb(2 * least, least) if (variance[inside] == 0).all() else 0.0,
+    )
+
+
+def _paired_sum(values: Mapping[str, Mapping[int, float]], weights: Mapping[str, float]) -> _Estimate:
+    rows = np.array([[weight * value for value in values[name].values()] for name, weight in weights.items()])
+    (mean,), (variance,), (n,) = spreads.variances(rows.sum(0, keepdims=True))
+    return _Estimate(
+        difference=float(mean) if n > 1 else np.nan,
+        error=float(np.sqrt(variance / max(n, 1))),
+        freedom=float(max(n - 1, 1)),
+        base=np.nan,
+        spread=float(np.sqrt(variance)),
+        n=int(n),
+        baseline_n=int(n),
+        paired=True,
+        least=min(1.0, 2 * 0.5 ** int(n)) if variance == 0 else 0.0,  # the sign test
+    )
 
 
 def _pairing(values: Sequence[Mapping[int, float]]) -> bool:
@@ -623,7 +755,7 @@ def _table(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     return table
 
 
-def _filled(questions: Sequence[Question]) -> list[Question]:
+def _filled(questions: Sequence[Asked]) -> list[Asked]:
     """The questions with every failed trial as the worst value of any finished one that shares its samples."""
     known: dict[int, Mapping[str, Sample]] = {}
     for question in questions:
@@ -635,7 +767,7 @@ def _filled(questions: Sequence[Question]) -> list[Question]:
                 name: replace(own, values={s: v if math.isfinite(v) else worst for s, v in own.values.items()})
                 for name, own in samples.items()
             }
-    return [replace(question, samples=known.get(id(question.samples), question.samples)) for question in questions]
+    return [question.over(known.get(id(question.samples), question.samples)) for question in questions]
 
 
 def _p_both(finished: _Estimate, filled: _Estimate) -> float:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import protocol, statistics, tuning
+from harness.analysis import across, interactions, protocol, statistics, tuning
 from harness.base.files import write_bytes
-from harness.report import artifacts, figures, plots, sources, tables, words
+from harness.report import artifacts, contrasts, figures, plots, sources, tables, words
 from harness.report.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
         "verdicts.csv": tables.csv(tables.verdicts(judged)),
         "verdicts.md": tables.verdicts_markdown(judged),
     }
+    for name, table in (("interactions", interactions.table(results)), ("across", across.table(results))):
+        if len(table):
+            files[f"{name}.csv"] = tables.csv(table)
     if results.plan.suite.expect:
         files["expectations.csv"] = tables.csv(judged.expectations_table())
         files["expectations.md"] = _expectations_markdown(judged)
@@ -122,6 +125,8 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         judged=judged,
         tuned=tuned,
         curves=[(d.caption, _safe(d.inline)) for d in drawings if not d.arm and d.stem.startswith("tuning-")],
+        contrasts=contrasts.sections(judged),
+        contrasts_missing=contrasts.missing(judged),
         tally=words.tally(findings) if findings else "",
         expected=[_expected(finding, judged) for finding in findings],
         excluded=[(cell.name, cell.excluded) for cell in results.plan.cells if cell.excluded is not None],

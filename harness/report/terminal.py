@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.base import terminal
 from harness.base.messages import visible
-from harness.report import words
+from harness.report import contrasts, words
 from harness.report.page import flag
 from harness.report.tables import SHOWN, bare_p, markdown
 from harness.report.tuning import Tuning
@@ -43,6 +43,12 @@ def console(results: Results, report_path: Path, console: Console) -> None:
     if (judged := results.judged) is not None:
         for verdict in judged.verdicts():
             say(f"  {words.SYMBOLS[verdict.kind]} {words.sentence(verdict, judged)}")
+        for section in contrasts.sections(judged):
+            say(section.title, "bold")
+            for kind, text in section.sentences:
+                say(f"  {words.SYMBOLS[kind]} {text}")
+        if text := contrasts.missing(judged):
+            say(f"  {text}", "yellow")
     if results.searches:
         _tuning(Tuning(results), say)
     for arm, found in results.mismatched.items():

@@ -335,7 +335,7 @@ def of_round(rounds: Progress) -> str:
     if rounds.over:
         return f"The most seeds are spent: {count(len(rounds.open), 'comparison')} left open."
     seeds = max((trial.seed + 1 for trial in rounds.plan.trials), default=0)
-    named = unique(arm for arm, _ in rounds.open)
+    named = unique(arms[0] for arms in rounds.open)
     return f"Round {len(rounds.path) + 1}: {seeds} seeds of {listed(first(named))}, and of what they are compared with."
 
 

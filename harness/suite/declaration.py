@@ -491,7 +491,8 @@ class Compare(Settings):
     """Which cells are compared, on which metric, and the δ of verdicts.
 
     The comparisons that are declared here are the questions that verdicts are corrected for: each arm against the
-    baseline, or, with ``against`` or ``pairs``, those alone.
+    baseline, or, with ``against`` or ``pairs``, those alone; with the interactions, and, if there is an axis ``data``,
+    the verdict over the data sets.
     """
 
     baseline: dict[str, Any] | None = Field(
@@ -502,6 +503,11 @@ class Compare(Settings):
         min_length=1,
         description="axis: value; each cell is compared with the cell that has these values and is like it on all "
         "other axes",
+    )
+    interaction: str | None = Field(
+        None,
+        description="an axis whose values the effects of the comparisons of against may depend on: the effect at its "
+        "first value is compared with that at each other value",
     )
     pairs: Annotated[tuple[Pair, ...], Field(min_length=1, max_length=MAX_PAIRS)] | None = Field(
         None, description="pairs of cells to compare"

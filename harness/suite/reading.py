@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -21,7 +21,7 @@ from harness.base.files import no_file
 from harness.base.validation import nearest, shown
 from harness.metrics.base import Metric, Value
 from harness.suite.axes import ROOTS
-from harness.suite.cells import Cells, Combination, PartOfSpace, Places, matches, space_of
+from harness.suite.cells import Cells, Combination, PartOfSpace, Places, matches, normal, space_of
 from harness.suite.declaration import (
     MAX_EXCLUSIONS,
     MAX_EXPECTATIONS,
@@ -407,12 +407,31 @@ class _Checker:
             found = places.of(compare.against)
             if places.combinations and (not found or len(found) == len(places.of({}))):
                 self.add(path, "no cell has all these values" if not found else "all cells have these values")
+        if compare.interaction is not None:
+            self._interaction(compare.interaction, compare.against, cells, places)
         rule = compare.collapse
         if rule and rule.metric is not None:
             evaluate = self._section("evaluate", Evaluate)
             known = columns(evaluate.metrics) if evaluate else {}
             if known and rule.metric not in known:
                 self._unknown_column(("compare", "collapse", "metric"), rule.metric, known)
+
+    def _interaction(self, axis: str, against: Mapping[str, Any] | None, cells: Cells, places: Places) -> None:
+        """Check that the axis of an interaction has values between which an effect can be compared."""
+        path = ("compare", "interaction")
+        if against is None:
+            self.add(path, "needs against, whose comparisons it is about")
+        elif axis in against:
+            self.add(path, f"the comparisons of against are between values of {axis!r}: name another axis")
+        elif axis in cells.wrong or axis in cells.wrong.values():
+            return  # reported at the matrix
+        elif axis not in cells.axes:
+            known = f"{nearest(axis, list(cells.axes))} (axes: {', '.join(cells.axes) or 'none'})"
+            self.add(path, f"the matrix has no axis {axis!r}{known}")
+        elif len(cells.axes[axis]) < 2:
+            self.add(path, f"the axis {axis!r} has one value: add another to compare effects between them")
+        elif places.combinations and not _at_two_values(axis, against, places):
+            self.add(path, f"no comparison of against is made at two values of {axis!r}: cells are excluded")
 
     def _expectations(self, cells: Cells, places: Places, metrics: Sequence[Choice[Metric]]) -> None:
         """Check that each expectation is about cells that are trained, and about a value that these give."""
@@ -517,6 +536,18 @@ def _unanswered(column: str, metrics: Iterable[Choice[Metric]], cells: Iterable[
                 beside = f" beside the trick {hiding[0]!r}" if hiding else ""
                 return f"the model {parts.model.name!r} does not offer {needs}{beside}, which {metric.name!r} requires"
     return None
+
+
+def _at_two_values(axis: str, against: Mapping[str, Any], places: Places) -> bool:
+    """Whether some comparison of ``against`` is made at two values of the axis."""
+
+    def place(cell: Combination, without: Container[str]) -> tuple[str, ...]:
+        return tuple(normal(value, name) for name, value in cell.axes.items() if name not in without)
+
+    trained = [cell for cell in places.combinations if cell.excluded is None]
+    bases = {place(cell, against) for cell in trained if matches(cell, against)}
+    arms = [cell for cell in trained if not matches(cell, against) and place(cell, against) in bases]
+    return len(arms) > len({place(cell, {axis}) for cell in arms})
 
 
 def _unjudged(choice: Choice[DataSet], features: str | None = None) -> str | None:

@@ -183,6 +183,35 @@ MALFORMED = {
         "all cells are excluded",
     ),
     "unknown metric column": ("compare: {metric: fdi}\n", "5:19", "did you mean 'fid'?"),
+    "interaction without against": (
+        "matrix: {data.limit: [500, 1000]}\ncompare: {interaction: data.limit}\n",
+        "6:24",
+        "needs against, whose comparisons it is about",
+    ),
+    "interaction with an unknown axis": (
+        "matrix: {data.limit: [500, 1000], tricks: [[], [ema]]}\n"
+        "compare: {against: {tricks: []}, interaction: data.limits}\n",
+        "6:47",
+        "the matrix has no axis 'data.limits', did you mean 'data.limit'?",
+    ),
+    "interaction with an axis of one value": (
+        "matrix: {data.limit: [500], tricks: [[], [ema]]}\ncompare: {against: {tricks: []}, interaction: data.limit}\n",
+        "6:47",
+        "the axis 'data.limit' has one value",
+    ),
+    "interaction with an axis of against": (
+        "matrix: {data.limit: [500, 1000], tricks: [[], [ema]]}\n"
+        "compare: {against: {tricks: []}, interaction: tricks}\n",
+        "6:47",
+        "the comparisons of against are between values of 'tricks'",
+    ),
+    "interaction between excluded cells": (
+        "matrix: {data.limit: [500, 1000], tricks: [[], [ema]]}\n"
+        "exclude: [{where: {data.limit: 500, tricks: [ema]}, reason: r}]\n"
+        "compare: {against: {tricks: []}, interaction: data.limit}\n",
+        "7:47",
+        "no comparison of against is made at two values of 'data.limit'",
+    ),
     "ambiguous baseline": (
         "matrix: {tricks: [[], [ema]], model: [gan, dcgan]}\ncompare: {baseline: {model: gan}}\n",
         "6:21",
