@@ -87,6 +87,16 @@ def test_the_simulations_of_verdicts(name: str) -> None:
         assert {line.count("|") for line in (rule, *body)} == {head.count("|")}
 
 
+def test_the_simulations_of_contrasts() -> None:
+    tables, rows = 0, [line for line in script("contrasts", "--runs", "8").splitlines() if line.startswith("|")]
+    for head, rule in zip(rows, rows[1:], strict=False):
+        if set(rule) <= set("|- "):
+            tables += 1
+            assert head.count("|") == rule.count("|")
+    assert tables >= 3
+    assert len(rows) > 3 * tables
+
+
 def test_the_simulation_of_noise() -> None:
     head, rule, *body = script("noise", "--runs", "8").strip().splitlines()
     assert head.count("|") == rule.count("|") == body[0].count("|")

@@ -185,6 +185,7 @@ def test_a_trial_without_weights_is_left_out_by_name(measured: tuple[Workspace, 
     assert sorted({row["trials"] for row in workspace.table(name="noise") if row["trials"]}) == ["8", "9"]
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_where_it_was(measured: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     whole, _ = measured
     workspace = Workspace(tmp_path, {"COLUMNS": "160"})

@@ -113,6 +113,7 @@ def test_until_settled_gives_rounds_to_a_plain_suite(workspace: Workspace) -> No
     workspace.run("plan", "rounds.yaml", "--set", "seeds=3")
 
 
+@pytest.mark.slow
 def test_a_budget_ends_the_rounds(workspace: Workspace) -> None:
     output = workspace.run("run", "rounds.yaml", "--set", "seeds.budget=1ms", code=2)
     assert "expected a time such as" in output

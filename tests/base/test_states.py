@@ -15,7 +15,14 @@ from harness.trial.task import Outcome
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "harness"
-TABLES = {"analysis/results.py", "analysis/expectations.py", "report/page.py", "report/tables.py", "report/terminal.py"}
+TABLES = {
+    "analysis/across.py",
+    "analysis/results.py",
+    "analysis/expectations.py",
+    "report/page.py",
+    "report/tables.py",
+    "report/terminal.py",
+}
 """Where "failed" is the name of a column: how many trials of an arm gave no value."""
 
 
