@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 import subprocess
@@ -89,7 +90,7 @@ def test_the_simulations_of_verdicts(name: str) -> None:
 
 def test_the_simulations_of_contrasts() -> None:
     tables, rows = 0, [line for line in script("contrasts", "--runs", "8").splitlines() if line.startswith("|")]
-    for head, rule in zip(rows, rows[1:], strict=False):
+    for head, rule in itertools.pairwise(rows):
         if set(rule) <= set("|- "):
             tables += 1
             assert head.count("|") == rule.count("|")
