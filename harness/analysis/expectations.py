@@ -96,7 +96,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Test:
-    """The test of a figure for one arm: its p-values, uncorrected, and whether it is open."""
+    """The tests of a figure for one arm: that it is contradicted, that it is consistent; p-values, uncorrected."""
 
     p_contradicted: float
     p_consistent: float

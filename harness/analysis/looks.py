@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from harness.analysis import family, levels, questions
+from harness.analysis import family, levels
+from harness.analysis.family import Key
 from harness.analysis.levels import Levels
 from harness.analysis.results import Look, Results
 from harness.analysis.statistics import ALPHA, VerdictKind
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 FOLDER = "looks"
 FORMAT = 1
 FORGOTTEN = "the looks at this suite are forgotten, so its verdicts are no longer paid for as a whole"
-
-Pair = family.Key
-"""The arms of a question."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Taken:
     seeds: int
     trials: tuple[str, ...]
     points: tuple[float, ...] | None
-    settled: Mapping[Pair, VerdictKind]
+    settled: Mapping[Key, VerdictKind]
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def take(results: Results, folder: Path) -> Results:
     """
     if results.confirmed is not None:  # the verdicts of a search are on its winners
         return dataclasses.replace(results, confirmed=take(results.confirmed, folder))
-    asked = questions.questions(results)
+    asked = results.asked
     if not any(min(len(q.samples[arm].values) for arm in pair) > 1 for pair, q in asked.items()):
         return results
     arms = dict.fromkeys(arm for pair in asked for arm in pair)
@@ -175,7 +173,7 @@ class Progress:
     path: tuple[Taken, ...]
     plan: Plan
     seen: Plan
-    open: tuple[Pair, ...]
+    open: tuple[Key, ...]
     over: bool
 
 
@@ -197,7 +195,7 @@ def progress(plan: Plan, folder: Path) -> Progress:
 
 
 def _seeds(
-    plan: Plan, path: Sequence[Taken], pairs: Sequence[Pair], size: int, before: Sequence[Taken]
+    plan: Plan, path: Sequence[Taken], pairs: Sequence[Key], size: int, before: Sequence[Taken]
 ) -> dict[str, range]:
     """Arm -> its seeds in a round of this size, where ``before`` are the looks before it.
 

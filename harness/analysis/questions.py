@@ -118,8 +118,8 @@ def rule(results: Outcomes) -> Rule:
         least = COVERED * results.measure(counts).most
         return lambda arm: _which(results, arm, counts, lambda value: value < least)
     column = stated.metric or results.metric
-    if stated.beyond is not None:
-        return lambda arm: _beyond(results, arm, column, float(stated.beyond or 1))
+    if (times := stated.beyond) is not None:
+        return lambda arm: _beyond(results, arm, column, times)
     if stated.below is not None:
         bound = stated.below
         return lambda arm: _which(results, arm, column, lambda value: value < bound)

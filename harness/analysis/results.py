@@ -166,7 +166,7 @@ class Results:
 
         The baseline itself is one of them if the protocols of its own trials differ.
         """
-        compared = {arm for pair in questions.questions(self) for arm in pair}
+        compared = {arm for pair in self.asked for arm in pair}
         return {arm: found for arm in self.arms if arm not in compared and (found := self._odd(arm, self.metric))}
 
     def _odd(self, arm: str, column: str) -> list[Difference]:
@@ -270,6 +270,11 @@ class Results:
         found = [verdict for arms, verdict in self.answered().items() if len(arms) == 2]
         return sorted(found, key=lambda verdict: place[verdict.arm])
 
+    @cached_property
+    def asked(self) -> dict[tuple[str, str], statistics.Question]:
+        """The comparisons that can be made: arm and baseline -> the question."""
+        return questions.questions(self)
+
     def answered(self) -> Mapping[family.Key, ArmVerdict]:
         """The arms of a question -> its verdict, for all questions that are corrected together (``family``)."""
         return self._answered
@@ -277,7 +282,7 @@ class Results:
     @cached_property
     def _answered(self) -> dict[family.Key, ArmVerdict]:
         settled = {arms: kind for arms, (kind, _) in self.look.settled.items()}
-        found = statistics.answers(family.asked(self.plan, questions.questions(self)), self.look.levels, settled)
+        found = statistics.answers(family.asked(self.plan, self.asked), self.look.levels, settled)
         return {arms: self._settled(arms, verdict) for arms, verdict in found.items()}
 
     def opposing(self, verdict: ArmVerdict) -> list[str]:
@@ -293,7 +298,7 @@ class Results:
     @cached_property
     def _elsewhere(self) -> dict[str, dict[tuple[str, str], tuple[VerdictKind, float]]]:
         """Column -> (arm, baseline) -> how they differ on it; for the comparisons that have a verdict."""
-        asked = questions.questions(self)
+        asked = self.asked
         found = {}
         for column in self.values:
             pairs = [
