@@ -44,8 +44,8 @@ class Game(Protocol):
         """The number of columns of z. If the generator also gets labels and codes, they are in the columns after z."""
 
     @property
-    def done(self) -> float:
-        """The share of the training that is done, in [0, 1]."""
+    def done(self) -> Tensor:
+        """The share of the training that is done: a scalar in [0, 1], on the device."""
 
     def noise(self, n: int, columns: int, rng: torch.Generator) -> Tensor:
         """z from the game's distribution, shape (n, columns)."""

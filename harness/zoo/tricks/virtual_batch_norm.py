@@ -36,6 +36,7 @@ class VirtualBatchNorm(Trick):
     name = "virtual_batch_norm"
     summary = "the generator normalises by a reference batch fixed at the start instead of by the mini-batch"
     paper = "Salimans et al. 2016, section 3.5"
+    capturable = True
     Settings = ReferenceSettings
     settings: ReferenceSettings
     requires = frozenset({"generator_batch_norm"})
