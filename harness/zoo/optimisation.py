@@ -43,15 +43,14 @@ def backward(optimiser: torch.optim.Optimizer, loss: Tensor) -> list[nn.Paramete
 
 
 def move_towards(averages: Sequence[Tensor], values: Sequence[Tensor], weight: Tensor) -> None:
-    """average ← average + weight · (value − average), in place, for every pair; the weight is a scalar.
+    """average ← (1 − weight) · average + weight · value, in place, for every pair; the weight is a scalar.
 
     The weight is a tensor, so that a CUDA graph reads it anew at every step.
     """
     with torch.no_grad():
         kept = list(averages)
-        changes = list(torch._foreach_sub(list(values), kept))
-        torch._foreach_mul_(changes, weight)
-        torch._foreach_add_(kept, changes)
+        torch._foreach_mul_(kept, 1 - weight)
+        torch._foreach_add_(kept, list(torch._foreach_mul(list(values), weight)))
 
 
 def move_average(average: nn.Module, network: nn.Module, weight: Tensor) -> None:

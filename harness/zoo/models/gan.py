@@ -165,6 +165,7 @@ class GAN(Model):
             for trick in self.tricks:
                 channels = trick.discriminator_channels(channels)
             self.discriminator: Discriminator = self.make_discriminator(self.architecture, channels)
+            body = self.discriminator.body
         with seeded(self.seed, "tricks"):
             for trick in self.tricks:
                 trick.change_networks(self)
@@ -175,6 +176,10 @@ class GAN(Model):
                 network.to(memory_format=torch.channels_last)  # faster convolutions, on CPUs and GPUs
             for trick in self.tricks:
                 trick.begin(self)
+        # Layers that tricks insert, and batch normalisation, may let the score of an image depend on the others.
+        batch_norm = "discriminator_batch_norm" in self.capabilities(self.settings)
+        self.independent = self.discriminator.body is body and not self.discriminator.tail and not batch_norm
+        """Whether the discriminator scores each image by itself."""
         self.rates = Rates(self.settings.generator_rate, self.settings.discriminator_rate)
         """The initial learning rates."""
         for trick in self.tricks:
@@ -316,6 +321,8 @@ class GAN(Model):
 
     def _discriminator_step(self, batch: Labelled, drawn: Drawn) -> dict[str, Tensor]:
         real, fake = self.scored(batch.images, batch.labels), self.scored(drawn.images, batch.labels, drawn)
+        if self.independent:
+            Scored.together(real, fake)
         loss = self.discriminator_loss(real, fake)
         parameters = backward(self.discriminator_optimiser, loss)
         for trick in self.tricks:

@@ -125,6 +125,22 @@ class Scored:
         with contextlib.nullcontext() if self._gradient else torch.no_grad():
             return self._game.discriminate(self.images, self.labels, self._weights)
 
+    @staticmethod
+    def together(one: Scored, other: Scored) -> None:
+        """Score both in one pass of the discriminator: half as many operations, each twice as large.
+
+        The scores are those of two passes if the score of an image does not depend on the others in its batch.
+        """
+        import torch
+
+        images, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
+        scores = one._game.discriminate(images, labels, one._weights)
+        sizes = [len(one.images), len(other.images)]
+        for seen, logits, features in zip(
+            (one, other), torch.split(scores.logits, sizes), torch.split(scores.features, sizes), strict=True
+        ):
+            seen.scores = scores._replace(logits=logits, features=features)
+
     def critic(self, images: Tensor) -> Tensor:
         """The discriminator's logits for other images with the same labels; gradient penalties differentiate it."""
         return self._game.discriminate(images, self.labels, self._weights).logits

@@ -46,7 +46,7 @@ class HistoricalAveraging(Trick):
 
     def begin(self, game: Game) -> None:
         self.averages = {name: [p.detach().clone() for p in ps] for name, ps in self._parameters(game).items()}
-        self.steps = torch.ones((), device=game.compute.device)  # the initial values are the first of the average
+        self.steps = self.averages["generator"][0].new_ones(())  # the initial values are the first of the average
 
     @staticmethod
     def _parameters(game: Game) -> dict[str, list[torch.Tensor]]:
