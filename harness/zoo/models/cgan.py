@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from harness.zoo.models.gan import GAN, GANSettings
+from harness.zoo.models.gan import GAN, GANSettings, one_hot
 from harness.zoo.registry import Origin, Preset
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ class ConditionalGAN(GAN):
         if labels is None:
             known = self.training.labels
             labels = known[(self.uniform(noise[:, -1]) * len(known)).long()]
-        one_hot = torch.nn.functional.one_hot(labels, self.shape.classes)
-        return torch.cat([noise[:, :-1], one_hot.to(noise.dtype)], 1)
+        return torch.cat([noise[:, :-1], one_hot(labels, self.shape.classes)], 1)
 
     def discriminator_images(self, images: Tensor, labels: Tensor) -> Tensor:
         # In float32, also if images are in bfloat16, which cannot represent odd numbers above 256.
@@ -95,5 +94,5 @@ class ConditionalGAN(GAN):
         pictures = super().pictures(images, rng)
         classes = torch.unique(self.training.labels)[:10]
         latents = self.latents(8, rng, classes[:1].expand(8))[None].repeat(len(classes), 1, 1)
-        latents[:, :, self.settings.latent :] = torch.nn.functional.one_hot(classes, self.shape.classes)[:, None]
+        latents[:, :, self.settings.latent :] = one_hot(classes, self.shape.classes)[:, None]
         return pictures | {"classes": self.tiles(latents)}

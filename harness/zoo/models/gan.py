@@ -80,6 +80,11 @@ TUNED = Origin("tuned", "probes on MNIST at small budgets")
 WITHOUT_NORM = {"architecture": {"name": "dcgan", "discriminator_norm": False}}
 
 
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Labels (n,) as rows (n, classes) of zeros with a one, float32; torch's own reads their range back on a CPU."""
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).float()
+
+
 class GAN(Model):
     """The adversarial game between ``generator`` and ``discriminator``."""
 

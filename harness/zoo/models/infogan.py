@@ -17,7 +17,7 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from harness.zoo.models.base import in_float32
-from harness.zoo.models.gan import GAN, GANSettings
+from harness.zoo.models.gan import GAN, GANSettings, one_hot
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import Architecture, evaluating
 from harness.zoo.registry import Choice, Origin, chooser
@@ -97,8 +97,7 @@ class InfoGAN(GAN):
         z, k = self.settings.latent, self.settings.categories
         noise = self.noise(n, z + 1 + self.settings.continuous, rng)
         category = (self.uniform(noise[:, z]) * k).long()
-        one_hot = torch.nn.functional.one_hot(category, k).to(noise.dtype)
-        return torch.cat([noise[:, :z], one_hot, self.uniform(noise[:, z + 1 :]) * 2 - 1], 1)
+        return torch.cat([noise[:, :z], one_hot(category, k), self.uniform(noise[:, z + 1 :]) * 2 - 1], 1)
 
     def own_discriminator_loss(self, real: Scored, fake: Scored) -> Tensor:
         return self._information(fake)

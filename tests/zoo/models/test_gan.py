@@ -12,7 +12,7 @@ from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled
 from harness.zoo.data.pixels import from_uint8
 from harness.zoo.models.gan import GAN
-from harness.zoo.tricks.game import Drawn
+from harness.zoo.tricks.game import Drawn, Scored
 
 SMALL = {"name": "gan", "architecture": {"width": 32}}
 
@@ -136,6 +136,71 @@ def test_each_player_s_step_leaves_the_other_alone() -> None:
     assert equal(dict(game.discriminator.state_dict()), discriminator)
     assert not equal(dict(game.generator.state_dict()), generator)
     assert all(p.requires_grad for p in game.discriminator.parameters())
+
+
+@pytest.mark.parametrize(("fakes", "expected"), [("anew", [False, True, True]), ("shared", [True, True])])
+def test_images_are_drawn_for_each_player_or_once_for_both(fakes: str, expected: list[bool]) -> None:
+    """The discriminator's, and those of two generator steps; and whether the generator's gradient reaches them."""
+    game = build(SMALL | {"fakes": fakes, "generator_steps": 2})
+    made: list[torch.Tensor] = []
+    original = game.draw
+    game.draw = lambda labels: (made.append(original(labels).images), Drawn(made[-1], original(labels).latents))[1]  # type: ignore[method-assign]
+    game.step(batch(8))
+    assert [images.requires_grad for images in made] == expected
+
+
+def test_shared_images_give_the_generator_the_gradient_of_its_loss() -> None:
+    game = build(SMALL | {"fakes": "shared", "architecture": {"width": 32, "dropout": 0}})
+    weights = [w.detach().clone() for w in game.generator.parameters()]
+    latents: list[torch.Tensor] = []
+    original = game.latents
+    game.latents = lambda *words: (latents.append(original(*words)), latents[-1])[1]  # type: ignore[method-assign]
+    game.step(batch(8))
+    gradients = [w.grad.clone() for w in game.generator.parameters()]
+    # The same by hand: the generator as it was, the discriminator as it is after its step.
+    with torch.no_grad():
+        for weight, old in zip(game.generator.parameters(), weights, strict=True):
+            weight.copy_(old)
+    loss = torch.nn.functional.softplus(-game.discriminator(game.generator(latents[0])).logits).mean()
+    expected = torch.autograd.grad(loss, list(game.generator.parameters()))
+    assert len(latents) == 1
+    for gradient, other in zip(gradients, expected, strict=True):
+        assert torch.allclose(gradient, other, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("model", "tricks", "expected"),
+    [
+        ("gan", [], True),
+        ("wgan_gp", [], True),
+        ("hinge", [], True),
+        ("cgan", [], True),
+        ("gan", ["packing"], True),
+        ("dcgan", [], False),  # batch normalisation
+        ("gan", ["minibatch_stddev"], False),
+        ("wgan_gp", ["minibatch_discrimination"], False),
+    ],
+)
+def test_one_pass_scores_what_two_do_where_images_are_scored_alone(
+    model: str, tricks: list[str], expected: bool
+) -> None:
+    own = {"architecture": {"dropout": 0}} if model in ("gan", "cgan") else {}
+    game = build({"name": model, **own}, tricks=tricks)
+    assert game.independent == expected
+    if not expected:
+        return
+    game.discriminator.eval()  # no power iteration between the two
+    real, fake = batch(6), drawn(game, 6)
+    apart = [game.scored(real.images, real.labels), game.scored(fake.images, real.labels, fake)]
+    joined = [game.scored(real.images, real.labels), game.scored(fake.images, real.labels, fake)]
+    passes: list[int] = []
+    original = game.discriminate
+    game.discriminate = lambda images, *words: (passes.append(len(images)), original(images, *words))[1]  # type: ignore[method-assign]
+    Scored.together(*joined)
+    for one, other in zip(apart, joined, strict=True):
+        for part in ("logits", "features"):
+            assert torch.allclose(getattr(one.scores, part), getattr(other.scores, part), atol=1e-5)
+    assert passes == [sum(len(one.images) for one in joined), *(len(one.images) for one in joined)]
 
 
 def test_the_objective_changes_the_generator_s_step_alone() -> None:

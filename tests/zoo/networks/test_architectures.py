@@ -8,7 +8,7 @@ from torch import nn
 
 from harness.zoo import registry
 from harness.zoo.data.base import Shape
-from harness.zoo.networks.modules import Residual
+from harness.zoo.networks.modules import Dropout, Residual
 
 SHAPES = [Shape(1, 28, 28, 10), Shape(3, 32, 32, 10), Shape(1, 8, 8, 10), Shape(1, 21, 21, 2)]
 
@@ -120,3 +120,27 @@ def test_mlp_s_generator_is_not_bounded_and_its_discriminator_has_a_gain() -> No
     discriminator(torch.tensor([[0.5, -1.0]]).view(1, 2, 1, 1))
     assert seen[0].tolist() == [[1.5, -3.0]]
     assert nn.BatchNorm1d in kinds(networks({"name": "mlp", "generator_norm": True}, Shape(2, 1, 1, 8))[0])
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.75])
+def test_dropout_drops_this_share_and_keeps_the_mean(p: float) -> None:
+    layer, values = Dropout(p), torch.full((1000, 1001), 2.0, requires_grad=True)
+    output = layer(values)
+    assert float((output == 0).float().mean()) == pytest.approx(p, abs=2e-3)
+    kept = output[output != 0]
+    assert torch.allclose(kept, torch.tensor(2 / (1 - p)))
+    output.sum().backward()
+    assert torch.equal(values.grad, output.detach() / 2)  # the gradient has the same mask and factor
+    assert torch.equal(layer.eval()(values), values)
+
+
+def test_dropout_draws_anew_for_every_value_and_at_every_pass() -> None:
+    layer, ones = Dropout(0.5), torch.ones(512, 512)
+    first, second = (layer(ones) == 0 for _ in range(2))
+    for one, other in (
+        (first, second),
+        (first[:, 1:], first[:, :-1]),
+        (first[1:], first[:-1]),
+        (first[:, 4:], first[:, :-4]),
+    ):
+        assert float((one == other).float().mean()) == pytest.approx(0.5, abs=0.01)
