@@ -29,6 +29,7 @@ from harness.metrics.images import Extractor, Images, Reference
 from harness.suite.plan import Arm
 from harness.testing import equal
 from harness.trial.device import computing, on_device, precision, release
+from harness.trial.graph import obstacle
 from harness.trial.loop import Stopped, Trainer
 from harness.zoo import registry
 from harness.zoo.compatibility import with_own
@@ -427,6 +428,58 @@ def same_twice(place: Place, model: str) -> Found | None:
     return None
 
 
+# --- CUDA graphs -------------------------------------------------------------------------------------------------
+
+
+def graphs(place: Place) -> Items:
+    """Every model, every trick on the first model that takes it, and a handful of tricks on every model."""
+    items: Items = {model: partial(same_as_graph, place, model) for model in registry.names("models")}
+    for trick in registry.names("tricks"):
+        items[trick] = partial(trick_as_graph, place, trick)
+    for model in registry.names("models"):
+        for trick in HANDFUL:
+            if not refused(model, (trick,), place):
+                items[f"{model} + {trick}"] = partial(same_as_graph, place, model, (trick,))
+    return items
+
+
+SCHEDULED: dict[str, Any] = {"r1": {"name": "r1", "final": 0.5}, "r2": {"name": "r2", "final": 0.5}}
+"""Tricks with the settings by which they change over the training: a graph must see the change."""
+
+
+def trick_as_graph(place: Place, trick: str) -> Found | None:
+    """A trick, on the first model that takes it."""
+    reasons: list[str] = []
+    for model in TAKERS.values():
+        reasons = refused(model, (trick,), place)
+        if not reasons:
+            own = {"name": model} if isinstance(model, str) else dict(model)
+            return same_as_graph(place, own | {"final_rate": 0.1}, (SCHEDULED.get(trick, trick),))
+    raise Skip("; ".join(reasons))
+
+
+def same_as_graph(place: Place, model: Any, tricks: tuple[Any, ...] = ()) -> Found | None:
+    """The same curves and the same state to the last bit, whether the steps are a graph or not."""
+    steps = 12 if place.cuda else 2
+    made = arm(place, model, tricks, steps=steps, precision="float32", deterministic=True)
+    with computing(made, place.device):
+        alike = [trainer(place, made, place.new_folder(), graphs=graphs) for graphs in (False, True)]
+        if place.cuda and (reason := obstacle(alike[1].model, place.device)):
+            raise Skip(reason)
+        for course in alike:
+            torch.manual_seed(1)  # the generators that the models do not own
+            try:
+                course.run_to_end(quiet())
+            except RuntimeError as error:
+                if "deterministic implementation" in str(error):
+                    raise Skip(str(error).partition(",")[0]) from error
+                raise
+    one, other = alike
+    assert one.progress.curves == other.progress.curves, "the curves differ"
+    assert equal(one.model.state_dict(), other.model.state_dict()), "the states at the end differ"
+    return None
+
+
 # --- memory --------------------------------------------------------------------------------------------------------
 
 
@@ -523,5 +576,6 @@ PARTS: dict[str, Callable[[Place], Items]] = {
     "metrics": equality,
     "checkpoint": checkpoints,
     "deterministic": determinism,
+    "graphs": graphs,
     "memory": memory,
 }

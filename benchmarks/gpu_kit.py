@@ -136,11 +136,11 @@ def arm(
     return Arm(choice.name, choice, chosen, registry.choose("data", "digits"), Train(**settings), measured)
 
 
-def trainer(place: Place, made: Arm, folder: Path) -> Trainer:
+def trainer(place: Place, made: Arm, folder: Path, graphs: bool = True, seed: int = 0) -> Trainer:
     """A training of the arm, before its first step, that can stop and be saved after every one."""
-    model = build(made, Seeds.of(0), place.device, place.digits.shape, place.training)
-    often = Run(curve_points=made.train.steps, snapshots=0)
-    return Trainer(model, place.training, made.train, often, 0, folder / "checkpoint.pt")
+    model = build(made, Seeds.of(seed), place.device, place.digits.shape, place.training)
+    often = Run(curve_points=made.train.steps, snapshots=0, graphs=graphs)
+    return Trainer(model, place.training, made.train, often, seed, folder / "checkpoint.pt")
 
 
 def quiet(stop: Callable[[], bool] = lambda: False) -> Hooks:

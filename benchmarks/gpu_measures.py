@@ -159,35 +159,35 @@ def combinations(place: Place) -> Iterator[tuple[str, int, str]]:
 
 
 def steps(place: Place) -> Items:
-    """The time of a whole training step: batch, model, sums of scalars."""
+    """The time of a whole training step, as a CUDA graph and launch by launch: batch, model, sums of scalars."""
     return {f"{m}, batch {b}, {d}": partial(step, place, m, b, d) for m, b, d in combinations(place)}
 
 
 @contextlib.contextmanager
-def stepping(place: Place, model: str, batch: int, dtype: str) -> Iterator[tuple[Callable[[], None], int]]:
+def stepping(
+    place: Place, model: str, batch: int, dtype: str, graphs: bool = True
+) -> Iterator[tuple[Callable[[], None], int]]:
     """What makes one step as the loop does, and how many real images that takes."""
     made = arm(place, model, steps=100_000, batch_size=batch, precision=dtype)
     with computing(made, place.device):
-        course = trainer(place, made, place.new_folder())
-        sums: dict[str, torch.Tensor] = {}
-
-        def once() -> None:
-            for name, value in course.model.step(course.batches.next()).items():
-                sums[name] = sums[name] + value if name in sums else value
-
-        yield once, batch * course.model.batches_per_step
+        course = trainer(place, made, place.new_folder(), graphs)
+        yield course.steps.take, batch * course.model.batches_per_step
 
 
 def step(place: Place, model: str, batch: int, dtype: str) -> Found:
     """Milliseconds of a step."""
-    with stepping(place, model, batch, dtype) as (once, images):
-        rounds = seconds(place, once, 1.5 if place.cuda else 0.05, warm=20 if place.cuda else 1)
-    took = statistics.median(rounds)
+    rounds: dict[bool, list[float]] = {}
+    for graphs in (True, False):
+        with stepping(place, model, batch, dtype, graphs) as (once, images):
+            rounds[graphs] = seconds(place, once, 0.7 if place.cuda else 0.05, warm=20 if place.cuda else 1)
+    took, eager = (statistics.median(rounds[graphs]) for graphs in (True, False))
     return Found(
         [
             Row("step", 1000 * took, "ms"),
-            Row("from", 1000 * min(rounds), "ms"),
-            Row("to", 1000 * max(rounds), "ms"),
+            Row("from", 1000 * min(rounds[True]), "ms"),
+            Row("to", 1000 * max(rounds[True]), "ms"),
+            Row("launch by launch", 1000 * eager, "ms"),
+            Row("against it", eager / took, "×"),
             Row("real images", images / took, "1/s"),
         ]
     )

@@ -43,6 +43,7 @@ PARTS = (
     Part("metrics", "check", "CPU and device give the same values for the same samples", 30, 30),
     Part("checkpoint", "check", "A training that was stopped goes on where it was", 25, 30),
     Part("deterministic", "check", "`deterministic: true` gives the same numbers twice", 30, 30),
+    Part("graphs", "check", "A step as a CUDA graph gives the same numbers as launch by launch", 60, 30),
     Part("memory", "check", "Memory: a trial that finds too little, and the most that each model takes", 25, 60),
     Part("figures", "measurement", "The machine's own figures", 20, 40),
     Part("steps", "measurement", "Training steps", 75, 30),

@@ -47,7 +47,7 @@ def test_evaluation_leaves_the_device_s_random_state(place: Place) -> None:
     made = arm(place, "gan")
     evaluator = Evaluator(made.evaluate, place.digits, place.training, CUDA, None)
     before = torch.cuda.get_rng_state(CUDA)
-    evaluator.evaluate(build(made, 0, CUDA, place.digits.shape, place.training), 0)
+    evaluator.evaluate(build(made, Seeds.of(0), CUDA, place.digits.shape, place.training), 0)
     assert torch.equal(before, torch.cuda.get_rng_state(CUDA))
 
 

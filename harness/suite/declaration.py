@@ -249,6 +249,9 @@ class Run(Settings):
     checkpoint_seconds: float = Field(30, gt=0, description="seconds between checkpoints")
     snapshots: int = Field(6, ge=0, le=1000, description="sample grids drawn during training")
     curve_points: int = Field(200, ge=1, le=100_000, description="points of each training curve")
+    graphs: bool = Field(
+        True, description="on a GPU, a training step is one CUDA graph where model and tricks allow it; same numbers"
+    )
 
 
 class Base(Settings):

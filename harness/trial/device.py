@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from harness.trial.calibration import FASTER, bfloat16_share
 from harness.zoo.data.base import Labelled
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def precision(arm: Arm, device: torch.device) -> torch.dtype:
-    """The number format of forward passes. ``auto`` is bfloat16 if the hardware supports it, else float32.
+    """The number format of forward passes. ``auto`` is bfloat16 where it is faster, else float32.
+
+    On a GPU that supports it, it is. On a CPU that supports it, a measurement says so.
 
     Points always use float32: near 1, bfloat16 has steps of 2⁻⁸, which is half the width of a mode of the grid.
     """
@@ -27,10 +31,17 @@ def precision(arm: Arm, device: torch.device) -> torch.dtype:
     if arm.data.make().points:
         return torch.float32
     if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+        faster = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         supported = "avx512_bf16" in cpu_facts().get("flags", "").split()
-    return torch.bfloat16 if supported else torch.float32
+        faster = supported and bfloat16_share(processor()) <= FASTER
+    return torch.bfloat16 if faster else torch.float32
+
+
+def processor() -> str:
+    """The processor and the instruction set that torch uses on it: both change the order of summation."""
+    name = cpu_facts().get("model name") or platform.processor() or platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.base.version import __version__, commit
-from harness.trial.device import cpu_facts, precision
+from harness.trial.device import precision, processor
 
 if TYPE_CHECKING:
     from harness.suite.plan import Arm
@@ -29,9 +29,3 @@ def environment(arm: Arm, device: str) -> dict[str, str]:
         **{name.replace("-", "_"): version(name) for name in ("torch-fidelity", "optuna", "mlflow")},
         "platform": platform.platform(),
     }
-
-
-def processor() -> str:
-    """The processor and the instruction set that torch uses on it: both change the order of summation."""
-    name = cpu_facts().get("model name") or platform.processor() or platform.machine()
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.base import files
+from harness.trial.graph import Graph, obstacle
 from harness.zoo.data.base import Labelled
 from harness.zoo.data.order import Shuffled
 from harness.zoo.data.pixels import as_floats
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from harness.suite import Run, Train
     from harness.zoo.models.base import Model
 
@@ -41,6 +40,8 @@ class Stopped(Exception):
 class Batches:
     """Endless mini-batches of a data set on the device. Every epoch has a new order.
 
+    ``advance`` chooses the next one and ``read`` gives it: in a CUDA graph only ``read`` can be.
+
     Args:
         data: images as stored and labels, on the device.
         size: images in a mini-batch.
@@ -49,14 +50,62 @@ class Batches:
 
     def __init__(self, data: Labelled, size: int, seed: int) -> None:
         self.data = data
-        self.size = size
-        self.order = Shuffled(len(data.images), torch.Generator().manual_seed(seed))
+        device = data.images.device
+        self.order = Shuffled(len(data.images), torch.Generator().manual_seed(seed), device)
+        self._places = torch.zeros(size, dtype=torch.long, device=device)
 
-    def next(self) -> Labelled:
-        """Images as floats in [-1, 1], and labels. A batch may span the end of an epoch."""
-        chosen = self.order.next(self.size).to(self.data.images.device, non_blocking=True)
-        images = as_floats(self.data.images[chosen]).contiguous(memory_format=torch.channels_last)
-        return Labelled(images, self.data.labels[chosen])
+    def advance(self) -> None:
+        """Go on to the next batch. A batch may span the end of an epoch."""
+        self._places.copy_(self.order.next(len(self._places)))
+
+    def read(self) -> Labelled:
+        """Images as floats in [-1, 1], and labels."""
+        images = as_floats(self.data.images.index_select(0, self._places))
+        labels = self.data.labels.index_select(0, self._places)
+        return Labelled(images.contiguous(memory_format=torch.channels_last), labels)
+
+
+class Steps:
+    """Takes the steps of a training and sums their scalars, all on the device.
+
+    Args:
+        model: the model.
+        batches: its mini-batches.
+        graphs: whether a step may be a CUDA graph.
+    """
+
+    def __init__(self, model: Model, batches: Batches, graphs: bool) -> None:
+        self._model = model
+        self._batches = batches
+        self._names: list[str] = []
+        device = batches.data.images.device
+        self._sums = torch.zeros(0, device=device)
+        self._count = 0
+        self._step: Callable[[], None] = self._take
+        if graphs and obstacle(model, device) is None:
+            self._step = Graph(self._take, device, [model.rng])
+
+    def take(self) -> None:
+        """One step of the model on its next mini-batch."""
+        self._batches.advance()
+        self._step()
+        self._count += 1
+
+    def _take(self) -> None:
+        scalars = self._model.step(self._batches.read())
+        if not self._names:
+            self._names = list(scalars)
+            self._sums = self._sums.new_zeros(len(scalars))
+        if list(scalars) != self._names:
+            raise ValueError(f"a step returned the scalars {list(scalars)}, an earlier one {self._names}")
+        self._sums += torch.stack([value.float() for value in scalars.values()])
+
+    def means(self) -> dict[str, float]:
+        """The means of the scalars since the last call, by name, read from the device in one transfer."""
+        means = (self._sums / self._count).tolist()
+        self._sums.zero_()
+        self._count = 0
+        return dict(sorted(zip(self._names, means, strict=True)))
 
 
 @dataclass
@@ -99,6 +148,7 @@ class Trainer:
     def __init__(self, model: Model, data: Labelled, train: Train, run: Run, seed: int, checkpoint: Path) -> None:
         self.model = model
         self.batches = Batches(data, train.batch_size * model.batches_per_step, seed)
+        self.steps = Steps(model, self.batches, run.graphs)
         self.train_config = train
         self.run = run
         self.checkpoint = checkpoint
@@ -152,24 +202,19 @@ class Trainer:
         """
         self._started = time.monotonic() - self.progress.seconds
         self._saved = time.monotonic()
-        sums: dict[str, Tensor] = {}
-        count = 0
         if self.progress.step == 0 and 0 in self.snapshots:
             hooks.snapshot(0)
 
         while self.progress.step < self.train_config.steps:
-            # Train on the next mini-batches. The scalars (losses) stay on the device.
-            scalars = self.model.step(self.batches.next())
-            sums = {name: sums[name] + value if name in sums else value for name, value in scalars.items()}
-            count += 1
+            # Train on the next mini-batches. The scalars (losses) stay on the device until the next point.
+            self.steps.take()
             self.progress.step += 1
             step, last = self.progress.step, self.progress.step == self.train_config.steps
 
             # Add a point to the curves: the means since the last point. Here a divergence is detected.
             point_due = step % self.every == 0 or last
             if point_due:
-                self._point(sums, count, hooks)
-                sums, count = {}, 0
+                self._point(hooks)
 
             # Save a grid of samples.
             if step in self.snapshots:
@@ -197,11 +242,9 @@ class Trainer:
         if limit is not None and self.progress.seconds > limit and not last:
             raise TimedOut(f"reached the time limit of {limit:g} s of training at step {self.progress.step}")
 
-    def _point(self, sums: dict[str, Tensor], count: int, hooks: Hooks) -> None:
-        """Read the means of the scalars from the device, in one transfer, and add a point to the curves."""
-        names = sorted(sums)
-        means = (torch.stack([sums[name].float() for name in names]) / count).tolist()
-        point = dict(zip(names, means, strict=True))
+    def _point(self, hooks: Hooks) -> None:
+        """Add the means of the scalars since the last point to the curves."""
+        point = self.steps.means()
         bad = [name for name, value in point.items() if not math.isfinite(value)]
         if bad:
             raise Diverged(f"{', '.join(bad)} is NaN or infinite at step {self.progress.step}")

@@ -34,9 +34,14 @@ def hooks(**changes: object) -> Hooks:
     return Hooks(**(plain | changes))  # type: ignore[arg-type]
 
 
+def _next(batches: Batches) -> Labelled:
+    batches.advance()
+    return batches.read()
+
+
 def test_every_epoch_shows_every_image_once_in_a_new_order() -> None:
     batches = Batches(DATA, 10, seed=0)
-    epochs = [torch.cat([batches.next().labels for _ in range(5)]) for _ in range(3)]
+    epochs = [torch.cat([_next(batches).labels for _ in range(5)]) for _ in range(3)]
     for epoch in epochs:
         assert sorted(epoch.tolist()) == list(range(50))
     assert len({tuple(epoch.tolist()) for epoch in epochs}) == 3
@@ -44,19 +49,19 @@ def test_every_epoch_shows_every_image_once_in_a_new_order() -> None:
 
 def test_no_image_is_lost_where_a_batch_reaches_over_an_epoch() -> None:
     batches = Batches(DATA, 8, seed=0)
-    seen = torch.cat([batches.next().labels for _ in range(25)])
+    seen = torch.cat([_next(batches).labels for _ in range(25)])
     assert seen.bincount().tolist() == [4] * 50
 
 
 def test_images_are_floats_in_range_and_keep_their_labels() -> None:
-    batch = Batches(DATA, 10, seed=0).next()
+    batch = _next(Batches(DATA, 10, seed=0))
     assert batch.images.dtype == torch.float32
     back = ((batch.images + 1) * 127.5).round().to(torch.uint8)
     assert torch.equal(back, DATA.images[batch.labels])
 
 
 def test_equal_seeds_give_equal_orders() -> None:
-    one, same, other = (Batches(DATA, 50, seed).next().labels for seed in (1, 1, 2))
+    one, same, other = (_next(Batches(DATA, 50, seed)).labels for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 

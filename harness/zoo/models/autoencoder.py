@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.encoding import Encoding, EncodingSettings, one_hidden_layer
 from harness.zoo.networks.base import Architecture
-from harness.zoo.optimisation import descend
+from harness.zoo.optimisation import adam, descend
 from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Autoencoder(Encoding):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.optimiser = torch.optim.Adam(weights, lr=self.settings.rate, fused=True)
+        self.optimiser = adam(weights, self.settings.rate)
         self._fitted: tuple[Tensor, Tensor] | None = None
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:

@@ -38,6 +38,7 @@ class ConditionalGAN(GAN):
     name = "cgan"
     summary = "conditional GAN: the label is embedded and joins z in G and the image in D"
     paper = "Mirza and Osindero 2014, equation 2"
+    capturable = True
     Settings = ConditionalSettings
     settings: ConditionalSettings
     presets = {

@@ -29,7 +29,7 @@ from harness.zoo.data.order import Shuffled
 from harness.zoo.data.pixels import from_uint8
 from harness.zoo.models.base import Model, Translation
 from harness.zoo.models.seeds import seeded
-from harness.zoo.optimisation import descend
+from harness.zoo.optimisation import adam, descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class CycleGAN(Model):
         self.source: dict[Split, Labelled] = {
             split: Labelled(*(tensor.to(device) for tensor in data.load(split))) for split in ("train", "test")
         }
-        self.order = Shuffled(len(self.source["train"].images), _generator(self.seed, "source"))
+        self.order = Shuffled(len(self.source["train"].images), _generator(self.seed, "source"), device)
         """The order of the source domain; the loop has the order of the target domain."""
         roles = ("target", "source")
         self.generators = [self._generator(role).to(device) for role in roles]
@@ -121,7 +121,7 @@ class CycleGAN(Model):
     def _adam(self, networks: list[nn.Module]) -> torch.optim.Optimizer:
         settings = self.settings
         parameters = [parameter for network in networks for parameter in network.parameters()]
-        return torch.optim.Adam(parameters, lr=settings.rate, betas=(settings.beta1, settings.beta2), fused=True)
+        return adam(parameters, settings.rate, (settings.beta1, settings.beta2))
 
     def step(self, batch: Labelled) -> dict[str, Tensor]:
         # Contiguous format: normalisation over each channel is much slower with channels_last.
@@ -138,7 +138,7 @@ class CycleGAN(Model):
     def _of_the_source(self, n: int) -> Tensor:
         """n images of the source domain, as floats in [-1, 1]."""
         images = self.source["train"].images
-        return from_uint8(images[self.order.next(n).to(images.device, non_blocking=True)])
+        return from_uint8(images[self.order.next(n)])
 
     def _generator_step(self, source: Tensor, target: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         """Train both generators; returns their losses, and the translations into target and source."""

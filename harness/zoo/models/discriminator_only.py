@@ -34,7 +34,7 @@ from harness.zoo.models.base import Model
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import Architecture, evaluating
-from harness.zoo.optimisation import descend
+from harness.zoo.optimisation import adam, descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class DiscriminatorOnly(Model):
             self.discriminator = architecture.discriminator(self.shape.channels)
         self.discriminator.to(device)
         self.discriminator.to(memory_format=torch.channels_last)
-        self.optimiser = torch.optim.Adam(
-            self.discriminator.parameters(), lr=s.discriminator_rate, betas=(s.beta1, 0.999), fused=True
-        )
+        self.optimiser = adam(self.discriminator.parameters(), s.discriminator_rate, (s.beta1, 0.999))
         self.negatives = self._noise(s.pool, self.rng)
         """The pool; it starts as noise (p_0)."""
         self.oldest = 0

@@ -25,7 +25,7 @@ from harness.zoo.models.paths import ROWS, paths, tiles
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import Architecture, evaluating
-from harness.zoo.optimisation import backward
+from harness.zoo.optimisation import adam, backward
 from harness.zoo.registry import PAPER, Choice, Origin, Preset, chooser
 from harness.zoo.tricks.game import Drawn, Rates, Scored
 
@@ -51,6 +51,11 @@ class GANSettings(registry.Settings):
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="discriminator steps per training step (k)")
     generator_steps: int = Field(1, ge=1, le=100, description="generator steps after them (n)")
+    fakes: Literal["anew", "shared"] = Field(
+        "anew",
+        description="the images of the generator's step: drawn anew, as in algorithm 1, or those that the last "
+        "discriminator step saw, which saves a pass through the generator",
+    )
     optimiser: Literal["adam", "rmsprop"] = Field("adam", description="optimizer of both players")
     generator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the generator")
     discriminator_rate: float = Field(2e-4, gt=0, le=1, description="learning rate of the discriminator")
@@ -84,6 +89,7 @@ class GAN(Model):
     Settings = GANSettings
     settings: GANSettings
     takes_tricks = True
+    capturable = True
     presets = {
         "dcgan": Preset(
             "deep convolutional GAN, with rates tuned for small budgets (the paper's are 2e-4 for both)",
@@ -159,6 +165,7 @@ class GAN(Model):
             for trick in self.tricks:
                 channels = trick.discriminator_channels(channels)
             self.discriminator: Discriminator = self.make_discriminator(self.architecture, channels)
+            body = self.discriminator.body
         with seeded(self.seed, "tricks"):
             for trick in self.tricks:
                 trick.change_networks(self)
@@ -169,14 +176,18 @@ class GAN(Model):
                 network.to(memory_format=torch.channels_last)  # faster convolutions, on CPUs and GPUs
             for trick in self.tricks:
                 trick.begin(self)
+        # Layers that tricks insert, and batch normalisation, may let the score of an image depend on the others.
+        batch_norm = "discriminator_batch_norm" in self.capabilities(self.settings)
+        self.independent = self.discriminator.body is body and not self.discriminator.tail and not batch_norm
+        """Whether the discriminator scores each image by itself."""
         self.rates = Rates(self.settings.generator_rate, self.settings.discriminator_rate)
         """The initial learning rates."""
         for trick in self.tricks:
             self.rates = trick.rates(self.rates)
         self.generator_optimiser = self._optimiser(self.generator_parameters(), self.rates.generator)
         self.discriminator_optimiser = self._optimiser(self.discriminator_parameters(), self.rates.discriminator)
-        self.taken = 0
-        """Steps taken so far."""
+        self.taken = torch.zeros((), device=self.compute.device)
+        """Steps taken so far. A tensor, because a CUDA graph counts on the device."""
 
     @classmethod
     def capabilities(cls, settings: GANSettings) -> frozenset[str]:
@@ -201,9 +212,9 @@ class GAN(Model):
         return objectives.OBJECTIVES[self.settings.objective]
 
     @property
-    def done(self) -> float:
-        """The share of the training that is done, in [0, 1]."""
-        return min(1.0, self.taken / self.steps)
+    def done(self) -> Tensor:
+        """The share of the training that is done: a scalar in [0, 1], on the device."""
+        return (self.taken / self.steps).clamp(max=1)
 
     # --- the players: conditional GAN and InfoGAN override these -----------------------------------------------
 
@@ -293,21 +304,25 @@ class GAN(Model):
         """k discriminator steps, each on its own mini-batch, then n generator steps."""
         self._set_rates()
         scalars: dict[str, Tensor] = {}
-        k = self.settings.discriminator_steps
-        for images, labels in zip(batch.images.chunk(k), batch.labels.chunk(k), strict=True):
-            part = Labelled(images, labels)
-            scalars = self._discriminator_step(part)
-        for _ in range(self.settings.generator_steps):
-            scalars |= self._generator_step(part)
+        k, shared = self.settings.discriminator_steps, self.settings.fakes == "shared"
+        parts = [Labelled(*part) for part in zip(batch.images.chunk(k), batch.labels.chunk(k), strict=True)]
+        for part in parts:
+            with torch.set_grad_enabled(shared and part is parts[-1]):
+                drawn = self.draw(part.labels)
+            scalars = self._discriminator_step(part, Drawn(drawn.images.detach(), drawn.latents))
+        for turn in range(self.settings.generator_steps):
+            # Once the generator has changed, it cannot learn from images that it drew before.
+            anew = turn > 0 or not shared
+            scalars |= self._generator_step(part, self.draw(part.labels) if anew else drawn)
         for trick in self.tricks:
             trick.after_step(self)
         self.taken += 1
         return scalars
 
-    def _discriminator_step(self, batch: Labelled) -> dict[str, Tensor]:
-        with torch.no_grad():
-            drawn = self.draw(batch.labels)
+    def _discriminator_step(self, batch: Labelled, drawn: Drawn) -> dict[str, Tensor]:
         real, fake = self.scored(batch.images, batch.labels), self.scored(drawn.images, batch.labels, drawn)
+        if self.independent:
+            Scored.together(real, fake)
         loss = self.discriminator_loss(real, fake)
         parameters = backward(self.discriminator_optimiser, loss)
         for trick in self.tricks:
@@ -330,10 +345,9 @@ class GAN(Model):
         terms += [trick.discriminator_loss(self, real, fake) for trick in self.tricks]
         return sum((term for term in terms if term is not None), start=loss)
 
-    def _generator_step(self, batch: Labelled) -> dict[str, Tensor]:
+    def _generator_step(self, batch: Labelled, drawn: Drawn) -> dict[str, Tensor]:
         # Do not compute the discriminator's gradients in the backward pass: they are not used.
         self.discriminator.requires_grad_(False)
-        drawn = self.draw(batch.labels)
         weights: dict[str, Tensor] | None = None
         for trick in self.tricks:
             weights = trick.opponent(self, batch, drawn) or weights
@@ -386,16 +400,22 @@ class GAN(Model):
         return images
 
     def _set_rates(self) -> None:
+        if self.settings.final_rate == 1:
+            return
         factor = 1 + (self.settings.final_rate - 1) * self.done
         optimisers = (self.generator_optimiser, self.discriminator_optimiser)
         for optimiser, rate in zip(optimisers, self.rates, strict=True):
             for group in optimiser.param_groups:
-                group["lr"] = rate * factor
+                group["lr"].copy_(rate * factor)
 
     def _optimiser(self, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+        # A rate that changes is a tensor, which a CUDA graph reads anew at every step.
+        changing = self.settings.final_rate != 1
+        own = torch.tensor(rate, device=self.compute.device) if changing else rate
         if self.settings.optimiser == "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=rate)
-        return torch.optim.Adam(parameters, lr=rate, betas=(self.settings.beta1, self.settings.beta2), fused=True)
+            on_gpu = self.compute.device.type == "cuda"
+            return torch.optim.RMSprop(parameters, lr=own, capturable=on_gpu)
+        return adam(parameters, own, (self.settings.beta1, self.settings.beta2))
 
     # --- samples ---------------------------------------------------------------------------------------------
 
@@ -458,4 +478,4 @@ class GAN(Model):
         self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
         for trick in self.tricks:
             trick.load_state_dict(state["tricks"][trick.name])
-        self.taken = state["taken"]
+        self.taken.copy_(state["taken"])

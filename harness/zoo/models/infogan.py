@@ -52,6 +52,7 @@ class InfoGAN(GAN):
     name = "infogan"
     summary = "a categorical and continuous codes, recovered from the image by Q, which shares D's layers"
     paper = "Chen et al. 2016, equations 5 and 6"
+    capturable = True
     Settings = InfoGANSettings
     settings: InfoGANSettings
     presets = {}

@@ -44,7 +44,7 @@ from harness.zoo.models.paths import ROWS, pictures
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks import base as networks
 from harness.zoo.networks.base import Architecture, evaluating
-from harness.zoo.optimisation import descend
+from harness.zoo.optimisation import adam, descend
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ class Recipe(Model):
         with seeded(self.seed, "generator"):
             self.generator = self.architecture.generator(self.settings.latent)
         self.generator.to(self.compute.device)
-        self.optimiser = torch.optim.Adam(
-            self.generator.parameters(), lr=self.settings.generator_rate, betas=(self.settings.beta1, 0.999), fused=True
-        )
+        rate, beta1 = self.settings.generator_rate, self.settings.beta1
+        self.optimiser = adam(self.generator.parameters(), rate, (beta1, 0.999))
         self.stopped = False
         self.rounds = 0
         """Classifiers trained so far."""

@@ -125,7 +125,7 @@ class SemiSupervised(Model):
         self.taken += 1
         # At first, the weight 1 / steps makes the average forget the initial weights.
         weight = max(1 - self.settings.decay, 1 / (self.taken + 9))
-        move_average(self.average, self.discriminator, weight)
+        move_average(self.average, self.discriminator, torch.tensor(weight, device=self.compute.device))
         return scalars
 
     def _discriminator_step(self, images: Tensor) -> dict[str, Tensor]:

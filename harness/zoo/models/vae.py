@@ -29,7 +29,7 @@ from pydantic import BeforeValidator, Field
 from harness.zoo.data.base import Shape
 from harness.zoo.models.encoding import EncodingSettings, Variational, kl_to_prior, one_hidden_layer
 from harness.zoo.networks.base import Architecture
-from harness.zoo.optimisation import descend
+from harness.zoo.optimisation import adam, descend
 from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
@@ -59,13 +59,14 @@ class VAE(Variational):
     name = "vae"
     summary = "variational autoencoder: Bernoulli or normal likelihood, closed-form KL term"
     paper = "Kingma and Welling 2014, equation 10"
+    capturable = True
     Settings = VAESettings
     settings: VAESettings
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.optimiser = torch.optim.Adam(weights, lr=self.settings.rate, fused=True)
+        self.optimiser = adam(weights, self.settings.rate)
 
     @classmethod
     def refusal(cls, settings: VAESettings, shape: Shape) -> str | None:

@@ -30,6 +30,7 @@ from pydantic import BeforeValidator, Field
 from harness.zoo.models.encoding import EncodingSettings, Variational, kl_to_prior, without_dropout
 from harness.zoo.models.seeds import seeded
 from harness.zoo.networks.base import Architecture
+from harness.zoo.optimisation import adam
 from harness.zoo.registry import Choice, chooser
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class VAEGAN(Variational):
     name = "vae_gan"
     summary = "VAE whose decoder plays a GAN, likeness measured by the discriminator's features"
     paper = "Larsen et al. 2016, equation 8 and algorithm 1"
+    capturable = True
     Settings = VAEGANSettings
     settings: VAEGANSettings
 
@@ -123,9 +125,7 @@ class VAEGAN(Variational):
         optimiser.step()
 
     def _adam(self, network: nn.Module, rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            network.parameters(), lr=rate, betas=(self.settings.beta1, self.settings.beta2), fused=True
-        )
+        return adam(network.parameters(), rate, (self.settings.beta1, self.settings.beta2))
 
     def parts(self) -> dict[str, Any]:
         return {

@@ -45,11 +45,11 @@ class FullyConnected(Architecture):
         return nn.Sequential(*layers, nn.Linear(width, prod(image)), nn.Tanh(), nn.Unflatten(1, image))
 
     def discriminator(self, channels: int) -> Discriminator:
-        from harness.zoo.networks.modules import Discriminator
+        from harness.zoo.networks.modules import Discriminator, Dropout
 
         nn, width, slope = torch.nn, self.settings.width, self.settings.slope
         sizes = [channels * self.shape.height * self.shape.width, width, width // 2, width // 4]
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in pairwise(sizes):
-            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope), nn.Dropout(self.settings.dropout)]
+            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope), Dropout(self.settings.dropout)]
         return Discriminator(nn.Sequential(*layers), width // 4)

@@ -36,6 +36,22 @@ class Discriminator(nn.Module):
         return Scores(self.head(self.tail(features)).squeeze(1), features)
 
 
+class Dropout(nn.Dropout):
+    """Sets each value to 0 with probability p, and divides the others by 1 − p, in training.
+
+    On a CPU torch's own takes one random number of its slowest kind per value, which is a tenth of a step of the fully
+    connected GAN. Here 64 random bits serve four values, and p is a multiple of 2⁻¹⁶; it takes a third of the time.
+    """
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        if values.is_cuda or not self.training or self.p == 0:
+            return super().forward(values)
+        n = values.numel()
+        bits = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        kept = bits[:n].view(values.shape) >= round(self.p * 2**16) - 2**15
+        return values * kept.to(values.dtype).mul_(1 / (1 - self.p))
+
+
 class Gain(nn.Module):
     """Multiplies its input by a constant."""
 

@@ -39,6 +39,9 @@ class Trick(Plugin):
         requires: what the model must offer (names of ``harness.zoo.capabilities``).
         conflicts: names of tricks, or capabilities of models, that the trick does not work with. It is enough if one of
             two tricks says so. Name only tricks that exist wherever yours does.
+        capturable: whether a step with its hooks can be one CUDA graph: see ``harness.zoo.models.base.Model``. Counts
+            and schedules are then tensors on the device, as ``game.done`` is. Without it the arm trains step by step,
+            which is slower on a GPU. A class says it for itself: it is not inherited.
         claims: hooks that only one trick of an arm may use (names of ``CLAIMS``).
         hides: capabilities that the model no longer offers to metrics with this trick. For example ``probability``, if
             the discriminator's input is no longer a single image as it is sampled.
@@ -48,6 +51,8 @@ class Trick(Plugin):
     conflicts: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[frozenset[str]] = frozenset()
     hides: ClassVar[frozenset[str]] = frozenset()
+
+    capturable: ClassVar[bool] = False
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings

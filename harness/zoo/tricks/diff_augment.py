@@ -42,6 +42,7 @@ class DifferentiableAugmentation(Trick):
     name = "diff_augment"
     summary = "real and generated images are shifted and partly covered before the discriminator"
     paper = "Zhao et al. 2020, equations 4 and 5"
+    capturable = True
     Settings = AugmentSettings
     settings: AugmentSettings
     requires = frozenset({"discriminator"})

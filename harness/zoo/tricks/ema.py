@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import Field
 
 from harness.zoo import registry
@@ -19,8 +20,6 @@ from harness.zoo.optimisation import move_average
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
-    import torch
-
     from harness.zoo.tricks.game import Game
 
 
@@ -36,6 +35,7 @@ class ExponentialMovingAverage(Trick):
     name = "ema"
     summary = "samples come from an exponential moving average of the generator's weights"
     paper = "Yazıcı et al. 2019, equation 2"
+    capturable = True
     Settings = AverageSettings
     settings: AverageSettings
     requires = frozenset({"generator"})
@@ -43,17 +43,17 @@ class ExponentialMovingAverage(Trick):
     hides = frozenset({"probability"})  # the discriminator was trained against another generator
 
     average: torch.nn.Module
-    steps: int
+    steps: torch.Tensor
 
     def begin(self, game: Game) -> None:
         self.average = copy.deepcopy(game.generator).requires_grad_(False)
-        self.steps = 0
+        self.steps = torch.zeros((), device=game.compute.device)
 
     def after_step(self, game: Game) -> None:
         # At first the average would mostly consist of the initial weights: limit the decay to t / (t + 9).
         self.steps += 1
-        decay = min(self.settings.decay, self.steps / (self.steps + 9))
-        move_average(self.average, game.generator, 1 - decay)
+        least = 9 / (self.steps + 9)
+        move_average(self.average, game.generator, least.clamp(min=1 - self.settings.decay))
 
     def sampler(self, game: Game) -> torch.nn.Module:
         return self.average
@@ -63,4 +63,4 @@ class ExponentialMovingAverage(Trick):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.average.load_state_dict(state["average"])
-        self.steps = state["steps"]
+        self.steps.copy_(state["steps"])

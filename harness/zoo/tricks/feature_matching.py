@@ -34,6 +34,7 @@ class FeatureMatching(Trick):
     name = "feature_matching"
     summary = "the generator matches batch means of discriminator features instead of fooling the discriminator"
     paper = "Salimans et al. 2016, section 3.1"
+    capturable = True
     Settings = FeatureMatchingSettings
     settings: FeatureMatchingSettings
     requires = frozenset({"discriminator_features"})

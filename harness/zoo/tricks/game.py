@@ -44,8 +44,8 @@ class Game(Protocol):
         """The number of columns of z. If the generator also gets labels and codes, they are in the columns after z."""
 
     @property
-    def done(self) -> float:
-        """The share of the training that is done, in [0, 1]."""
+    def done(self) -> Tensor:
+        """The share of the training that is done: a scalar in [0, 1], on the device."""
 
     def noise(self, n: int, columns: int, rng: torch.Generator) -> Tensor:
         """z from the game's distribution, shape (n, columns)."""
@@ -124,6 +124,22 @@ class Scored:
 
         with contextlib.nullcontext() if self._gradient else torch.no_grad():
             return self._game.discriminate(self.images, self.labels, self._weights)
+
+    @staticmethod
+    def together(one: Scored, other: Scored) -> None:
+        """Score both in one pass of the discriminator: half as many operations, each twice as large.
+
+        The scores are those of two passes if the score of an image does not depend on the others in its batch.
+        """
+        import torch
+
+        images, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
+        scores = one._game.discriminate(images, labels, one._weights)
+        sizes = [len(one.images), len(other.images)]
+        for seen, logits, features in zip(
+            (one, other), torch.split(scores.logits, sizes), torch.split(scores.features, sizes), strict=True
+        ):
+            seen.scores = scores._replace(logits=logits, features=features)
 
     def critic(self, images: Tensor) -> Tensor:
         """The discriminator's logits for other images with the same labels; gradient penalties differentiate it."""

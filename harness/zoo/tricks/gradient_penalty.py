@@ -37,6 +37,7 @@ class GradientPenalty(Trick):
     name = "gradient_penalty"
     summary = "the discriminator's slope is pulled to 1 between real and generated images, or around the data"
     paper = "Gulrajani et al. 2017, equation 3; Kodali et al. 2017"
+    capturable = True
     Settings = GradientPenaltySettings
     settings: GradientPenaltySettings
     requires = frozenset({"discriminator"})

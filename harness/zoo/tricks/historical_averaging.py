@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 
 from harness.zoo import registry
+from harness.zoo.optimisation import move_towards
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
@@ -35,16 +36,17 @@ class HistoricalAveraging(Trick):
     name = "historical_averaging"
     summary = "the parameters of both players are kept near the average of their past values"
     paper = "Salimans et al. 2016, section 3.3"
+    capturable = True
     Settings = HistorySettings
     settings: HistorySettings
     requires = frozenset({"generator", "discriminator"})
 
     averages: dict[str, list[torch.Tensor]]
-    steps: int
+    steps: torch.Tensor
 
     def begin(self, game: Game) -> None:
         self.averages = {name: [p.detach().clone() for p in ps] for name, ps in self._parameters(game).items()}
-        self.steps = 1  # the initial values are the first of the average
+        self.steps = self.averages["generator"][0].new_ones(())  # the initial values are the first of the average
 
     @staticmethod
     def _parameters(game: Game) -> dict[str, list[torch.Tensor]]:
@@ -64,7 +66,7 @@ class HistoricalAveraging(Trick):
     def after_step(self, game: Game) -> None:
         self.steps += 1
         for role, parameters in self._parameters(game).items():
-            torch._foreach_lerp_(self.averages[role], [p.detach() for p in parameters], 1 / self.steps)
+            move_towards(self.averages[role], parameters, 1 / self.steps)
 
     def state_dict(self) -> dict[str, Any]:
         return {"averages": self.averages, "steps": self.steps}
@@ -73,4 +75,4 @@ class HistoricalAveraging(Trick):
         for role, averages in state["averages"].items():
             for mine, theirs in zip(self.averages[role], averages, strict=True):
                 mine.copy_(theirs)
-        self.steps = state["steps"]
+        self.steps.copy_(state["steps"])

@@ -35,12 +35,13 @@ class InstanceNoise(Trick):
     name = "instance_noise"
     summary = "Gaussian noise on real and generated images before the discriminator, fading out"
     paper = "Sønderby et al. 2017, section 3.2"
+    capturable = True
     Settings = NoiseSettings
     settings: NoiseSettings
     requires = frozenset({"discriminator"})
     hides = frozenset({"probability"})  # of an image with noise
 
     def discriminator_input(self, images: torch.Tensor, game: Game) -> torch.Tensor:
-        sigma = self.settings.sigma * max(0.0, 1 - game.done / self.settings.until)
+        sigma = self.settings.sigma * (1 - game.done / self.settings.until).clamp(min=0)
         noise = torch.randn(images.shape, device=images.device, generator=game.rng)
         return images + sigma * noise

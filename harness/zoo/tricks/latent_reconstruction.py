@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 
 from harness.zoo import registry
+from harness.zoo.optimisation import adam
 from harness.zoo.tricks.base import Trick
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class LatentReconstruction(Trick):
     name = "latent_reconstruction"
     summary = "a network must be able to recover the latents from generated images"
     paper = "Srivastava et al. 2017, equation 3"
+    capturable = True
     Settings = ReconstructionSettings
     settings: ReconstructionSettings
     requires = frozenset({"generator", "latent"})
@@ -50,7 +52,7 @@ class LatentReconstruction(Trick):
         like = game.architecture.discriminator(game.shape.channels)
         network = torch.nn.Sequential(like.body, torch.nn.Linear(like.features, game.latent))
         self.network = network.to(game.compute.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.settings.rate, fused=True)
+        self.optimiser = adam(self.network.parameters(), self.settings.rate)
 
     # The generator's backward pass computes the reconstructor's gradients, too: both minimise the same term. They are
     # used before the next generator step, or at the end of the step.

@@ -48,9 +48,10 @@ class Nearness(nn.Module):
         """‖Mᵢ,b − Mⱼ,b‖₁ (pairs, kernels), and i and j (pairs,); each pair once: half the work."""
         n = len(features)
         projected = (features[:, : self.features] @ self.projection.to(features.dtype)).float()
-        projected = projected.reshape(n, self.kernels, -1)
+        # The few dimensions go first: then a sum over them adds long rows, in half the time.
+        rows = projected.reshape(n, self.kernels, -1).permute(2, 0, 1).contiguous()
         one, other = torch.triu_indices(n, n, 1, device=features.device)
-        return (projected[one] - projected[other]).abs().sum(2), one, other
+        return (rows.index_select(1, one) - rows.index_select(1, other)).abs().sum(0), one, other
 
     @torch.no_grad()
     def _fit(self, features: Tensor) -> None:
@@ -76,42 +77,77 @@ class Nearness(nn.Module):
 class Normalised(nn.Module):
     """Virtual batch normalisation. It replaces a batch normalisation and keeps its scale and shift.
 
-    The first ``reference`` entries of a batch are the reference batch, normalised by their own statistics. Every other
-    entry is normalised by the statistics of the reference batch and itself.
+    In the pass of the reference batch (``learning``) it normalises by the statistics of that batch and keeps them. In
+    other passes it normalises every entry by the statistics of the reference batch and that entry.
     """
 
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, reference: int) -> None:
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
         super().__init__()
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
-        self.reference = reference
+        self.learning = False
+        self.reference: tuple[int, Tensor, Tensor] | None = None
+        """Entries of the reference batch, and their mean and mean square, (1, channels) each."""
 
     def forward(self, values: Tensor) -> Tensor:
-        n, places = self.reference, tuple(range(2, values.dim()))
-        if places:
-            variances, means = torch.var_mean(values.float(), places, correction=0)
+        means, squares = self._moments(values)
+        if self.learning:
+            mean, square = means.mean(0, keepdim=True), squares.mean(0, keepdim=True)
+            self.reference = len(values), mean, square
         else:
-            means = values.float()
-            variances = torch.zeros_like(means)
-        squares = variances + means.square()
-        mean, square = means[:n].mean(0, keepdim=True), squares[:n].mean(0, keepdim=True)
-        own = 1 / (n + 1)
-        mean = torch.cat([mean.expand_as(means[:n]), own * means[n:] + (1 - own) * mean])
-        square = torch.cat([square.expand_as(means[:n]), own * squares[n:] + (1 - own) * square])
+            assert self.reference is not None
+            n, mean, square = self.reference
+            own = 1 / (n + 1)
+            mean, square = own * means + (1 - own) * mean, own * squares + (1 - own) * square
         scale = (square - mean.square() + self.eps).rsqrt() * self.weight
         shift = self.bias - mean * scale
-        shape = (*means.shape, *(1 for _ in places))
+        shape = (len(scale), -1, *(1 for _ in range(2, values.dim())))
         return torch.addcmul(shift.to(values.dtype).view(shape), values, scale.to(values.dtype).view(shape))
+
+    @staticmethod
+    def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and mean square of each entry over the places of each channel, float32, (n, channels)."""
+        values = values.float()
+        if values.dim() == 2:
+            return values, values.square()
+        # As (n, places, channels), which is how channels_last lies in memory: over the two axes of an image the same
+        # means take ten times as long.
+        flat = values.permute(0, 2, 3, 1).flatten(1, 2)
+        return flat.mean(1), flat.square().mean(1)
 
 
 class WithReference(nn.Module):
-    """A generator that adds its reference latents to every batch, and drops their images."""
+    """A generator whose layers normalise by a reference batch.
+
+    In training, the pass of the reference batch serves all passes with the same weights: a step draws once or more for
+    the discriminator and once for the generator between two changes of the generator's weights.
+    """
 
     def __init__(self, network: nn.Module, reference: Tensor) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("reference", reference)
         self.reference: Tensor
+        self._learned = False
 
     def forward(self, latents: Tensor) -> Tensor:
-        images: Tensor = self.network(torch.cat([self.reference, latents]))
-        return images[len(self.reference) :]
+        if not (self.training and self._learned):
+            self._learn()
+            self._learned = self.training
+        images: Tensor = self.network(latents)
+        return images
+
+    def forget(self) -> None:
+        """The weights will change: the next pass computes the statistics anew."""
+        self._learned = False
+
+    def _learn(self) -> None:
+        layers = [module for module in self.network.modules() if isinstance(module, Normalised)]
+        for layer in layers:
+            layer.learning = True
+        try:
+            # The generator's step needs the gradient, also if the discriminator's step, without one, drew first.
+            with torch.set_grad_enabled(self.training):
+                self.network(self.reference)
+        finally:
+            for layer in layers:
+                layer.learning = False

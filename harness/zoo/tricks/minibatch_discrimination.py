@@ -34,6 +34,7 @@ class MinibatchDiscrimination(Trick):
     name = "minibatch_discrimination"
     summary = "the discriminator gets the distance of each image to the others of its mini-batch"
     paper = "Salimans et al. 2016, section 3.2"
+    capturable = True
     Settings = DiscriminationSettings
     settings: DiscriminationSettings
     requires = frozenset({"discriminator_features"})

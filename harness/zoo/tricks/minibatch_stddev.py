@@ -24,6 +24,7 @@ class MinibatchStandardDeviation(Trick):
     name = "minibatch_stddev"
     summary = "the discriminator gets the mean standard deviation of its features over the mini-batch"
     paper = "Karras et al. 2018, section 3"
+    capturable = True
     requires = frozenset({"discriminator_features"})
     hides = frozenset({"probability"})  # it depends on the other images
 

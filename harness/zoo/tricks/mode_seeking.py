@@ -36,6 +36,7 @@ class ModeSeeking(Trick):
     name = "mode_seeking"
     summary = "the generator is penalised for similar images from different latents"
     paper = "Mao et al. 2019, equation 3"
+    capturable = True
     Settings = SeekingSettings
     settings: SeekingSettings
     requires = frozenset({"generator", "latent"})

@@ -29,6 +29,7 @@ class OneSidedLabelSmoothing(Trick):
     name = "one_sided_label_smoothing"
     summary = "target .9 instead of 1 for real images only"
     paper = "Salimans et al. 2016, section 3.4"
+    capturable = True
     Settings = SmoothingSettings
     settings: SmoothingSettings
     requires = frozenset({"targets"})

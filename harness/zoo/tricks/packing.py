@@ -36,6 +36,7 @@ class Packing(Trick):
     name = "packing"
     summary = "the discriminator scores packs of 2 images, so that it can detect a lack of variety"
     paper = "Lin et al. 2018, section 2"
+    capturable = True
     Settings = PackingSettings
     settings: PackingSettings
     requires = frozenset({"discriminator"})

@@ -19,4 +19,5 @@ class R1(ZeroCentred):
     name = "r1"
     summary = "zero-centred gradient penalty of the discriminator at real images"
     paper = "Mescheder et al. 2018, equation 9"
+    capturable = True
     at = "real"

@@ -19,4 +19,5 @@ class R2(ZeroCentred):
     name = "r2"
     summary = "zero-centred gradient penalty of the discriminator at generated images"
     paper = "Mescheder et al. 2018, equation 10"
+    capturable = True
     at = "fake"

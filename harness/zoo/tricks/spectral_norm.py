@@ -26,6 +26,7 @@ class SpectralNorm(Trick):
     name = "spectral_norm"
     summary = "every layer of the discriminator is divided by its largest singular value"
     paper = "Miyato et al. 2018, equation 8"
+    capturable = True
     requires = frozenset({"discriminator"})
     # Batch normalisation would rescale the output of a layer without a bound.
     conflicts = frozenset({"discriminator_batch_norm"})

@@ -30,6 +30,7 @@ class TwoTimeScales(Trick):
     name = "ttur"
     summary = "two time scales: the discriminator learns four times as fast as the generator"
     paper = "Heusel et al. 2017, section 2"
+    capturable = True
     Settings = RateSettings
     settings: RateSettings
     requires = frozenset({"generator", "discriminator"})

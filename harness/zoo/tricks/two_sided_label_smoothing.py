@@ -30,6 +30,7 @@ class TwoSidedLabelSmoothing(Trick):
     name = "two_sided_label_smoothing"
     summary = "targets .9 and .1: a control, which the paper warns of"
     paper = "Salimans et al. 2016, section 3.4"
+    capturable = True
     Settings = TwoSidedSettings
     settings: TwoSidedSettings
     requires = frozenset({"targets"})

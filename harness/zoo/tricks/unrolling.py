@@ -39,7 +39,7 @@ class Moments(NamedTuple):
 
     mean: Tensor
     square: Tensor
-    steps: int
+    steps: Tensor
 
 
 class Unrolling(Trick):
@@ -48,6 +48,7 @@ class Unrolling(Trick):
     name = "unrolling"
     summary = "the generator plays against the discriminator of 5 steps ahead, and differentiates through these"
     paper = "Metz et al. 2017, equations 7 to 9"
+    capturable = True
     Settings = UnrollingSettings
     settings: UnrollingSettings
     requires = frozenset({"discriminator", "adam"})
@@ -76,14 +77,14 @@ class Unrolling(Trick):
 def _moments(game: Game) -> dict[str, Moments]:
     """The state of the discriminator's optimizer, by parameter."""
     state, found = game.discriminator_optimiser.state, dict[str, Moments]()
-    # All parameters have the same number of steps: read it from the GPU only once.
-    steps = next((int(held["step"]) for held in state.values()), 0)
     for name, parameter in game.discriminator.named_parameters():
         held = state.get(parameter)
         if held:
-            found[name] = Moments(held["exp_avg"].clone(), held["exp_avg_sq"].clone(), steps)
+            # In float64: 1 − β₂ᵗ is the difference of numbers that are nearly equal.
+            found[name] = Moments(held["exp_avg"].clone(), held["exp_avg_sq"].clone(), held["step"].double())
         else:
-            found[name] = Moments(torch.zeros_like(parameter), torch.zeros_like(parameter), 0)
+            zeros = torch.zeros_like(parameter)
+            found[name] = Moments(zeros, zeros, zeros.new_zeros((), dtype=torch.float64))
     return found
 
 

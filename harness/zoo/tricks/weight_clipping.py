@@ -33,6 +33,7 @@ class WeightClipping(Trick):
     name = "weight_clipping"
     summary = "the discriminator's weights are clipped to [-.01, .01] after each of its steps"
     paper = "Arjovsky et al. 2017, algorithm 1"
+    capturable = True
     Settings = ClippingSettings
     settings: ClippingSettings
     requires = frozenset({"discriminator"})
@@ -41,6 +42,7 @@ class WeightClipping(Trick):
 
     def after_discriminator_step(self, game: Game) -> None:
         limit = self.settings.limit
+        parameters: list[torch.Tensor] = list(game.discriminator.parameters())
         with torch.no_grad():
-            for parameter in game.discriminator.parameters():
-                parameter.clamp_(-limit, limit)
+            torch._foreach_clamp_min_(parameters, -limit)
+            torch._foreach_clamp_max_(parameters, limit)

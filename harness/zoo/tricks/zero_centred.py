@@ -38,9 +38,8 @@ class ZeroCentred(Trick):
     at: ClassVar[Literal["real", "fake"]]
 
     def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor:
-        start = self.settings.weight
-        end = start if self.settings.final is None else self.settings.final
-        weight = start + (end - start) * game.done
+        start, end = self.settings.weight, self.settings.final
+        weight = start if end is None else start + (end - start) * game.done
         seen = real if self.at == "real" else fake
         packed = len(seen.before) / len(seen.images)
         return weight / 2 * packed * penalties.zero_centred(seen.whole_critic, seen.before)

@@ -11,6 +11,8 @@ from harness.zoo import registry
 from harness.zoo.building import SHAPES, build
 from harness.zoo.data.base import Labelled
 from harness.zoo.data.pixels import from_uint8
+from harness.zoo.models.gan import GAN
+from harness.zoo.tricks.game import Drawn
 
 SMALL = {"name": "gan", "architecture": {"width": 32}}
 
@@ -20,12 +22,16 @@ def batch(n: int) -> Labelled:
     return Labelled(from_uint8(pixels), torch.zeros(n, dtype=torch.long))
 
 
+def drawn(game: GAN, n: int) -> Drawn:
+    return game.draw(torch.zeros(n, dtype=torch.long))
+
+
 def test_k_discriminator_steps_use_k_fresh_batches() -> None:
     game = build(SMALL | {"discriminator_steps": 3})
     assert game.batches_per_step == 3
     seen: list[torch.Tensor] = []
     original = game._discriminator_step
-    game._discriminator_step = lambda real: (seen.append(real.images), original(real))[1]  # type: ignore[method-assign]
+    game._discriminator_step = lambda real, drawn: (seen.append(real.images), original(real, drawn))[1]  # type: ignore[method-assign]
     images = batch(12)
     game.step(images)
     assert [len(part) for part in seen] == [4, 4, 4]
@@ -51,7 +57,7 @@ def test_the_optimisers_go_at_the_rates_that_are_asked_for() -> None:
     before = {name: value.clone() for name, value in game.generator.state_dict().items()}
     game.step(batch(8))
     assert [o.param_groups[0]["lr"] for o in (game.generator_optimiser, game.discriminator_optimiser)] == [3e-4, 5e-4]
-    moved = max(float((value - before[name]).abs().max()) for name, value in game.generator.named_parameters())
+    moved = max(float((value - before[name]).abs().max()) for name, value in game.generator.state_dict().items())
     assert moved == pytest.approx(3e-4, rel=1e-3)  # Adam's first step is the rate, whatever the gradient
 
 
@@ -59,9 +65,9 @@ def test_rates_go_in_a_line_to_their_share_at_the_end() -> None:
     game = build(SMALL | {"generator_rate": 4e-4, "discriminator_rate": 2e-4, "final_rate": 0.1})
     # Of 100 steps; in the 51st half of the training is behind, and the factor is half of 1 + .1.
     for taken, factor in ((0, 1.0), (50, 0.55), (100, 0.1), (200, 0.1)):
-        game.taken = taken
+        game.taken.fill_(taken)
         game.step(batch(8))
-        rates = [o.param_groups[0]["lr"] for o in (game.generator_optimiser, game.discriminator_optimiser)]
+        rates = [float(o.param_groups[0]["lr"]) for o in (game.generator_optimiser, game.discriminator_optimiser)]
         assert rates == pytest.approx([4e-4 * factor, 2e-4 * factor])
 
 
@@ -123,10 +129,10 @@ def test_a_preset_brings_its_tricks_unless_they_are_listed_otherwise() -> None:
 def test_each_player_s_step_leaves_the_other_alone() -> None:
     game = build(SMALL)
     generator = {k: v.clone() for k, v in game.generator.state_dict().items()}
-    game._discriminator_step(batch(8))
+    game._discriminator_step(batch(8), drawn(game, 8))
     assert equal(dict(game.generator.state_dict()), generator)
     discriminator = {k: v.clone() for k, v in game.discriminator.state_dict().items()}
-    game._generator_step(batch(8))
+    game._generator_step(batch(8), drawn(game, 8))
     assert equal(dict(game.discriminator.state_dict()), discriminator)
     assert not equal(dict(game.generator.state_dict()), generator)
     assert all(p.requires_grad for p in game.discriminator.parameters())
@@ -148,7 +154,7 @@ def test_the_discriminator_learns_to_tell_real_from_fake() -> None:
     # Against a generator that stands still, D must win: the game's simplest half.
     game = build(SMALL | {"discriminator_rate": 1e-3})
     real = batch(64)
-    scalars = [game._discriminator_step(real) for _ in range(60)][-1]
+    scalars = [game._discriminator_step(real, drawn(game, 64)) for _ in range(60)][-1]
     assert scalars["d_real"] > 0.9
     assert scalars["d_fake"] < 0.1
 

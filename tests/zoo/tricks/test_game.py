@@ -49,14 +49,14 @@ class Duel(Model):
             rates = trick.rates(rates)
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), rates.generator)
         self.discriminator_optimiser = torch.optim.Adam(self.discriminator.parameters(), rates.discriminator)
-        self.taken = 0
+        self.taken = torch.zeros(())
 
     @classmethod
     def capabilities(cls, settings: Any) -> frozenset[str]:
         return frozenset({"generator", "discriminator", "discriminator_features", "latent", "targets", "adam"})
 
     @property
-    def done(self) -> float:
+    def done(self) -> Tensor:
         return self.taken / self.steps
 
     def noise(self, n: int, columns: int, rng: torch.Generator) -> Tensor:
@@ -148,7 +148,7 @@ class Duel(Model):
             part.load_state_dict(state[name])
         for trick in self.tricks:
             trick.load_state_dict(state["tricks"][trick.name])
-        self.taken = state["taken"]
+        self.taken.copy_(state["taken"])
 
 
 def game_of(model: Duel) -> Game:

@@ -124,7 +124,7 @@ def test_instance_noise_fades_out() -> None:
     game = build("gan", tricks=[{"name": "instance_noise", "sigma": 0.2, "until": 0.5}])
     images = torch.zeros(64, *SHAPES[0][:3])
     for taken, sigma in ((0, 0.2), (25, 0.1), (50, 0.0), (80, 0.0)):  # of 100 steps
-        game.taken = taken
+        game.taken.fill_(taken)
         assert float(game.scored(images, torch.zeros(64).long()).images.std()) == pytest.approx(sigma, rel=0.02)
 
 
@@ -225,7 +225,7 @@ def test_r1_looks_at_real_images_and_r2_at_generated_ones(name: str, of: str) ->
             return self.slope * images.flatten(1).sum(1)
 
     seen = {"real": Toy(0.0), "fake": Toy(0.0), of: Toy(3.0)}
-    game.taken = 50  # half way: γ = 3
+    game.taken.fill_(50)  # half way: γ = 3
     term = game.tricks[0].discriminator_loss(game, seen["real"], seen["fake"])
     assert float(term) == pytest.approx(3 / 2 * 9 * 784)
 

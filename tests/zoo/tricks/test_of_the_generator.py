@@ -60,20 +60,28 @@ def test_the_second_image_has_another_z_and_the_same_labels_and_codes(model: dic
     assert second.shape[1] > z
 
 
+def through(layer: Normalised, values: torch.Tensor, reference: int) -> torch.Tensor:
+    """The outputs for the first ``reference`` entries, which are the reference batch, and for the others."""
+    layer.learning = True
+    own = layer(values[:reference])
+    layer.learning = False
+    return torch.cat([own, layer(values[reference:])])
+
+
 def test_virtual_batch_norm_joins_the_reference_batch_and_the_image() -> None:
-    layer = Normalised(nn.BatchNorm1d(1, eps=0.0), reference=2)
+    layer = Normalised(nn.BatchNorm1d(1, eps=0.0))
     # reference 1 and 3: mean 2, mean square 5, variance 1. Image 5: mean (5 + 2·2)/3 = 3, square (25 + 2·5)/3 = 35/3,
     # variance 35/3 − 9 = 8/3
-    output = layer(torch.tensor([[1.0], [3.0], [5.0]])).flatten().tolist()
+    output = through(layer, torch.tensor([[1.0], [3.0], [5.0]]), 2).flatten().tolist()
     assert output == pytest.approx([-1, 1, 2 / (8 / 3) ** 0.5])
 
 
 def test_virtual_batch_norm_of_maps_takes_statistics_over_places_too() -> None:
-    layer = Normalised(nn.BatchNorm2d(1, eps=0.0), reference=1)
+    layer = Normalised(nn.BatchNorm2d(1, eps=0.0))
     reference, image = torch.tensor([[0.0, 2.0]]), torch.tensor([[4.0, 6.0]])
     maps = torch.stack([reference, image])[:, None]
     # reference: mean 1, square 2. Image: means 5 and 26 -> joined half and half: mean 3, square 14, variance 5
-    assert layer(maps)[1].flatten().tolist() == pytest.approx([1 / 5**0.5, 3 / 5**0.5])
+    assert through(layer, maps, 1)[1].flatten().tolist() == pytest.approx([1 / 5**0.5, 3 / 5**0.5])
 
 
 def test_no_image_depends_on_those_beside_it() -> None:
@@ -84,6 +92,42 @@ def test_no_image_depends_on_those_beside_it() -> None:
     with torch.no_grad():
         together, alone = game.generator(latents), game.generator(latents[2:3])
     assert torch.allclose(together[2:3], alone, atol=1e-5)
+
+
+def test_the_reference_batch_passes_once_a_step_and_again_after_the_weights_have_changed() -> None:
+    game = build({"name": "dcgan", "generator_steps": 2}, tricks=["virtual_batch_norm"])
+    passed: list[torch.Tensor] = []
+    original = game.generator.network.forward
+    game.generator.network.forward = lambda latents: (passed.append(latents), original(latents))[1]
+    train(game, 2)
+    # The discriminator's step draws, then each of two generator steps: the second one after a change of the weights.
+    kinds = [latents is game.generator.reference for latents in passed]
+    assert kinds == [True, False, False, True, False] * 2
+    images = torch.stack([game.sample(3, torch.Generator().manual_seed(0)) for _ in range(2)])
+    assert torch.equal(images[0], images[1])
+    with torch.no_grad():
+        for parameter in game.generator.parameters():
+            parameter.mul_(1.5)
+    assert not torch.equal(game.sample(3, torch.Generator().manual_seed(0)), images[0])
+
+
+def test_the_gradient_reaches_the_weights_through_the_reference_batch_too() -> None:
+    """Against the derivative by differences, of a step whose discriminator part drew without a gradient."""
+    layer = Normalised(nn.BatchNorm1d(1, eps=0.1).double())
+    linear = nn.Linear(1, 1, bias=False).double()
+    network = WithReference(nn.Sequential(linear, layer), torch.tensor([[1.0], [4.0]], dtype=torch.float64))
+    z = torch.tensor([[3.0]], dtype=torch.float64)
+
+    def output(weight: float) -> float:
+        with torch.no_grad():
+            linear.weight.fill_(weight)
+            network.forget()
+            return float(network(z))
+
+    by_differences = (output(0.5 + 1e-2) - output(0.5 - 1e-2)) / 2e-2
+    output(0.5)  # keeps the statistics
+    network(z).sum().backward()
+    assert float(linear.weight.grad) == pytest.approx(by_differences, rel=1e-2)  # statistics are in float32
 
 
 def test_the_reference_batch_is_never_redrawn_and_the_game_s_latents_stay_paired() -> None:

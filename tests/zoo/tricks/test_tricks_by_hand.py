@@ -77,7 +77,7 @@ def test_the_weight_of_r1_over_the_training(done: float, final: float | None, ex
     # C = ½ x² at 1 and √2: the mean of the squared slopes is 1½. γ is 4, or 4 + ¼ (6 − 4) = 4.5, or 0.
     seen = image(1, 2**0.5)
     real = SimpleNamespace(images=seen, before=seen, critic=slopes, whole_critic=slopes)
-    term = made("r1", weight=4.0, final=final).discriminator_loss(SimpleNamespace(done=done), real, None)
+    term = made("r1", weight=4.0, final=final).discriminator_loss(SimpleNamespace(done=torch.tensor(done)), real, None)
     assert float(term) == pytest.approx(expected)
 
 
@@ -86,7 +86,7 @@ def test_instance_noise_is_added(done: float, expected: list[float], monkeypatch
     # σ = .2 (1 − done / ½) = .2, .1, 0, 0; the noise is 2 and −1
     drawn = Draws(monkeypatch, "randn", image(2, -1))
     noisy = made("instance_noise", sigma=0.2, until=0.5).discriminator_input(
-        image(1, 1), SimpleNamespace(done=done, rng=RNG)
+        image(1, 1), SimpleNamespace(done=torch.tensor(done), rng=RNG)
     )
     assert noisy.flatten().tolist() == pytest.approx(expected)
     assert drawn.asked == [((2, 1, 1, 1),)]
@@ -278,7 +278,11 @@ def test_packs_keep_rows_and_columns() -> None:
 def test_virtual_batch_norm_keeps_scale_shift_and_epsilon() -> None:
     norm = nn.BatchNorm1d(2, eps=3.0)
     norm.weight.data, norm.bias.data = torch.tensor([4.0, 2.0]), torch.tensor([10.0, 20.0])
-    output = Normalised(norm, reference=2)(torch.tensor([[1.0, 0.0], [3.0, 0.0], [2.0, 3.0]]))
+    layer, values = Normalised(norm), torch.tensor([[1.0, 0.0], [3.0, 0.0], [2.0, 3.0]])
+    layer.learning = True
+    reference = layer(values[:2])
+    layer.learning = False
+    output = torch.cat([reference, layer(values[2:])])
     # Reference, first column: mean 2, variance 1, + ε: ÷ 2; −1/2 · 4 + 10 and 1/2 · 4 + 10. Second: mean 0, 0: 20.
     assert output[:2].tolist() == [[8, 20], [12, 20]]
     # The image: mean (2 · 2 + 2) / 3 = 2: 10. Mean (0 + 3) / 3 = 1, square 9 / 3, variance 2, + 3: 2 / √5 · 2 + 20.
