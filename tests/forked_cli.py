@@ -151,10 +151,7 @@ def _one(command: Command, said: Path) -> Came:
 
 
 def _forked_workers() -> None:
-    """Have all workers of this process forked from a copy of it as it is now.
-
-    Instead of the context "spawn" there is "forkserver", whose server is forked rather than started.
-    """
+    """Have all workers of this process forked from a copy of it as it is now, not from a process that imports first."""
     from unittest import mock
 
     if sys.platform != "linux" or glob.glob("/dev/nvidia*"):
@@ -178,8 +175,6 @@ def _forked_workers() -> None:
     resource_tracker.ensure_running()
     with mock.patch.object(util, "spawnv_passfds", forked):
         forkserver.ensure_running()
-    context, given = multiprocessing.get_context, multiprocessing.get_context("forkserver")
-    multiprocessing.get_context = lambda method=None: given if method == "spawn" else context(method)  # type: ignore
 
 
 def _workers_gone() -> None:

@@ -437,11 +437,12 @@ def session(leader: int) -> list[int]:
 
 
 def workers(driver: int) -> list[int]:
-    """The worker processes of a driver."""
+    """The worker processes of a driver: the children of its process that forks them."""
     found = []
     for pid in session(driver):
         with contextlib.suppress(OSError):
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) != driver and b"forkserver" in Path(f"/proc/{parent}/cmdline").read_bytes():
                 found.append(pid)
     return found
 

@@ -200,7 +200,8 @@ class Driver:
             keys = identity.keys(run.data.tags)
             if new := [key for key in keys if key not in known or known[key].state is not State.DONE]:
                 record = self.store.record(run, "", with_curves=False)
-                known |= dict.fromkeys(new, Known(state, record.values, record.reason))
+                seconds = record.seconds_train + record.seconds_evaluate
+                known |= dict.fromkeys(new, Known(state, record.values, record.reason, seconds))
         self.store.end_ghosts(runs)
         return known, altered
 
@@ -264,8 +265,7 @@ class Driver:
 
             # Handle what has happened, and kill workers that hang.
             for event in self.engine.wait(1.0):
-                with sqlite.waiting("the stores"):
-                    self._handle(event)
+                self._handle(event)
             self._kill_silent()
 
     def _next(self) -> tuple[Work, Queue] | None:
@@ -321,7 +321,9 @@ class Driver:
                 if point:
                     self.listener.stepped(running.work.trial, step, point)
             case Measured(key, step, value):
-                self.engine.answer(key, running.queue.measured(key, step, value))
+                with sqlite.waiting("the stores"):
+                    prune = running.queue.measured(key, step, value)
+                self.engine.answer(key, prune)
             case Noted(_, text):
                 self.listener.note(f"{running.work.trial.label}: {text}")
             case Ended(key, outcome):
@@ -345,13 +347,13 @@ class Driver:
             for duplicate, other in [item for item in self._duplicates if item[0].trial.key == key]:
                 self._duplicates.remove((duplicate, other))
                 self._tell(other, key, outcome, shown=0)
-        self.delivery.wake()
         self.listener.ended(running.work.trial, outcome)
 
     def _tell(self, queue: Queue, key: str, outcome: Outcome, shown: int) -> None:
         """Tell a queue. It may need further trials no more: the listener shows only ``shown`` of them as ended."""
         before = queue.remaining
-        queue.tell(key, outcome)
+        with sqlite.waiting("the stores"):
+            queue.tell(key, outcome)
         if (fewer := before - queue.remaining - shown) > 0:
             self.listener.settled(fewer)
 

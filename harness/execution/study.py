@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -58,11 +58,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Known:
-    """What the store has for a key: its state, its values if it is done, and the reason if it is not."""
+    """What the store has for a key: its state, its values if it is done, the reason if it is not, how long it took."""
 
     state: State
     values: Mapping[str, float]
     reason: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,11 @@ def asked_for(plan: Plan, store: optuna.storages.BaseStorage) -> list[Trial]:
 class MatrixQueue(Queue):
     """The exact product of a matrix and its seeds.
 
-    It does not use Optuna's grid sampler: that counts a failed trial as visited and would not try it again.
+    It waits here, and the study has its outcomes, one write for each: a queue in Optuna's store would read all that
+    waits for every trial that is taken, and its grid sampler would not try a failed trial again.
+
+    One trial of every arm comes first. From then on the arm with the longest trials is next, so that no long one is
+    left for the end, when other slots have nothing to do. Equal ones keep the order of the plan.
     """
 
     def __init__(self, plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
@@ -177,78 +182,72 @@ class MatrixQueue(Queue):
             load_if_exists=True,
         )
         self._trials = {trial.key: trial for trial in plan.trials}
-        self._asked: dict[str, optuna.Trial] = {}
         self._todo = {key for key in self._trials if key not in known or not known[key].state.settled}
-        self._waiting = self._reconcile(known)
+        self._waiting: dict[str, deque[Trial]] = {}
+        """The trials of every arm that nobody has asked for."""
+        self._measured: dict[str, list[float]] = {}
+        """The seconds that the finished trials of an arm took."""
+        for key, trial in self._trials.items():
+            if key in self._todo:
+                self._waiting.setdefault(trial.arm.name, deque()).append(trial)
+            elif known[key].seconds:
+                self._measured.setdefault(trial.arm.name, []).append(known[key].seconds)
+        self._asked = set(self._measured)
+        """The arms of which a trial has run, or runs."""
+        self._reconcile(store, known)
 
     @property
     def remaining(self) -> int:
         return len(self._todo)
 
-    def _reconcile(self, known: Mapping[str, Known]) -> int:
-        """Bring the study in line with the store; returns how many trials wait in it."""
-        queued: set[str] = set()
+    def _reconcile(self, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
+        """Bring the study in line with the store of results."""
         complete: set[str] = set()
-        waiting = 0
         for frozen in _trials(self.study):
-            key = frozen.user_attrs.get("key", "")
-            if frozen.state == TrialState.RUNNING:  # its driver is gone
-                self._settle(optuna.Trial(self.study, frozen._trial_id), known.get(key))
-                if key not in self._todo:
-                    complete.add(key)
-            elif frozen.state == TrialState.WAITING:
-                waiting += 1
-                queued.add(key)
+            if not frozen.state.is_finished():  # the queue of an older harness
+                store.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
             elif frozen.state == TrialState.COMPLETE:
-                complete.add(key)
+                complete.add(frozen.user_attrs.get("key", ""))
         for key, trial in self._trials.items():
-            if key in self._todo and key not in queued:
-                self.study.enqueue_trial({}, user_attrs=self._attributes(trial))
-                waiting += 1
-            elif key not in self._todo and key not in complete and known[key].state is State.DONE:
-                self._add(
-                    trial, known[key].values.get(self.metric, math.nan)
-                )  # done for another suite, or lost in a crash
+            if key not in self._todo and key not in complete and known[key].state is State.DONE:
+                self._enter(trial, known[key])  # done for another suite, or lost in a crash
             if key in self._todo and key in complete and key not in known:
                 self.lost += 1
-        return waiting
 
-    def _settle(self, asked: optuna.Trial, known: Known | None) -> None:
-        value = known.values.get(self.metric, math.nan) if known and known.state is State.DONE else math.nan
-        if math.isfinite(value):
-            self.study.tell(asked, value)
+    def _enter(self, trial: Trial, known: Known) -> None:
+        """Add an outcome to the study."""
+        attributes = {"key": trial.key, "arm": trial.arm.name, "seed": trial.seed}
+        value = known.values.get(self.metric, math.nan)
+        if known.state is State.DONE and math.isfinite(value):
+            self.study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
             return
-        reason = known.reason if known else ""
-        if known and known.state is State.DONE:  # the metric does not apply to this model
-            reason = f"it has no value of {self.metric}"
-        asked.set_user_attr("state", known.state if known else State.INTERRUPTED)
-        asked.set_user_attr("reason", reason)
-        self.study.tell(asked, state=TrialState.FAIL)
-
-    def _add(self, trial: Trial, value: float) -> None:
-        if not math.isfinite(value):  # Optuna rejects such values
-            return
-        attributes = self._attributes(trial)
-        self.study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
-
-    @staticmethod
-    def _attributes(trial: Trial) -> dict[str, Any]:
-        return {"key": trial.key, "arm": trial.arm.name, "seed": trial.seed}
+        # A done trial without the metric: it does not apply to this model.
+        reason = known.reason if known.state is not State.DONE else f"it has no value of {self.metric}"
+        attributes |= {"state": known.state, "reason": reason}
+        self.study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=attributes))
 
     def next(self) -> Work | None:
-        # On an empty queue, ask() would create a new trial.
-        while self._waiting > 0:
-            asked = self.study.ask()
-            self._waiting -= 1
-            key = asked.user_attrs.get("key", "")
-            if key in self._todo and key not in self._asked:
-                self._asked[key] = asked
-                return Work(self._trials[key])
-            self.study.tell(asked, state=TrialState.FAIL)  # the suite no longer has this trial, or had it twice
-        return None
+        if not self._waiting:
+            return None
+        arm = max(self._waiting, key=self._urgency)
+        self._asked.add(arm)
+        trial = self._waiting[arm].popleft()
+        if not self._waiting[arm]:
+            del self._waiting[arm]
+        return Work(trial)
+
+    def _urgency(self, arm: str) -> tuple[bool, float]:
+        """How early a trial of an arm should run: first of all one of each, then by the seconds that they take.
+
+        An arm whose first trial still runs takes longer than those that have ended.
+        """
+        measured = self._measured.get(arm)
+        return arm not in self._asked, statistics.fmean(measured) if measured else math.inf
 
     def tell(self, key: str, outcome: Outcome) -> None:
-        self._settle(self._asked.pop(key), Known(outcome.state, outcome.values, outcome.reason))
+        trial = self._trials[key]
+        self._enter(trial, Known(outcome.state, outcome.values, outcome.reason))
+        self._measured.setdefault(trial.arm.name, []).append(outcome.seconds_train + outcome.seconds_evaluate)
         self._todo.discard(key)
 
 

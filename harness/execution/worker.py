@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -45,6 +46,7 @@ def perform(task: Task, device: str, pipe: Connection) -> Event:
         return Died(task.key, f"{type(error).__name__}: {error}", str(refused) if refused else None)
     finally:
         release()
+        gc.freeze()  # what is left (modules, caches) stays for good: the collection after the next trial skips it
 
 
 class _Recorder:

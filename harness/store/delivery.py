@@ -7,8 +7,8 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
@@ -22,8 +22,8 @@ from harness.store.runs import SECONDS, Store, _brief, flat
 from harness.store.seals import CURVE_PREFIX, TRIAL
 from harness.trial.task import Outcome
 
-BATCH, PARAMS = 1000, 100
-"""The largest number of metrics, and of params, in one request to MLflow."""
+BATCH, PARAMS = 800, 100
+"""The number of metrics, of params and of tags in one request: MLflow takes 1000 of all, 100 params and 100 tags."""
 FLUSH_SECONDS = 5.0
 """Seconds between two deliveries."""
 PATIENCE = 10.0
@@ -70,6 +70,19 @@ class _Place:
     """The offset up to which the journal itself says that it is delivered."""
     refused: bool = False
     """Whether MLflow will never accept the journal; it then stays on the disk."""
+    certain: bool = False
+    """Whether the store has no other run with this token: the journal began in this process, and no call failed."""
+    artifacts: Path | None = None
+    """Where the files of the run lie on this machine, if they do."""
+
+
+@dataclass
+class _Batch:
+    """What waits for the next request."""
+
+    metrics: list[Metric] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 class Delivery:
@@ -94,17 +107,13 @@ class Delivery:
         self._places: dict[Path, _Place] = {}
         self._suites: dict[str, tuple[str, str]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._awake = threading.Event()
+        self._ending = threading.Event()
         self._deadline: float | None = None
         self._error: Exception | None = None
 
     def start(self) -> None:
         """Start the thread, which delivers every few seconds."""
         self._thread.start()
-
-    def wake(self) -> None:
-        """Deliver now, without waiting for the next time."""
-        self._awake.set()
 
     def finish(self) -> None:
         """Deliver what is left, and end the thread.
@@ -113,7 +122,7 @@ class Delivery:
             HarnessError: MLflow does not answer; the journals stay on the disk.
         """
         self._deadline = time.monotonic() + PATIENCE
-        self.wake()
+        self._ending.set()
         self._thread.join(FLUSH_SECONDS)
         if self._thread.is_alive() and self._error is None:
             self.note(f"delivering the last records to {self.store.shown}")
@@ -146,7 +155,8 @@ class Delivery:
     def _place(self, path: Path) -> _Place:
         """Where to continue: after what the journal says is delivered to this store, else at the beginning."""
         if path not in self._places:
-            place = _Place()
+            # A client of MLflow's server repeats what it believes to be lost, so it is never certain.
+            place = _Place(certain=self.store.database and self._thread.ident is not None)
             for entry, _ in journal.read(path):
                 if entry["kind"] == "delivered" and entry["store"] == self.store.shown:
                     place = _Place(entry["offset"], remembered=entry["offset"], **entry["told"])
@@ -156,8 +166,8 @@ class Delivery:
     def _run(self) -> None:
         pause = FLUSH_SECONDS
         while True:
-            self._awake.wait(pause)
-            self._awake.clear()
+            self._ending.wait(pause)
+            self._ending.clear()
             ending = self._deadline
             try:
                 self.deliver()
@@ -179,6 +189,7 @@ class Delivery:
         try:
             self._deliver_from(path, self._place(path))
         except MlflowException as error:
+            self._places[path].certain = False
             if error.error_code not in REFUSED:
                 raise
             # The run, its experiment or the whole store was deleted: deliver from the beginning, to a new run.
@@ -191,29 +202,28 @@ class Delivery:
                     raise
                 self._places[path].refused = True
                 self.note(f"{self.store.shown} refuses what {path} records ({_brief(again)}): it stays there")
+        except Exception:
+            self._places[path].certain = False
+            raise
 
     def _deliver_from(self, path: Path, place: _Place) -> None:
+        """Deliver a journal from its place on, in as few requests as possible."""
         if place.refused:
             return
-        metrics: list[Metric] = []
-        behind = place.offset
+        batch, behind = _Batch(), place.offset
         for entry, offset in journal.read(path, place.offset):
             if entry["kind"] == "delivered":
                 continue
-            if entry["kind"] == "points":
-                metrics += [_metric(CURVE_PREFIX + name, value, step, entry) for name, step, value in entry["points"]]
-            if metrics and (entry["kind"] != "points" or len(metrics) > BATCH - 100):
-                self._log(place.run_id, metrics=metrics)
-                metrics, place.offset = [], behind
-            if entry["kind"] != "points":
-                self._tell(entry, place, path.parent)
-                place.offset = offset
-            behind = offset
+            # The status of a run changes after all that was recorded before.
+            if entry["kind"] in ("interrupt", "resume") or len(batch.metrics) > BATCH:
+                self._send(batch, place)
+                batch, place.offset = _Batch(), behind
             if entry["kind"] == "end":
-                self._close(path, entry)
+                self._end(path, entry, place, batch)
                 return
-        if metrics:
-            self._log(place.run_id, metrics=metrics)
+            self._tell(entry, place, path.parent, batch)
+            behind = offset
+        self._send(batch, place)
         place.offset = behind
 
     def _close(self, path: Path, end: Line) -> None:
@@ -224,32 +234,43 @@ class Delivery:
         if not end["keep"]:
             shutil.rmtree(path.parent, ignore_errors=True)
 
-    def _tell(self, entry: Line, place: _Place, folder: Path) -> None:
-        client, run_id = self.store.client, place.run_id
+    def _tell(self, entry: Line, place: _Place, folder: Path, batch: _Batch) -> None:
+        """Deliver a record, or add it to the batch."""
         match entry["kind"]:
             case "begin":
                 self._begin(entry, place)
+                batch.params |= _parameters(entry)
             case "environment":
-                tags = entry["tags"] | {"environment": " ".join(sorted(entry["tags"]))}
-                self._log(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+                batch.tags |= entry["tags"] | {"environment": " ".join(sorted(entry["tags"]))}
+            case "points":
+                batch.metrics += [
+                    _metric(CURVE_PREFIX + name, value, step, entry) for name, step, value in entry["points"]
+                ]
             case "file":
                 path = folder / entry["name"]
                 if path.is_file():  # a user may have emptied the work folder; deliver the rest
-                    client.log_artifact(run_id, str(path), entry["folder"] or None)
+                    self._file(path, entry["folder"], place)
             case "interrupt":
-                client.set_tag(run_id, "state", State.INTERRUPTED)
-                client.set_terminated(run_id, "KILLED", entry["time"])
+                self.store.client.set_tag(place.run_id, "state", State.INTERRUPTED)
+                self.store.client.set_terminated(place.run_id, "KILLED", entry["time"])
             case "resume":
-                client.update_run(run_id, status="RUNNING")
-            case "end":
-                self._end(place, entry, folder / journal.NAME)
+                self.store.client.update_run(place.run_id, status="RUNNING")
 
-    def _log(self, run_id: str, metrics: Sequence[Metric] = (), tags: Sequence[RunTag] = ()) -> None:
-        client = self.store.client
-        for begin in range(0, len(metrics), BATCH):
-            client.log_batch(run_id, metrics=metrics[begin : begin + BATCH])
-        if tags:
-            client.log_batch(run_id, tags=tags)
+    def _file(self, path: Path, folder: str, place: _Place) -> None:
+        if place.artifacts is None:
+            self.store.client.log_artifact(place.run_id, str(path), folder or None)
+            return
+        # What MLflow's client does, without asking for the run and checking its place for every file.
+        (place.artifacts / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place.artifacts / folder / path.name)
+
+    def _send(self, batch: _Batch, place: _Place) -> None:
+        """Send a batch, in one request if it is not too large for that."""
+        metrics, params = batch.metrics, [Param(name, value) for name, value in batch.params.items()]
+        tags = [RunTag(name, value) for name, value in batch.tags.items()]
+        while metrics or params or tags:
+            self.store.client.log_batch(place.run_id, metrics[:BATCH], params[:PARAMS], tags[:PARAMS])
+            metrics, params, tags = metrics[BATCH:], params[PARAMS:], tags[PARAMS:]
 
     def _only(self, place: _Place) -> str:
         """The id of the run with this token, or "" if there is none.
@@ -264,21 +285,17 @@ class Delivery:
         return ids[0] if ids else ""
 
     def _begin(self, entry: Line, place: _Place) -> None:
-        client, suite, tags = self.store.client, entry["suite"], entry["tags"]
+        suite, tags = entry["suite"], entry["tags"]
         place.experiment, parent = self.suite(suite)
         place.token = entry["token"]
-        run_id = self._only(place)
-        if not run_id:
+        place.run_id = "" if place.certain else self._only(place)
+        if not place.run_id:
             own = {"role": TRIAL, "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
             own["results_folder"] = f"{socket.gethostname()}:{self.store.results}"
             name = f"{tags['arm']}, seed {tags['seed']}"
-            run = client.create_run(place.experiment, entry["time"], tags | own, name)
-            self.store.put(run, suite)
-            run_id = str(run.info.run_id)
-        place.run_id = run_id
-        params = [Param(name, value) for name, value in _parameters(entry).items()]
-        for begin in range(0, len(params), PARAMS):
-            client.log_batch(run_id, params=params[begin : begin + PARAMS])
+            run = self.store.client.create_run(place.experiment, entry["time"], tags | own, name)
+            place.artifacts = self.store.put(run, suite)
+            place.run_id = str(run.info.run_id)
 
     def suite(self, name: str) -> tuple[str, str]:
         """The ids of a suite's experiment and parent run; creates them if there are none."""
@@ -287,19 +304,18 @@ class Delivery:
             self._suites[name] = (experiment, self.store.parent(name, experiment))
         return self._suites[name]
 
-    def _end(self, place: _Place, entry: Line, path: Path) -> None:
-        """Store the outcome, and end the run last, so that a run that has ended is complete."""
+    def _end(self, path: Path, entry: Line, place: _Place, batch: _Batch) -> None:
+        """Store the outcome, and end the run last, so that a run that has ended is complete; remove the journal."""
         outcome = Outcome(**entry["outcome"])
         numbers = outcome.values | dict(zip(SECONDS, (outcome.seconds_train, outcome.seconds_evaluate), strict=True))
-        tags = _sealed(path, {"state": outcome.state, "reason": outcome.reason[:5000]}, numbers)
-        self.store.client.log_batch(
-            place.run_id,
-            metrics=[_metric(name, value, 0, entry) for name, value in numbers.items()],
-            tags=[RunTag(name, value) for name, value in tags.items()],
-        )
-        self._only(place)
+        batch.metrics += [_metric(name, value, 0, entry) for name, value in numbers.items()]
+        batch.tags |= _sealed(path, {"state": outcome.state, "reason": outcome.reason[:5000]}, numbers)
+        self._send(batch, place)
+        if not place.certain:
+            self._only(place)
         status = "FINISHED" if outcome.state is State.DONE else "FAILED"
         self.store.client.set_terminated(place.run_id, status, entry["time"])
+        self._close(path, entry)
 
 
 def _metric(name: str, value: float, step: int, entry: Line) -> Metric:

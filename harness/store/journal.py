@@ -1,9 +1,11 @@
 """The journal of a trial: everything goes to the disk before MLflow gets it, so training never waits for a server.
 
-The journal is a file in the trial's work folder, with one record per line, appended and flushed to the disk. The driver
-begins it, the trial's worker continues it, and ``delivery.Delivery`` delivers it to MLflow. A line has a checksum and
-JSON: the time, the kind and the content. Reading ends at the first damaged line. A process that opens the journal to
-write truncates it there, and the resumed trial records the lost part again.
+The journal is a file in the trial's work folder, with one record per line, appended. The driver begins it, the trial's
+worker continues it, and ``delivery.Delivery`` delivers it to MLflow. What must outlast a power failure is flushed to
+the disk, with all that stands before it (``LASTING``): a trial that lost points and files records them again.
+
+A line has a checksum and JSON: the time, the kind and the content. Reading ends at the first damaged line. A process
+that opens the journal to write truncates it there, and the resumed trial records the lost part again.
 
 Every run has a unique token and every record its time, so that a record that is delivered twice counts once.
 """
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from harness.suite.plan import Trial
 
 NAME = "records.jsonl"
+LASTING = ("begin", "interrupt", "delivered", "end")
+"""The kinds of records that are on the disk when the call returns, with all records before them."""
 Line = dict[str, Any]
 
 
@@ -116,7 +120,8 @@ class Journal:
         try:
             while line:  # a full disk may write only a part
                 line = line[os.write(handle, line) :]
-            os.fsync(handle)
+            if kind in LASTING:
+                os.fsync(handle)
         except OSError:
             os.ftruncate(handle, size)
             raise

@@ -231,15 +231,18 @@ class Store:
         self.put(run, suite)
         return str(run.info.run_id)
 
-    def put(self, run: Run, suite: str) -> None:
+    def put(self, run: Run, suite: str) -> Path | None:
         """Let the files of a run go below this results folder: another one may have made the experiment.
 
-        On an MLflow server they go to the server.
+        Returns: their folder; None if they go to an MLflow server.
         """
-        folder = self.results / artifacts.FOLDER / suite / run.info.run_id / artifacts.FOLDER
+        folder: Path = self.results / artifacts.FOLDER / suite / run.info.run_id / artifacts.FOLDER
         there = artifacts.local_path(run.info.artifact_uri)
-        if self.database and there is not None and there != folder:
+        if not self.database or there is None:
+            return None
+        if there != folder:
             artifacts.put(self.address, run.info.run_id, folder)
+        return folder
 
     def place(self, run: Run) -> Path | None:
         """The folder of a run's files; None if they are not on this machine."""

@@ -233,7 +233,7 @@ class Trainer:
         """Count the time, save the checkpoint if it is due, and end the training if asked to or out of time."""
         self.progress.seconds = time.monotonic() - self._started
         stop = hooks.should_stop() and not last
-        if stop or last or time.monotonic() - self._saved > self.run.checkpoint_seconds:
+        if stop or time.monotonic() - self._saved > self.run.checkpoint_seconds:
             self.save()
             self._saved = time.monotonic()
         if stop:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,14 +68,14 @@ def test_a_worker_that_dies_names_its_log(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 STARTS_TWO = """
-import multiprocessing, signal
+import signal
 from harness.execution import local
 
 def tell(pipe):
     pipe.send(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
+    context = local.context()
     for _ in range(2):
         ours, theirs = context.Pipe()
         process = context.Process(target=tell, args=(theirs,))
@@ -95,3 +96,75 @@ def test_ctrl_c_does_not_reach_a_worker_that_still_starts(tmp_path: Path) -> Non
     script.write_text(STARTS_TWO)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True", "True", "True", "False"]
+
+
+IS_IMPORTED = """
+import importlib, sys
+from pathlib import Path
+from harness.execution import local
+
+def tell(pipe):
+    pipe.send(("harness.trial.run" in sys.modules, "torch" in sys.modules))
+
+if __name__ == "__main__":
+    context = local.context()
+    ours, theirs = context.Pipe()
+    context.Process(target=tell, args=(theirs,)).start()
+    print(*ours.recv())
+    for name in local.IMPORTED:
+        importlib.import_module(name)
+    import torch
+    threads = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Threads"))
+    print(threads.split()[1], torch.cuda.is_initialized())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_workers_are_forked_from_a_process_that_has_imported_and_done_nothing_else(tmp_path: Path) -> None:
+    script = tmp_path / "is_imported.py"
+    script.write_text(IS_IMPORTED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "1", "False"]
+
+
+ORPHAN = """
+import os, signal, sys, time
+from multiprocessing import forkserver
+from harness.execution import local
+
+def watched(pipe):
+    local._end_with_parent()
+    pipe.send(os.getpid())
+    time.sleep(600)
+
+if __name__ == "__main__":
+    context = local.context()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=watched, args=(theirs,))
+    process.start()
+    worker = ours.recv()
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    process.join(60)
+    for _ in range(600):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            print("gone")
+            break
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_a_worker_ends_with_the_process_that_it_was_forked_from(tmp_path: Path) -> None:
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["gone"]
+
+
+def test_a_long_name_of_the_folder_for_temporary_files_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 30)))
+    assert local.context().get_start_method() == "spawn"

@@ -75,8 +75,70 @@ def test_a_matrix_is_run_whole_and_once_whatever_fails(tmp_path: Path) -> None:
         keys.append(work.trial.key)
         queue.tell(work.trial.key, outcome)
     assert queue.next() is None
-    assert keys == [trial.key for trial in made.trials]
+    assert sorted(keys) == sorted(trial.key for trial in made.trials)
     assert queue.remaining == 0
+
+
+def test_the_first_of_every_arm_comes_first_and_then_the_arm_that_takes_longest(tmp_path: Path) -> None:
+    made = plan(tmp_path, seeds=3)
+    quick, slow = (cell.arm.name for cell in made.cells)
+    took = {quick: 1.0, slow: 5.0}
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    order = []
+    while (work := queue.next()) is not None:
+        order.append((work.trial.arm.name, work.trial.seed))
+        queue.tell(work.trial.key, Outcome(State.DONE, "", {"sharpness": 1.0}, took[work.trial.arm.name]))
+    assert order == [(quick, 0), (slow, 0), (slow, 1), (slow, 2), (quick, 1), (quick, 2)]
+
+
+def test_the_next_run_knows_how_long_an_arm_takes(tmp_path: Path) -> None:
+    made = plan(tmp_path, seeds=2)
+    seconds = dict(zip((cell.arm.name for cell in made.cells), (1.0, 5.0), strict=True))
+    known = {t.key: Known(State.DONE, {}, "", seconds[t.arm.name]) for t in made.trials if t.seed == 0}
+    work = MatrixQueue(made, storage(tmp_path), known).next()
+    assert work is not None
+    assert (seconds[work.trial.arm.name], work.trial.seed) == (5.0, 1)
+
+
+def test_an_arm_that_still_runs_takes_longer_than_one_that_has_ended(tmp_path: Path) -> None:
+    made = plan(tmp_path, seeds=2)
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    quick, slow = queue.next(), queue.next()
+    assert quick is not None
+    assert slow is not None
+    queue.tell(quick.trial.key, Outcome(State.DONE, "", {"sharpness": 1.0}, 1.0))
+    work = queue.next()
+    assert work is not None
+    assert work.trial.arm == slow.trial.arm
+
+
+def test_a_trial_costs_the_study_as_many_queries_whether_it_waits_beside_many_or_few(tmp_path: Path) -> None:
+    counts = []
+    for seeds in (2, 20):
+        queue = MatrixQueue(plan(tmp_path / str(seeds), seeds=seeds), storage(tmp_path / str(seeds)), {})
+        said: list[str] = []
+
+        def count(*arguments: Any, said: list[str] = said) -> None:
+            said.append(arguments[2])
+
+        event.listen(Engine, "before_cursor_execute", count)
+        try:
+            trials = len(list(drain(queue, done(1.0))))
+        finally:
+            event.remove(Engine, "before_cursor_execute", count)
+        counts.append(len(said) / trials)
+    assert counts[0] == counts[1] < 20
+
+
+def test_the_queue_of_an_older_harness_is_closed(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    old = MatrixQueue(made, storage(tmp_path), {}).study
+    old.enqueue_trial({}, user_attrs={"key": made.trials[0].key})
+    old.enqueue_trial({}, user_attrs={"key": made.trials[1].key})
+    old.ask()  # its driver is killed
+    queue = MatrixQueue(made, storage(tmp_path), {})
+    assert [trial.state.name for trial in study(tmp_path).trials] == ["FAIL", "FAIL"]
+    assert len(list(drain(queue, done(1.0)))) == 4
 
 
 def test_an_arm_without_the_metric_holds_up_nobody(tmp_path: Path) -> None:
@@ -106,14 +168,14 @@ def test_the_next_run_tries_again_only_what_failed_to_run(tmp_path: Path) -> Non
     assert again.remaining == 1
     work = again.next()
     assert work is not None
-    assert work.trial.key == made.trials[1].key
+    assert known[work.trial.key].state is State.FAILED
     assert again.next() is None
 
 
 def test_what_a_killed_driver_left_behind_is_settled(tmp_path: Path) -> None:
     made = plan(tmp_path)
     queue = MatrixQueue(made, storage(tmp_path), {})
-    first, second = queue.next(), queue.next()  # both RUNNING when the driver dies
+    first, second = queue.next(), queue.next()  # both run when the driver dies
     assert first is not None
     assert second is not None
     # The first had been finished and recorded in MLflow, but Optuna was not told.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness_cli import Workspace
@@ -31,6 +32,11 @@ def written(folder: Path, trial: Trial) -> Journal:
     for step in range(1, 6):
         made.points([("loss", step, step / 3)])
     return made
+
+
+def write(path: Path) -> Path:
+    path.write_bytes(b"a picture")
+    return path
 
 
 def kinds(folder: Path) -> list[str]:
@@ -116,6 +122,67 @@ def test_delivered_as_often_as_one_likes_it_is_there_once(
     [run] = runs(store, trials[0])
     assert (run.info.status, steps(store, run), run.data.metrics["fid"]) == ("FINISHED", [1, 2, 3, 4, 5], 2.0)
     assert not (tmp_path / "a").exists()
+
+
+REQUESTS = ("create_run", "log_batch", "set_terminated", "search_runs", "get_run", "set_tag", "log_artifact")
+"""The requests to MLflow that a delivery may make."""
+
+
+@pytest.mark.parametrize(
+    ("begun_before", "wanted"),
+    [
+        (False, ["create_run", "log_batch", "set_terminated"]),
+        (True, ["search_runs", "create_run", "log_batch", "search_runs", "set_terminated"]),
+    ],
+)
+def test_a_trial_that_ends_between_two_deliveries_costs_few_requests(
+    tmp_path: Path, trials: tuple[Trial, ...], monkeypatch: pytest.MonkeyPatch, begun_before: bool, wanted: list[str]
+) -> None:
+    store = Store(tmp_path)
+    store.create()
+    made = Delivery(store, tmp_path / "work", print)
+    made.suite("tiny")  # as the driver does when it starts
+    begun = written(tmp_path / "work" / "a", trials[0])
+    begun.file(write(begun.path.parent / "step.png"), "samples")
+    said: list[str] = []
+    for name in REQUESTS:
+        before = getattr(MlflowClient, name)
+
+        def counted(*words: Any, name: str = name, before: Any = before, **more: Any) -> Any:
+            said.append(name)
+            return before(*words, **more)
+
+        monkeypatch.setattr(MlflowClient, name, counted)
+    begun.environment({"device": "cpu"})
+    begun.end(Outcome(State.DONE, values={"fid": 1.0}))
+    if begun_before:  # by another process, which may have created its run
+        made.deliver()
+    else:
+        made.start()
+        made.finish()
+    assert said == wanted
+    [run] = runs(store, trials[0])
+    assert (run.info.status, run.data.metrics["fid"], steps(store, run)) == ("FINISHED", 1.0, [1, 2, 3, 4, 5])
+    assert run.data.tags["device"] == "cpu"
+    place = store.place(run)
+    assert place is not None
+    assert (place / "samples" / "step.png").read_bytes() == b"a picture"
+
+
+def test_more_than_one_request_takes_is_sent_in_several(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
+    store = Store(tmp_path)
+    store.create()
+    made = Journal(tmp_path / "work" / "a")
+    made.begin("tiny", trials[0])
+    for step in range(1, 1201):
+        made.points([(name, step, float(step)) for name in ("loss", "other")])
+    made.environment({f"version_{number}": "1" for number in range(150)})
+    made.end(Outcome(State.DONE, values={"fid": 1.0}))
+    Delivery(store, tmp_path / "work", print).deliver()
+    [run] = runs(store, trials[0])
+    assert steps(store, run) == list(range(1, 1201))
+    assert {f"version_{number}" for number in range(150)} <= run.data.tags.keys()
+    assert run.info.status == "FINISHED"
 
 
 def test_what_was_left_is_not_told_again_at_every_start(
