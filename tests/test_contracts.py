@@ -41,6 +41,13 @@ class TestLocalEngine(testing.EngineContract):
 
     def crash(self, engine: Engine, key: str) -> None:
         assert isinstance(engine, LocalEngine)
-        [slot] = engine._slots_of(key)
-        assert slot.process.pid is not None
-        os.kill(slot.process.pid, signal.SIGKILL)
+        [worker] = engine._workers_of(key)
+        assert worker.process.pid is not None
+        os.kill(worker.process.pid, signal.SIGKILL)
+
+
+class TestLocalEngineWithLanes(TestLocalEngine):
+    """All trials in one process, as on a GPU."""
+
+    def make(self, folder: Path) -> Engine:
+        return LocalEngine(["cpu"], folder, lanes=self.slots)

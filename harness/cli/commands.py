@@ -275,13 +275,14 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
     """
     from harness.cli.progress import display
     from harness.execution import driver
-    from harness.execution.devices import slots
+    from harness.execution.devices import lanes, slots
     from harness.execution.local import LocalEngine
     from harness.store import folders
 
     places = slots(device, workers, plan)
     refuse_few_files(len(places))
-    engine = LocalEngine(places, folders.Folders(results).work)
+    beside = lanes(places[0], plan.suite.run.fuse)
+    engine = LocalEngine(places, folders.Folders(results).work, beside)
     try:
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.base.errors import HarnessError
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from harness.suite.plan import Plan
 
 PER_GPU = 2
-"""Slots per GPU by default: networks this small leave a GPU idle between steps."""
+"""Workers per GPU by default: while one is busy in Python, as in parts of an evaluation, the other keeps it at work."""
+LANES = 4
+"""Trials side by side in a worker on a GPU by default: docs/gpu.md has what was measured."""
 DRIVERS = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
 """Device files of GPU drivers on Linux: NVIDIA, NVIDIA Tegra, WSL, AMD."""
 
@@ -47,6 +49,13 @@ def gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def lanes(device: str, fuse: Literal["auto"] | int) -> int:
+    """The number of trials that a worker on this device runs side by side, from ``run.fuse``."""
+    if fuse != "auto":
+        return fuse
+    return LANES if device.startswith("cuda") else 1
 
 
 def slots(device: str, workers: int | None, plan: Plan) -> list[str]:

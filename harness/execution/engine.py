@@ -1,7 +1,8 @@
 """The interface of an engine. An engine runs trials in slots and reports events. It knows nothing of Optuna and MLflow.
 
 One driver owns an engine, and calls its methods from one thread. An engine has workers: processes, here or elsewhere.
-Each worker runs one trial at a time with ``harness.execution.worker.perform``. The driver relies on the following, and
+A worker runs one trial at a time with ``harness.execution.worker.perform``, or several that take turns, its lanes, with
+``harness.execution.worker.Worker``. The driver relies on the following, and
 ``harness.testing.EngineContract`` tests it:
 
 Devices. The engine chooses the device of a trial. The driver learns it from the event ``Started``; the worker also
@@ -23,13 +24,13 @@ Stop. ``stop`` asks every submitted trial to save itself. Each ends with ``Ended
 a checkpoint in its folder, or with its own outcome if it ended first. The call does not wait. A second call has no
 effect.
 
-Kill. When ``kill`` returns, the trial's worker writes no more, its slot is free, and no event of it comes, not even one
-that was already sent. A trial that the engine does not have is ignored.
+Kill. When ``kill`` returns, nothing is written for the trial, its slot is free, and no event of it comes, not even one
+that was already sent. Trials that share its worker go on, or die. A trial that the engine does not have is ignored.
 
 Death. A worker that dies gives one event, ``Died``, after which it writes nothing. So does a worker that cannot be
 started. When the driver dies, its workers must end at once, by themselves: the next driver continues from the
-journals. A worker in which a trial failed or ran out of memory runs no other trial: after an error of the device, the
-next trial would fail too.
+journals. A worker in which a trial failed or ran out of memory gets no other trial: after an error of the device, the
+next trial would fail too. Those that it has go on.
 
 Close. ``close`` leaves no process behind; trials that still run are killed. A second call has no effect.
 """
@@ -92,7 +93,8 @@ class Died:
 
     Attributes:
         refusal: the message for the user if a disk is at fault. Another attempt is then of no use.
-        killed: whether the system may have killed the worker because memory ran out.
+        killed: whether a trial beside this one may be the reason: the system killed the worker because memory ran out,
+            or several trials shared it. Then it is tried again alone.
     """
 
     key: str

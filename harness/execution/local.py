@@ -1,4 +1,6 @@
-"""The local engine: one worker process per slot, reused between trials, replaced when it dies.
+"""The local engine: worker processes, reused between trials, replaced when they die.
+
+On a GPU a worker runs several trials side by side (``harness.trial.lane``): its lanes.
 
 On Linux the workers are forked from one process that has imported torch and the rest already (multiprocessing's
 forkserver). A fork costs milliseconds and shares the memory of what was imported. It is safe because that process has
@@ -10,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -25,16 +27,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event
-from harness.execution.worker import QUIT, STOP, perform, send, tell
+from harness.execution.worker import QUIT, STOP, Answer, Drop, Dropped, Worker
 from harness.trial.task import Task
 
 FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that a worker ignores."""
 OUT_OF_MEMORY = ("std::bad_alloc", "MemoryError", "DefaultCPUAllocator", "Cannot allocate memory", "out of memory")
 """What a process writes before it dies because no memory is left."""
+PATIENCE = 5.0
+"""Seconds in which a worker must give up a trial that it is told to drop."""
 LAST_WORDS = 20_000
 """How many bytes at the end of a dead worker's log are looked through."""
 IMPORTED = ["harness.execution.local", "harness.suite.plan", "harness.trial.environment", "harness.trial.run"]
@@ -58,71 +61,81 @@ class LocalEngine(Engine):
     """Runs trials in worker processes on this machine.
 
     Args:
-        devices: the device of each slot; a device may have several slots.
+        devices: the device of each worker; a device may have several workers.
         logs: the folder of the logs, one for each worker, with all that it prints.
+        lanes: trials that a worker runs side by side.
     """
 
-    def __init__(self, devices: list[str], logs: Path) -> None:
-        self._slots = [_Slot(device, logs / f"worker-{number}.log") for number, device in enumerate(devices)]
+    def __init__(self, devices: list[str], logs: Path, lanes: int = 1) -> None:
+        self._workers = [_Worker(device, logs / f"worker-{number}.log", lanes) for number, device in enumerate(devices)]
 
     @property
     def free(self) -> int:
-        return sum(slot.task is None for slot in self._slots)
+        return sum(worker.room for worker in self._workers)
 
     def submit(self, task: Task) -> None:
-        self._free_slot().start(task)
+        # Trials are spread over the workers. Of two with as many, prefer the one that runs: a new one costs imports.
+        with_room = [worker for worker in self._workers if worker.room]
+        min(with_room, key=lambda worker: (len(worker.tasks), not worker.alive)).start(task)
 
     def wait(self, seconds: float) -> list[Event]:
-        busy = [slot for slot in self._slots if slot.task is not None]
-        handles = [handle for slot in busy for handle in (slot.pipe, slot.process.sentinel)]
-        ready = set(wait(handles, seconds))
-        events = [slot.events() for slot in busy if slot.pipe in ready or slot.process.sentinel in ready]
-        return [event for several in events for event in several]
+        busy = [worker for worker in self._workers if worker.tasks]
+        handles = [handle for worker in busy for handle in (worker.pipe, worker.process.sentinel)]
+        ready = set(wait(handles, 0 if any(worker.pending for worker in self._workers) else seconds))
+        for worker in busy:
+            if worker.pipe in ready or worker.process.sentinel in ready:
+                worker.read()
+        return [event for worker in self._workers for event in worker.taken()]
 
     def answer(self, key: str, prune: bool) -> None:
-        for slot in self._slots_of(key):
-            slot.send(prune)
+        for worker in self._workers_of(key):
+            worker.send(Answer(key, prune))
 
     def kill(self, key: str) -> None:
-        for slot in self._slots_of(key):
-            slot.close(kill=True)
-            slot.task = None
+        for worker in self._workers_of(key):
+            worker.drop(key)
 
     def stop(self) -> None:
-        for slot in self._slots:
-            if slot.task is not None:
-                slot.send(STOP)
+        for worker in self._workers:
+            if worker.tasks:
+                worker.send(STOP)
 
     def close(self) -> None:
-        for slot in self._slots:
-            slot.close()
+        for worker in self._workers:
+            worker.close()
 
-    def _slots_of(self, key: str) -> list[_Slot]:
-        """The slot that runs this trial; empty if none does."""
-        return [slot for slot in self._slots if slot.task is not None and slot.task.key == key]
-
-    def _free_slot(self) -> _Slot:
-        # Prefer a slot whose worker is running: a new worker costs seconds of imports.
-        return min((slot for slot in self._slots if slot.task is None), key=lambda slot: not slot.alive)
+    def _workers_of(self, key: str) -> list[_Worker]:
+        """The worker that runs this trial; empty if none does."""
+        return [worker for worker in self._workers if key in worker.tasks]
 
 
-class _Slot:
-    """A worker process, the pipe to it, and the trial that it runs."""
+class _Worker:
+    """A worker process, the pipe to it, and the trials that it runs."""
 
     pipe: Connection
     process: BaseProcess
 
-    def __init__(self, device: str, log: Path) -> None:
+    def __init__(self, device: str, log: Path, lanes: int) -> None:
         self.device = device
         self.log = log
-        self.task: Task | None = None
+        self.lanes = lanes
+        self.tasks: dict[str, Task] = {}
+        self.pending: list[Event] = []
+        """Events that the driver has not had yet."""
         self._up = False
+        self._retired = False
+        """Whether it gets no other trial: after an error of the device every later one would fail, too."""
         self._logged = 0
-        """The size of the log when the trial began."""
+        """The size of the log when its trials began."""
 
     @property
     def alive(self) -> bool:
         return self._up and self.process.is_alive()
+
+    @property
+    def room(self) -> int:
+        """How many trials it can take."""
+        return 0 if self._retired else self.lanes - len(self.tasks)
 
     def start(self, task: Task) -> None:
         if not self.alive:
@@ -133,8 +146,9 @@ class _Slot:
                 self.process.start()
             theirs.close()
             self._up = True
-        self.task = task
-        self._logged = self._log_size()
+        if not self.tasks:
+            self._logged = self._log_size()
+        self.tasks[task.key] = task
         self.send(task)
 
     def send(self, message: Any) -> None:
@@ -142,47 +156,81 @@ class _Slot:
         with contextlib.suppress(OSError):
             self.pipe.send(message)
 
-    def events(self) -> list[Event]:
-        """The events that the worker has sent, and ``Died`` if it died."""
-        found: list[Event] = []
-        assert self.task is not None
-        key = self.task.key
-        try:
+    def taken(self) -> list[Event]:
+        """The events that have come. From now on they are the driver's."""
+        events, self.pending = self.pending, []
+        return events
+
+    def read(self) -> None:
+        """Read what the worker has sent, and find out whether it died."""
+        with contextlib.suppress(EOFError, OSError):
             while self.pipe.poll():
+                self._heard(self.pipe.recv())
+        if self._up and not self.process.is_alive():
+            self._dead()
+        if self._retired and not self.tasks:
+            self.close(kill=True)
+
+    def _heard(self, event: Any) -> None:
+        if isinstance(event, Dropped) or event.key not in self.tasks:
+            return
+        if isinstance(event, Ended | Died):
+            del self.tasks[event.key]
+            bad = (State.FAILED, State.OUT_OF_MEMORY)
+            self._retired |= isinstance(event, Died) or event.outcome.state in bad
+        self.pending.append(event)
+
+    def _dead(self) -> None:
+        """The process has ended: every trial of it died."""
+        self.process.join()
+        reason, memory = explain(self.process.exitcode, self._said())
+        log = f"{self.log.parent.name}/{self.log.name}"  # the reason is stored, and the store may move
+        # Of several trials one may have ended the process of all: each is tried again alone.
+        suspect = memory or len(self.tasks) > 1
+        for key in self.tasks:
+            self.pending.append(Died(key, f"{reason}; see {log} in the results folder", killed=suspect))
+        self.tasks.clear()
+
+    def drop(self, key: str) -> None:
+        """End a trial at once. The others of the worker go on, unless it does not answer."""
+        others = [other for other in self.tasks if other != key]
+        del self.tasks[key]
+        self.pending = [event for event in self.pending if event.key != key]
+        if others and self._gives_up(key):
+            return
+        self.close(kill=True)
+        reason = "its worker was stopped, because a trial beside it gave no sign of life"
+        self.pending += [Died(other, reason) for other in others if other in self.tasks]
+        self.tasks.clear()
+
+    def _gives_up(self, key: str) -> bool:
+        """Tell the worker to drop a trial; whether it has done so."""
+        self.send(Drop(key))
+        until = time.monotonic() + PATIENCE
+        with contextlib.suppress(EOFError, OSError):
+            while self.pipe.poll(max(0.0, until - time.monotonic())):
                 event = self.pipe.recv()
-                if isinstance(event, Ended | Died):
-                    self.task = None
-                    # After an error of the device every later trial of this process would fail too.
-                    if isinstance(event, Died) or event.outcome.state in (State.FAILED, State.OUT_OF_MEMORY):
-                        self.close(kill=True)
-                        return [*found, event]
-                found.append(event)
-        except (EOFError, OSError):
-            pass
-        if self.task is not None and not self.process.is_alive():
-            self.process.join()
-            exitcode = self.process.exitcode
-            reason, memory = explain(exitcode, self._said())
-            log = f"{self.log.parent.name}/{self.log.name}"  # the reason is stored, and the store may move
-            found.append(Died(key, f"{reason}; see {log} in the results folder", killed=memory))
-            self.task = None
-        return found
+                if event == Dropped(key):
+                    return True
+                self._heard(event)
+        return False
 
     def _log_size(self) -> int:
         return self.log.stat().st_size if self.log.is_file() else 0
 
     def _said(self) -> str:
-        """The end of what the worker has written to its log during this trial."""
+        """The end of what the worker has written to its log during its trials."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             file.seek(max(self._logged, self._log_size() - LAST_WORDS))
             return file.read(LAST_WORDS).decode("utf-8", "replace")
         return ""
 
     def close(self, kill: bool = False) -> None:
+        self._retired = False
         if not self._up:
             return
         try:
-            if self.task is None and not kill:
+            if not self.tasks and not kill:
                 self.send(QUIT)
                 self.process.join(5)
         finally:
@@ -211,7 +259,7 @@ def explain(exitcode: int | None, said: str) -> tuple[str, bool]:
 
 
 def work(pipe: Connection, log: Path, device: str) -> None:
-    """The main function of a worker: receive a task, run it, repeat, until ``QUIT`` or the end of the pipe."""
+    """The main function of a worker process."""
     # Ctrl-C reaches the whole process group, and so do a closed terminal's SIGHUP and perhaps a cluster's SIGTERM: only
     # the driver reacts to them.
     for number in FOR_THE_DRIVER:
@@ -220,17 +268,7 @@ def work(pipe: Connection, log: Path, device: str) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _end_with_parent()
     _print_to(log)
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        if task == QUIT:
-            return
-        if task != STOP:  # a STOP here came after its trial had ended
-            with messages_to(functools.partial(tell, task.key, pipe)):
-                event = perform(task, device, pipe)
-            send(pipe, event)
+    Worker(device, pipe).serve()
 
 
 @contextlib.contextmanager

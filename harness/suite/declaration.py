@@ -249,6 +249,10 @@ class Run(Settings):
     checkpoint_seconds: float = Field(30, gt=0, description="seconds between checkpoints")
     snapshots: int = Field(6, ge=0, le=1000, description="sample grids drawn during training")
     curve_points: int = Field(200, ge=1, le=100_000, description="points of each training curve")
+    fuse: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto",
+        description="trials that a worker trains side by side; auto: several on a GPU, one on a CPU; same numbers",
+    )
     graphs: bool = Field(
         True, description="on a GPU, a training step is one CUDA graph where model and tricks allow it; same numbers"
     )

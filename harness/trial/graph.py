@@ -34,6 +34,9 @@ def obstacle(model: Model, device: torch.device) -> str | None:
 class Graph:
     """Calls a function: the first times as it is, then as a CUDA graph.
 
+    It stays as it is if it draws from torch's own generator. The graphs of several trials in a process would share that
+    generator, and what it gave one would depend on the others.
+
     The function may change tensors in place; it must not wait for the GPU. Its other effects, on variables of Python,
     happen while it is captured and never again.
 
@@ -50,11 +53,13 @@ class Graph:
         self._calls = 0
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._shares = False
+        """Whether it has drawn from torch's own generator."""
 
     def __call__(self) -> None:
         """Run the function once."""
         self._calls += 1
-        if self._calls <= WARM_UP:
+        if self._calls <= WARM_UP or self._shares:
             self._as_it_is()
             return
         if self._graph is None:
@@ -63,11 +68,13 @@ class Graph:
 
     def _as_it_is(self) -> None:
         # On the stream of the capture: autograd remembers on which stream a gradient was accumulated first.
+        before = None if self._shares else torch.cuda.get_rng_state(self._device)
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             self._function()
         current.wait_stream(self._stream)
+        self._shares = before is None or not torch.equal(before, torch.cuda.get_rng_state(self._device))
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         """The graph. Capturing runs the function in Python, and nothing on the GPU."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,7 +193,12 @@ class Trainer:
         return [self.model.compute.device.type, str(self.model.compute.dtype)]
 
     def run_to_end(self, hooks: Hooks) -> None:
-        """Train up to the last step.
+        """Train up to the last step: ``course`` without a break."""
+        for _ in self.course(hooks):
+            pass
+
+    def course(self, hooks: Hooks) -> Iterator[None]:
+        """Train up to the last step, and let others of the process go on after every step.
 
         Raises:
             Diverged: a scalar is NaN or infinite.
@@ -228,6 +233,11 @@ class Trainer:
             # curves: there the sums are empty, so the checkpoint need not hold them.
             if point_due:
                 self._save_or_stop(hooks, last)
+
+            # The time of others is not that of this training.
+            paused = time.monotonic()
+            yield
+            self._started += time.monotonic() - paused
 
     def _save_or_stop(self, hooks: Hooks, last: bool) -> None:
         """Count the time, save the checkpoint if it is due, and end the training if asked to or out of time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -25,12 +25,36 @@ from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.models.base import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from harness.suite.plan import Arm
     from harness.trial.task import Recorder, Task
 
+Result = TypeVar("Result")
+if TYPE_CHECKING:
+    Course = Generator[None, None, Result]
+
 
 def run(task: Task, recorder: Recorder, device: str) -> Outcome:
-    """Run a trial from step 0, or from its checkpoint. An error in the trial is returned as its outcome.
+    """Run a trial to its end: ``course`` without a break."""
+    return ended(course(task, recorder, device), task.trial.arm, device)
+
+
+def ended(steps: Course[Result], arm: Arm, device: str) -> Result:
+    """What a course returns at its end, with the kernels and threads of its arm."""
+    with computing(arm, torch.device(device)):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+
+
+def course(task: Task, recorder: Recorder, device: str) -> Course[Outcome]:
+    """A trial from step 0, or from its checkpoint. It yields after every step of its training.
+
+    An error in the trial is returned as its outcome. The caller sets up torch (``computing``).
 
     Args:
         task: the trial, its folder and the cache.
@@ -42,7 +66,7 @@ def run(task: Task, recorder: Recorder, device: str) -> Outcome:
     """
     where = _Whereabouts()
     try:
-        values = _run(task, recorder, torch.device(device), where)
+        values = yield from _run(task, recorder, torch.device(device), where)
         return Outcome(State.DONE, "", values, where.seconds_train, where.seconds_evaluate)
     except Stopped:
         return Outcome(State.INTERRUPTED)
@@ -79,38 +103,37 @@ class _Whereabouts:
         return f"at step {self.progress.step + 1}"
 
 
-def _run(task: Task, recorder: Recorder, device: torch.device, where: _Whereabouts) -> dict[str, float]:
+def _run(task: Task, recorder: Recorder, device: torch.device, where: _Whereabouts) -> Course[dict[str, float]]:
     arm, seeds = task.trial.arm, task.trial.seeds
-    with computing(arm, device):
-        # Load the training split onto the device, and build the model with the weights of its seed.
-        data = arm.data.make()
-        training = on_device(data.load("train"), device)
-        model = build(arm, seeds, device, data.shape, training)
-        trainer = Trainer(model, training, arm.train, task.run, seeds.order, task.folder / "checkpoint.pt")
-        evaluator = Evaluator(arm.evaluate, data, training, device, task.cache)
-        files = Files(task, model, recorder, data)
+    # Load the training split onto the device, and build the model with the weights of its seed.
+    data = arm.data.make()
+    training = on_device(data.load("train"), device)
+    model = build(arm, seeds, device, data.shape, training)
+    trainer = Trainer(model, training, arm.train, task.run, seeds.order, task.folder / "checkpoint.pt")
+    evaluator = Evaluator(arm.evaluate, data, training, device, task.cache)
+    files = Files(task, model, recorder, data)
 
-        # Continue from the checkpoint if there is one, and record what was recorded before it.
-        if trainer.resume():
-            print(f"{task.trial.key}: resumed at step {trainer.progress.step}", flush=True)
-            recorder.points(trainer.progress.curves)
-            files.snapshots_until(trainer.progress.step)
-        where.progress = trainer.progress
-        recorder.progress(trainer.progress.step, {})
+    # Continue from the checkpoint if there is one, and record what was recorded before it.
+    if trainer.resume():
+        print(f"{task.trial.key}: resumed at step {trainer.progress.step}", flush=True)
+        recorder.points(trainer.progress.curves)
+        files.snapshots_until(trainer.progress.step)
+    where.progress = trainer.progress
+    recorder.progress(trainer.progress.step, {})
 
-        # Train up to the last step.
-        trainer.run_to_end(_hooks(task, trainer, recorder, files, evaluator, where))
+    # Train up to the last step.
+    yield from trainer.course(_hooks(task, trainer, recorder, files, evaluator, where))
 
-        # Evaluate the trained model with all metrics.
-        where.evaluating = True
-        _check_weights(model, trainer.progress.step)
-        started = time.monotonic()
-        evaluation = evaluator.evaluate(model, sampling_seed(seeds.samples))
-        where.seconds_evaluate = time.monotonic() - started
+    # Evaluate the trained model with all metrics.
+    where.evaluating = True
+    _check_weights(model, trainer.progress.step)
+    started = time.monotonic()
+    evaluation = evaluator.evaluate(model, sampling_seed(seeds.samples))
+    where.seconds_evaluate = time.monotonic() - started
 
-        # Save the artifacts: samples, pictures, protocol, weights.
-        files.final(evaluation)
-        return evaluation.values
+    # Save the artifacts: samples, pictures, protocol, weights.
+    files.final(evaluation)
+    return evaluation.values
 
 
 def _check_weights(model: Model, step: int) -> None:

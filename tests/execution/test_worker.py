@@ -19,7 +19,7 @@ from harness.trial.task import Task
 
 
 class Pipe:
-    """Takes every event, and never asks for a stop."""
+    """Takes every event, and asks for nothing."""
 
     def send(self, event: object) -> None: ...
 

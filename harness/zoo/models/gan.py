@@ -161,6 +161,8 @@ class GAN(Model):
     }
 
     def __init__(self, *args: Any) -> None:
+        from harness.zoo.networks.modules import draw_from
+
         super().__init__(*args)
         self.architecture = self.settings.architecture.make(self.shape)
         with seeded(self.seed, "generator"):
@@ -179,6 +181,7 @@ class GAN(Model):
             for network in self.networks().values():
                 network.to(self.compute.device)
                 network.to(memory_format=torch.channels_last)  # faster convolutions, on CPUs and GPUs
+                draw_from(self.rng, network)
             for trick in self.tricks:
                 trick.begin(self)
         # Layers that tricks insert, and batch normalisation, may let the score of an image depend on the others.

@@ -48,10 +48,13 @@ class LatentReconstruction(Trick):
     optimiser: torch.optim.Optimizer
 
     def begin(self, game: Game) -> None:
+        from harness.zoo.networks.modules import draw_from
+
         # The discriminator's body with separate weights; its output is z instead of a logit.
         like = game.architecture.discriminator(game.shape.channels)
         network = torch.nn.Sequential(like.body, torch.nn.Linear(like.features, game.latent))
         self.network = network.to(game.compute.device)
+        draw_from(game.rng, self.network)
         self.optimiser = adam(self.network.parameters(), self.settings.rate)
 
     # The generator's backward pass computes the reconstructor's gradients, too: both minimise the same term. They are
