@@ -57,8 +57,8 @@ def types(session: nox.Session) -> None:
     """Type checks of the whole package, strict."""
     install(session, "types", "test")  # harness.testing needs pytest
     session.run("mypy")
-    # No test without a GPU runs these scripts: check at least their types.
-    scripts = sorted(str(path) for path in Path("benchmarks").glob("gpu*.py"))
+    # Tests run little of these scripts: check at least their types.
+    scripts = sorted(str(path) for kind in ("gpu", "bench", "peers") for path in Path("benchmarks").glob(f"{kind}*.py"))
     session.run("mypy", *scripts, env={"MYPYPATH": "benchmarks"})
 
 
@@ -102,6 +102,13 @@ def mutants(session: nox.Session) -> None:
     """Long. One place of the code is changed at a time: tests must notice. `-- --only zoo/penalties` tries a module."""
     install(session, "test")
     session.run("python", "benchmarks/mutants.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Long. The rows of docs/speed.md, in processor time; nothing else may run: `-- --rows step_dcgan --pairs 5`."""
+    install(session, "test")
+    session.run("python", "benchmarks/bench.py", *session.posargs)
 
 
 @nox.session

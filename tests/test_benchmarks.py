@@ -16,7 +16,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks"
 
-PROVED_ELSEWHERE = {"gpu": "test_gpu_script.py", "surfaces": "analysis/test_tuning.py"}
+PROVED_ELSEWHERE = {
+    "bench": "test_bench.py",
+    "peers": "test_bench.py",
+    "gpu": "test_gpu_script.py",
+    "surfaces": "analysis/test_tuning.py",
+}
 """The beginning of a script's name -> the test file that runs it."""
 
 

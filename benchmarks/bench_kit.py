@@ -1,0 +1,95 @@
+"""What every file of benchmark rows uses: a row of the table, and the processor time of a command."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+AGAINST = "HARNESS_BENCH_AGAINST"
+"""The variable that names a checkout of an earlier commit, for rows that are compared with it."""
+SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of Linux: orphans of a command become children of this process, which can count them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: two measurements that are made in pairs, and the value that is wanted.
+
+    Attributes:
+        name: unique over all rows.
+        what: what is measured, for the page.
+        wanted: the wanted value, in ``unit``: at least this for "×" and "trials a minute", at most this for others.
+        ours: one measurement; of a ratio in processor seconds, those of child processes included, else in ``unit``.
+        other: the same for what it is compared with; None if that is not at hand.
+        unit: of ``wanted``. A unit that begins with "×" is the ratio other / ours.
+    """
+
+    name: str
+    what: str
+    wanted: float
+    ours: Callable[[], float]
+    other: Callable[[], float] | None = None
+    unit: str = "×"
+
+    @property
+    def ratio(self) -> bool:
+        """Whether its value is other / ours."""
+        return self.unit.startswith("×")
+
+    def met(self, value: float) -> bool:
+        """Whether a value is as wanted."""
+        return value >= self.wanted if self.unit in ("×", "trials a minute") else value <= self.wanted
+
+
+def against() -> Path | None:
+    """The checkout of an earlier commit, if one was named."""
+    named = os.environ.get(AGAINST)
+    return Path(named) if named else None
+
+
+def processor_seconds(command: Sequence[str | Path], code: Path = ROOT, **environment: str) -> float:
+    """The processor seconds of a command and of all processes that it starts (on Linux also of those it leaves).
+
+    Args:
+        command: what is run; its output is not shown.
+        code: the checkout whose package ``harness`` it imports.
+        environment: changes of the environment.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of its output.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, 1)
+    before = _children()
+    paths = filter(None, (str(code), environment.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")))
+    variables = os.environ | environment | {"PYTHONPATH": os.pathsep.join(paths)}
+    with tempfile.TemporaryFile("w+") as said:
+        done = subprocess.run(
+            list(map(str, command)), env=variables, stdout=said, stderr=subprocess.STDOUT, check=False
+        )
+        with contextlib.suppress(ChildProcessError):
+            while sys.platform == "linux":
+                os.wait()
+        if done.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{said.read()[-2000:]}")
+    return _children() - before
+
+
+def harness(*words: str | Path) -> list[str | Path]:
+    """The command of the harness."""
+    return [sys.executable, "-c", "from harness.cli import main; main(prog_name='harness')", *words]
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
