@@ -171,7 +171,7 @@ def kernel_sum(one: Tensor, other: Tensor | None = None) -> float:
     for start in range(0, len(one), ROWS):
         rows = one[start : start + ROWS]
         kernel = torch.addmm(offset, rows, (one[start:] if other is None else other).T, alpha=1 / dimensions)
-        sums = kernel.square().mul_(kernel).sum(0).double()
+        sums = (kernel * kernel).mul_(kernel).sum(0).double()
         total += float(sums.sum() if other is not None else 2 * sums.sum() - sums[: len(rows)].sum())
     if other is None:
         total -= float((one.double().square().sum(1) / dimensions + 1).pow(3).sum())

@@ -123,9 +123,10 @@ def test_what_is_kept_is_computed_by_one_while_others_wait(tmp_path: Path) -> No
     evaluated = evaluator()
     evaluated.extractor  # noqa: B018 (loaded before the threads ask for it)
     with ThreadPoolExecutor(3) as workers:
-        for found in workers.map(ask, range(3)):
-            assert found["x"].tolist() == [0, 1, 2]
-            assert found["y"] == 0.5
+        every = list(workers.map(ask, range(3)))
+    for found in every:
+        assert found["x"].tolist() == [0, 1, 2]
+        assert found["y"] == 0.5
     assert len(computed) == 1
     maps = Path("/proc/self/maps")
     if maps.exists():  # mapped from the file, not copied
