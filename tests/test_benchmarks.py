@@ -60,6 +60,14 @@ def test_the_time_of_a_training_step() -> None:
     assert [match and match[1] for match in found] == list(models)
 
 
+@pytest.mark.mnist
+def test_an_evaluation_beside_that_of_torch_fidelity() -> None:
+    lines = script("bench_evaluation", "--samples", "1000", "--pairs", "1").splitlines()
+    found = [re.fullmatch(r"([\w-]+): [\d.]+ × \([\d.]+ to [\d.]+\): [\d.]+ s, [\d.]+ s", line) for line in lines]
+    assert [match and match[1] for match in found] == ["evaluation", "evaluation-cached", "evaluation-folded"]
+    assert script("bench_kit") == ""  # what all rows are made of
+
+
 def test_the_bands_of_tuning_curves() -> None:
     head, pairs, _, row = script("tuning", "--repetitions", "20", "--configurations", "10").splitlines()
     assert "up to 2 configurations" in head

@@ -34,7 +34,8 @@ from harness.base.files import COMPUTED_ANEW, load_state, read_sealed, save_stat
 from harness.base.states import State
 from harness.execution import study
 from harness.judge import catalogue
-from harness.metrics.images import cached_tensors
+from harness.judge.points import Points
+from harness.metrics.images import Images
 from harness.store import journal, sqlite
 from harness.store.delivery import Delivery
 from harness.store.journal import Journal
@@ -113,16 +114,12 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
 
 
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
-    class Pictures:
-        digest = "0" * 64
-
-    key: Any = ("features", "f" * 64, Pictures())
-
     def read() -> list[float]:
-        return cached_tensors(tmp_path, key, lambda: {"features": torch.arange(20.0)})["features"].tolist()
+        images = Images(torch.zeros(2, 1, 1, 1), Points(), None, tmp_path)
+        return images.kept("numbers", "f" * 64, lambda: {"numbers": torch.arange(20.0)})["numbers"].tolist()
 
     read()
-    [path] = tmp_path.glob("*.pt")
+    [path] = tmp_path.glob("numbers-*")
     return Victim(path, read)
 
 

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,8 @@ from harness import judge
 from harness.base.errors import HarnessError
 from harness.base.files import load_state
 from harness.judge import catalogue
-from harness.metrics.images import cached_tensors
+from harness.judge.points import Points
+from harness.metrics.images import Images
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [*(ROOT / "harness").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py"), ROOT / "noxfile.py"]
@@ -209,13 +209,17 @@ def test_a_checkpoint_runs_nothing(tmp_path: Path, reached: Path, write: Callabl
         assert load_state(path, "it is not used") is None
 
 
-def test_a_cache_runs_nothing_and_is_made_anew(tmp_path: Path, reached: Path) -> None:
-    key: Any = ("reference", "0" * 64, types.SimpleNamespace(digest="1" * 64))
-    made = cached_tensors(tmp_path, key, lambda: {"x": torch.ones(3)})
-    [kept] = tmp_path.glob("*.pt")
-    kept.write_bytes(sealed(by_torch(Malicious(reached))))
-    again = cached_tensors(tmp_path, key, lambda: {"x": torch.ones(3)})
-    assert torch.equal(made["x"], again["x"])
+@pytest.mark.parametrize("write", [by_torch, pickle.dumps], ids=["torch", "pickle"])
+def test_a_cache_runs_nothing_and_is_made_anew(tmp_path: Path, reached: Path, write: Callable[[object], bytes]) -> None:
+    def kept() -> torch.Tensor:
+        images = Images(torch.zeros(2, 1, 1, 1), Points(), None, tmp_path)
+        return images.kept("ones", "0" * 64, lambda: {"x": torch.ones(3)})["x"]
+
+    made = kept()
+    [path] = tmp_path.glob("ones-*")
+    for content in (write(Malicious(reached)), sealed(write(Malicious(reached)))):
+        path.write_bytes(content)
+        assert torch.equal(made, kept())
 
 
 @pytest.mark.parametrize("write", [by_torch, pickle.dumps], ids=["torch", "pickle"])

@@ -16,11 +16,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.messages import note
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
 
 COMPUTED_ANEW = "it is computed again"
 ABANDONED = 600.0
@@ -204,6 +209,68 @@ def load_state(path: Path, instead: str, device: Any = "cpu") -> dict[str, Any] 
         note(f"{path} is refused, because it holds more than tensors and plain values: {instead}")
         return None
     return state if isinstance(state, dict) else None
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors atomically as safetensors, with a digest of their names and content in the header."""
+    from safetensors.torch import save
+
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(whole, {"sha256": _digest(whole)}))
+
+
+def load_tensors(path: Path, instead: str) -> dict[str, Tensor] | None:
+    """What ``save_tensors`` wrote, on the CPU; None if the file is missing or damaged.
+
+    The tensors are mapped from the file, so all processes share the memory. A damaged file is reported to the user,
+    with what happens ``instead``.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            said = (file.metadata() or {}).get("sha256")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (SafetensorError, OSError) as error:
+        note(f"{path} is damaged ({' '.join(str(error).split())}): {instead}")
+        return None
+    if said != _digest(tensors):
+        note(f"{path} is damaged (the SHA-256 of its content is not the one in its header): {instead}")
+        return None
+    return tensors
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    parts: list[bytes | memoryview] = []
+    for name, tensor in sorted(tensors.items()):
+        parts += [
+            f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(),
+            tensor.numpy().reshape(-1).view("uint8").data,
+        ]
+    return digests.of_bytes(*parts)
+
+
+def made_once(
+    path: Path, load: Callable[[Path], T | None], make: Callable[[], T], save: Callable[[Path, T], None]
+) -> T:
+    """What a file of the cache holds. If it is missing or damaged, one process makes it, and the others wait for it.
+
+    The system releases the lock when a process ends.
+    """
+    import filelock
+
+    found = load(path)
+    if found is not None:
+        return found
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        found = load(path)
+        if found is None:
+            found = make()
+            save(path, found)
+    return found
 
 
 def expanded(path: str | Path) -> Path:

@@ -68,6 +68,11 @@ class Metric(Plugin, abc.ABC):
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
+    @property
+    def balls(self) -> int:
+        """The k of ``samples.balls(reference, k)`` that it asks for; 0: it does not."""
+        return 0
+
     @classmethod
     def refusal(cls, settings: Any, data: DataSet) -> str | None:
         """Why it cannot be computed on this data, or None if it can. The plan checks separately for a judge."""

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 
 from harness.metrics.base import Metric, Value
-from harness.metrics.neighbours import distances, radii
+from harness.metrics.neighbours import held, radii
 from harness.zoo import registry
 
 if TYPE_CHECKING:
@@ -184,9 +184,8 @@ def _spread(own: Tensor, real: Tensor) -> float:
 def _recall(own: Tensor, real: Tensor) -> float:
     if len(own) < 2:
         return 0.0
-    reach = radii(own, min(NEIGHBOURS, len(own) - 1))
-    inside = [(block <= reach).any(1) for block in distances(real, own)]
-    return float(torch.cat(inside).double().mean())
+    reach = radii(own, min(NEIGHBOURS, len(own) - 1))[:, -1]
+    return float((held(real, own, reach) > 0).double().mean())
 
 
 def training_shares(labels: Tensor, classes: int) -> Tensor:

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import Field
 
 from harness.metrics.base import Value
 from harness.metrics.fidelity import OfFeatures
-from harness.metrics.neighbours import distances, radii
 from harness.zoo import registry
 
 if TYPE_CHECKING:
@@ -49,17 +47,15 @@ class DensityCoverage(OfFeatures):
         ),
     }
 
+    @property
+    def balls(self) -> int:
+        return self.settings.neighbours
+
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
-        neighbours = self._neighbours(reference)
-        reach = radii(reference.features, neighbours)
-        hits, reached = 0, torch.zeros(len(reference), dtype=torch.bool)
-        for block in distances(samples.features, reference.features):
-            inside = block <= reach
-            hits += int(inside.sum())
-            reached |= inside.any(0)
+        held = samples.balls(reference, self.balls)
         return {
-            "density": hits / (neighbours * len(samples)),
-            "coverage": float(reached.double().mean()),
+            "density": float(held.around.double().mean()) / self._neighbours(reference),
+            "coverage": float(held.filled.double().mean()),
         }
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Inception score, Fréchet distance, kernel distance, precision and recall, computed by torch-fidelity.
+"""Inception score, Fréchet distance, kernel distance, precision and recall, as torch-fidelity defines them.
 
-torch-fidelity's own functions are called on features that were extracted once. A test checks that every value equals
+Inception score and Fréchet distance are torch-fidelity's own functions, on features that were extracted once. The
+other two are computed here, because there they take most of the time. A test checks that every value equals
 ``torch_fidelity.calculate_metrics`` on the same images. The features come from the data's judge, or from Inception.
 """
 
@@ -8,21 +9,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import Field
 
 from harness.metrics.base import Metric, Value
 from harness.zoo import registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from harness.metrics.images import Images, Reference
     from harness.zoo.data.base import DataSet
 
 # torch-fidelity's default seed: of the permutation before the Inception score's splits, and of KID's random subsets.
 SEED = 2020
-
-
 LEAST = 50
 """Samples of each class of the data in a split of the Inception score."""
+ROWS = 250
+"""Rows of the kernel in memory at once."""
 
 
 class OfFeatures(Metric):
@@ -46,17 +50,24 @@ class FrechetDistance(OfFeatures):
     values = {"fid": Value("FID", "lower", "Fréchet distance", least=0, scale="ratio", grain=0.01)}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
-        from torch_fidelity.metric_fid import (
-            KEY_METRIC_FID,
-            fid_features_to_statistics,
-            fid_statistics_to_metric,
-        )
+        from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-        statistics = [fid_features_to_statistics(images.features) for images in (samples, reference)]
-        return {"fid": fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]}
+        moments = [_moments(images) for images in (samples, reference)]
+        return {"fid": fid_statistics_to_metric(*moments, verbose=False)[KEY_METRIC_FID]}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
         return {"dimensions": samples.features.shape[1]}
+
+
+def _moments(images: Images) -> dict[str, Any]:
+    """Mean (d,) and covariance (d, d) of the features, as torch-fidelity computes them; once for the same images."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics
+
+    def compute() -> dict[str, Tensor]:
+        found = fid_features_to_statistics(images.features)
+        return {name: torch.from_numpy(moment) for name, moment in found.items()}
+
+    return {name: moment.numpy() for name, moment in images.kept("moments", images.extractor.digest, compute).items()}
 
 
 class InceptionScoreSettings(registry.Settings):
@@ -116,23 +127,55 @@ class KernelDistance(OfFeatures):
     values = {"kid": Value("KID", "lower", "kernel distance (can fall below 0)", digits=4, scale="ratio", grain=1e-4)}
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
-        from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+        size = self._subset_size(samples, reference)
+        drawn = subsets(len(samples), len(reference), size, self.settings.subsets)
 
-        distance = kid_features_to_metric(
-            samples.features,
-            reference.features,
-            kid_subsets=self.settings.subsets,
-            kid_subset_size=self._subset_size(samples, reference),
-            rng_seed=SEED,
-            verbose=False,
-        )
-        return {"kid": distance[KEY_METRIC_KID_MEAN]}
+        def within() -> dict[str, Tensor]:
+            return {"sums": torch.tensor([kernel_sum(reference.features[chosen]) for _, chosen in drawn])}
+
+        # The same subsets of the reference meet all samples of this number.
+        kind = f"kernel-{len(samples)}-{size}-{len(drawn)}"
+        real = reference.kept(kind, reference.extractor.digest, within)["sums"].tolist()
+        total = 0.0
+        for (own, others), of_real in zip(drawn, real, strict=True):
+            ours, theirs = samples.features[own], reference.features[others]
+            total += (kernel_sum(ours) + of_real) / (size * (size - 1)) - 2 * kernel_sum(ours, theirs) / size**2
+        return {"kid": total / len(drawn)}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
         return {"subsets": self.settings.subsets, "subset_size": self._subset_size(samples, reference)}
 
     def _subset_size(self, samples: Images, reference: Reference) -> int:
         return min(self.settings.subset_size, len(samples), len(reference))
+
+
+def subsets(samples: int, reference: int, size: int, count: int) -> list[tuple[Tensor, Tensor]]:
+    """The rows of samples and of the reference in each random subset: those of torch-fidelity."""
+    import numpy as np
+
+    rng = np.random.RandomState(SEED)
+
+    def choice(n: int) -> Tensor:
+        return torch.from_numpy(rng.choice(n, size, replace=False))
+
+    return [(choice(samples), choice(reference)) for _ in range(count)]
+
+
+def kernel_sum(one: Tensor, other: Tensor | None = None) -> float:
+    """The sum of the kernel (x·y/d + 1)³ over all pairs of rows (n, d) and (m, d); of different rows of one set alone.
+
+    The kernel is symmetric, so of one set each pair is computed once. Rows are summed in float32, the rest in float64.
+    """
+    dimensions, total = one.shape[1], 0.0
+    offset = one.new_ones(())
+    for start in range(0, len(one), ROWS):
+        rows = one[start : start + ROWS]
+        kernel = torch.addmm(offset, rows, (one[start:] if other is None else other).T, alpha=1 / dimensions)
+        sums = (kernel * kernel).mul_(kernel).sum(0).double()
+        total += float(sums.sum() if other is not None else 2 * sums.sum() - sums[: len(rows)].sum())
+    if other is None:
+        total -= float((one.double().square().sum(1) / dimensions + 1).pow(3).sum())
+    return total
 
 
 class PrecisionRecallSettings(registry.Settings):
@@ -161,23 +204,13 @@ class PrecisionRecall(OfFeatures):
         ),
     }
 
-    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
-        from torch_fidelity.metric_prc import (
-            KEY_METRIC_PRECISION,
-            KEY_METRIC_RECALL,
-            prc_features_to_metric,
-        )
+    @property
+    def balls(self) -> int:
+        return self.settings.neighbours
 
-        scores = prc_features_to_metric(
-            samples.features,
-            reference.features,
-            prc_neighborhood=min(self.settings.neighbours, len(samples) - 1, len(reference) - 1),
-            # Otherwise whole N×N matrices are in memory; the values are the same.
-            save_cpu_ram=True,
-            prc_batch_size=2000,
-            verbose=False,
-        )
-        return {"precision": scores[KEY_METRIC_PRECISION], "recall": scores[KEY_METRIC_RECALL]}
+    def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
+        held = samples.balls(reference, self.balls)
+        return {"precision": float((held.around > 0).double().mean()), "recall": float(held.inside.double().mean())}
 
     def protocol(self, samples: Images, reference: Reference) -> dict[str, Any]:
         return {"neighbours": self.settings.neighbours}

@@ -96,7 +96,7 @@ class Memorisation(Metric):
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         held = self._held(reference)
         return comparison(
-            (_cells(samples.features, held.centres), nearest(samples.features, held.training)),
+            (_cells(samples.features, held.centres), nearest(samples.features, held.training)[:, 0]),
             (held.cells, held.distances),
             self.settings.least,
         )
@@ -117,7 +117,7 @@ class Memorisation(Metric):
                 for pixels in (reference.training.images, reference.data.load("test").images)
             )
             centres = _centres(training, self.settings.cells)
-            self._kept = Held(reference, training, centres, _cells(test, centres), nearest(test, training))
+            self._kept = Held(reference, training, centres, _cells(test, centres), nearest(test, training)[:, 0])
         return self._kept
 
 

@@ -70,6 +70,7 @@ class Evaluator:
         # The folder's name has the digest of the code: other code may compute other values from the same images.
         self.cache = cache / _code(config) if cache else None
         self.metrics = [choice.make() for choice in config.metrics]
+        self._balls = {metric.balls for metric in self.metrics} - {0}
 
     @cached_property
     def judge(self) -> Any:
@@ -105,7 +106,8 @@ class Evaluator:
         split = self.training if self.config.split == "train" else self.data.load(self.config.split)
         pixels = split.images.to(self.device)
         labels = split.labels.to(self.device)
-        return Reference(pixels, self.extractor, self.judge, labels, self.training, self.data, self.cache)
+        known = self.extractor, self.judge, labels, self.training, self.data, self.cache, self._balls
+        return Reference(pixels, *known)
 
     @cached_property
     def floors(self) -> dict[str, float]:
@@ -115,13 +117,16 @@ class Evaluator:
         split too, one half of it stands for the samples and the other half is their reference: with fewer images than
         samples, distances such as FID come out a little higher.
         """
-        test = self.data.load("test")
-        chosen = torch.randperm(len(test.images), generator=torch.Generator().manual_seed(0))
-        halved = self.config.split == "test"
-        kept = chosen[: len(chosen) // 2] if halved else chosen
-        reference = self._part(test, chosen[len(kept) :]) if halved else self.reference
-        pixels = test.images[kept[: self.config.samples].to(test.images.device)].to(self.device)
-        real = Images(pixels, self.extractor, self.judge, self.cache)
+        real, reference = self._real()
+
+        def compute() -> dict[str, float]:
+            floors: dict[str, float] = {}
+            for metric in self.metrics:
+                floors |= metric.floors(real, reference)
+            return floors
+
+        if self.cache is None:
+            return compute()
         name = {
             "metrics": [choice.canonical() for choice in self.config.metrics],
             "images": [real.digest, reference.digest],
@@ -129,35 +134,33 @@ class Evaluator:
             "features": self.extractor.digest,
             "judge": self.judge.digest if self.judge else None,
         }
-        path = self.cache / f"floors-{digests.of_value(name)[:24]}.sealed" if self.cache else None
-        known = files.read_sealed(path, files.COMPUTED_ANEW) if path else None
-        if known is not None:
-            found: dict[str, float] = json.loads(known)
-            return found
-        floors: dict[str, float] = {}
-        for metric in self.metrics:
-            floors |= metric.floors(real, reference)
-        if path is not None:
-            files.write_sealed(path, json.dumps(floors).encode())
-        return floors
+        return files.made_once(self.cache / f"floors-{digests.of_value(name)[:24]}.sealed", _read, compute, _write)
 
-    def _part(self, split: Labelled, chosen: Tensor) -> Reference:
-        """These images of a split as a reference."""
-        places = chosen.to(split.images.device)
-        pixels, labels = (tensor[places].to(self.device) for tensor in (split.images, split.labels))
-        return Reference(pixels, self.extractor, self.judge, labels, self.training, self.data, self.cache)
+    def _real(self) -> tuple[Images, Reference]:
+        """The real images that stand for samples, and their reference."""
+        test = self.data.load("test")
+        order = torch.randperm(len(test.images), generator=torch.Generator().manual_seed(0))
+        if self.config.split == "test":
+            half = len(order) // 2
+            return self.reference.part(order[:half][: self.config.samples]), self.reference.part(order[half:])
+        pixels = test.images[order[: self.config.samples].to(test.images.device)].to(self.device)
+        return Images(pixels, self.extractor, self.judge, self.cache, balls=self._balls), self.reference
 
     def evaluate(self, model: Model, seed: int) -> Evaluation:
         """Sample the model and compute all metrics. Torch's random states are the same afterwards as before."""
         with untouched_randomness(self.device):
-            samples = Images(self.draw(model, seed), self.extractor, self.judge, model=model)
-            values = self._compute(samples)
-            if bad := [name for name, value in values.items() if not math.isfinite(value)]:
-                raise ValueError(f"{', '.join(bad)} is NaN or infinite")
+            samples = self._samples(model, seed)
+            values = self._compute(samples, self.metrics)
             histograms: dict[str, dict[str, list[Any]]] = {}
-            for metric in self._answered(samples):
+            for metric in self._answered(samples, self.metrics):
                 histograms |= metric.histograms(samples, self.reference)
             return Evaluation(values, self.floors, histograms, self.protocol(samples))
+
+    def value(self, model: Model, seed: int, column: str) -> float:
+        """One number of ``evaluate``, without what it does not need."""
+        with untouched_randomness(self.device):
+            metrics = [metric for metric in self.metrics if column in metric.values]
+            return self._compute(self._samples(model, seed), metrics)[column]
 
     def shortened(self, samples: int) -> Evaluator:
         """An evaluator with another number of samples. It shares judge, extractor and reference with this one.
@@ -214,19 +217,35 @@ class Evaluator:
             "features_hash": self.extractor.digest[:16],
             "precision": "float32",
         }
-        return {metric.name: common | metric.protocol(samples, self.reference) for metric in self._answered(samples)}
+        answered = self._answered(samples, self.metrics)
+        return {metric.name: common | metric.protocol(samples, self.reference) for metric in answered}
 
-    def _answered(self, samples: Images) -> list[Metric]:
+    @staticmethod
+    def _answered(samples: Images, metrics: list[Metric]) -> list[Metric]:
         """The metrics that apply to these samples: all except those that require what the model does not offer."""
         model = samples.model
         can = offered(model, model.settings, model.tricks) if model is not None else frozenset()
-        return [metric for metric in self.metrics if metric.requires <= can]
+        return [metric for metric in metrics if metric.requires <= can]
 
-    def _compute(self, samples: Images) -> dict[str, float]:
+    def _samples(self, model: Model, seed: int) -> Images:
+        return Images(self.draw(model, seed), self.extractor, self.judge, model=model, balls=self._balls)
+
+    def _compute(self, samples: Images, metrics: list[Metric]) -> dict[str, float]:
         values: dict[str, float] = {}
-        for metric in self._answered(samples):
+        for metric in self._answered(samples, metrics):
             values |= metric.compute(samples, self.reference)
+        if bad := [name for name, value in values.items() if not math.isfinite(value)]:
+            raise ValueError(f"{', '.join(bad)} is NaN or infinite")
         return values
+
+
+def _read(path: Path) -> dict[str, float] | None:
+    known = files.read_sealed(path, files.COMPUTED_ANEW)
+    return None if known is None else json.loads(known)
+
+
+def _write(path: Path, floors: dict[str, float]) -> None:
+    files.write_sealed(path, json.dumps(floors).encode())
 
 
 @contextlib.contextmanager

@@ -159,7 +159,7 @@ def _hooks(
 
     def evaluate(step: int) -> None:
         where.evaluating = True
-        value = shorter.evaluate(trainer.model, sampling_seed(task.trial.seeds.samples)).values[intermediate.metric]
+        value = shorter.value(trainer.model, sampling_seed(task.trial.seeds.samples), intermediate.metric)
         where.evaluating = False
         point = (f"intermediate_{intermediate.metric}", step, value)
         trainer.progress.curves.append(point)  # the checkpoint holds the curves

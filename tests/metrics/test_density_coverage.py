@@ -5,21 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.metrics import neighbours as neighbours_module
+from harness.judge.points import Points
+from harness.metrics.images import Images
 from harness.zoo import registry
 
 
-class Known:
-    def __init__(self, features: torch.Tensor) -> None:
-        self.features = features
-
-    def __len__(self) -> int:
-        return len(self.features)
+def known(features: torch.Tensor) -> Images:
+    return Images(features[:, :, None, None], Points(), None)
 
 
 def measure(samples: torch.Tensor, real: torch.Tensor, neighbours: int = 5) -> dict[str, float]:
     choice = registry.choose("metrics", {"name": "density_coverage", "neighbours": neighbours})
-    values: dict[str, float] = choice.make().compute(Known(samples), Known(real))
+    values: dict[str, float] = choice.make().compute(known(samples), known(real))
     return values
 
 
@@ -59,21 +56,5 @@ def test_an_outlier_among_the_real_does_not_make_samples_good() -> None:
     real = torch.cat([torch.randn(500, 2, generator=rng), torch.tensor([[60.0, 0.0]])])
     between = torch.tensor([[30.0, 0.0]]) + 0.1 * torch.randn(500, 2, generator=rng)
     choice = registry.choose("metrics", "precision_recall")
-    assert choice.make().compute(Known(between), Known(real))["precision"] == 1
+    assert choice.make().compute(known(between), known(real))["precision"] == 1
     assert measure(between, real)["density"] <= 1 / 5
-
-
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = torch.Generator().manual_seed(0)
-    one, other = torch.randn(70, 3, generator=rng), torch.randn(90, 3, generator=rng)
-    whole, near = measure(one, other), neighbours_module.nearest(one, other)
-    assert torch.allclose(near, torch.cdist(one.double(), other.double()).amin(1))
-    monkeypatch.setattr(neighbours_module, "HELD", 90 * 8)
-    assert [len(block) for block in neighbours_module.distances(one, other)] == [8] * 8 + [6]
-    assert measure(one, other) == pytest.approx(whole)
-    assert torch.allclose(neighbours_module.nearest(one, other), near)
-
-
-def test_a_copy_is_at_distance_nought() -> None:
-    features = 30 + torch.randn(200, 64, generator=torch.Generator().manual_seed(0))
-    assert neighbours_module.nearest(features[:50], features).tolist() == [0] * 50

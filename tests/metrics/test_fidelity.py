@@ -114,18 +114,18 @@ def test_equals_calculate_metrics(
     assert ours == pytest.approx(theirs[key], rel=1e-4)
 
 
+def known(features: torch.Tensor) -> Images:
+    return Images(features[:, :, None, None], Points(), None)
+
+
 def test_fid_of_two_gaussians_by_hand() -> None:
     # N(0, I) against N((3, 4), 4 I) in two dimensions: 25 + tr(I + 4 I − 2 · 2 I) = 27
     rng = torch.Generator().manual_seed(0)
     one = torch.randn(200_000, 2, generator=rng)
     other = 2 * torch.randn(200_000, 2, generator=rng) + torch.tensor([3.0, 4.0])
 
-    class Known:
-        def __init__(self, features: torch.Tensor) -> None:
-            self.features = features
-
     choice = registry.choose("metrics", "fid")
-    value = choice.make().compute(Known(one), Known(other))["fid"]
+    value = choice.make().compute(known(one), known(other))["fid"]
     assert value == pytest.approx(27, rel=0.01)
 
 

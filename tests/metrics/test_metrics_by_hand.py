@@ -187,13 +187,15 @@ def test_neighbours_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # (0, 0) is 1 from (0, 1); (3, 4) is 4 from (3, 0) and √18 from (0, 1); (10, 0) is 7 from (3, 0).
     for held in (2**23, 6, 1):  # all rows at once, two, and one, though a row is more than may be held
         monkeypatch.setattr(neighbours, "HELD", held)
-        assert neighbours.nearest(one, other).tolist() == [1, 4, 7]
+        assert neighbours.nearest(one, other).tolist() == [[1], [4], [7]]
         rows = torch.cat(list(neighbours.distances(one, other)))
         assert torch.allclose(rows[0], torch.tensor([1.0, 3.0, 20.0]).double())
         assert torch.allclose(rows[1], torch.tensor([18**0.5, 4.0, 305**0.5]).double())
         # Among (0, 0), (3, 4) and (10, 0): 5, √65 and 10 apart.
-        assert neighbours.radii(one, 1).tolist() == pytest.approx([5, 5, 65**0.5])
-        assert neighbours.radii(one, 2).tolist() == pytest.approx([10, 65**0.5, 10])
+        assert neighbours.radii(one, 2).T.tolist() == [[5, 5, 65**0.5], [10, 65**0.5, 10]]
+        # Balls of radii 1, 3 and 0 around others hold (0, 0), none, none; of 1, 4 and 0, the second holds (3, 4), too.
+        assert neighbours.held(one, other, torch.tensor([1.0, 3.0, 0.0]).double()).tolist() == [2, 0, 0]
+        assert neighbours.held(one, other, torch.tensor([1.0, 4.0, 0.0]).double()).tolist() == [2, 1, 0]
     assert [len(block) for block in neighbours.distances(one, other)] == [1, 1, 1]
 
 

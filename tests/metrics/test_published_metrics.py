@@ -53,8 +53,12 @@ CONSTANTS: dict[Any, dict[str, Any]] = {
     classification_error: {"BATCH": 500},
     reconstruction: {"AT_ONCE": 500, "MOST": 10_000},
     sharpness: {"BATCH": 2000},
-    neighbours: {"HELD": 2**23},
-    fidelity: {"SEED": 2020, "LEAST": 50},  # torch-fidelity's own seed; at least 50 samples of a class in a split
+    neighbours: {"HELD": 2**21, "SPARE": 3, "GROUP": 16, "EDGE": 1 + 1e-12},
+    fidelity: {
+        "SEED": 2020,
+        "LEAST": 50,
+        "ROWS": 250,
+    },  # torch-fidelity's own seed; at least 50 samples of a class in a split
     coverage: {"NEIGHBOURS": 3},  # Kynkäänniemi et al. 2019: k = 3
     memorisation: {"SEED": 2020},
     translation: {"SEED": 2017},
