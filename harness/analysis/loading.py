@@ -21,14 +21,14 @@ from harness.store import identity, sqlite
 from harness.store.identity import Change
 from harness.store.record import Record
 from harness.store.runs import SECONDS, Standing, Store, standing
-from harness.suite.plan import Plan
+from harness.suite.plan import Keys, Plan
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from harness.store.runs import Found
     from harness.suite import Suite
-    from harness.suite.plan import Cell, Trial
+    from harness.suite.plan import Arm, Cell, Trial
 
 
 def states(plan: Plan, results: Path) -> dict[str, Standing]:
@@ -79,12 +79,17 @@ def _winners(plan: Plan, tried: Mapping[str, Sequence[Configuration]]) -> Plan:
     trials: list[Trial] = []
     for cell in plan.cells:
         new = confirming(plan.suite, winner(plan.suite, tried.get(cell.name, ())))
-        cells.append(dataclasses.replace(cell, name=new[0].arm.name, built=new[0].arm) if new else cell)
+        cells.append(_won(cell, new[0].arm) if new else cell)
         trials += new
     suite = plan.suite.model_copy(update={"search": None, "declared_seeds": plan.suite.confirm_seeds})
     winning = dict(zip((cell.name for cell in plan.cells), cells, strict=True))
     pairs = tuple((winning[arm.name], winning[baseline.name]) for arm, baseline in plan.pairs)
     return Plan(suite, tuple(cells), tuple(trials), winning[plan.baseline.name], pairs)
+
+
+def _won(cell: Cell, arm: Arm) -> Cell:
+    """A cell with the arm that its search has chosen."""
+    return dataclasses.replace(cell, name=arm.name, built=arm, identity=Keys().of(arm))
 
 
 @dataclass
