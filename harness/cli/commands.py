@@ -247,7 +247,6 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
     console = terminal.console()
     if warning := uneven(plan):
         echo(warning)
-    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
             n = loading.accept(plan, results, accepted, commit())
@@ -274,6 +273,13 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
     Returns: whether the run reached its end; False after an interrupt.
     """
     from harness.cli.progress import display
+    from harness.execution import finished
+
+    if finished.is_known(plan, results):
+        with display(console) as listener:
+            listener.planned(len(plan.trials), len(plan.trials), ())
+        return True
+    _fetch_all(plan)
     from harness.execution import driver
     from harness.execution.devices import slots
     from harness.execution.local import LocalEngine
@@ -290,6 +296,7 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
         return False
     finally:
         engine.close()
+    finished.remember(plan, results)
     return True
 
 
@@ -384,7 +391,6 @@ def check(
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
     console = terminal.console()
-    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
             sys.exit(interrupts.EXIT_CODE)
@@ -601,7 +607,6 @@ def noise(
     plan = make_plan(read_suite(suite, sets))
     columns = crossing.chosen_columns(plan, metrics)
     crossed = crossing.crossed(plan, arms, seeds)
-    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
         more = words.count(evaluations - 1, "more evaluation")
