@@ -35,6 +35,8 @@ STAMP = "store"
 """The name of the file with the format, in the results folder."""
 PATIENCE = 300.0
 """Seconds that a write waits while another program holds the lock."""
+PLUGIN = "Patience"
+"""The plug-in of SQLAlchemy that waits so long."""
 SPEAK_AFTER = 5.0
 """Seconds of waiting after which the user is told."""
 COPIES = 5
@@ -74,10 +76,9 @@ def patient(path: Path) -> str:
     """The address of a file for an engine of this process: with a long timeout for locks."""
     from sqlalchemy.dialects import plugins
 
-    from harness.store.patience import Patience
-
-    plugins.register(Patience.__name__, Patience.__module__, Patience.__name__)
-    return elsewhere(path, plugin=Patience.__name__)
+    # By its name: it is imported when an engine is made.
+    plugins.register(PLUGIN, "harness.store.patience", PLUGIN)
+    return elsewhere(path, plugin=PLUGIN)
 
 
 def elsewhere(path: Path, **query: str) -> str:
