@@ -320,7 +320,7 @@ def _scan_now(kind: str) -> dict[str, Entry]:
 
 
 @functools.cache
-def _points() -> metadata.EntryPoints:
+def _points() -> Any:
     """The entry points of all packages: a file of each, read once for all kinds."""
     return metadata.entry_points()
 
