@@ -193,7 +193,7 @@ def _read(
     missing = {trial.key for trial in trials} - ended.keys() - (never - runs.current.keys())
     served = {trial.arm.name for trial in trials if trial.key in ended}
     ended |= runs.of_other_code(trial for trial in trials if trial.arm.name not in served)
-    if with_curves:
+    if with_curves and ended:
         store.read_curves([ended[trial.key] for trial in trials if trial.key in ended], plan.suite.name)
     found = tuple(
         store.record(ended[trial.key], trial.arm.name, with_curves, trial) for trial in trials if trial.key in ended

@@ -202,6 +202,10 @@ def run(
     plans = [planned(_with_rounds(suite) if until_settled else suite) for suite in read]
     _refuse_one_name(plans)
     codes = [0]
+    for plan in (plan for suite, plan in zip(read, plans, strict=True) if until_settled and suite.rounds is None):
+        from harness.analysis import looks
+
+        looks.keep_rounds(plan.suite, results)
     for plan in plans:
         codes.append(_run_plan(plan, results, workers, device, accepted))
         if codes[-1] == interrupts.EXIT_CODE:
@@ -416,11 +420,13 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, as_json
     from harness.suite import read_suite
 
     planned, results = _planning(results, smoke)
-    made = planned(read_suite(suite, sets))
-    if made.suite.rounds is not None:
+    read = read_suite(suite, sets)
+    if read.rounds is not None or (results / "looks").is_dir():
         from harness.analysis import looks
 
-        made = looks.progress(made, results).plan
+        made = looks.progress(planned(looks.with_rounds(read, results)), results).plan
+    else:
+        made = planned(read)
     states, guess, remarks = _stored(made, results)
     if as_json:
         echo(overview.as_json(made, states, guess))
@@ -495,7 +501,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: 
     from harness.suite import read_suite
 
     planned, results = _planning(results, smoke)
-    plan = looks.progress(planned(read_suite(suite, sets)), results).seen
+    plan = looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen
     outcome = loading.load(plan, results)
     if outcome.records:
         outcome = looks.take(outcome, results)
