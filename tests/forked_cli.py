@@ -200,6 +200,7 @@ def _sites(folders: list[str]) -> None:
         from harness.zoo import registry
 
         registry._scan.cache_clear()
+        registry._points.cache_clear()
 
 
 def _child(command: Command, said: Path) -> None:

@@ -142,3 +142,19 @@ def test_a_session_of_chaos(tmp_path: Path) -> None:
 
 def test_changes_of_the_penalties_are_noticed() -> None:
     assert "zoo/penalties: 3 mutants, 0 survived" in script("mutants", "--only", "zoo/penalties", "--every", "12")
+
+
+def test_rows_have_one_form() -> None:
+    assert script("bench_kit") == ""
+
+
+@pytest.mark.slow
+def test_the_growth_of_what_is_around_training(tmp_path: Path) -> None:
+    lines = script("bench_around", "--trials", "10", "20", "--out", tmp_path).splitlines()
+    found = [re.fullmatch(r"(\w+) +(\d+) trials +([\d.]+) CPU-s +(\d+) MB", line) for line in lines[:6]]
+    commands = ["plan", "run", "report"]
+    assert [(match[1], match[2]) for match in found if match] == [(c, n) for n in ("10", "20") for c in commands]
+    assert [line.split()[0] for line in lines[6:]] == commands
+    rows = (tmp_path / "around.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 7
+    assert (tmp_path / "around.svg").is_file()

@@ -388,7 +388,7 @@ def _find(store: Store, text: str) -> Any:
     Raises:
         HarnessError: no run matches, or several do.
     """
-    every = list(store.runs()) if store.exists else []
+    every = store.runs() if store.exists else []
     if not every:
         raise HarnessError(
             f"the store in {store.results} holds no run: `harness run SUITE` creates some; to compare arms, add "

@@ -16,19 +16,18 @@ from harness.analysis.tuning import CellSearch
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 from harness.base.states import State
-from harness.execution.study import Configuration, configurations, confirming, storage, winner
 from harness.store import identity, sqlite
 from harness.store.identity import Change
 from harness.store.record import Record
 from harness.store.runs import SECONDS, Standing, Store, standing
-from harness.suite.plan import Plan
+from harness.suite.plan import Keys, Plan
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
+    from harness.execution.study import Configuration
     from harness.store.runs import Found
+    from harness.store.stored import Run
     from harness.suite import Suite
-    from harness.suite.plan import Cell, Trial
+    from harness.suite.plan import Arm, Cell, Trial
 
 
 def states(plan: Plan, results: Path) -> dict[str, Standing]:
@@ -62,6 +61,8 @@ def _asked_for(plan: Plan, results: Path) -> _Asked:
     """What a plan asks for, with what its search has chosen so far."""
     if plan.suite.search is None or not (results / "optuna.db").is_file():
         return _Asked(list(plan.trials), set(), {}, None)
+    from harness.execution.study import configurations, storage  # imports optuna, which only searches need
+
     studies = storage(results)
     cells = [cell for cell in plan.cells if cell.excluded is None]
     with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
@@ -75,16 +76,23 @@ def _asked_for(plan: Plan, results: Path) -> _Asked:
 
 def _winners(plan: Plan, tried: Mapping[str, Sequence[Configuration]]) -> Plan:
     """The plan of a suite whose arms are the winners of the searches; a cell without a winner keeps its name."""
+    from harness.execution.study import confirming, winner
+
     cells: list[Cell] = []
     trials: list[Trial] = []
     for cell in plan.cells:
         new = confirming(plan.suite, winner(plan.suite, tried.get(cell.name, ())))
-        cells.append(dataclasses.replace(cell, name=new[0].arm.name, built=new[0].arm) if new else cell)
+        cells.append(_won(cell, new[0].arm) if new else cell)
         trials += new
     suite = plan.suite.model_copy(update={"search": None, "declared_seeds": plan.suite.confirm_seeds})
     winning = dict(zip((cell.name for cell in plan.cells), cells, strict=True))
     pairs = tuple((winning[arm.name], winning[baseline.name]) for arm, baseline in plan.pairs)
     return Plan(suite, tuple(cells), tuple(trials), winning[plan.baseline.name], pairs)
+
+
+def _won(cell: Cell, arm: Arm) -> Cell:
+    """A cell with the arm that its search has chosen."""
+    return dataclasses.replace(cell, name=arm.name, built=arm, identity=Keys().of(arm))
 
 
 @dataclass
@@ -159,6 +167,8 @@ def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
 
 def _search(suite: Suite, cell: str, tried: Sequence[Configuration], results: Results) -> CellSearch:
     """What the search in a cell tried and chose."""
+    from harness.execution.study import winner
+
     closed, best = [one for one in tried if one.closed], winner(suite, tried)
     keys = {trial.key for one in tried for trial in one.trials}
     return CellSearch(
@@ -183,6 +193,8 @@ def _read(
     missing = {trial.key for trial in trials} - ended.keys() - (never - runs.current.keys())
     served = {trial.arm.name for trial in trials if trial.key in ended}
     ended |= runs.of_other_code(trial for trial in trials if trial.arm.name not in served)
+    if with_curves and ended:
+        store.read_curves([ended[trial.key] for trial in trials if trial.key in ended], plan.suite.name)
     found = tuple(
         store.record(ended[trial.key], trial.arm.name, with_curves, trial) for trial in trials if trial.key in ended
     )

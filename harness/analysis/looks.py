@@ -25,6 +25,7 @@ from harness.analysis.results import Look, Results
 from harness.analysis.statistics import ALPHA, VerdictKind
 from harness.base import files
 from harness.base.messages import note
+from harness.suite.declaration import Rounds
 
 if TYPE_CHECKING:
     from harness.suite import Suite
@@ -63,8 +64,8 @@ class Looks:
     @classmethod
     def read(cls, results: Path, suite: Suite) -> Looks:
         """The looks that a results folder knows."""
-        path = results / FOLDER / f"{suite.name}.sealed"
-        return cls(path, suite.metric, tuple(_taken(one) for one in _every(path).get(suite.metric, ())))
+        path = _path(results, suite)
+        return cls(path, suite.metric, tuple(_taken(one) for one in _content(path)["looks"].get(suite.metric, ())))
 
     def of(self, keys: Sequence[str]) -> tuple[Taken, ...]:
         """The looks that saw any of these trials: looks at others, for example of older code, cost these nothing."""
@@ -76,19 +77,47 @@ class Looks:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(self.path.with_suffix(".lock")):
-                every = _every(self.path)
-                every.setdefault(self.metric, []).append(_plain(new))
-                content = {"format": FORMAT, "looks": every}
-                files.write_sealed(self.path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+                content = _content(self.path)
+                content["looks"].setdefault(self.metric, []).append(_plain(new))
+                _write(self.path, content)
         except OSError as error:
             note(f"this look cannot be recorded, and will not be paid for ({error})")
 
 
-def _every(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Metric -> its looks, as a file has them."""
+def with_rounds(suite: Suite, results: Path) -> Suite:
+    """The suite with the rounds that a run ``--until-settled`` gave it; as it is if none did, or its seeds changed."""
+    kept = _content(_path(results, suite)).get("rounds")
+    if kept is None or suite.rounds is not None or suite.search or suite.seeds != tuple(range(kept["start"])):
+        return suite
+    return suite.model_copy(update={"declared_seeds": Rounds.model_validate(kept)})
+
+
+def keep_rounds(suite: Suite, results: Path) -> None:
+    """Remember the rounds of a suite that states none itself; a folder that cannot be written to is a note."""
+    if suite.rounds is None:
+        return
+    path = _path(results, suite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_suffix(".lock")):
+            _write(path, _content(path) | {"rounds": suite.rounds.model_dump(mode="json")})
+    except OSError as error:
+        note(f"the rounds of {suite.name} cannot be recorded, so other commands do not know them ({error})")
+
+
+def _path(results: Path, suite: Suite) -> Path:
+    return results / FOLDER / f"{suite.name}.sealed"
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """``looks``: metric -> its looks; ``rounds``, if a run gave the suite some."""
     content = files.read_sealed(path, FORGOTTEN)
-    found: dict[str, list[dict[str, Any]]] = json.loads(content)["looks"] if content else {}
+    found: dict[str, Any] = json.loads(content) if content else {"format": FORMAT, "looks": {}}
     return found
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    files.write_sealed(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
 
 
 def _plain(one: Taken) -> dict[str, Any]:

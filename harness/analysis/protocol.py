@@ -40,7 +40,7 @@ class ProtocolMismatch(HarnessError):
 
 def of(record: Record) -> Protocol:
     """The protocol that a trial recorded; empty if there is none (a failed trial)."""
-    value = record.read("protocol.json")
+    value = record.protocol
     return value if all(isinstance(fields, dict) for fields in value.values()) else {}
 
 
@@ -62,14 +62,22 @@ def among(records: Iterable[Record], metric: str | None = None) -> list[Differen
     """
     records = list(records)
     # The trials of a suite have only a few distinct protocols, so that all pairs are few.
-    distinct = {json.dumps(found, sort_keys=True): found for found in map(of, records) if found}
+    distinct = {_text(record): of(record) for record in records if of(record)}
     pairs = itertools.combinations(distinct.values(), 2)
     found = {(d.metric, d.field): d for one, other in pairs for d in differences(one, other)}
     differing = [difference for difference in found.values() if metric in (None, difference.metric)]
-    codes = {json.dumps(dict(record.parts), sort_keys=True): record.parts for record in records if record.parts}
+    codes = {id(record.parts): record.parts for record in records if record.parts}  # trials of one arm share them
     if (other := identity.contradiction(codes.values())) is not None:
         differing.append(Difference(metric or EVERY, f"code ({other[0]})", *other[1:]))
     return differing
+
+
+def _text(record: Record) -> str:
+    """The protocol of a trial as text, made once."""
+    kept: dict[str, str] = vars(record)
+    if "protocol_text" not in kept:
+        kept["protocol_text"] = json.dumps(of(record), sort_keys=True)
+    return kept["protocol_text"]
 
 
 def unknown(records: Iterable[Record]) -> list[Record]:

@@ -226,6 +226,10 @@ class Results:
 
     def curves(self) -> pd.DataFrame:
         """One row per point of a training curve: key, arm, seed, name, step, value."""
+        return self._curves.copy()
+
+    @cached_property
+    def _curves(self) -> pd.DataFrame:
         rows = [
             (record.key, arm, record.seed, *point)
             for arm in self.arms
@@ -243,6 +247,10 @@ class Results:
         of the compare metric, where a failed trial counts as the worst value of any finished trial of the suite. Arms
         without a finished trial, or of another protocol, come last.
         """
+        return self._leaderboard.copy()
+
+    @cached_property
+    def _leaderboard(self) -> pd.DataFrame:
         rows = []
         for arm in self.arms:
             records = self.of(arm)

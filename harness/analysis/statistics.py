@@ -8,6 +8,7 @@ means are over the other trials. ``docs/statistics.md`` has the error rates that
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -213,6 +214,7 @@ def probability_of_improvement(arm: ArrayLike, baseline: ArrayLike, better: Bett
     return float(np.mean((own < other) + 0.5 * (own == other)))
 
 
+@functools.lru_cache(10_000)
 def failure_rate(failed: int, trials: int, confidence: float = 0.95) -> Interval:
     """The share of failed trials, with Wilson's interval, in [0, 1]; NaN without trials."""
     if trials == 0:
@@ -758,10 +760,13 @@ def _table(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
 def _filled(questions: Sequence[Asked]) -> list[Asked]:
     """The questions with every failed trial as the worst value of any finished one that shares its samples."""
     known: dict[int, Mapping[str, Sample]] = {}
+    first: dict[int, Asked] = {}
     for question in questions:
+        first.setdefault(id(question.samples), question)
+    for question in first.values():  # all questions of a suite share their samples
         samples = question.samples
         finished = [v for sample in samples.values() for v in sample.values.values() if math.isfinite(v)]
-        if id(samples) not in known and finished and any(sample.failed for sample in samples.values()):
+        if finished and any(sample.failed for sample in samples.values()):
             worst = finished[int(np.argmax(question.measure.cost(finished)))]
             known[id(samples)] = {
                 name: replace(own, values={s: v if math.isfinite(v) else worst for s, v in own.values.items()})

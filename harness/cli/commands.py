@@ -202,6 +202,10 @@ def run(
     plans = [planned(_with_rounds(suite) if until_settled else suite) for suite in read]
     _refuse_one_name(plans)
     codes = [0]
+    for plan in (plan for suite, plan in zip(read, plans, strict=True) if until_settled and suite.rounds is None):
+        from harness.analysis import looks
+
+        looks.keep_rounds(plan.suite, results)
     for plan in plans:
         codes.append(_run_plan(plan, results, workers, device, accepted))
         if codes[-1] == interrupts.EXIT_CODE:
@@ -247,7 +251,6 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
     console = terminal.console()
     if warning := uneven(plan):
         echo(warning)
-    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
             n = loading.accept(plan, results, accepted, commit())
@@ -274,6 +277,13 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
     Returns: whether the run reached its end; False after an interrupt.
     """
     from harness.cli.progress import display
+    from harness.execution import finished
+
+    if finished.is_known(plan, results):
+        with display(console) as listener:
+            listener.planned(len(plan.trials), len(plan.trials), ())
+        return True
+    _fetch_all(plan)
     from harness.execution import driver
     from harness.execution.devices import lanes, slots
     from harness.execution.local import LocalEngine
@@ -291,6 +301,7 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
         return False
     finally:
         engine.close()
+    finished.remember(plan, results)
     return True
 
 
@@ -385,7 +396,6 @@ def check(
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
     console = terminal.console()
-    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         if not _trained(plan, results, workers, device, console):
             sys.exit(interrupts.EXIT_CODE)
@@ -411,11 +421,13 @@ def plan(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, as_json
     from harness.suite import read_suite
 
     planned, results = _planning(results, smoke)
-    made = planned(read_suite(suite, sets))
-    if made.suite.rounds is not None:
+    read = read_suite(suite, sets)
+    if read.rounds is not None or (results / "looks").is_dir():
         from harness.analysis import looks
 
-        made = looks.progress(made, results).plan
+        made = looks.progress(planned(looks.with_rounds(read, results)), results).plan
+    else:
+        made = planned(read)
     states, guess, remarks = _stored(made, results)
     if as_json:
         echo(overview.as_json(made, states, guess))
@@ -490,7 +502,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: 
     from harness.suite import read_suite
 
     planned, results = _planning(results, smoke)
-    plan = looks.progress(planned(read_suite(suite, sets)), results).seen
+    plan = looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen
     outcome = loading.load(plan, results)
     if outcome.records:
         outcome = looks.take(outcome, results)
@@ -602,7 +614,6 @@ def noise(
     plan = make_plan(read_suite(suite, sets))
     columns = crossing.chosen_columns(plan, metrics)
     crossed = crossing.crossed(plan, arms, seeds)
-    _fetch_all(plan)
     with folders.exclusive(results, interrupts.command_line()):
         trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
         more = words.count(evaluations - 1, "more evaluation")

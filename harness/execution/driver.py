@@ -33,8 +33,7 @@ from harness.store.runs import Store
 from harness.trial.task import Outcome, Task
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
+    from harness.store.stored import Run
     from harness.suite.plan import Plan, Trial
 
 ATTEMPTS = 3
@@ -190,7 +189,7 @@ class Driver:
         """Every trial in the store that has an outcome, and the runs that were altered after they ended."""
         known: dict[str, Known] = {}
         altered: list[Run] = []
-        runs = list(self.store.runs())
+        runs = self.store.runs()
         for run in runs:
             state = runs_module.state(run)
             if state is State.ALTERED:

@@ -1,13 +1,18 @@
-"""The figures of a suite. Each is drawn once, for the page and for its SVG and PNG files."""
+"""The figures of a suite. Each is drawn once, for the page and for its SVG and PNG files.
+
+A figure whose data did not change since an earlier report is not drawn again: its files are taken as they are.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,36 +29,95 @@ if TYPE_CHECKING:
     from harness.store.record import Record
 
 WRITTEN = ".written.json"
-"""The list of the figures that a report wrote, in their folder."""
+"""The list of the figures that a report wrote, in their folder: file -> digest."""
+DRAWN = ".drawn.json"
+"""What the drawings among them show: stem -> digest (``Drawing.seal``)."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Drawing:
-    """A figure.
+    """A figure, drawn when it is first asked for.
 
     Attributes:
         arm: the arm that it shows; "" for all arms.
         caption: the text below it.
         stem: its file name without the extension; unique in the suite.
         description: what it shows, for screen readers.
-        figure: the matplotlib figure.
+        plot: the function that draws it.
+        given: its arguments.
+        kept: its files of an earlier report that showed the same; None if there are none.
     """
 
     arm: str
     caption: str
     stem: str
     description: str
-    figure: Figure
+    plot: Callable[..., Figure]
+    given: tuple[Any, ...]
+    kept: dict[str, bytes] | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all that decides what it looks like: its data, its texts, and the code that draws it."""
+        return digests.of_value([self.plot.__name__, self.description, _plain(self.given), _code()])
+
+    def seal(self, files: Mapping[str, bytes]) -> str:
+        """The digest of what it shows and of its files."""
+        return digests.of_value([self.digest, {name: digests.of_bytes(content) for name, content in files.items()}])
 
     @cached_property
     def svg(self) -> str:
         """The figure as the text of an SVG file."""
-        return plots.svg(self.figure)
+        if self.kept is not None:
+            return plots.off_white(self.kept[f"{self.stem}.svg"].decode(), self.description)
+        return plots.svg(self._figure)
 
     @property
     def inline(self) -> str:
         """The figure as an element of the page."""
         return plots.inline(self.svg, self.stem, self.description)
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """Name -> content of its files."""
+        if self.kept is not None:
+            return self.kept
+        white = plots.on_white(self.svg, self.description).encode()
+        return {f"{self.stem}.svg": white, f"{self.stem}.png": plots.png(self._figure)}
+
+    @cached_property
+    def _figure(self) -> Figure:
+        return self.plot(*self.given)
+
+
+@functools.cache
+def _code() -> list[str]:
+    """What draws: the text of ``plots``, and the version of matplotlib."""
+    return [digests.of_file(Path(plots.__file__)), metadata.version("matplotlib")]
+
+
+def _plain(value: Any) -> Any:
+    """The arguments of a plot as plain values, for a digest."""
+    import pandas as pd
+
+    if isinstance(value, pd.DataFrame):
+        return [list(value.columns), digests.of_bytes(pd.util.hash_pandas_object(value, index=False).to_numpy().data)]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return _plain(list(vars(value).items())) if is_dataclass(value) else value
+
+
+def reuse(folder: Path, drawings: Sequence[Drawing]) -> None:
+    """Let each drawing that an earlier report drew into this folder keep its files, if they are as it wrote them."""
+    shown = _listed(folder / DRAWN)
+    for drawing in drawings:
+        if drawing.stem in shown:
+            with contextlib.suppress(OSError):  # a file was removed: the figure is drawn again
+                names = (f"{drawing.stem}.svg", f"{drawing.stem}.png")
+                kept = {name: (folder / name).read_bytes() for name in names}
+                drawing.kept = kept if shown[drawing.stem] == drawing.seal(kept) else None
 
 
 def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
@@ -71,10 +135,10 @@ def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
         for panel in panels:
             if not own["name"].isin(panel.names).any():
                 continue
-            figure = plots.training(own, panel, colours[arm], last)
+            given = own[["name", "step", "value"]], panel, colours[arm], last
             seeds = words.count(len(results.of(arm)), "seed")
             text = f"{panel.title} of {arm} over training, mean and range over {seeds}"
-            found.append(Drawing(arm, panel.title, f"{stems[arm]}-{slug(panel.title)}", text, figure))
+            found.append(Drawing(arm, panel.title, f"{stems[arm]}-{slug(panel.title)}", text, plots.training, given))
     return found
 
 
@@ -85,24 +149,26 @@ def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path]
     """
     files = {f"{stem}.png": path.read_bytes() for stem, path in pictures.items()}
     for drawing in drawings:
-        files[f"{drawing.stem}.svg"] = plots.on_white(drawing.svg, drawing.description).encode()
-        files[f"{drawing.stem}.png"] = plots.png(drawing.figure)
-    earlier, new = _written(folder), {name: digests.of_bytes(content) for name, content in files.items()}
+        files |= drawing.files
+    earlier, new = _listed(folder / WRITTEN), {name: digests.of_bytes(content) for name, content in files.items()}
+    as_they_are = {name for drawing in drawings for name in drawing.kept or ()}
     write_json(folder / WRITTEN, earlier | new)
     for name, content in files.items():
-        write_bytes(folder / name, content)
+        if name not in as_they_are:
+            write_bytes(folder / name, content)
     for name, digest in earlier.items():
         if name not in files and "/" not in name:
             with contextlib.suppress(OSError):  # another report may have removed it
                 if digests.of_bytes((folder / name).read_bytes()) == digest:
                     (folder / name).unlink()
     write_json(folder / WRITTEN, new)
+    write_json(folder / DRAWN, {drawing.stem: drawing.seal(drawing.files) for drawing in drawings})
 
 
-def _written(folder: Path) -> dict[str, str]:
-    """The figures of the earlier report in this folder: name -> digest; empty if that is not known."""
+def _listed(path: Path) -> dict[str, str]:
+    """A list of digests that an earlier report wrote: name -> digest; empty if that is not known."""
     try:
-        found = json.loads((folder / WRITTEN).read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
@@ -143,13 +209,12 @@ def _forest(results: Results, colours: Mapping[str, str]) -> Iterator[Drawing]:
         )
         for v in verdicts
     ]
-    figure = plots.forest(effects, _axis(results, bases))
     described = "; ".join(
         f"{v.arm} {words.effect(v.effect, meaning)} ({words.interval_of(v, meaning)}), {v.kind}" for v in verdicts
     )
     against = f" against {bases[0]}" if len(bases) == 1 else ""
     text = f"Effects on {meaning.label}{against}: {described}"
-    yield Drawing("", f"Effects{against}", "forest", text, figure)
+    yield Drawing("", f"Effects{against}", "forest", text, plots.forest, (effects, _axis(results, bases)))
 
 
 def _axis(results: Results, bases: Sequence[str]) -> plots.EffectAxis:
@@ -175,10 +240,10 @@ def _histograms(records: list[Record], arm: str, stem: str, colour: str) -> Iter
         own: list[dict[str, Any]] = [histograms[title] for histograms in found if title in histograms]
         own = [histogram for histogram in own if histogram["bins"] == own[0]["bins"]]
         samples = [histogram["samples"] for histogram in own]
-        figure = plots.histogram(own[0]["bins"], samples, own[0]["reference"], colour)
+        given = own[0]["bins"], samples, own[0]["reference"], colour
         shares = zip(own[0]["bins"], np.mean(samples, axis=0), strict=True)
         described = ", ".join(f"{label} {words.share(share, 1)}" for label, share in shares)
         marks = " (marks: training data)" if len(own[0]["bins"]) <= plots.MARKED else ""
         caption = f"{title.replace('_', ' ').capitalize()}{marks}"
         text = f"{title} of {arm}: {described[:600]}"
-        yield Drawing(arm, caption, f"{stem}-histogram-{slug(title)}", text, figure)
+        yield Drawing(arm, caption, f"{stem}-histogram-{slug(title)}", text, plots.histogram, given)

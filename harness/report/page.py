@@ -48,6 +48,7 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
     shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
     tuned = Tuning(results) if results.searches else None
     drawings = figures.draw(results, shown) + (tuned.drawings() if tuned else [])
+    figures.reuse(folder / "figures", drawings)
     cards = _cards(results, shown, drawings)
     files = {
         "trials.csv": tables.csv(results.trials()),

@@ -266,8 +266,16 @@ def png(figure: Figure) -> bytes:
 def on_white(file: str, description: str) -> str:
     """An SVG file with a white background, which its light colours need, and a title for screen readers."""
     end = file.index(">", file.index("<svg")) + 1
-    title = f"<title>{escape(description)}</title>"
-    return f'{file[:end]}\n {title}\n <rect width="100%" height="100%" fill="#ffffff"/>{file[end:]}'
+    return f"{file[:end]}{_background(description)}{file[end:]}"
+
+
+def off_white(file: str, description: str) -> str:
+    """The inverse of ``on_white``."""
+    return file.replace(_background(description), "", 1)
+
+
+def _background(description: str) -> str:
+    return f'\n <title>{escape(description)}</title>\n <rect width="100%" height="100%" fill="#ffffff"/>'
 
 
 def inline(file: str, name: str, description: str) -> str:

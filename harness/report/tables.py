@@ -28,7 +28,10 @@ def csv(table: pd.DataFrame) -> str:
     safe = table.copy()
     for at, kind in enumerate(table.dtypes):
         if not pd.api.types.is_numeric_dtype(kind):
-            safe.isetitem(at, np.array([harmless(cell) for cell in table.iloc[:, at]], dtype=object))
+            column = table.iloc[:, at].astype(object)
+            # Of many cells few differ: the arms and the names of curves.
+            changed = {cell: harmless(cell) for cell in column.unique() if isinstance(cell, str)}
+            safe.isetitem(at, np.array([changed.get(cell, cell) for cell in column], dtype=object))
     safe.columns = [harmless(name) for name in table.columns]
     text: str = safe.to_csv(index=False, lineterminator="\n")
     return text

@@ -172,9 +172,9 @@ class Tuning:
         found = []
         for curve in shown[: tables.SHOWN]:
             both = [*base, curve] if curve not in base else base
-            figure = plots.tuning(both, [colours[one.cell] for one in both], label, _limits(self.curves), self._factor)
+            given = both, [colours[one.cell] for one in both], label, _limits(self.curves), self._factor
             text = f"{label} of a search against its number of configurations: {curve.cell} and {self.baseline}"
-            found.append(figures.Drawing("", curve.cell, f"tuning-{stems[curve.cell]}", text, figure))
+            found.append(figures.Drawing("", curve.cell, f"tuning-{stems[curve.cell]}", text, plots.tuning, given))
         return found
 
     @property

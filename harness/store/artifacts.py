@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-from sqlalchemy import Connection, create_engine, text
-
 from harness.base import digests
 from harness.base.files import cache_folder, write_bytes, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from sqlalchemy import Connection
 
 FOLDER = "artifacts"
 """The folder of all runs' files in a results folder; and that of a run's files in its own folder."""
@@ -68,6 +67,8 @@ def place(uri: str, run: str, results: Path, own: bool) -> Path | None:
 
 def settle(address: str, results: Path) -> None:
     """Write the present places into the database of a results folder that was moved or copied."""
+    from sqlalchemy import text
+
     with _connected(address) as connection:
         rows = connection.execute(text("SELECT experiment_id, artifact_location FROM experiments")).all()
         moved = []
@@ -84,20 +85,24 @@ def settle(address: str, results: Path) -> None:
             if now is not None and now != local_path(uri):
                 found.append({"id": run, "uri": now.as_uri()})
         if found:
-            connection.execute(_PUT, found)
+            connection.execute(text(_PUT), found)
 
 
 def put(address: str, run: str, folder: Path) -> None:
     """Write the place of a run's files into a database: MLflow derives it from the place of the experiment."""
+    from sqlalchemy import text
+
     with _connected(address) as connection:
-        connection.execute(_PUT, {"id": run, "uri": folder.as_uri()})
+        connection.execute(text(_PUT), {"id": run, "uri": folder.as_uri()})
 
 
-_PUT = text("UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id")
+_PUT = "UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id"
 
 
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[Connection]:
+    from sqlalchemy import create_engine
+
     engine = create_engine(address)
     try:
         with engine.begin() as connection:

@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-
-from harness.base import digests
+from harness.base import digests, surroundings
 from harness.base.states import State
 from harness.store import journal, seals, sqlite
 from harness.store.journal import Journal, Line
 from harness.store.runs import SECONDS, Store, _brief, flat
 from harness.store.seals import CURVE_PREFIX, TRIAL
 from harness.trial.task import Outcome
+
+with surroundings.environment():  # as in ``runs.library``
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.exceptions import MlflowException
+
+surroundings.imported()
 
 BATCH, PARAMS = 800, 100
 """The number of metrics, of params and of tags in one request: MLflow takes 1000 of all, 100 params and 100 tags."""

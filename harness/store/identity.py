@@ -8,6 +8,7 @@ code.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -47,11 +48,16 @@ def accepted_keys(tags: Mapping[str, str]) -> set[str]:
     return {key_of(tags.get(SETTINGS, ""), each["code"]) for each in acceptances(tags)}
 
 
-def parts(tags: Mapping[str, str]) -> dict[str, str]:
+def parts(tags: Mapping[str, str]) -> Mapping[str, str]:
     """The parts of a run's code, ``module:name`` -> digest; if they are unknown, its commit instead."""
-    modules: dict[str, dict[str, str]] = json.loads(tags.get(PARTS, "{}"))
-    found = {f"{module}:{name}": digest for module, own in modules.items() for name, digest in own.items()}
-    return found or {UNKNOWN: tags.get("git_commit", UNKNOWN)}
+    return _parts(tags.get(PARTS, "{}")) or {UNKNOWN: tags.get("git_commit", UNKNOWN)}
+
+
+@functools.lru_cache(1000)
+def _parts(text: str) -> Mapping[str, str]:
+    """The parts in a tag. Trials of the same code share them."""
+    modules: dict[str, dict[str, str]] = json.loads(text)
+    return {f"{module}:{name}": digest for module, own in modules.items() for name, digest in own.items()}
 
 
 def acceptances(tags: Mapping[str, str]) -> list[dict[str, Any]]:

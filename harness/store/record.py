@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ class Record:
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        """What ``protocol.json`` has, read once; see ``read``."""
+        return self.read("protocol.json")
 
     @property
     def done(self) -> bool:

@@ -16,15 +16,12 @@ import shlex
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlparse
-
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from harness.base import digests, surroundings
 from harness.base.diagnosis import READ_ONLY, storage_error
@@ -35,16 +32,13 @@ from harness.base.states import State
 from harness.base.validation import shown
 from harness.store import artifacts, identity, journal, seals, sqlite
 from harness.store.record import Record
-from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL
-
-with surroundings.environment():  # MLflow begins its telemetry, if that is not off, when it is imported
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run, ViewType
-    from mlflow.exceptions import MlflowException
-
-surroundings.imported()
+from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, Point
+from harness.store.stored import Contents, Memory, Run
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
+
     from harness.suite import Suite
     from harness.suite.plan import Trial
 
@@ -65,6 +59,14 @@ DRIVERS = {
 """The module of a database's driver -> the package that has it."""
 
 
+def library() -> Any:
+    """The package mlflow, imported when it is first needed: that takes more than a second."""
+    with surroundings.environment():  # it begins its telemetry, if that is not off, when it is imported
+        import mlflow
+    surroundings.imported()
+    return mlflow
+
+
 class Silent(HarnessError):
     """A store on another machine, or behind a server, that does not answer."""
 
@@ -75,12 +77,15 @@ class Store:
     def __init__(self, results: Path) -> None:
         self.results = results.resolve()
         told = os.environ.get("MLFLOW_TRACKING_URI")
-        given = _given(told) if told else sqlite.address(self.results / "mlflow.db")
-        self.file = Path(make_url(given).database or "").resolve() if given.startswith("sqlite") else None
+        self._given = _given(told) if told else ""
+        self.file = _file(self._given) if told else self.results / artifacts.STORE
         """The file, if the store is a file of this machine; else None."""
-        self.uri = given if self.file is None else sqlite.address(self.file)
-        """The address for users."""
         self._told = False
+
+    @functools.cached_property
+    def uri(self) -> str:
+        """The address for users."""
+        return self._given if self.file is None else sqlite.address(self.file)
 
     @property
     def address(self) -> str:
@@ -100,7 +105,7 @@ class Store:
     @property
     def database(self) -> bool:
         """Whether it is a database, of this machine or of a server, and not an MLflow server."""
-        return not self.uri.startswith("http")
+        return self.file is not None or not self._given.startswith("http")
 
     @property
     def exists(self) -> bool:
@@ -115,7 +120,8 @@ class Store:
     @property
     def client(self) -> MlflowClient:
         """MLflow's client for this store."""
-        return MlflowClient(tracking_uri=self.address)
+        client: MlflowClient = library().MlflowClient(tracking_uri=self.address)
+        return client
 
     @functools.cached_property
     def _looked_at(self) -> None:
@@ -162,7 +168,7 @@ class Store:
             raise
         except Exception as error:
             # A damaged value in a file can raise anything.
-            if self.local or isinstance(error, MlflowException | SQLAlchemyError | ImportError):
+            if self.local or isinstance(error, ImportError) or _of_a_library(error):
                 raise self.silent(error) from error
             raise
 
@@ -202,7 +208,7 @@ class Store:
             if found is None:
                 try:
                     return self._new_experiment(called, name)
-                except MlflowException:  # another machine has just created it
+                except library().exceptions.MlflowException:  # another machine has just created it
                     if (found := client.get_experiment_by_name(called)) is None:
                         raise
             if found.lifecycle_stage == "active":
@@ -231,7 +237,7 @@ class Store:
         self.put(run, suite)
         return str(run.info.run_id)
 
-    def put(self, run: Run, suite: str) -> Path | None:
+    def put(self, run: MlflowRun, suite: str) -> Path | None:
         """Let the files of a run go below this results folder: another one may have made the experiment.
 
         Returns: their folder; None if they go to an MLflow server.
@@ -277,14 +283,7 @@ class Store:
 
         The report and the tables of one would replace those of the other.
         """
-        with self.answering():
-            client = self.client
-            experiment = client.get_experiment_by_name(suite.name)
-            if experiment is None:
-                return None
-            own = f"tags.role = 'suite' and tags.suite = '{suite.name}'"
-            found = client.search_runs([experiment.experiment_id], own, max_results=1)
-        host, _, file = found[0].data.tags.get(FILE, "").partition(":") if found else ("", "", "")
+        host, _, file = self.contents().files.get(suite.name, "").partition(":") if self.exists else ("", "", "")
         other = Path(file)
         with contextlib.suppress(OSError):  # the other file is gone, or was renamed: then this is the same suite
             if host == socket.gethostname() and not other.samefile(suite.path):
@@ -299,9 +298,10 @@ class Store:
 
     def finish_parent(self, run_id: str, summary: dict[str, float]) -> None:
         """End the parent run, with the counts of the suite."""
-        client, now = self.client, int(time.time() * 1000)
+        client, now, metric = self.client, int(time.time() * 1000), library().entities.Metric
+        metrics = [metric(name, value, now, 0) for name, value in summary.items()]
         with self.answering():
-            client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in summary.items()])
+            client.log_batch(run_id, metrics=metrics)
             client.set_terminated(run_id, "FINISHED")
 
     def end_ghosts(self, runs: Iterable[Run]) -> None:
@@ -314,33 +314,60 @@ class Store:
                 self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> list[Run]:
         """The runs of all trials, the oldest first."""
+        return self.contents().runs
+
+    def contents(self) -> Contents:
+        """What the store has. Of a file that has the bytes of an earlier time, what was read then."""
+        state = sqlite.content(self.file) if self.file is not None else None
+        if self.file is None or state is None:
+            return self._read()
+        memory = Memory(self.results / "cache", self.file, state)
+        contents = _last.get(memory) or memory.contents()
+        read = contents is None
+        if contents is None:
+            contents = self._read()
+        else:
+            read = sum([self._look_at_files(run) for run in contents.runs]) > 0
+        if read and sqlite.content(self.file) == state:  # nobody has written to it meanwhile
+            memory.keep(contents)
+        _last.clear()
+        _last[memory] = contents
+        return contents
+
+    def _read(self) -> Contents:
+        """Read the store through MLflow, page by page."""
+        found = Contents([], {})
         with self.answering():
             client = self.client
             experiments, token = [], None
             while True:
-                found = client.search_experiments(page_token=token)
-                experiments += [experiment.experiment_id for experiment in found]
-                token = found.token
+                several = client.search_experiments(page_token=token)
+                experiments += [experiment.experiment_id for experiment in several]
+                token = several.token
                 if not token:
                     break
             while experiments:
                 page = client.search_runs(
                     experiments,
                     "",  # not by role: a trial whose role was changed must be found, too
-                    ViewType.ACTIVE_ONLY,
-                    max_results=1000,
+                    library().entities.ViewType.ACTIVE_ONLY,
+                    max_results=PAGE,
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
-                for run in page:
-                    if seals.ours(run.data.tags):
+                for run in map(Run.of, page):
+                    tags = run.data.tags
+                    if seals.ours(tags):
                         self._look_at_files(run)
-                        yield run
+                        found.runs.append(run)
+                    elif tags.get("role") == "suite" and FILE in tags:
+                        found.files[tags.get("suite", "")] = tags[FILE]
                 token = page.token
                 if not token:
                     break
+        return found
 
     def found(self, trials: Iterable[Trial], with_files: bool = False) -> Found:
         """The runs of these trials, and runs with the same settings but other code.
@@ -350,7 +377,7 @@ class Store:
         trials = list(trials)
         wanted, alike = {trial.key for trial in trials}, {trial.settings: trial.key for trial in trials}
         found = Found({}, {})
-        runs = list(self.runs()) if self.exists else []
+        runs = self.runs() if self.exists else []
         if with_files and not self.local:
             self._fetch([run for run in runs if of_trials(run, wanted)])
         for run in runs:
@@ -366,30 +393,35 @@ class Store:
                 found.other.setdefault(alike[tags[identity.SETTINGS]], []).append(run)
         return found
 
-    def _look_at_files(self, run: Run) -> None:
-        """Note among the tags of a run which of its files are not as they were written (see ``seals.changes``).
+    def _look_at_files(self, run: Run) -> bool:
+        """Look which files of a run are not as they were written; returns whether any had to be read for it.
 
-        These are the files that are read again. One that is missing is no change. Of files on a server, those in the
-        cache are looked at.
+        These are the files that are read again. One that is missing is no change. One that has the size and the time
+        at which it was as it was written is not read again. Of files on a server, those in the cache are looked at.
         """
         try:
             known: dict[str, str] = json.loads(run.data.tags.get(FILES, "{}"))
         except ValueError:  # the tag was changed, which its own digest shows
-            return
-        fetched, folder, changed = self.fetched(run), self.place(run), []
+            return False
+        fetched, folder = self.fetched(run), self.place(run)
+        changed, looked = [], False
         for name in READ_AGAIN:
-            content = None
+            if known.get(name) is None:
+                continue
             if fetched is not None:
                 content = fetched.kept(name)
-            elif folder is not None:
-                with contextlib.suppress(OSError):
-                    content = (folder / name).read_bytes()
-            if content is not None and known.get(name) not in (None, digests.of_bytes(content)):
+            elif folder is None or (stamp := _stamp(folder / name)) == run.stamps.get(name, []):
+                continue
+            else:
+                content, looked = _bytes(folder / name), True
+                run.stamps[name] = stamp
+            if content is not None and digests.of_bytes(content) != known[name]:
                 again = fetched.file(name) if fetched is not None else None
                 if again is None or digests.of_bytes(again.read_bytes()) != known[name]:
                     changed.append(name)
-        if changed:
-            run.data.tags[seals.CHANGED_FILES] = json.dumps(changed)
+                    run.stamps.pop(name, None)
+        run.changed_files = tuple(changed)
+        return looked
 
     def _fetch(self, runs: Iterable[Run]) -> None:
         """Fetch the files of these runs that are read again, if they are on a server, and look at them."""
@@ -415,7 +447,8 @@ class Store:
         With ``trial``, the trial that it is a result of, the row says where the run's code differs from the trial's.
         """
         tags, metrics = run.data.tags, run.data.metrics
-        curves = self._curves(run) if with_curves else []
+        if with_curves and run.points is None:
+            self.read_curves([run])
         values = {name: metrics[name] for name in _own(run) if not _is_curve(name) and name not in SECONDS}
         return Record(
             key=tags["key"],
@@ -430,7 +463,7 @@ class Store:
             seconds_evaluate=metrics.get("seconds_evaluate", 0.0),
             values=values,
             run_id=run.info.run_id,
-            curves=curves,
+            curves=(run.points or []) if with_curves else [],
             artifacts=self.place(run),
             fetched=self.fetched(run),
             environment={name: tags[name] for name in tags.get("environment", "").split()},
@@ -438,37 +471,123 @@ class Store:
             **identity.code(tags, trial),
         )
 
-    def _curves(self, run: Run) -> list[seals.Point]:
-        """(name, step, value), sorted by name and step, not by time, because a clock may have been set back.
+    def read_curves(self, runs: Sequence[Run], suite: str | None = None) -> None:
+        """Read the curves of these runs: (name, step, value), sorted by name and step.
 
-        Empty if a point was changed. No verdict depends on curves, so the trial's values still count.
+        Not by time, because a clock may have been set back. Those of a run of which a point was changed are left out,
+        which the user is told. No verdict depends on curves, so the trial's values still count.
+
+        Args:
+            runs: the runs, which receive their points.
+            suite: remember them as the curves of this suite.
         """
-        with self.answering():
-            client = self.client
-            points = sorted(
-                {
-                    (name.removeprefix(CURVE_PREFIX), point.step, point.value)
-                    for name in _own(run)
-                    if _is_curve(name)
-                    for point in client.get_metric_history(run.info.run_id, name)
-                }
+        state = sqlite.content(self.file) if self.file is not None and suite is not None else None
+        memory = Memory(self.results / "cache", self.file, state) if self.file is not None and state else None
+        found = memory.curves(str(suite), [run.info.run_id for run in runs]) if memory else None
+        if found is None:
+            with self.answering():
+                found = self._points(runs)
+            if memory and self.file is not None and sqlite.content(self.file) == memory.state:
+                memory.keep_curves(str(suite), found)
+        for run in runs:
+            run.points, tags = found[run.info.run_id], run.data.tags
+            if not run.points and tags.get(CURVES_SEAL) not in (None, seals.curves([])):
+                note(
+                    f"{tags['arm']}, seed {tags['seed']}: a point of its curves was edited or damaged after the run "
+                    f"ended (run {run.info.run_id} in {self.shown}): its curves are left out"
+                )
+
+    def _points(self, runs: Sequence[Run]) -> dict[str, list[Point]]:
+        """The points of the curves of runs, sorted; of a database, a query per curve and ``TOGETHER`` runs.
+
+        None of a run of which a point was changed.
+        """
+        found: dict[str, set[Point]] = {run.info.run_id: set() for run in runs}
+        curves: dict[str, list[Point]] = {}
+        having: dict[str, list[str]] = {}
+        for run in runs:
+            for name in filter(_is_curve, _own(run)):
+                having.setdefault(name, []).append(run.info.run_id)
+        history = self._history()
+        for name, ids in having.items():
+            for begin in range(0, len(ids), TOGETHER):
+                for run_id, step, value in history(ids[begin : begin + TOGETHER], name):
+                    found[run_id].add((name.removeprefix(CURVE_PREFIX), step, value))
+        for run in runs:
+            points = sorted(found[run.info.run_id])
+            whole = run.data.tags.get(CURVES_SEAL) in (None, seals.curves(points))
+            curves[run.info.run_id] = points if whole else []
+        return curves
+
+    def _history(self) -> Callable[[list[str], str], Iterator[tuple[str, int, float]]]:
+        """How the histories of a metric are read: (run, step, value) of several runs.
+
+        MLflow's stores of databases have one query for many runs, which its own user interface uses. Its client has
+        not, so a server is asked for one run at a time, and so is a store of an MLflow without this query.
+        """
+        client = self.client
+        bulk = getattr(client._tracking_client.store, "get_metric_history_bulk", None) if self.database else None
+        if bulk is None:
+            return lambda ids, name: (
+                (run_id, point.step, point.value) for run_id in ids for point in client.get_metric_history(run_id, name)
             )
-        tags = run.data.tags
-        if tags.get(CURVES_SEAL) in (None, seals.curves(points)):
-            return points
-        note(
-            f"{tags['arm']}, seed {tags['seed']}: a point of its curves was edited or damaged after the run ended (run "
-            f"{run.info.run_id} in {self.shown}): its curves are left out"
-        )
-        return []
+        return lambda ids, name: ((each.run_id, each.step, each.value) for each in bulk(ids, name, MOST_POINTS))
+
+
+_last: dict[Memory, Contents] = {}
+"""The contents of the store that was read last in this process."""
 
 
 def _open(uri: str) -> None:
-    MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    library().MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def _file(address: str) -> Path | None:
+    """The file of an address; None if it is a server.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    if not address.startswith("sqlite"):
+        return None
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return Path(make_url(address).database or "").resolve()
+    except ArgumentError as error:
+        raise ValueError(str(error)) from error
+
+
+def _of_a_library(error: Exception) -> bool:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return isinstance(error, library().exceptions.MlflowException | SQLAlchemyError)
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 READ_AGAIN = ("protocol.json", "floors.json", "histograms.json")
 """The files of a run that the harness reads again, besides pictures (PNG files have their own checksums)."""
+PAGE = 1000
+"""Runs in one answer of a store."""
+TOGETHER = 100
+"""Runs whose curves are read by one query."""
+MOST_POINTS = 10_000_000
+"""More points than the curves of so many runs have."""
 FETCHERS = 8
 """For how many runs files are fetched from a server at once."""
 FILE = "suite_file"
@@ -501,7 +620,7 @@ def standing(run: Run) -> Standing:
 
 def alteration(run: Run) -> str:
     """What of an ended run was changed since: ``tag 'seed' was edited or damaged after the run ended``; else empty."""
-    changes = seals.changes(run.data.tags, run.data.metrics, run.data.params)
+    changes = [f"file {name!r} was edited or damaged" for name in run.changed_files] or run.changes
     return f"{', '.join(changes)} after the run ended" if changes else ""
 
 
@@ -590,10 +709,10 @@ def _given(address: str) -> str:
                 os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
                 os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
             return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        file = make_url(address).database if scheme == "sqlite" else None
-        if (file and Path(file).absolute().parent.is_dir()) or (scheme in DATABASES and parts.hostname):
+        file = _file(address) if scheme == "sqlite" else None
+        if (file and file != Path.cwd() and file.parent.is_dir()) or (scheme in DATABASES and parts.hostname):
             return address
-    except (ValueError, OSError, ArgumentError):
+    except (ValueError, OSError):
         pass
     raise HarnessError(
         f"MLFLOW_TRACKING_URI is {shown(discreet(address))}, which is not a store: expected the address of a server "

@@ -19,8 +19,6 @@ from harness.store import identity
 
 SEAL, PARAMETERS_SEAL, CURVES_SEAL, FILES = "seal", "seal_parameters", "seal_curves", "files"
 """Tags of a run that has ended: digests of its tags and metrics, of its parameters, of its curves, of its files."""
-CHANGED_FILES = "changed_files"
-"""Not a stored tag: ``Store.runs`` puts it among the tags of a run whose files are not as they were written."""
 TRIAL = "trial"
 """The tag ``role`` of a trial's run."""
 CURVE_PREFIX = "train/"
@@ -82,9 +80,7 @@ def curves(points: Sequence[Point]) -> str:
 
 def changes(tags: Mapping[str, str], metrics: Mapping[str, float], parameters: Mapping[str, str]) -> list[str]:
     """What was changed after the run ended, for example ``tag 'seed' was edited or damaged``; empty if nothing was."""
-    text, files = tags.get(SEAL), json.loads(tags.get(CHANGED_FILES, "[]"))
-    if files:
-        return [f"file {name!r} was edited or damaged" for name in files]
+    text = tags.get(SEAL)
     if text is None:
         return ["tag 'seal' was removed"] if CURVES_SEAL in tags or FILES in tags else _unreadable(tags)
     if re.fullmatch(r"[0-9a-f]{32}", text):

@@ -8,6 +8,7 @@ and leave them half upgraded if they are killed.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -16,16 +17,15 @@ import shutil
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import URL, CreateEnginePlugin, Engine, ExceptionContext, event
-from sqlalchemy.dialects import plugins
-
-from harness.base import diagnosis, files
+from harness.base import diagnosis, digests, files
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 
@@ -35,6 +35,8 @@ STAMP = "store"
 """The name of the file with the format, in the results folder."""
 PATIENCE = 300.0
 """Seconds that a write waits while another program holds the lock."""
+PLUGIN = "Patience"
+"""The plug-in of SQLAlchemy that waits so long."""
 SPEAK_AFTER = 5.0
 """Seconds of waiting after which the user is told."""
 COPIES = 5
@@ -67,17 +69,22 @@ OPTUNA = Kind(
 
 def address(path: Path) -> str:
     """The address of a file, with all special characters escaped."""
-    return URL.create("sqlite", database=str(path)).render_as_string()
+    return f"sqlite:///{quote(str(path), safe=' +/')}"  # as SQLAlchemy's URL, whose import takes a quarter of a second
 
 
 def patient(path: Path) -> str:
     """The address of a file for an engine of this process: with a long timeout for locks."""
-    plugins.register(Patience.__name__, __name__, Patience.__name__)
-    return elsewhere(path, plugin=Patience.__name__)
+    from sqlalchemy.dialects import plugins
+
+    # By its name: it is imported when an engine is made.
+    plugins.register(PLUGIN, "harness.store.patience", PLUGIN)
+    return elsewhere(path, plugin=PLUGIN)
 
 
 def elsewhere(path: Path, **query: str) -> str:
     """The address of a file for an engine of another process: with SQLite's own timeout."""
+    from sqlalchemy import URL
+
     # With the driver's name: without it, MLflow takes the escaped path literally and creates that folder.
     query["timeout"] = f"{PATIENCE:g}"
     return URL.create("sqlite+pysqlite", database=str(path), query=query).render_as_string()
@@ -127,30 +134,33 @@ def _state(path: Path) -> list[tuple[int, int] | None]:
     return found
 
 
-class Patience(CreateEnginePlugin):
-    """A plug-in of SQLAlchemy. The address of a store names it, so only MLflow's and Optuna's engines use it."""
+def content(path: Path) -> str | None:
+    """The state of MLflow's database for ``stored.Memory``: a digest of all that ``check`` and reading depend on.
 
-    def update_url(self, url: URL) -> URL:
-        """The address has only the name of this plug-in, and no arguments for it."""
-        return url
-
-    def engine_created(self, engine: Engine) -> None:
-        """Make the engine wait for locks, and name its file in errors."""
-        event.listen(engine, "before_cursor_execute", _be_patient, retval=True)
-        event.listen(engine, "handle_error", _name_the_file)
-
-
-def _be_patient(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> tuple[str, Any]:
-    """Replace MLflow's own timeout of 20 s, which it sets at the start of every session."""
-    if statement.startswith("PRAGMA busy_timeout"):
-        statement = f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}"
-    return statement, parameters
+    These are the bytes of the file, what waits beside it to be written into it, the stamp of the results folder, and
+    the version of MLflow. None if the file cannot be read.
+    """
+    try:
+        each = (path, Path(f"{path}-wal"), path.parent / STAMP)
+        found = [f"{one.name} {_digest(one)}" for one in each if one == path or (one.is_file() and one.stat().st_size)]
+    except OSError:
+        return None
+    return digests.of_value([*found, metadata.version(MLFLOW.library)])
 
 
-def _name_the_file(context: ExceptionContext) -> None:
-    """Add ``filename`` to SQLite's errors, as in an OSError, for ``diagnosis.storage_error``."""
-    if isinstance(context.original_exception, sqlite3.Error) and context.engine is not None:
-        context.original_exception.filename = context.engine.url.database  # type: ignore[attr-defined]
+def _digest(path: Path) -> str:
+    """SHA-256 of a file. One that has not changed for a while is read once per process."""
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        key = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if key not in _digests or time.time_ns() - stat.st_mtime_ns < SETTLED * 1e9:
+            _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _digests[key]
+
+
+SETTLED = 2.0
+"""Seconds after which a further write gives a file another modification time, on every file system."""
+_digests: dict[tuple[Path, int, int, int], str] = {}
 
 
 def check(path: Path, kind: Kind) -> None:

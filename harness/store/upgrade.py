@@ -23,7 +23,7 @@ from harness.suite.plan import trial as planned
 from harness.zoo.registry import ChoiceError, choose
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from harness.store.stored import Run
 
 LITERALS = {"True": True, "False": False, "None": None}
 
@@ -35,7 +35,7 @@ def upgrade(store: Store) -> tuple[int, dict[str, list[str]]]:
         The number of upgraded runs; and why others could not be upgraded, reason -> ids of runs.
     """
     brought, left = 0, dict[str, list[str]]()
-    for run in list(store.runs()):
+    for run in store.runs():
         if identity.SETTINGS in run.data.tags or not state(run).own:
             continue
         try:

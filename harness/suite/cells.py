@@ -44,7 +44,7 @@ MAX_AXES = 32
 MAX_CELLS = 10_000
 MAX_TRIALS = 100_000
 """The largest number of trials of a suite: at ten seconds each they take one core more than eleven days. A plan of so
-many is made in minutes and takes a few hundred MB; tables, pages and verdicts are not made for more."""
+many is made in seconds and takes 200 MB; tables, pages and verdicts are not made for more."""
 MANY = 2000
 """Of more trials than this the user is told before they are planned, because it takes seconds."""
 MAX_FAULTS = 1000

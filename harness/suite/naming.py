@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
@@ -78,7 +79,7 @@ def _touched(path: str, axes: Sequence[str]) -> bool:
 
 def _changes(choice: Choice[Any], default: Choice[Any] | None = None) -> Iterator[tuple[str, Any]]:
     """The settings of a choice that differ from its defaults; nested ones with dotted keys."""
-    default = default or choose(choice.kind, choice.name)
+    default = default or _default(choice.kind, choice.name)
     for key, value in choice.settings:
         usual = getattr(default.settings, key)
         if not isinstance(value, Choice):
@@ -89,6 +90,12 @@ def _changes(choice: Choice[Any], default: Choice[Any] | None = None) -> Iterato
             yield key, value.name
         like = usual if value.name == usual.name else None
         yield from ((f"{key}.{below}", inner) for below, inner in _changes(value, like))
+
+
+@functools.cache
+def _default(kind: str, name: str) -> Choice[Any]:
+    """The choice of this name without settings."""
+    return choose(kind, name)
 
 
 def _value(value: Any) -> str:

@@ -2,9 +2,12 @@
 
 An arm is one combination of model, tricks, data and parameters; a cell is its place in the suite's matrix; a trial is
 an arm trained with one seed. A trial's key is a hash of everything that can change its numbers, in two parts: its
-settings (the arm's settings with defaults filled in, the seed, the content of the data, the judge's weights; where
+settings (the arm's settings with defaults filled in, the content of the data, the judge's weights, the seed; where
 random streams have seeds of their own, these too) and its code. So the same trial has the same key in every suite,
 however it is written, and the store can find results of the same settings and other code.
+
+A key is made in three steps, so that a plan of many trials computes what they share once (``Keys``): the hash of the
+arm's settings, with it and the seed that of the trial's settings, with that and the code the key.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -62,6 +65,18 @@ class Arm:
         }
 
 
+class Identity(NamedTuple):
+    """What the keys of an arm's trials have in common.
+
+    Attributes:
+        settings: hash of everything that their numbers depend on, except the seed and the code.
+        code: the code that their numbers depend on.
+    """
+
+    settings: str
+    code: Code
+
+
 @dataclass(frozen=True)
 class Cell:
     """A place in the matrix.
@@ -69,14 +84,14 @@ class Cell:
     Attributes:
         name: the name of its arm; without an arm, the values of its axes.
         combination: the declaration of the cell.
-        key: hash of everything in a trial's key except the seed; empty without an arm.
         built: its arm; None if it is excluded and its parts are wrong.
+        identity: that of its arm; None without an arm.
     """
 
     name: str
     combination: Combination
-    key: str = ""
     built: Arm | None = None
+    identity: Identity | None = None
 
     @property
     def arm(self) -> Arm:
@@ -84,6 +99,15 @@ class Cell:
         if self.built is None:
             raise HarnessError(f"the cell {self.name} is excluded and has no arm")
         return self.built
+
+    @property
+    def key(self) -> str:
+        """Hash of everything in a trial's key except the seed; empty without an arm."""
+        return key_of(self.identity.settings, self.identity.code.digest) if self.identity else ""
+
+    def trials(self, seeds: Iterable[int]) -> list[Trial]:
+        """The trials of its arm with these seeds."""
+        return trials_of(self.arm, seeds, self.identity)
 
     @property
     def axes(self) -> Mapping[str, Any]:
@@ -149,7 +173,7 @@ class Plan:
     def with_seeds(self, seeds: Mapping[str, Sequence[int]]) -> Plan:
         """This plan with these seeds for each arm (by name)."""
         trained = [cell for cell in self.cells if cell.excluded is None]
-        trials = [one for cell in trained for one in trials_of(cell.arm, seeds.get(cell.name, ()))]
+        trials = [one for cell in trained for one in cell.trials(seeds.get(cell.name, ()))]
         return dataclasses.replace(self, trials=tuple(trials))
 
 
@@ -160,10 +184,11 @@ def make_plan(suite: Suite) -> Plan:
         HarnessError: the digest of some data cannot be computed.
     """
     names = cell_names(suite.combinations, suite.names)
-    cells = tuple(_cell(suite, *each) for each in zip(suite.combinations, names, strict=True))
+    keys = Keys()
+    cells = tuple(_cell(suite, keys, *each) for each in zip(suite.combinations, names, strict=True))
     trained = [cell for cell in cells if cell.excluded is None]
     baseline = next(cell for cell in trained if matches(cell.combination, suite.compare.baseline or {}))
-    trials = [] if suite.search else [one for cell in trained for one in trials_of(cell.arm, suite.seeds)]
+    trials = [] if suite.search else [one for cell in trained for one in cell.trials(suite.seeds)]
     return Plan(suite, cells, tuple(trials), baseline, tuple(_pairs(suite, trained, baseline)))
 
 
@@ -236,7 +261,7 @@ def with_parameters(suite: Suite, cell: Cell, params: Mapping[str, Any], number:
         raise HarnessError(f"{cell.name} #{number}: " + "; ".join(reasons))
     # The number tells configurations apart: three digits are enough to read. MLflow has the exact values.
     shown = {path: float(f"{value:.3g}") if isinstance(value, float) else value for path, value in params.items()}
-    return _arm(suite, parts, f"{cell.name} #{number} ({values(shown)})")
+    return _arm(suite, parts, f"{cell.name} #{number} ({values(shown)})", Keys())
 
 
 def trial(arm: Arm, seed: int | Seeds) -> Trial:
@@ -244,12 +269,12 @@ def trial(arm: Arm, seed: int | Seeds) -> Trial:
     return trials_of(arm, [seed])[0]
 
 
-def trials_of(arm: Arm, seeds: Iterable[int | Seeds]) -> list[Trial]:
-    """The trials of an arm with these seeds. What the seeds share is computed once."""
-    shared, code = _identity(arm), code_of(arm)
+def trials_of(arm: Arm, seeds: Iterable[int | Seeds], identity: Identity | None = None) -> list[Trial]:
+    """The trials of an arm with these seeds. ``identity``: that of the arm, if it is known."""
+    settings, code = identity or Keys().of(arm)
     each = (seed if isinstance(seed, Seeds) else Seeds.of(seed) for seed in seeds)
     # The key of an ordinary trial knows nothing of streams.
-    identities = ((one, [shared, one.weights, *([one.own] if one.own else [])]) for one in each)
+    identities = ((one, [settings, one.weights, *([one.own] if one.own else [])]) for one in each)
     return [Trial(arm, one.weights, _hash(identity), code, one.own) for one, identity in identities]
 
 
@@ -258,18 +283,17 @@ def key_of(settings: str, code: str) -> str:
     return _hash([settings, code])
 
 
-def _cell(suite: Suite, combination: Combination, name: str) -> Cell:
+def _cell(suite: Suite, keys: Keys, combination: Combination, name: str) -> Cell:
     if combination.parts is None:
         return Cell(name, combination)
-    arm = _arm(suite, combination.parts, name)
-    return Cell(name, combination, key_of(_hash(_identity(arm)), code_of(arm).digest), arm)
+    arm = _arm(suite, combination.parts, name, keys)
+    return Cell(name, combination, arm, keys.of(arm))
 
 
-def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
+def _arm(suite: Suite, parts: Parts, name: str, keys: Keys) -> Arm:
     features = suite.evaluate.features
     if features == "auto":
-        data = parts.data.make()
-        features = "points" if data.points else judge.of(data) or "inception"
+        features = "points" if parts.data.make().points else keys.judge(parts.data) or "inception"
     if features == "inception" and not any(metric.plugin.uses_features for metric in suite.evaluate.metrics):
         features = "none"  # nobody needs to fetch 91 MB for it
     evaluate = suite.evaluate.model_copy(update={"features": features})
@@ -279,20 +303,41 @@ def _arm(suite: Suite, parts: Parts, name: str) -> Arm:
 # --- keys ------------------------------------------------------------------------------------------------
 
 
-def _identity(arm: Arm) -> list[str]:
-    """Everything that can change the numbers of the arm's trials, except the seed and the code."""
-    data = arm.data.make()
-    # Metrics of coverage use the judge of the data, also if the features are those of another network.
-    judges = sorted({arm.evaluate.features, judge.of(data) or ""} - {"", "inception", "points", "none"})
-    # A model may have data of its own, for example the domain that it translates from.
-    own = [c.make().digest() for c in nested(arm.model) if c.kind == "data"]
-    return [_json(arm.config()), data.digest(), *own, *(judge.digest(name) for name in judges)]
+class Keys:
+    """Computes the identities of arms. What several arms share is computed once: digests of data, judges, code.
+
+    Every plan makes its own, because files may change between two plans of a process.
+    """
+
+    def __init__(self) -> None:
+        self._digests: dict[Choice[DataSet], str] = {}
+        self._judges: dict[Choice[DataSet], str | None] = {}
+
+    def of(self, arm: Arm) -> Identity:
+        """The identity of an arm."""
+        # Metrics of coverage use the judge of the data, also if the features are those of another network.
+        judges = sorted({arm.evaluate.features, self.judge(arm.data) or ""} - {"", "inception", "points", "none"})
+        # A model may have data of its own, for example the domain that it translates from.
+        data = [arm.data, *(choice for choice in nested(arm.model) if choice.kind == "data")]
+        contents = [*map(self._digest, data), *map(judge.digest, judges)]
+        return Identity(_hash([_json(arm.config()), *contents]), code_of(arm))
+
+    def judge(self, data: Choice[DataSet]) -> str | None:
+        """The name of the judge of this data, or None."""
+        if data not in self._judges:
+            self._judges[data] = judge.of(data.make())
+        return self._judges[data]
+
+    def _digest(self, data: Choice[DataSet]) -> str:
+        if data not in self._digests:
+            self._digests[data] = data.make().digest()
+        return self._digests[data]
 
 
 def code_of(arm: Arm) -> Code:
     """The code of an arm's trials that can change their numbers."""
     choices = [arm.model, *arm.tricks, arm.data, *arm.evaluate.metrics]
-    plugins = [chosen.plugin for choice in choices for chosen in nested(choice)]
+    plugins = {chosen.plugin for choice in choices for chosen in nested(choice)}
     return fingerprint({"harness.trial.run:run", *(f"{plugin.__module__}:{plugin.__qualname__}" for plugin in plugins)})
 
 

@@ -493,8 +493,9 @@ class _Checker:
         if features not in known:
             self.add(path, f"unknown features {features!r}{nearest(features, known)} (known: {', '.join(known)})")
         elif features not in ("auto", "inception"):
-            for parts in (combination.parts for combination in combinations if not combination.excluded):
-                if parts and self._readable(parts.data) and (reason := _unjudged(parts.data, features)):
+            arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
+            for data in dict.fromkeys(parts.data for parts in arms):
+                if self._readable(data) and (reason := _unjudged(data, features)):
                     self.add(path, f"the judge {features!r} is not for these data: use auto or inception ({reason})")
 
     def _readable(self, choice: Choice[DataSet]) -> bool:
@@ -513,11 +514,10 @@ class _Checker:
         arms = [cell.parts for cell in combinations if not cell.excluded and cell.parts]
         offers = frozenset().union(*(parts.offers for parts in arms))
         for metric in metrics:
-            for parts in arms:
-                data = parts.data.make()
-                if reason := metric.plugin.refusal(metric.settings, data):
-                    self.add(path, f"{metric.name}: cannot be computed on {parts.data.name!r}: {reason}")
-                elif metric.plugin.needs_judge and self._readable(parts.data) and (reason := _unjudged(parts.data)):
+            for data in dict.fromkeys(parts.data for parts in arms):
+                if reason := metric.plugin.refusal(metric.settings, data.make()):
+                    self.add(path, f"{metric.name}: cannot be computed on {data.name!r}: {reason}")
+                elif metric.plugin.needs_judge and self._readable(data) and (reason := _unjudged(data)):
                     self.add(path, f"{metric.name}: {reason}")
             if arms and (missing := metric.plugin.requires - offers):
                 needs = ", ".join(sorted(missing)).replace("_", " ")

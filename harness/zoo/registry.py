@@ -308,7 +308,7 @@ def _scan_now(kind: str) -> dict[str, Entry]:
         for value in vars(module).values():
             if isinstance(value, type) and value.__module__ == module.__name__:
                 _add(found, kind, value)
-    for point in metadata.entry_points(group=f"harness.{kind}"):
+    for point in _points().select(group=f"harness.{kind}"):
         try:
             plugin = point.load()
             if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
@@ -317,6 +317,12 @@ def _scan_now(kind: str) -> dict[str, Entry]:
         except (Exception, SystemExit) as error:  # the same for a broken package
             found.setdefault(point.name, _unimportable(kind, point.name, error))
     return {name: _examined(entry, found.keys()) for name, entry in found.items()}
+
+
+@functools.cache
+def _points() -> Any:
+    """The entry points of all packages: a file of each, read once for all kinds."""
+    return metadata.entry_points()
 
 
 def _unimportable(kind: str, name: str, error: BaseException) -> Entry:

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from harness_cli import Workspace
 
+from harness.analysis import looks
+from harness.suite import read_suite
+from harness.suite.declaration import Rounds
+
 # Points: a trial takes a moment. One step and two are alike, so that question stays open; 500 steps settle theirs.
 SUITE: dict[str, Any] = {
     "data": "ring",
@@ -111,6 +115,22 @@ def test_until_settled_gives_rounds_to_a_plain_suite(workspace: Workspace) -> No
     told = workspace.run("run", "rounds.yaml", "--set", "seeds=[1, 5]", "--until-settled", code=2)
     assert "needs a suite without a search, whose seeds are a number" in told
     workspace.run("plan", "rounds.yaml", "--set", "seeds=3")
+
+
+def test_rounds_that_a_run_gave_are_known_to_other_commands(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("suite: s\ndata: digits\nseeds: 3\nbase: {model: gan}\nevaluate: {metrics: [fid]}\n")
+    suite = read_suite(path)
+    assert looks.with_rounds(suite, tmp_path) == suite
+    given = suite.model_copy(update={"declared_seeds": Rounds(start=3, most=7)})
+    looks.Looks.read(tmp_path, suite).add(looks.Taken(3, ("a",), None, {}))
+    looks.keep_rounds(given, tmp_path)
+    looks.Looks.read(tmp_path, suite).add(looks.Taken(4, ("a", "b"), None, {}))
+    assert looks.with_rounds(suite, tmp_path).rounds == given.rounds
+    assert len(looks.Looks.read(tmp_path, suite).taken) == 2
+    for other in ("seeds=4", "seeds=[0, 1, 3]", "seeds={start: 3, most: 9}"):  # the user has another plan now
+        changed = read_suite(path, (other,))
+        assert looks.with_rounds(changed, tmp_path) == changed
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import json
 import re
@@ -136,7 +137,7 @@ def test_a_store_of_an_older_harness_is_gone_on_with(tmp_path: Path) -> None:
         old(f"{name}-of-harness-3f53e41", workspace.results)
 
     def runs() -> dict[str, dict[str, object]]:
-        found = {run.info.run_id: run.to_dictionary() for run in Store(workspace.results).runs()}  # of trials
+        found = {run.info.run_id: dataclasses.asdict(run) for run in Store(workspace.results).runs()}  # of trials
         for run in found.values():
             run["info"].pop("artifact_uri")  # the folder's place: it follows the folder
         return found

@@ -70,7 +70,7 @@ def test_what_a_key_is_made_of(tmp_path: Path, text: str, override: str | None, 
     identity = json.dumps([config, *digests], separators=(",", ":"))
     # A cell's key is that of its settings and its code; a trial's that of its settings with the seed, and its code.
     assert cell.key == sha(f'["{sha(identity)}","code"]')
-    assert one.settings == sha(f"[{identity},5]")
+    assert one.settings == sha(f'["{sha(identity)}",5]')
     assert one.key == sha(f'["{one.settings}","code"]')
     assert trial(arm, 5) == one
     assert (one.label, one.code.digest) == (f"{arm.name}, seed 5", "code")
@@ -81,11 +81,11 @@ def test_streams_with_seeds_of_their_own_are_part_of_a_key_and_no_other_key_chan
     config = json.dumps(cell.arm.config(), sort_keys=True, separators=(",", ":"))
     identity = json.dumps([config, "content of digits", "weights of mnist"], separators=(",", ":"))
     one = trial(cell.arm, Seeds(weights=5, order=7, latents=5, samples=6))
-    assert one.settings == sha(f'[{identity},5,{{"order":7,"samples":6}}]')
+    assert one.settings == sha(f'["{sha(identity)}",5,{{"order":7,"samples":6}}]')
     assert (one.seed, one.streams, one.seeds) == (5, {"order": 7, "samples": 6}, (5, 7, 5, 6))
     assert one.label == f"{cell.arm.name}, seed 5 (order 7, samples 6)"
     assert trial(cell.arm, Seeds(5, 5, 5, 5)) == trial(cell.arm, 5)
-    assert trial(cell.arm, 5).settings == sha(f"[{identity},5]")
+    assert trial(cell.arm, 5).settings == sha(f'["{sha(identity)}",5]')
 
 
 def test_a_configuration_is_all_settings_in_a_fixed_order(tmp_path: Path) -> None:

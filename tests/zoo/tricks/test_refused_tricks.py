@@ -61,6 +61,7 @@ class Found:
             shutil.rmtree(earlier)
         package(self.site, name, source, points)
         registry._scan.cache_clear()
+        registry._points.cache_clear()
         [entry] = [entry for entry in registry.entries("tricks") if entry.name == "mine"]
         return entry
 
@@ -70,6 +71,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Found]:
     yield Found(tmp_path, monkeypatch)
     monkeypatch.undo()
     registry._scan.cache_clear()
+    registry._points.cache_clear()
 
 
 @pytest.mark.parametrize(
