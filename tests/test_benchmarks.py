@@ -60,6 +60,7 @@ def test_the_time_of_a_training_step() -> None:
     assert [match and match[1] for match in found] == list(models)
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_an_evaluation_beside_that_of_torch_fidelity() -> None:
     lines = script("bench_evaluation", "--samples", "1000", "--pairs", "1").splitlines()
