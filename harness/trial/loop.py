@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +99,17 @@ class Steps:
         if list(scalars) != self._names:
             raise ValueError(f"a step returned the scalars {list(scalars)}, an earlier one {self._names}")
         self._sums += torch.stack([value.float() for value in scalars.values()])
+
+    def settled(self) -> Iterator[None]:
+        """Yields until the device has done all steps so far: reading a number back would keep the process waiting.
+
+        Trials that share the process give the GPU work meanwhile.
+        """
+        if self._sums.is_cuda:
+            reached = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            reached.record(torch.cuda.current_stream(self._sums.device))
+            while not reached.query():  # type: ignore[no-untyped-call]
+                yield
 
     def means(self) -> dict[str, float]:
         """The means of the scalars since the last call, by name, read from the device in one transfer."""
@@ -219,6 +230,7 @@ class Trainer:
             # Add a point to the curves: the means since the last point. Here a divergence is detected.
             point_due = step % self.every == 0 or last
             if point_due:
+                yield from self._given_way(self.steps.settled())
                 self._point(hooks)
 
             # Save a grid of samples.
@@ -234,7 +246,11 @@ class Trainer:
             if point_due:
                 self._save_or_stop(hooks, last)
 
-            # The time of others is not that of this training.
+            yield from self._given_way([None])
+
+    def _given_way(self, turns: Iterable[None]) -> Iterator[None]:
+        """Let others go on. Their time is not that of this training."""
+        for _ in turns:
             paused = time.monotonic()
             yield
             self._started += time.monotonic() - paused
