@@ -193,6 +193,31 @@ def step(place: Place, model: str, batch: int, dtype: str) -> Found:
     )
 
 
+# --- several trainings in one process ----------------------------------------------------------------------------
+
+
+def fused(place: Place) -> Items:
+    """Trainings of several seeds in one process, as the lanes of a worker have them, with a stream of its own each."""
+    numbers = (1, 4, 8, 16, 32) if place.cuda else (1, 2)
+    return {f"{m}, {n} seeds": partial(together, place, m, n) for m in ("dcgan", "gan", "wgan_gp") for n in numbers}
+
+
+def together(place: Place, model: str, n: int) -> Found:
+    """Milliseconds of a step of each of n seeds, their steps launched in turn."""
+    made = arm(place, model, steps=100_000, batch_size=batches(place)[0], precision="bfloat16")
+    with computing(made, place.device):
+        courses = [trainer(place, made, place.new_folder(), seed=seed) for seed in range(n)]
+        streams = [torch.cuda.Stream(place.device) if place.cuda else None for _ in courses]  # type: ignore[no-untyped-call]
+
+        def round_of_steps() -> None:
+            for course, stream in zip(courses, streams, strict=True):
+                with torch.cuda.stream(stream):
+                    course.steps.take()
+
+        took = median(place, round_of_steps, 1.0 if place.cuda else 0.05, warm=8 if place.cuda else 1)
+    return Found([Row("step of a seed", 1000 * took / n, "ms"), Row("all seeds together", n / took, "steps/s")])
+
+
 # --- kernels -------------------------------------------------------------------------------------------------------
 
 
@@ -471,6 +496,7 @@ def command(place: Place, results: Path) -> Found:
 PARTS: dict[str, Callable[[Place], Items]] = {
     "figures": figures,
     "steps": steps,
+    "fused": fused,
     "kernels": kernels,
     "beside": beside,
     "evaluation": evaluation,

@@ -47,6 +47,7 @@ PARTS = (
     Part("memory", "check", "Memory: a trial that finds too little, and the most that each model takes", 25, 60),
     Part("figures", "measurement", "The machine's own figures", 20, 40),
     Part("steps", "measurement", "Training steps", 75, 30),
+    Part("fused", "measurement", "Several trainings in one process, each on a stream of its own", 40, 40),
     Part("kernels", "measurement", "Kernels of a step, and the share of time in which the device is idle", 40, 30),
     Part("evaluation", "measurement", "Evaluation", 40, 60),
     Part("quickstart", "measurement", "The quickstart", 65, 90),
