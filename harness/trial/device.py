@@ -31,11 +31,14 @@ def precision(arm: Arm, device: torch.device) -> torch.dtype:
     if arm.data.make().points:
         return torch.float32
     if device.type == "cuda":
-        faster = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        supported = "avx512_bf16" in cpu_facts().get("flags", "").split()
-        faster = supported and bfloat16_share(processor()) <= FASTER
-    return torch.bfloat16 if faster else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return faster_on_cpu()
+
+
+def faster_on_cpu() -> torch.dtype:
+    """The faster number format of this CPU."""
+    supported = "avx512_bf16" in cpu_facts().get("flags", "").split()
+    return torch.bfloat16 if supported and bfloat16_share(processor()) <= FASTER else torch.float32
 
 
 def processor() -> str:
