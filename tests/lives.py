@@ -7,12 +7,15 @@ phase the kill hits.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -126,9 +129,11 @@ class Life:
         (site / "counted_model.py").write_text(COUNTED)
         (information / "METADATA").write_text("Metadata-Version: 2.1\nName: counted-model\nVersion: 1.0\n")
         (information / "entry_points.txt").write_text("[harness.models]\ncounted = counted_model:Counted\n")
-        (self.folder / "tmp").mkdir()
+        # Not in the folder of a test: its name is too long for the socket of the process that forks the workers.
+        self.temporary = Path(tempfile.mkdtemp(prefix="life-", dir="/tmp"))
+        atexit.register(shutil.rmtree, self.temporary, ignore_errors=True)
         path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
-        surroundings = {"PYTHONPATH": path, "JOURNAL": str(self.journal), "TMPDIR": str(self.folder / "tmp")}
+        surroundings = {"PYTHONPATH": path, "JOURNAL": str(self.journal), "TMPDIR": str(self.temporary)}
         self.workspace = Workspace(self.folder, surroundings)
         self.suite = self.write_suite("tiny")
 
@@ -261,7 +266,9 @@ class Life:
     def phase(self) -> str:
         """What the run is doing, from the files that it has written since it was started or last killed."""
         seen = {line.trial: line.count for line in self.lines()[self.kills[-1].lines if self.kills else 0 :]}
-        found = {self._phase(path, seen) for path in self.results.glob("work/*/")}
+        # What has ended waits to be delivered.
+        open_ones = [path for path in self.results.glob("work/*/") if not _ended(path)]
+        found = {self._phase(path, seen) for path in open_ones}
         if not found and (self.results / "work").is_dir() and len(self.finished()) == len(self.keys):
             return "reporting"
         return max(found, key=PHASES.index, default="queueing")
@@ -351,7 +358,9 @@ class Life:
         assert self.studies() == whole.studies()
         assert self.files() == whole.files()
         # torch makes an empty folder there
-        assert {path.name for path in (self.folder / "tmp").rglob("*")} <= {"torchinductor_root"}
+        # A killed driver cannot take away the folder of a socket.
+        left = {path.name for path in self.temporary.iterdir() if not path.name.startswith("pymp-")}
+        assert left <= {"torchinductor_root"}
 
     def client(self) -> MlflowClient:
         """MLflow's client on the store."""
@@ -423,6 +432,11 @@ def content(life: Life, run: Run) -> dict[str, Any]:
         "seconds": {len(client.get_metric_history(run.info.run_id, name)) for name in varying},
         "files": files,
     }
+
+
+def _ended(folder: Path) -> bool:
+    """Whether the journal of a trial has its end."""
+    return any(entry["kind"] == "end" for entry, _ in read(folder / NAME))
 
 
 def session(leader: int) -> list[int]:

@@ -5,7 +5,8 @@ On a GPU a worker runs several trials side by side (``harness.trial.lane``): its
 On Linux the workers are forked from one process that has imported torch and the rest already (multiprocessing's
 forkserver). A fork costs milliseconds and shares the memory of what was imported. It is safe because that process has
 imported only: it has one thread and has not asked for a GPU. Elsewhere, libraries of the system start threads when they
-are imported, and every worker is spawned and imports for itself.
+are imported, and every worker is spawned and imports for itself. That process has a socket in the folder for temporary
+files: a driver that is killed leaves it there (``pymp-…``).
 """
 
 from __future__ import annotations
