@@ -128,7 +128,7 @@ def test_a_run_that_is_too_short_says_what_it_did_not_reach(tmp_path: Path) -> N
 
 ONE_EACH = (
     *("software", "test_auto_precision", "lsgan, bfloat16", "judge mnist-check", "lsgan", "copy"),
-    *("r3gan, batch 8, bfloat16", "digits: fid", "two steps an arm", "1 process", "ttur-lsgan"),
+    *("r3gan, batch 8, bfloat16", "dcgan, 1 seed", "digits: fid", "two steps an arm", "1 process", "ttur-lsgan"),
 )
 """Words that choose an item or a few of every part: they end long before the time is over, on a slow machine too."""
 
