@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import bench_driver
 from bench_kit import ROOT, Row, against, harness, processor_seconds
 
+from harness.zoo import registry
 from harness.zoo.data.base import Shape
 from harness.zoo.networks.base import Architecture
 
@@ -115,6 +116,7 @@ def plugins() -> Path:
     lines = [f"{one.name} = bench_steps:{one.__name__}" for one in (PeerConnected, PeerConvolutional)]
     (told / "entry_points.txt").write_text("\n".join(["[harness.networks]", *lines]) + "\n")
     sys.path.append(str(folder))
+    registry.forget()
     return folder
 
 

@@ -57,8 +57,8 @@ SABOTAGES = (
     Sabotage(
         "the averaged generator lags fifty times as far behind",
         "harness/zoo/tricks/ema.py",
-        "decay = min(self.settings.decay, self.steps / (self.steps + 9))",
-        "decay = 1 - (1 - self.settings.decay) / 50",
+        "least.clamp(min=1 - self.settings.decay)",
+        "least * 0 + (1 - self.settings.decay) / 50",
         ("tests/zoo/tricks",),
     ),
     Sabotage(
@@ -71,8 +71,8 @@ SABOTAGES = (
     Sabotage(
         "learning rates ten times too high",
         "harness/zoo/models/gan.py",
-        'group["lr"] = rate * factor',
-        'group["lr"] = 10 * rate * factor',
+        "if changing else rate",
+        "if changing else 10 * rate",
         ("tests/zoo/models",),
     ),
     Sabotage(

@@ -199,8 +199,7 @@ def _sites(folders: list[str]) -> None:
     else:
         from harness.zoo import registry
 
-        registry._scan.cache_clear()
-        registry._points.cache_clear()
+        registry.forget()
 
 
 def _child(command: Command, said: Path) -> None:

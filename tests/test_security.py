@@ -49,14 +49,14 @@ KNOWN = {
 }
 NEVER = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execvp", "os.execv", "os.spawnv"}
 NEVER |= {"subprocess.getoutput", "subprocess.getstatusoutput", "tempfile.mktemp", "yaml.load", "yaml.unsafe_load"}
-NEVER |= {"numpy.load", "pandas.read_pickle", "torch.jit.load", "torch.hub.load"}
+NEVER |= {"pandas.read_pickle", "torch.jit.load", "torch.hub.load"}
 NEVER |= {
     "torch.package.PackageImporter",
     "torch.hub.load_state_dict_from_url",
     "importlib.util.spec_from_file_location",
 }
 
-CHECKED = ("torch.load", ".YAML", ".Environment", ".extractall")
+CHECKED = ("torch.load", "numpy.load", ".YAML", ".Environment", ".extractall")
 """What may be called, or never, by what it is called with."""
 
 UNSAFE = re.compile(r"^(http|ftp)://(?!127\.0\.0\.1|www\.w3\.org/)\S+$")
@@ -110,7 +110,7 @@ def _calls(node: ast.Call, called: str, file: str) -> Iterator[str]:
         yield f"{file}: torch.load without weights_only"
     if given.get("shell", "False") != "False" or (None in given and called.startswith("subprocess.")):
         yield f"{file}: {called} by a shell"
-    if given.get("allow_pickle", "False") != "False":
+    if given.get("allow_pickle", "False" if called != "numpy.load" else "left out") != "False":
         yield f"{file}: {called} with pickles allowed"
     if called.rpartition(".")[2] == "YAML" and given.get("typ") != "'safe'":
         yield f"{file}: YAML that builds objects"
@@ -147,6 +147,7 @@ def test_the_code_unpickles_evaluates_and_extracts_nothing() -> None:
         "run = eval",
         "from ruamel.yaml import YAML as Y; Y()",
         "read(f, allow_pickle=True)",
+        "numpy.load(f)",
         "yaml.load(f)",
         "YAML()",
         "eval(x)",
@@ -378,7 +379,8 @@ import os, sys
 def _seen(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname"):
         text = repr(arguments[1:] if event.startswith("socket.connect") else arguments)
-        if not (event == "socket.connect" and isinstance(arguments[1], (str, bytes))):
+        here = getattr(arguments[0], "family", None) == 1  # a socket of this machine alone, with the name of a file
+        if not (here or event == "socket.connect" and isinstance(arguments[1], (str, bytes))):
             _tell(f"{event} {text} {sys.argv[:2]}")
 def _tell(line):
     handle = os.open(os.environ["WATCHED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,13 @@ def of_file(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    return of_bytes(path.read_bytes())
+    with path.open("rb") as file:
+        return of_open(file)
+
+
+def of_open(file: BufferedReader) -> str:
+    """SHA-256 of what an open file has from here on; it is read in pieces."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_value(value: Any) -> str:

@@ -8,7 +8,6 @@ and leave them half upgraded if they are killed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import os
@@ -154,7 +153,7 @@ def _digest(path: Path) -> str:
         stat = os.fstat(file.fileno())
         key = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if key not in _digests or time.time_ns() - stat.st_mtime_ns < SETTLED * 1e9:
-            _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            _digests[key] = digests.of_open(file)
     return _digests[key]
 
 

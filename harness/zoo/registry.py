@@ -325,6 +325,12 @@ def _points() -> Any:
     return metadata.entry_points()
 
 
+def forget() -> None:
+    """Look for plug-ins anew: packages were added to this process's path."""
+    _scan.cache_clear()
+    _points.cache_clear()
+
+
 def _unimportable(kind: str, name: str, error: BaseException) -> Entry:
     return Entry(kind, name, broken=f"cannot be imported: {type(error).__name__}: {error}")
 
