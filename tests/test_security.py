@@ -374,7 +374,9 @@ import os, sys
 def _seen(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname"):
         text = repr(arguments[1:] if event.startswith("socket.connect") else arguments)
-        if not (event == "socket.connect" and isinstance(arguments[1], (str, bytes))):
+        within = event == "socket.connect" and isinstance(arguments[1], (str, bytes))  # this machine: of AF_UNIX
+        within = within or (event == "socket.sendmsg" and arguments[0].family == 1)
+        if not within:
             _tell(f"{event} {text} {sys.argv[:2]}")
 def _tell(line):
     handle = os.open(os.environ["WATCHED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
