@@ -160,7 +160,7 @@ def main() -> None:
 @click.argument("suites", nargs=-1, required=True, type=Place(path_type=Path), metavar="SUITE...")
 @set_option
 @results_option
-@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes [default: by cores or GPUs].")
 @device_option
 @click.option(
     "--accept-change",
@@ -291,7 +291,7 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
 
     places = slots(device, workers, plan)
     refuse_few_files(len(places))
-    beside = lanes(places[0], plan.suite.run.fuse)
+    beside = lanes(places[0], plan.suite.run)
     engine = LocalEngine(places, folders.Folders(results).work, beside)
     try:
         with display(console) as listener:
@@ -362,7 +362,7 @@ def _keep_the_exit_code() -> None:
 @click.option("--markdown", type=Place(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
 @set_option
 @results_option
-@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes [default: by cores or GPUs].")
 @device_option
 @interrupts.ending_at_once()
 def check(
@@ -582,7 +582,7 @@ def compare(
 )
 @set_option
 @results_option
-@click.option("--workers", type=click.IntRange(1, 1024), help="Trials side by side [default: by cores or GPUs].")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes [default: by cores or GPUs].")
 @device_option
 @interrupts.ending_at_once()
 def noise(

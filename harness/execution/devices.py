@@ -6,11 +6,12 @@ import glob
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from harness.base.errors import HarnessError
 
 if TYPE_CHECKING:
+    from harness.suite import Run
     from harness.suite.plan import Plan
 
 PER_GPU = 2
@@ -51,11 +52,15 @@ def gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def lanes(device: str, fuse: Literal["auto"] | int) -> int:
-    """The number of trials that a worker on this device runs side by side, from ``run.fuse``."""
-    if fuse != "auto":
-        return fuse
-    return LANES if device.startswith("cuda") else 1
+def lanes(device: str, run: Run) -> int:
+    """The number of trials that a worker on this device runs side by side.
+
+    With a time limit it is one, unless the suite says otherwise: a trial is silent while another one is evaluated, and
+    a trial that is silent for so long is taken for one that hangs.
+    """
+    if run.fuse != "auto":
+        return run.fuse
+    return LANES if device.startswith("cuda") and run.time_limit is None else 1
 
 
 def slots(device: str, workers: int | None, plan: Plan) -> list[str]:
