@@ -70,6 +70,7 @@ def test_the_harness_trains_the_networks_of_a_peer(name: str) -> None:
         assert [tuple(p.shape) for p in one.parameters()] == [tuple(p.shape) for p in other.parameters()]
 
 
+@pytest.mark.slow
 def test_a_peer_trains_as_its_script_does() -> None:
     lines = script("peers", "dcgan", "--steps", "2", "--size", "28").splitlines()
     assert [line.split("]")[0] for line in lines[:2]] == ["[batch 1", "[batch 2"]

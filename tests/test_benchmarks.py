@@ -50,16 +50,6 @@ def test_no_script_is_without_a_test() -> None:
         assert (ROOT / "tests" / elsewhere).is_file() if elsewhere else f'script("{path.stem}"' in here, path.name
 
 
-def test_the_time_of_a_training_step() -> None:
-    models = ("gan", "wgan_gp", "vae")  # one of them takes several batches a step
-    lines = script("training_step", "--rounds", "1", "--steps", "1", "--models", *models).splitlines()
-    assert "median of 1 rounds" in lines[0]
-    found = [
-        re.fullmatch(r"(\w+) +float32 +([\d.]+) ms +bfloat16 +([\d.]+) ms +ratio [\d.]+", line) for line in lines[1:]
-    ]
-    assert [match and match[1] for match in found] == list(models)
-
-
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_an_evaluation_beside_that_of_torch_fidelity() -> None:

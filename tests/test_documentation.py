@@ -98,7 +98,6 @@ LISTED: dict[str, str] = {
     "-r benchmarks/gpu-wheels.txt": "needs what the command before it downloads",
     "python benchmarks/tuning.py": "minutes; tests/test_benchmarks.py runs a few of its pairs",
     "python benchmarks/bench_evaluation.py": "minutes; tests/test_benchmarks.py runs a pair of each row",
-    "python benchmarks/training_step.py": "minutes; tests/test_benchmarks.py runs a round of it",
     "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",
     "harness run suites/tricks_ablation.yaml --accept-change 8c42ea19": "tests/test_other_code.py accepts a change",
     "harness upgrade --results results": "tests/store/test_old_stores.py upgrades a store",
