@@ -71,12 +71,17 @@ class Mixture(DataSet, abc.ABC):
         points, labels = self._drawn(split)
         return Labelled(torch.tensor(points).reshape(-1, 2, 1, 1), torch.tensor(labels))
 
+    _known: ClassVar[dict[tuple[str, Split], tuple[NDArray[np.float32], NDArray[np.int64]]]] = {}
+
     def _drawn(self, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Points (n, 2), scaled, and the number of the Gaussian of each point."""
+        """Points (n, 2), scaled, and the number of the Gaussian of each point; drawn once a process."""
         import numpy as np
 
+        if (known := self._known.get((self.name, split))) is not None:
+            return known
         rng = np.random.Generator(np.random.PCG64(SEEDS[split]))
         centres = self.literature_centres()
         labels = rng.integers(len(centres), size=SIZES[split])
         noise = rng.standard_normal((SIZES[split], 2)) * self.spread
-        return ((centres[labels] + noise) / self.scale).astype(np.float32), labels
+        drawn = ((centres[labels] + noise) / self.scale).astype(np.float32), labels
+        return self._known.setdefault((self.name, split), drawn)
