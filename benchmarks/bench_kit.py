@@ -67,22 +67,16 @@ def processor_seconds(command: Sequence[str | Path], code: Path = ROOT, **enviro
     Raises:
         RuntimeError: it failed; the message has the end of its output.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1)
-    before = _children()
     paths = filter(None, (str(code), environment.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")))
     variables = os.environ | environment | {"PYTHONPATH": os.pathsep.join(paths)}
+    words = [sys.executable, __file__, *map(str, command)]
     with tempfile.TemporaryFile("w+") as said:
-        done = subprocess.run(
-            list(map(str, command)), env=variables, stdout=said, stderr=subprocess.STDOUT, check=False
-        )
-        with contextlib.suppress(ChildProcessError):
-            while sys.platform == "linux":
-                os.wait()
-        if done.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{said.read()[-2000:]}")
-    return _children() - before
+        done = subprocess.run(words, env=variables, stdout=said, stderr=subprocess.STDOUT, check=False)
+        said.seek(0)
+        output = said.read()
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words[2:])} ended with {done.returncode}:\n{output[-2000:]}")
+    return float(output.splitlines()[-1])
 
 
 def harness(*words: str | Path) -> list[str | Path]:
@@ -90,6 +84,18 @@ def harness(*words: str | Path) -> list[str | Path]:
     return [sys.executable, "-c", "from harness.cli import main; main(prog_name='harness')", *words]
 
 
-def _children() -> float:
+def _measure(command: Sequence[str]) -> int:
+    """Run a command in this process, which has no other child; print the processor seconds of all that it started."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, 1)
+    done = subprocess.run(command, check=False)
+    with contextlib.suppress(ChildProcessError):
+        while sys.platform == "linux":
+            os.wait()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    print(used.ru_utime + used.ru_stime, flush=True)
+    return done.returncode
+
+
+if __name__ == "__main__" and len(sys.argv) > 1:
+    sys.exit(_measure(sys.argv[1:]))
