@@ -14,6 +14,8 @@ import os
 import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -140,26 +142,40 @@ def content(path: Path) -> str | None:
     the version of MLflow. None if the file cannot be read.
     """
     try:
-        each = (path, Path(f"{path}-wal"), path.parent / STAMP)
-        found = [f"{one.name} {_digest(one)}" for one in each if one == path or (one.is_file() and one.stat().st_size)]
-    except OSError:
+        each = [path, Path(f"{path}-wal"), path.parent / STAMP]
+        present = [one for one in each if one == path or (one.is_file() and one.stat().st_size)]
+        found = [f"{one.name} {digest}" for one, digest in zip(present, _digests(present), strict=True)]
+    except (OSError, subprocess.SubprocessError):
         return None
     return digests.of_value([*found, metadata.version(MLFLOW.library)])
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file. One that has not changed for a while is read once per process."""
-    with path.open("rb") as file:
-        stat = os.fstat(file.fileno())
-        key = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if key not in _digests or time.time_ns() - stat.st_mtime_ns < SETTLED * 1e9:
-            _digests[key] = digests.of_open(file)
-    return _digests[key]
-
-
+DIGESTING = """
+import hashlib, sys
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        print(hashlib.file_digest(file, "sha256").hexdigest())
+"""
 SETTLED = 2.0
 """Seconds after which a further write gives a file another modification time, on every file system."""
-_digests: dict[tuple[Path, int, int, int], str] = {}
+_known: dict[tuple[Path, int, int, int], str] = {}
+
+
+def _digests(paths: list[Path]) -> list[str]:
+    """SHA-256 of files. Those that have not changed for a while are read once.
+
+    Another process reads them: when a process closes a file that it had opened beside SQLite, the system takes away the
+    locks that SQLite holds on it, in all its connections (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    stats = [path.stat() for path in paths]
+    keys = [(path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in zip(paths, stats, strict=True)]
+    now = time.time_ns()
+    asked = [key for key in keys if key not in _known or now - key[3] < SETTLED * 1e9]
+    if asked:
+        words = [sys.executable, "-I", "-S", "-c", DIGESTING, *(str(key[0]) for key in asked)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        _known.update(zip(asked, done.stdout.split(), strict=True))
+    return [_known[key] for key in keys]
 
 
 def check(path: Path, kind: Kind) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,16 @@ def test_a_damaged_memory_is_not_believed(
 def test_addresses_are_those_of_sqlalchemy(name: str) -> None:
     path = Path("/folder") / name / "mlflow.db"
     assert sqlite.address(path) == URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def test_looking_at_a_database_leaves_the_locks_that_this_process_holds(tmp_path: Path) -> None:
+    """Closing a file takes away the locks of SQLite on it, in all connections of the process."""
+    path = tmp_path / "mlflow.db"
+    held = sqlite3.connect(path, isolation_level=None)
+    held.execute("CREATE TABLE t (x)")
+    held.execute("BEGIN IMMEDIATE")
+    assert sqlite.content(path) is not None
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], 0, isolation_level=None).execute('BEGIN IMMEDIATE')"
+    other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert "database is locked" in other.stderr
+    held.close()
