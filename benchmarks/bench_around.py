@@ -234,7 +234,8 @@ def exponent(sizes: Sequence[int], each: Sequence[Spent]) -> str:
     grown = [(at, math.log(seconds)) for at, seconds in more if seconds > 0]
     if len(grown) < 2:
         return "too few sizes for an exponent"
-    return f"exponent {np.polyfit(*map(list, zip(*grown, strict=True)), 1)[0]:.2f}"
+    places, costs = zip(*grown, strict=True)
+    return f"exponent {np.polyfit(places, costs, 1)[0]:.2f}"
 
 
 def _drawn(sizes: Sequence[int], found: dict[str, list[Spent]], path: Path) -> None:

@@ -196,6 +196,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     said = parser.parse_args()
     for row in rows(said.samples):
+        assert row.other is not None
         pairs = [(row.ours(), row.other()) for _ in range(said.pairs)]
         ratios = sorted(other / ours for ours, other in pairs)
         ours, other = (statistics.median(column) for column in zip(*pairs, strict=True))

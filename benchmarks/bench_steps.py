@@ -276,12 +276,16 @@ def tiny_trials(code: Path = ROOT) -> float:
 
 def quickstart_idle() -> float:
     """The share (%) of the time of two slots, from the first trial's beginning to the last one's end, without work."""
+    from mlflow import MlflowClient
+
     from harness.store.runs import SECONDS, Store
 
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         results = Path(folder) / "results"
         processor_seconds(harness("run", ROOT / "suites/quickstart.yaml", "--results", results, "--workers", "2"))
-        runs = [one for one in Store(results).runs() if one.data.tags.get("role") == "trial"]
+        store = Store(results)
+        client = MlflowClient(store.address)  # it knows when a run ended
+        runs = [client.get_run(one.info.run_id) for one in store.runs()]
         span = max(one.info.end_time for one in runs) - min(one.info.start_time for one in runs)
         busy: float = sum(one.data.metrics[name] for one in runs for name in SECONDS)
     return float(100 * (1 - busy / (2 * span / 1000)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -30,28 +30,20 @@ if TYPE_CHECKING:
     from harness.suite.plan import Arm
     from harness.trial.task import Recorder, Task
 
-Result = TypeVar("Result")
-if TYPE_CHECKING:
-    Course = Generator[None, None, Result]
-
 
 def run(task: Task, recorder: Recorder, device: str) -> Outcome:
     """Run a trial to its end: ``course`` without a break."""
-    return ended(course(task, recorder, device), task.trial.arm, device)
-
-
-def ended(steps: Course[Result], arm: Arm, device: str) -> Result:
-    """What a course returns at its end, with the kernels and threads of its arm."""
-    with computing(arm, torch.device(device)):
+    steps = course(task, recorder, device)
+    with computing(task.trial.arm, torch.device(device)):
         while True:
             try:
                 next(steps)
             except StopIteration as end:
-                result: Result = end.value
-                return result
+                outcome: Outcome = end.value
+                return outcome
 
 
-def course(task: Task, recorder: Recorder, device: str) -> Course[Outcome]:
+def course(task: Task, recorder: Recorder, device: str) -> Generator[None, None, Outcome]:
     """A trial from step 0, or from its checkpoint. It yields after every step of its training.
 
     An error in the trial is returned as its outcome. The caller sets up torch (``computing``).
@@ -103,7 +95,9 @@ class _Whereabouts:
         return f"at step {self.progress.step + 1}"
 
 
-def _run(task: Task, recorder: Recorder, device: torch.device, where: _Whereabouts) -> Course[dict[str, float]]:
+def _run(
+    task: Task, recorder: Recorder, device: torch.device, where: _Whereabouts
+) -> Generator[None, None, dict[str, float]]:
     arm, seeds = task.trial.arm, task.trial.seeds
     # Load the training split onto the device, and build the model with the weights of its seed.
     data = arm.data.make()
