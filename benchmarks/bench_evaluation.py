@@ -41,7 +41,7 @@ VALUES = {
 """Our names of the values -> theirs."""
 
 
-class _Extractor(FeatureExtractorBase):  # type: ignore[misc]
+class Extractor(FeatureExtractorBase):  # type: ignore[misc]
     """The network of the judge, as torch-fidelity takes it."""
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: None = None, **_: object):
@@ -81,14 +81,14 @@ class _Pixels(Dataset):  # type: ignore[type-arg]
         return self.pixels[place]
 
 
-class _Folded(_Extractor):
+class _Folded(Extractor):
     """The same, as the harness runs it."""
 
     def extracted(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return _judge().features(images)
 
 
-register_feature_extractor("harness-plain", _Extractor)
+register_feature_extractor("harness-plain", Extractor)
 register_feature_extractor("harness-folded", _Folded)
 
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch_fidelity import FeatureExtractorBase, calculate_metrics, register_feature_extractor
+from bench_evaluation import Extractor
+from torch_fidelity import calculate_metrics, register_feature_extractor
 
 from harness import judge
 from harness.judge.points import Points
@@ -18,23 +19,8 @@ from harness.zoo.data.pixels import from_uint8, to_uint8
 ARBITER = judge.load("mnist", "cpu")
 
 
-class JudgeExtractor(FeatureExtractorBase):
+class JudgeExtractor(Extractor):
     """The feature judge in the form that torch-fidelity takes."""
-
-    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: None = None, **_: object):
-        super().__init__(name, features_list)
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str, ...]:
-        return "features", "logits"
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        return "logits" if metric == "isc" else "features"
-
-    @staticmethod
-    def can_be_compiled() -> bool:
-        return False
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = dict(zip(("features", "logits"), ARBITER.features(images), strict=True))
