@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.execution.engine import Event as Event
     from harness.execution.engine import Measured as Measured
     from harness.execution.engine import Noted as Noted
+    from harness.execution.engine import Site as Site
     from harness.execution.engine import Started as Started
     from harness.execution.engine import Stepped as Stepped
     from harness.execution.worker import perform as perform
@@ -81,7 +82,7 @@ PLACES = {
     "harness.base.messages": ("note",),
     "harness.base.seeds": ("derived",),
     "harness.base.states": ("State",),
-    "harness.execution.engine": ("Died", "Ended", "Engine", "Event", "Measured", "Noted", "Started", "Stepped"),
+    "harness.execution.engine": ("Died", "Ended", "Engine", "Event", "Measured", "Noted", "Site", "Started", "Stepped"),
     "harness.execution.worker": ("perform",),
     "harness.metrics.base": ("Metric", "Value"),
     "harness.metrics.images": ("Images", "Reference"),

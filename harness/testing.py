@@ -27,10 +27,10 @@ import pytest
 import torch
 
 from harness.base.states import State
-from harness.execution.engine import Died, Ended, Engine, Event, Measured, Started, Stepped
+from harness.execution.engine import Died, Ended, Engine, Event, Measured, Site, Started, Stepped
 from harness.metrics.images import Images, Reference
 from harness.store.journal import NAME, Journal, read
-from harness.suite import read_suite
+from harness.suite import Resources, Run, read_suite
 from harness.suite.plan import make_plan
 from harness.trial.task import Intermediate, Task
 from harness.zoo import capabilities, registry
@@ -570,16 +570,23 @@ class ArchitectureContract(Contract):
 class EngineContract:
     """The properties of engines that the driver relies on: the docstring of ``harness.execution.engine`` as tests.
 
-    The trials are real. A subclass makes the engine. The tests share one engine; each leaves it without a trial.
+    The trials are real. A subclass names the engine. The tests share one engine; each leaves it without a trial.
     """
 
+    engine_name: str
+    """The engine's name, or its name and settings, as for ``--engine``."""
     slots = 2
     patience = 300
     """Seconds to wait for an event before the test fails."""
 
     def make(self, folder: Path) -> Engine:
-        """The engine, with ``slots`` slots; ``folder`` is for its own files."""
-        raise NotImplementedError
+        """The engine, with ``slots`` slots, for trials below this folder."""
+        engine: Engine = registry.choose("engines", self.engine_name).make(self.site(folder))
+        return engine
+
+    def site(self, folder: Path) -> Site:
+        """What the engine is made for."""
+        return Site(folder, Run(), Resources(), device="cpu", workers=self.slots)
 
     def crash(self, engine: Engine, key: str) -> None:
         """Kill the worker of this trial, as the system does when memory runs out. Do not use the engine's ``kill``."""

@@ -123,7 +123,7 @@ def _import(everything: bool) -> None:
         from harness import report
         from harness.analysis import comparison, regression  # noqa: F401
         from harness.cli import doctor, overview, progress  # noqa: F401
-        from harness.execution import driver, local, worker  # noqa: F401
+        from harness.execution import driver, worker  # noqa: F401
         from harness.store.runs import Store
         from harness.trial import run  # noqa: F401
 

@@ -7,8 +7,9 @@ import signal
 from pathlib import Path
 
 from harness import testing
-from harness.execution.engine import Engine
-from harness.execution.local import LocalEngine
+from harness.execution.engine import Engine, Site
+from harness.execution.engines.local import LocalEngine
+from harness.suite import Resources, Run
 
 
 class TestModels(testing.ModelContract):
@@ -36,8 +37,7 @@ class TestArchitectures(testing.ArchitectureContract):
 
 
 class TestLocalEngine(testing.EngineContract):
-    def make(self, folder: Path) -> Engine:
-        return LocalEngine(["cpu"] * self.slots, folder)
+    engine_name = "local"
 
     def crash(self, engine: Engine, key: str) -> None:
         assert isinstance(engine, LocalEngine)
@@ -49,5 +49,5 @@ class TestLocalEngine(testing.EngineContract):
 class TestLocalEngineWithLanes(TestLocalEngine):
     """All trials in one process, as on a GPU."""
 
-    def make(self, folder: Path) -> Engine:
-        return LocalEngine(["cpu"], folder, lanes=self.slots)
+    def site(self, folder: Path) -> Site:
+        return Site(folder, Run(fuse=self.slots), Resources(), device="cpu", workers=1)

@@ -214,7 +214,7 @@ def test_the_suite_of_a_command_can_be_read_with_its_settings(suite: str, option
     assert read_suite(ROOT / suite, sets).combinations
 
 
-@pytest.mark.parametrize("kind", [kind for kind in registry.KINDS if kind != "data"])
+@pytest.mark.parametrize("kind", [kind for kind in registry.KINDS if kind not in ("data", "engines")])
 def test_the_zoo_names_every_plugin(kind: str) -> None:
     zoo = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8").partition("\n## Suites")[0]
     assert [name for name in registry.names(kind) if f"`{name}`" not in zoo] == []
@@ -223,6 +223,11 @@ def test_the_zoo_names_every_plugin(kind: str) -> None:
 def test_the_page_of_data_sets_names_every_one() -> None:
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in registry.names("data") if f"`{name}`" not in page] == []
+
+
+def test_the_page_of_clusters_names_every_engine() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert [name for name in registry.names("engines") if f"`{name}`" not in page] == []
 
 
 def test_no_page_counts_the_plugins() -> None:

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.base import interrupts, surroundings, terminal
-from harness.base.diagnosis import refuse_few_files
 from harness.base.errors import HarnessError
 from harness.base.files import expanded
 from harness.base.messages import visible
 from harness.base.terminal import echo
 from harness.base.version import __version__, commit
+from harness.cli.engines import device_option, engine_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
+    from harness.cli.engines import Where
     from harness.store.runs import Standing
     from harness.suite import Suite
     from harness.suite.plan import Plan, Trial
@@ -123,10 +124,6 @@ set_option = click.option(
     metavar="PATH=VALUE",
     help="Override a value of the suite, for example train.steps=100 (repeatable).",
 )
-device_option = click.option(
-    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:i", help="Where to compute."
-)
-
 smoke_option = click.option(
     "--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own."
 )
@@ -160,8 +157,7 @@ def main() -> None:
 @click.argument("suites", nargs=-1, required=True, type=Place(path_type=Path), metavar="SUITE...")
 @set_option
 @results_option
-@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes [default: by cores or GPUs].")
-@device_option
+@engine_options
 @click.option(
     "--accept-change",
     "accepted",
@@ -182,8 +178,7 @@ def run(
     suites: tuple[Path, ...],
     sets: tuple[str, ...],
     results: Path,
-    workers: int | None,
-    device: str,
+    where: Where,
     accepted: tuple[str, ...],
     until_settled: bool,
     smoke: bool,
@@ -197,7 +192,6 @@ def run(
 
     planned, results = _planning(results, smoke)
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
-    refuse_few_files(workers or 1)
     read = [read_suite(path, sets) for path in suites]
     plans = [planned(_with_rounds(suite) if until_settled else suite) for suite in read]
     _refuse_one_name(plans)
@@ -207,7 +201,7 @@ def run(
 
         looks.keep_rounds(plan.suite, results)
     for plan in plans:
-        codes.append(_run_plan(plan, results, workers, device, accepted))
+        codes.append(_run_plan(plan, results, where, accepted))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
@@ -241,7 +235,7 @@ def _with_rounds(suite: Suite) -> Suite:
     return suite.model_copy(update={"declared_seeds": Rounds(start=start, most=max(start, Rounds().most))})
 
 
-def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accepted: tuple[str, ...]) -> int:
+def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]) -> int:
     from harness import report
     from harness.analysis import loading, looks
     from harness.report import words
@@ -261,7 +255,7 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
             rounds = looks.progress(plan, results)
             if plan.suite.rounds is not None:
                 echo(words.of_round(rounds))
-            if not _trained(rounds.plan, results, workers, device, console):
+            if not _trained(rounds.plan, results, where, console):
                 return interrupts.EXIT_CODE
             outcome = looks.take(loading.load(rounds.plan, results), results)
             if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
@@ -271,7 +265,7 @@ def _run_plan(plan: Plan, results: Path, workers: int | None, device: str, accep
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
 
 
-def _trained(plan: Plan, results: Path, workers: int | None, device: str, console: Console) -> bool:
+def _trained(plan: Plan, results: Path, where: Where, console: Console) -> bool:
     """Train the trials that the plan lacks; the caller holds the store's lock.
 
     Returns: whether the run reached its end; False after an interrupt.
@@ -285,14 +279,8 @@ def _trained(plan: Plan, results: Path, workers: int | None, device: str, consol
         return True
     _fetch_all(plan)
     from harness.execution import driver
-    from harness.execution.devices import lanes, slots
-    from harness.execution.local import LocalEngine
-    from harness.store import folders
 
-    places = slots(device, workers, plan)
-    refuse_few_files(len(places))
-    beside = lanes(places[0], plan.suite.run)
-    engine = LocalEngine(places, folders.Folders(results).work, beside)
+    engine = where.make(plan, results)
     try:
         with display(console) as listener:
             driver.Driver(plan, results, engine, listener).run()
@@ -362,8 +350,7 @@ def _keep_the_exit_code() -> None:
 @click.option("--markdown", type=Place(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
 @set_option
 @results_option
-@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes [default: by cores or GPUs].")
-@device_option
+@engine_options
 @interrupts.ending_at_once()
 def check(
     suite: Path,
@@ -374,8 +361,7 @@ def check(
     markdown: Path | None,
     sets: tuple[str, ...],
     results: Path,
-    workers: int | None,
-    device: str,
+    where: Where,
 ) -> None:
     """Train a suite and fail if it is worse than its baseline.
 
@@ -389,7 +375,6 @@ def check(
     from harness.suite.plan import make_plan
 
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
-    refuse_few_files(workers or 1)
     tables.forget(junit, markdown)
     plan = make_plan(read_suite(suite, sets))
     if not update:
@@ -397,7 +382,7 @@ def check(
         regression.refuse_other(baseline, plan)
     console = terminal.console()
     with folders.exclusive(results, interrupts.command_line()):
-        if not _trained(plan, results, workers, device, console):
+        if not _trained(plan, results, where, console):
             sys.exit(interrupts.EXIT_CODE)
         found = loading.load(plan, results)
     if update:
@@ -582,8 +567,7 @@ def compare(
 )
 @set_option
 @results_option
-@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes [default: by cores or GPUs].")
-@device_option
+@engine_options
 @interrupts.ending_at_once()
 def noise(
     suite: Path,
@@ -593,8 +577,7 @@ def noise(
     evaluations: int,
     sets: tuple[str, ...],
     results: Path,
-    workers: int | None,
-    device: str,
+    where: Where,
 ) -> None:
     """Find out where the noise comes from: initialisation, order of the data, training latents, or evaluation.
 
@@ -610,7 +593,6 @@ def noise(
     from harness.suite.plan import make_plan
 
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
-    refuse_few_files(workers or 1)
     plan = make_plan(read_suite(suite, sets))
     columns = crossing.chosen_columns(plan, metrics)
     crossed = crossing.crossed(plan, arms, seeds)
@@ -618,16 +600,18 @@ def noise(
         trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
         more = words.count(evaluations - 1, "more evaluation")
         echo(f"{trials}, of which {crossed.todo(results)} are to be trained; then {more} of each trained model")
-        if not _trained(crossed.plan, results, workers, device, terminal.console()):
+        if not _trained(crossed.plan, results, where, terminal.console()):
             sys.exit(interrupts.EXIT_CODE)
-        found = crossing.sources(crossed, results, resolve(device), evaluations, columns, echo)
+        found = crossing.sources(crossed, results, resolve(where.device), evaluations, columns, echo)
         path = shown.write(found, results / plan.suite.name)
     shown.console(found, path)
     sys.exit(FAILED if found.left_out else 0)
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(["models", "networks", "tricks", "classifiers", "metrics", "data", "suites"]))
+@click.argument(
+    "kind", type=click.Choice(["models", "networks", "tricks", "classifiers", "metrics", "data", "engines", "suites"])
+)
 def list_(kind: str) -> None:
     """List what a suite can name, one line each, with the paper."""
     from harness.cli import overview

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.base.errors import HarnessError
 
 if TYPE_CHECKING:
+    from harness.execution.engine import Site
     from harness.suite import Run
-    from harness.suite.plan import Plan
 
 PER_GPU = 2
 """Workers per GPU by default: while one is busy in Python, as in parts of an evaluation, the other keeps it at work."""
 LANES = 4
 """Trials side by side in a worker on a GPU by default: docs/gpu.md has what was measured."""
+MANY = 1 << 20
+"""More trials than any machine carries."""
 DRIVERS = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
 """Device files of GPU drivers on Linux: NVIDIA, NVIDIA Tegra, WSL, AMD."""
 
@@ -52,6 +56,55 @@ def gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a worker of this machine trains, and how many trials it has side by side."""
+
+    device: str
+    lanes: int = 1
+
+
+def places(site: Site) -> list[Place]:
+    """The places of the workers on this machine.
+
+    On the CPU: as many as the cores and the memory allow, by what a trial needs. On GPUs: ``PER_GPU`` workers each, or
+    as many as share a GPU by ``resources.gpus``; ``auto`` and ``cuda`` use all GPUs.
+
+    Raises:
+        HarnessError: this machine lacks what a trial needs.
+    """
+    needed = site.resources
+    device = "cpu" if site.device == "auto" and needed.gpus == 0 else resolve(site.device)
+    if device == "cpu":
+        if needed.gpus:
+            raise HarnessError(f"resources.gpus is {needed.gpus:g}, but the trials are to run on the CPU: set it to 0")
+        return [Place(device, lanes(device, site.run))] * (site.workers or _by_cores(site))
+    gpu = [f"cuda:{i}" for i in range(gpus())] if site.device in ("auto", "cuda") else [device]
+    trials = min(math.floor(1 / needed.gpus), _by_memory(site)) if needed.gpus else None
+    workers = PER_GPU if trials is None else max(1, min(PER_GPU, trials))
+    beside = lanes(device, site.run) if trials is None else max(1, trials // workers)
+    return [Place(gpu[i % len(gpu)], beside) for i in range(site.workers or workers * len(gpu))]
+
+
+def _by_cores(site: Site) -> int:
+    """How many trials the cores and the memory of this machine can carry."""
+    each = site.resources.cpus or min(site.threads, cores())
+    if each > cores():
+        raise HarnessError(f"a trial needs {each} cores (resources.cpus); this machine has {cores()}")
+    return min(cores() // each, _by_memory(site))
+
+
+def _by_memory(site: Site) -> int:
+    """How many trials the memory of this machine can carry; many, if the suite does not say what one needs."""
+    each = site.resources.megabytes
+    if each is None:
+        return MANY
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1_000_000
+    if each > here:
+        raise HarnessError(f"a trial needs {each} MB of memory (resources.memory); this machine has {here} MB")
+    return here // each
+
+
 def lanes(device: str, run: Run) -> int:
     """The number of trials that a worker on this device runs side by side.
 
@@ -61,19 +114,6 @@ def lanes(device: str, run: Run) -> int:
     if run.fuse != "auto":
         return run.fuse
     return LANES if device.startswith("cuda") and run.time_limit is None else 1
-
-
-def slots(device: str, workers: int | None, plan: Plan) -> list[str]:
-    """The device of every slot.
-
-    On the CPU: as many slots as the cores allow, at ``train.threads`` cores each. ``auto`` and ``cuda`` use all GPUs.
-    """
-    first = resolve(device)
-    if first == "cpu":
-        threads = max((cell.arm.train.threads for cell in plan.cells if cell.excluded is None), default=1)
-        return ["cpu"] * (workers or max(1, cores() // threads))
-    several = [f"cuda:{i}" for i in range(gpus())] if device in ("auto", "cuda") else [first]
-    return [several[i % len(several)] for i in range(workers or PER_GPU * len(several))]
 
 
 def cores() -> int:

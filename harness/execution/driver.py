@@ -155,7 +155,7 @@ class Driver:
         self._loop()
         for text in filter(None, (queue.repeated for queue in self.queues)):
             self.listener.note(text)
-        journal.interrupt(work)  # trials that wait for another attempt
+        journal.interrupt(work, self.engine.running())  # trials that wait for another attempt
         self._deliver_rest(parent)
 
     def _catch_up(self, work: Path) -> tuple[dict[str, Known], list[Run], str]:
@@ -164,10 +164,12 @@ class Driver:
         Returns:
             The trials that have an outcome, the altered runs, the id of the suite's parent run.
         """
-        journal.interrupt(work)  # only this driver holds the store, so no trial without an end is still running
+        # Only this driver holds the store: a trial without an end runs no more, unless the engine has it still.
+        running = self.engine.running()
+        journal.interrupt(work, running)
         with self.store.answering():
             self.delivery.deliver()
-            self.delivery.remember()
+            self.delivery.remember(running)
             if (other := self.store.other_file(self.plan.suite)) is not None:
                 self.listener.note(other)
             _, parent = self.delivery.suite(self.plan.suite.name)
@@ -201,7 +203,7 @@ class Driver:
                 record = self.store.record(run, "", with_curves=False)
                 seconds = record.seconds_train + record.seconds_evaluate
                 known |= dict.fromkeys(new, Known(state, record.values, record.reason, seconds))
-        self.store.end_ghosts(runs)
+        self.store.end_ghosts(runs, self.engine.running())
         return known, altered
 
     def _note_altered(self, altered: Sequence[Run], known: dict[str, Known], trials: Sequence[Trial]) -> None:
@@ -301,9 +303,10 @@ class Driver:
             work.intermediate,
         )
         self.delivery.closed.pop(trial.key, None)  # the outcome of an earlier attempt
-        Journal(task.folder).begin(self.plan.suite.name, trial)
+        if trial.key not in self.engine.running():  # else its worker writes the journal
+            Journal(task.folder).begin(self.plan.suite.name, trial)
         self._running[trial.key] = _Running(work, queue, crowded=False)
-        for running in self._running.values() if len(self._running) > 1 else ():
+        for running in self._running.values() if len(self._running) > 1 and not self.engine.isolates else ():
             running.crowded = True
         self._attempts[trial.key] += 1
         self.engine.submit(task)
@@ -314,7 +317,7 @@ class Driver:
         running.last_event = time.monotonic()
         match event:
             case Started():
-                running.started = True
+                running.started, running.step = True, None
             case Stepped(_, step, point):
                 running.step = step
                 if point:

@@ -7,7 +7,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,12 +144,15 @@ class Delivery:
             for path in journal.files(self.work):
                 self._deliver(path)
 
-    def remember(self) -> None:
+    def remember(self, but: Collection[str] = ()) -> None:
         """Record in the journals that they are delivered, so that a later start does not deliver them again.
 
-        Call it only while no worker runs.
+        Args:
+            but: the keys of the trials that still run: their workers write their journals.
         """
         for path, place in self._places.items():
+            if path.parent.name in but:
+                continue
             if place.run_id and not place.refused and place.offset > place.remembered:
                 told = {"run_id": place.run_id, "token": place.token, "experiment": place.experiment}
                 Journal(path.parent).delivered(self.store.shown, place.offset, told)

@@ -17,7 +17,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,9 +160,16 @@ def files(work: Path) -> list[Path]:
     return sorted(work.glob(f"*/{NAME}"))
 
 
-def interrupt(work: Path) -> None:
-    """Record in every journal without an end that its trial was interrupted. Call it only while no worker runs."""
+def interrupt(work: Path, but: Collection[str] = ()) -> None:
+    """Record in every journal without an end that its trial was interrupted; not in those that a worker still writes.
+
+    Args:
+        work: the folder of the trials' work folders.
+        but: the keys of the trials that still run.
+    """
     for path in files(work):
+        if path.parent.name in but:
+            continue
         records = Journal(path.parent)
         if records.begun:
             records.interrupt()

@@ -16,7 +16,7 @@ import shlex
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -304,13 +304,17 @@ class Store:
             client.log_batch(run_id, metrics=metrics)
             client.set_terminated(run_id, "FINISHED")
 
-    def end_ghosts(self, runs: Iterable[Run]) -> None:
-        """Mark running runs as interrupted, if the database belongs to this results folder: no worker runs now.
+    def end_ghosts(self, runs: Iterable[Run], running: Collection[str] = ()) -> None:
+        """Mark running runs as interrupted, if the database belongs to this results folder, and no worker has them.
 
         A run with a journal in this folder is marked by its delivery; this is for runs whose journal was lost.
+
+        Args:
+            runs: the runs of the store.
+            running: the keys of the trials that still run.
         """
-        for run in runs:
-            if self.own and run.info.status == "RUNNING":
+        for run in runs if self.own else ():
+            if run.info.status == "RUNNING" and not set(running).intersection(identity.keys(run.data.tags)):
                 self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
                 self.client.set_terminated(run.info.run_id, "KILLED")
 

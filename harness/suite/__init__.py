@@ -5,7 +5,18 @@
 Import the names below from here, and ``make_plan`` from ``harness.suite.plan``.
 """
 
-from harness.suite.declaration import Evaluate, Expectation, Run, Search, Train
+from harness.suite.declaration import Evaluate, Expectation, Resources, Run, Search, Train
 from harness.suite.reading import Suite, SuiteError, read_suite, suite_schema
 
-__all__ = ["Evaluate", "Expectation", "Run", "Search", "Suite", "SuiteError", "Train", "read_suite", "suite_schema"]
+__all__ = [
+    "Evaluate",
+    "Expectation",
+    "Resources",
+    "Run",
+    "Search",
+    "Suite",
+    "SuiteError",
+    "Train",
+    "read_suite",
+    "suite_schema",
+]

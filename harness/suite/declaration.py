@@ -135,16 +135,32 @@ def _distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+_MEGABYTES = {"MB": 1, "GB": 1000, "TB": 1_000_000}
+
+
+def _quantity(text: str) -> tuple[float, str]:
+    """The number and the unit of a text such as ``8GB``; no unit if it is not one."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
+    return (float(found[1]), found[2]) if found is not None else (0.0, "")
+
+
+def _size(value: str | None) -> str | None:
+    """A size of memory, as it is written."""
+    if value is not None and (_quantity(value)[1] not in _MEGABYTES or _quantity(value)[0] <= 0):
+        raise _error(f"expected a size such as 500MB or 8GB, got {shown(value)}")
+    return value
+
+
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def _duration(value: str | float | None) -> float | None:
     """Seconds; ``90s``, ``30min``, ``2h`` and ``1d`` as seconds."""
     if isinstance(value, str):
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", value)
-        if found is None or found[2] not in _UNITS:
+        number, unit = _quantity(value)
+        if unit not in _UNITS:
             raise _error(f"expected a time such as 90s, 30min, 2h or 1d, got {shown(value)}")
-        value = float(found[1]) * _UNITS[found[2]]
+        value = number * _UNITS[unit]
     if value is not None and value <= 0:
         raise _error(f"must be greater than 0, got {shown(value)}")
     return value
@@ -256,6 +272,31 @@ class Run(Settings):
     graphs: bool = Field(
         True, description="on a GPU, a training step is one CUDA graph where model and tricks allow it; same numbers"
     )
+
+
+class Resources(Settings):
+    """What a trial needs, for engines that share out machines. No value here changes a number."""
+
+    cpus: int | None = Field(None, ge=1, le=1024, description="processor cores; null: as many as train.threads")
+    gpus: float | None = Field(
+        None, ge=0, le=1, description="GPUs, or a part of one; 0: trains on the CPU; null: as the engine chooses"
+    )
+    memory: Annotated[str | None, AfterValidator(_size)] = Field(
+        None, description="main memory, for example 8GB or 500MB; null: not stated"
+    )
+    time: Annotated[float | str | None, AfterValidator(_duration)] = Field(
+        None,
+        description="the longest that a job of a cluster may last (seconds, or 30min, 4h, 1d); the trial goes on from "
+        "its checkpoint in another one; null: as the cluster sets it",
+    )
+
+    @property
+    def megabytes(self) -> int | None:
+        """The memory in MB; None if it is not stated."""
+        if self.memory is None:
+            return None
+        number, unit = _quantity(self.memory)
+        return max(1, round(number * _MEGABYTES[unit]))
 
 
 class Base(Settings):
@@ -640,6 +681,7 @@ class Declaration(Settings):
     search: Search | None = None
     evaluate: Evaluate
     run: Run = Field(default_factory=lambda: Run())
+    resources: Resources = Field(default_factory=lambda: Resources())
     compare: Compare = Field(default_factory=lambda: Compare())
     expect: tuple[Expectation, ...] = Field(
         (), max_length=MAX_EXPECTATIONS, description="figures of the literature to compare the results with"

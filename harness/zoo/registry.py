@@ -1,4 +1,4 @@
-"""Finds plug-ins by name: data sets, architectures, models, tricks, classifiers and metrics.
+"""Finds plug-ins by name: data sets, architectures, models, tricks, classifiers, metrics and engines.
 
 A plug-in is a class that derives from the base class of its kind and has a ``name``. Built-in plug-ins are in the
 folder of their kind, one file each; to add one, add a file. Another package provides plug-ins through entry points in
@@ -34,6 +34,7 @@ FOLDERS = {
     "tricks": "harness.zoo.tricks",
     "classifiers": "harness.zoo.classifiers",
     "metrics": "harness.metrics",
+    "engines": "harness.execution.engines",
 }
 """Kind of plug-in -> the package with the built-in ones."""
 KINDS = tuple(FOLDERS)

@@ -14,9 +14,11 @@ from typing import cast
 
 import pytest
 
-from harness.execution import local
-from harness.execution.engine import Died, Event
+from harness.execution.engine import Died, Event, Site
+from harness.execution.engines import local
+from harness.suite import Resources, Run
 from harness.trial.task import Task
+from harness.zoo.registry import Settings
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_a_worker_that_dies_names_its_log(tmp_path: Path, monkeypatch: pytest.Mo
     logs = tmp_path / "work"
     logs.mkdir()
     (logs / "worker-0.log").write_text("an earlier trial: MemoryError\n" * 1000)
-    engine = local.LocalEngine(["cpu"], logs)
+    engine = local.LocalEngine(Settings(), Site(tmp_path, Run(), Resources(), device="cpu", workers=1))
     engine.submit(cast(Task, SimpleNamespace(key="k")))
     events: list[Event] = []
     while not events:
@@ -69,7 +71,7 @@ def test_a_worker_that_dies_names_its_log(tmp_path: Path, monkeypatch: pytest.Mo
 
 STARTS_TWO = """
 import signal
-from harness.execution import local
+from harness.execution.engines import local
 
 def tell(pipe):
     pipe.send(signal.pthread_sigmask(signal.SIG_BLOCK, []))
@@ -101,7 +103,7 @@ def test_ctrl_c_does_not_reach_a_worker_that_still_starts(tmp_path: Path) -> Non
 IS_IMPORTED = """
 import importlib, sys
 from pathlib import Path
-from harness.execution import local
+from harness.execution.engines import local
 
 def tell(pipe):
     pipe.send(("harness.trial.run" in sys.modules, "torch" in sys.modules))
@@ -130,7 +132,7 @@ def test_workers_are_forked_from_a_process_that_has_imported_and_done_nothing_el
 ORPHAN = """
 import os, signal, sys, time
 from multiprocessing import forkserver
-from harness.execution import local
+from harness.execution.engines import local
 
 def watched(pipe):
     local._end_with_parent()

@@ -29,9 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.base.states import State
-from harness.execution.engine import Died, Ended, Engine, Event
+from harness.execution import devices
+from harness.execution.engine import Died, Ended, Engine, Event, Site
 from harness.execution.worker import QUIT, STOP, Answer, Drop, Dropped, Worker
 from harness.trial.task import Task
+from harness.zoo.registry import Settings
 
 FOR_THE_DRIVER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that a worker ignores."""
@@ -41,7 +43,7 @@ PATIENCE = 5.0
 """Seconds in which a worker must give up a trial that it is told to drop."""
 LAST_WORDS = 20_000
 """How many bytes at the end of a dead worker's log are looked through."""
-IMPORTED = ["harness.execution.local", "harness.suite.plan", "harness.trial.environment", "harness.trial.run"]
+IMPORTED = ["harness.execution.engines.local", "harness.suite.plan", "harness.trial.environment", "harness.trial.run"]
 """What the process has imported that the workers are forked from."""
 LONGEST = 60
 """Characters of the folder for temporary files that leave room for the socket of that process: sockets take 107."""
@@ -59,16 +61,17 @@ def context() -> ForkServerContext | SpawnContext:
 
 
 class LocalEngine(Engine):
-    """Runs trials in worker processes on this machine.
+    """Runs trials in worker processes on this machine, on the devices that ``devices.places`` names."""
 
-    Args:
-        devices: the device of each worker; a device may have several workers.
-        logs: the folder of the logs, one for each worker, with all that it prints.
-        lanes: trials that a worker runs side by side.
-    """
+    name = "local"
+    summary = "worker processes on this machine, on its GPUs or its cores"
 
-    def __init__(self, devices: list[str], logs: Path, lanes: int = 1) -> None:
-        self._workers = [_Worker(device, logs / f"worker-{number}.log", lanes) for number, device in enumerate(devices)]
+    def __init__(self, settings: Settings, site: Site) -> None:
+        super().__init__(settings, site)
+        places = devices.places(site)
+        self.processes = len(places)
+        logs = [site.logs / f"worker-{number}.log" for number in range(len(places))]
+        self._workers = [_Worker(place.device, log, place.lanes) for place, log in zip(places, logs, strict=True)]
 
     @property
     def free(self) -> int:
