@@ -6,6 +6,7 @@ Sessions use the interpreter that runs nox; `nox -s tests --force-python 3.12` u
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -109,6 +110,20 @@ def bench(session: nox.Session) -> None:
     """Long. The rows of docs/speed.md, in processor time; nothing else may run: `-- --rows step_dcgan --pairs 5`."""
     install(session, "test")
     session.run("python", "benchmarks/bench.py", *session.posargs)
+
+
+@nox.session
+def cluster(session: nox.Session) -> None:
+    """Long. SLURM, Ray, PostgreSQL and an MLflow server, all on loopback, with real trials, and what may fail there."""
+    install(session, "test", "slurm", "ray", "postgresql")
+    # As root on Debian what is missing is installed; elsewhere the tests that lack it are skipped by name.
+    programs = {"slurmctld": "slurm-wlm", "munged": "munge", "initdb": "postgresql", "ip": "iproute2"}
+    folders = [*os.get_exec_path(), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    missing = [package for name, package in programs.items() if not shutil.which(name, path=os.pathsep.join(folders))]
+    if missing and os.getuid() == 0 and shutil.which("apt-get"):
+        words = ("apt-get", "install", "-y", "--no-install-recommends", *missing)
+        session.run(*words, external=True, success_codes=range(256), env={"DEBIAN_FRONTEND": "noninteractive"})
+    session.run("python", "-m", "pytest", "-m", "cluster", *session.posargs)
 
 
 @nox.session
