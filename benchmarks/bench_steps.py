@@ -218,6 +218,53 @@ def tricks() -> list[Row]:
     ]
 
 
+RING = {"name": "gan", "architecture": {"name": "mlp", "width": 128}}
+"""A model of points, of the size that the suites use."""
+
+
+def training_of_points(steps: int, tricks: Sequence[str] = (), graphs: bool = True) -> float:
+    """Processor seconds of a training on the ring: what is done once, such as recording, counts."""
+    from harness.suite.declaration import Run, Train
+    from harness.trial.loop import Trainer
+    from harness.zoo.building import build
+
+    ring = registry.choose("data", "ring").make()
+    made = build(RING, ring.shape, tricks)
+    made.steps = steps
+    run = Run(snapshots=0, checkpoint_seconds=1e9, graphs=graphs)
+    one = Trainer(made, ring.load("train"), Train(steps=steps, batch_size=64), run, 0, plugins() / "no-checkpoint")
+    began = time.process_time()
+    one.run_to_end(quietly())
+    return time.process_time() - began
+
+
+def with_denormals(kept: bool) -> float:
+    """The same with minibatch discrimination, for 200 steps; with denormal numbers, or 0 for them."""
+    import torch
+
+    torch.set_flush_denormal(not kept)
+    try:
+        return training_of_points(200, ["minibatch_discrimination"])
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def points() -> list[Row]:
+    """What makes steps of points quicker."""
+    plain = functools.partial(training_of_points, 2000, graphs=False)
+    zeros, kept = functools.partial(with_denormals, False), functools.partial(with_denormals, True)
+    return [
+        Row(
+            "points_recorded",
+            "2 000 steps on the ring: recorded steps, against steps that are not",
+            1.8,
+            functools.partial(training_of_points, 2000),
+            plain,
+        ),
+        Row("points_denormal", "200 steps with minibatch discrimination on the ring: no denormals", 1, zeros, kept),
+    ]
+
+
 # --- whole runs -----------------------------------------------------------------------------------------------
 
 
@@ -334,4 +381,4 @@ def whole() -> list[Row]:
 
 
 plugins()  # before anything looks for them
-ROWS = [*steps(), *tricks(), *whole()]
+ROWS = [*steps(), *tricks(), *points(), *whole()]

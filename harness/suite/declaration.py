@@ -270,7 +270,9 @@ class Run(Settings):
         description="trials that a worker trains side by side; auto: several on a GPU, one on a CPU; same numbers",
     )
     graphs: bool = Field(
-        True, description="on a GPU, a training step is one CUDA graph where model and tricks allow it; same numbers"
+        True,
+        description="where model and tricks allow it, a training step is one CUDA graph on a GPU, and of points on a "
+        "CPU a list of operations; same numbers",
     )
 
 

@@ -1,8 +1,10 @@
-"""A training step as one CUDA graph: the GPU runs all of its kernels without waiting for Python.
+"""A training step without Python: on a GPU as one CUDA graph, on a CPU as a list of operations.
 
-A step of the models here has hundreds of kernels of a few microseconds. Launched one by one, they keep the GPU idle for
-nine tenths of the time (results/benchmarks has the figures). A graph is launched as a whole. Its kernels, their order
-and their random numbers are those of the step, and so are the results.
+A step of the models here has hundreds of kernels of a few microseconds. Launched one by one, they keep a GPU idle for
+nine tenths of the time (results/benchmarks has the figures). A CUDA graph is launched as a whole. On a CPU the modules,
+autograd and the optimizers take a third of a step of the small networks for points; what they ask of torch is recorded
+once, and asked again without them. Either way the operations, their order and their random numbers are those of the
+step, and so are the results, to the bit.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
+from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
 
 if TYPE_CHECKING:
     from harness.zoo.models.base import Model
@@ -18,12 +22,20 @@ if TYPE_CHECKING:
 
 WARM_UP = 3
 """Steps that are run one by one first: in them optimizers make their state, and libraries choose their kernels."""
+LONG = 1000
+"""Steps of a training on a CPU from which on recording pays: it takes as long as some hundred steps."""
+HOISTED = ("alias", "detach", "expand", "permute", "t", "transpose", "unsqueeze", "view")
+"""Operations that only look at a tensor in another way: of one that stays, the view stays, too."""
 
 
 def obstacle(model: Model, device: torch.device) -> str | None:
-    """Why the steps of a model on a device cannot be a CUDA graph, or None if they can."""
-    if device.type != "cuda":
+    """Why the steps of a model on a device are run as they are, or None if they can be a graph."""
+    if device.type not in ("cuda", "cpu"):
         return "only a GPU has CUDA graphs"
+    if device.type == "cpu" and (model.shape.height, model.shape.width) != (1, 1):
+        return "on a CPU a step of images is nearly all arithmetic"
+    if device.type == "cpu" and model.steps < LONG:
+        return "the training is too short to pay for the recording"
     plugins: Iterable[Plugin] = (model, *model.tricks)
     for plugin in plugins:
         if not vars(type(plugin)).get("capturable", False):
@@ -85,3 +97,59 @@ class Graph:
         with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             self._function()
         return graph
+
+
+class Recorded:
+    """Calls a function: the first times as it is, then the operations that it has asked of torch, in the same order.
+
+    The same holds for the function as for ``Graph``.
+
+    Args:
+        function: what to run.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._calls = 0
+        self._run: Callable[[], object] = function
+
+    def __call__(self) -> None:
+        """Run the function once."""
+        self._calls += 1
+        if self._calls == WARM_UP + 1:
+            self._run = self._recorded()
+        else:
+            self._run()
+
+    def _recorded(self) -> Callable[[], object]:
+        """Run the function, and record it."""
+        try:
+            operations = _shortened(make_fx(lambda: self._function())())
+        except SyntaxError:  # torch writes the operations as Python, and one of them is called ``random_.from``
+            return self._function
+        return torch.no_grad()(operations)  # what autograd has done is among the operations
+
+
+def _shortened(recorded: GraphModule) -> GraphModule:
+    """The same operations, without marks for profilers, and with the views of tensors that stay made once."""
+    graph = recorded.graph
+    for node in reversed(graph.nodes):
+        if _called(node).startswith("_record_function"):
+            graph.erase_node(node)
+    kept = {node: getattr(recorded, str(node.target)) for node in graph.nodes if node.op == "get_attr"}
+    for node in list(graph.nodes):
+        if _called(node) in HOISTED and isinstance(kept.get(node.args[0]), torch.Tensor):
+            view = node.target(kept[node.args[0]].detach(), *node.args[1:], **node.kwargs)
+            recorded.register_buffer(node.name, view)
+            with graph.inserting_before(node):
+                instead = graph.get_attr(node.name)
+            kept[instead] = view
+            node.replace_all_uses_with(instead)
+            graph.erase_node(node)
+    recorded.recompile()
+    return recorded
+
+
+def _called(node: Node) -> str:
+    """The name of the operation of torch that a node calls; empty if it calls none."""
+    return str(getattr(node.target, "_opname", "")) if node.op == "call_function" else ""

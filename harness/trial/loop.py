@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.base import files
-from harness.trial.graph import Graph, obstacle
+from harness.trial.graph import Graph, Recorded, obstacle
 from harness.zoo.data.base import Labelled
 from harness.zoo.data.order import Shuffled
 from harness.zoo.data.pixels import as_floats
@@ -71,7 +71,7 @@ class Steps:
     Args:
         model: the model.
         batches: its mini-batches.
-        graphs: whether a step may be a CUDA graph.
+        graphs: whether a step may be a graph (``harness.trial.graph``).
     """
 
     def __init__(self, model: Model, batches: Batches, graphs: bool) -> None:
@@ -83,7 +83,7 @@ class Steps:
         self._count = 0
         self._step: Callable[[], None] = self._take
         if graphs and obstacle(model, device) is None:
-            self._step = Graph(self._take, device, [model.rng])
+            self._step = Graph(self._take, device, [model.rng]) if device.type == "cuda" else Recorded(self._take)
 
     def take(self) -> None:
         """One step of the model on its next mini-batch."""

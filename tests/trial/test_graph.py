@@ -1,4 +1,5 @@
-"""What a CPU can show of CUDA graphs: what may be captured, and that these steps keep nothing outside of tensors.
+"""What a CPU can show of graphs: what may be captured, that these steps keep nothing outside of tensors, and that steps
+of points that are recorded are the steps.
 
 ``benchmarks/gpu.py`` and ``tests/test_gpu.py`` compare the numbers on a GPU.
 """
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.suite.declaration import Run, Train
 from harness.testing import train
-from harness.trial.graph import obstacle
+from harness.trial.graph import LONG, WARM_UP, Recorded, obstacle
 from harness.trial.loop import Batches, Steps, Trainer
 from harness.zoo import registry
 from harness.zoo.building import SHAPES, build, random_batch
@@ -103,13 +104,79 @@ def test_what_does_not_say_so_itself_is_named() -> None:
         name = "averaging"
 
     made = build(SMALL, tricks=["ema"])
-    assert obstacle(made, torch.device("cpu")) == "only a GPU has CUDA graphs"
+    assert obstacle(made, torch.device("mps")) == "only a GPU has CUDA graphs"
     assert obstacle(made, GPU) is None
     made.__class__ = Mine
     assert obstacle(made, GPU) == "mine does not say that it is capturable"
     made.__class__ = GAN
     made.tricks[0].__class__ = Averaging
     assert obstacle(made, GPU) == "averaging does not say that it is capturable"
+
+
+# --- on a CPU: steps of points are recorded -----------------------------------------------------------------
+
+POINTS = SHAPES[-1]
+TINY: dict[str, Any] = {"name": "gan", "architecture": {"name": "mlp", "width": 8, "layers": 2}}
+
+
+def of_points() -> list[tuple[Any, tuple[str, ...]]]:
+    """Every capturable trick beside a model of points that takes it, and a model with rates that change."""
+    pairs: list[tuple[Any, tuple[str, ...]]] = [(TINY | {"final_rate": 0.1}, ()), (TINY | {"optimiser": "rmsprop"}, ())]
+    for trick in capturable("tricks"):
+        if not refusals(registry.choose("models", TINY), (registry.choose("tricks", trick),), POINTS):
+            pairs.append((TINY, (trick,)))
+    return pairs
+
+
+def of_length(model: Any, tricks: tuple[str, ...], steps: int, graphs: bool = True) -> Steps:
+    """The steps of a training of points that has this length."""
+    made = build(model, POINTS, list(tricks))
+    made.steps = steps
+    return Steps(made, Batches(random_batch(POINTS, 100, torch.Generator().manual_seed(1)), 16, 0), graphs)
+
+
+@pytest.mark.parametrize(("model", "tricks"), of_points(), ids=str)
+def test_recorded_steps_are_the_steps_to_the_bit(
+    model: Any, tricks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, recorded = (of_length(model, tricks, LONG, graphs) for graphs in (False, True))
+    called: list[None] = []
+    step = recorded._model.step
+    monkeypatch.setattr(recorded._model, "step", lambda batch: (called.append(None), step(batch))[1])
+    for _ in range(2):
+        for _ in range(6):
+            plain.take()
+            recorded.take()
+        assert plain.means() == recorded.means()
+    assert len(called) == WARM_UP + 1, "the model is asked no more"
+    states = [torch.utils._pytree.tree_leaves(steps._model.state_dict()) for steps in (plain, recorded)]
+    for one, other in zip(*states, strict=True):
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    assert torch.equal(plain._model.rng.get_state(), recorded._model.rng.get_state())
+
+
+def test_what_is_not_worth_recording() -> None:
+    assert obstacle(of_length(TINY, (), LONG)._model, torch.device("cpu")) is None
+    short = obstacle(of_length(TINY, (), LONG - 1)._model, torch.device("cpu"))
+    assert short == "the training is too short to pay for the recording"
+    assert obstacle(build(SMALL), torch.device("cpu")) == "on a CPU a step of images is nearly all arithmetic"
+
+
+def test_what_torch_cannot_write_down_is_run_as_it_is() -> None:
+    numbers, rng, calls = torch.zeros(4, dtype=torch.long), torch.Generator().manual_seed(0), []
+
+    def function() -> None:
+        calls.append(None)
+        numbers.random_(-(2**63), None, generator=rng)  # as Dropout does
+
+    recorded = Recorded(function)
+    seen = []
+    for _ in range(6):
+        recorded()
+        seen.append(numbers.tolist())
+    assert len(calls) == 6
+    rng.manual_seed(0)
+    assert seen == [numbers.random_(-(2**63), None, generator=rng).tolist() for _ in range(6)]
 
 
 def test_a_step_that_changes_its_scalars_is_told() -> None:
@@ -121,7 +188,7 @@ def test_a_step_that_changes_its_scalars_is_told() -> None:
             self.step_number += 1
             return {f"loss_{self.step_number}": torch.zeros(())}
 
-    steps = Steps(Changing(), Batches(DATA, 4, 0), graphs=True)  # type: ignore[arg-type]
+    steps = Steps(Changing(), Batches(DATA, 4, 0), graphs=False)  # type: ignore[arg-type]
     steps.take()
     with pytest.raises(ValueError, match=r"returned the scalars \['loss_2'\], an earlier one \['loss_1'\]"):
         steps.take()

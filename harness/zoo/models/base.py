@@ -35,7 +35,7 @@ class Model(Plugin, abc.ABC):
     Attributes:
         takes_tricks: whether it calls the hooks of ``tricks`` in training. It must then be a ``Game``
             (``harness.zoo.tricks.game``). With a model that does not call them, every trick is refused.
-        capturable: whether a step can be one CUDA graph (``harness.trial.graph``), which takes a fraction of the
+        capturable: whether a step can be one graph (``harness.trial.graph``), which takes a fraction of the
             time: all that a step changes is in tensors on the device, it reads no value back from there, and it
             gives the same scalars and shapes at every step. A class says it for itself: it is not inherited.
         rates_from: where the default learning rates come from; presets have their own.
