@@ -100,12 +100,15 @@ def table(entries: Sequence[Entry]) -> str:
     return "\n".join(lines)
 
 
-def publish(entries: Sequence[Entry], out: Path, docs: Path | None) -> Path:
-    """Write the table as CSV and as a page, and put it into a page of the documentation."""
+def publish(entry: Entry, out: Path, docs: Path | None) -> Path:
+    """Put a row into the table, as CSV and as a page, and put that into a page of the documentation.
+
+    Every row is published when it is measured: what ends the program loses no other.
+    """
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{slug(machine().partition(', torch')[0])}.csv"
     known = {one["row"]: one for one in csv.DictReader(path.open(encoding="utf-8"))} if path.exists() else {}
-    known |= {one["row"]: one for one in entries}
+    known[entry["row"]] = entry
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
@@ -144,7 +147,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="a page with the marks between which the table is put")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    until, entries = time.monotonic() + 60 * chosen.minutes, list[Entry]()
+    until, path = time.monotonic() + 60 * chosen.minutes, None
     with checkout(chosen.against):
         for row in rows():
             if chosen.rows and not any(word in row.name for word in chosen.rows):
@@ -154,10 +157,8 @@ def main() -> None:
             elif time.monotonic() > until:
                 print(f"{row.name}: no time left")
             else:
-                entries.append(measured(row, chosen.pairs))
-    if not entries:
-        sys.exit("no row was measured")
-    print(publish(entries, chosen.out, chosen.docs))
+                path = publish(measured(row, chosen.pairs), chosen.out, chosen.docs)
+    print(path or sys.exit("no row was measured"))
 
 
 if __name__ == "__main__":
