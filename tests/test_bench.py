@@ -33,7 +33,7 @@ def test_a_row_is_measured_and_published(tmp_path: Path) -> None:
 def test_other_rows_keep_what_was_measured(tmp_path: Path) -> None:
     bench, row = __import__("bench"), __import__("bench_kit").Row
     for name, taken in (("one", 2.0), ("other", 4.0), ("one", 3.0)):
-        bench.publish([bench.measured(row(name, "it", 2.0, lambda: 1.0, lambda taken=taken: taken), 3)], tmp_path, None)
+        bench.publish(bench.measured(row(name, "it", 2.0, lambda: 1.0, lambda taken=taken: taken), 3), tmp_path, None)
     [path] = tmp_path.glob("*.csv")
     found = {one["row"]: (one["median"], one["met"]) for one in csv.DictReader(path.open(encoding="utf-8"))}
     assert found == {"one": ("3", "yes"), "other": ("4", "yes")}
