@@ -78,6 +78,7 @@ RUN: dict[str, str] = {
     "harness compare 1a2b3c4d 5e6f7a8b": "",
     "harness noise suites/quickstart.yaml --arms gan --arms dcgan": " --seeds 3 --evaluations 2" + FEW,
     "harness list tricks": "",
+    "harness explain feature_matching": "",
     "harness doctor": "",
 }
 """In this order: a store must be there before it can be reported."""

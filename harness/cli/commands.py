@@ -621,6 +621,16 @@ def list_(kind: str) -> None:
 
 
 @main.command()
+@click.argument("name")
+def explain(name: str) -> None:
+    """Explain a model, trick, metric or any other name of a suite: equation, paper, settings with their ranges."""
+    from harness.cli import explain as explanation
+
+    for line in explanation.explain(name):
+        echo(line)
+
+
+@main.command()
 @results_option
 def doctor(results: Path) -> None:
     """Check this machine and the store: what is there, what is missing, and how to fix it."""
