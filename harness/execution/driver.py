@@ -275,7 +275,7 @@ class Driver:
             return None
         if self._retries:
             return self._retries.pop()
-        for queue in self.queues:
+        for queue in sorted(self.queues, key=lambda queue: queue.ahead):
             while (work := self._asked(queue)) is not None:
                 if work.trial.key not in self._running:
                     return work, queue
