@@ -195,13 +195,13 @@ class MatrixQueue(Queue):
         self._todo = {key for key in self._trials if key not in known or not known[key].state.settled}
         self._waiting: dict[str, deque[Trial]] = {}
         """The trials of every arm that nobody has asked for."""
-        self._measured: dict[str, list[float]] = {}
-        """The seconds that the finished trials of an arm took."""
+        self._measured: dict[str, tuple[int, float]] = {}
+        """How many trials of an arm have ended, and the seconds that they took in all."""
         for key, trial in self._trials.items():
             if key in self._todo:
                 self._waiting.setdefault(trial.arm.name, deque()).append(trial)
             elif known[key].seconds:
-                self._measured.setdefault(trial.arm.name, []).append(known[key].seconds)
+                self._took(trial.arm.name, known[key].seconds)
         self._asked = set(self._measured)
         """The arms of which a trial has run, or runs."""
         self._reconcile(store, known)
@@ -251,13 +251,17 @@ class MatrixQueue(Queue):
 
         An arm whose first trial still runs takes longer than those that have ended.
         """
-        measured = self._measured.get(arm)
-        return arm not in self._asked, statistics.fmean(measured) if measured else math.inf
+        ended, seconds = self._measured.get(arm, (0, 0.0))
+        return arm not in self._asked, seconds / ended if ended else math.inf
+
+    def _took(self, arm: str, seconds: float) -> None:
+        ended, before = self._measured.get(arm, (0, 0.0))
+        self._measured[arm] = ended + 1, before + seconds
 
     def tell(self, key: str, outcome: Outcome) -> None:
         trial = self._trials[key]
         self._enter(trial, Known(outcome.state, outcome.values, outcome.reason))
-        self._measured.setdefault(trial.arm.name, []).append(outcome.seconds_train + outcome.seconds_evaluate)
+        self._took(trial.arm.name, outcome.seconds_train + outcome.seconds_evaluate)
         self._todo.discard(key)
 
 
