@@ -149,3 +149,18 @@ def test_the_growth_of_what_is_around_training(tmp_path: Path) -> None:
     rows = (tmp_path / "around.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 7
     assert (tmp_path / "around.svg").is_file()
+
+
+@pytest.mark.slow
+def test_the_growth_of_a_large_run(tmp_path: Path) -> None:
+    lines = script("bench_scale", "--trials", "40", "--configurations", "20", "--slots", "4", "--out", tmp_path)
+    rows = (tmp_path / "scale.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "what,done,milliseconds,megabytes,files"
+    ended = {kind: [int(row.split(",")[1]) for row in rows if row.startswith(f"{kind},")] for kind in KINDS}
+    assert ended == {"driver": list(range(2, 41, 2)), **dict.fromkeys(KINDS[1:], list(range(1, 21)))}
+    assert len(re.findall(r"^(?:driver|search|optuna)", lines, re.M)) == 80
+    assert (tmp_path / "scale.png").stat().st_size > 5000
+
+
+KINDS = ("driver", "search", "optuna in memory", "optuna on SQLite")
+"""What a row of the table of growth is about."""

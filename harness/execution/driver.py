@@ -275,7 +275,7 @@ class Driver:
             return None
         if self._retries:
             return self._retries.pop()
-        for queue in self.queues:
+        for queue in sorted(self.queues, key=lambda queue: queue.ahead):
             while (work := self._asked(queue)) is not None:
                 if work.trial.key not in self._running:
                     return work, queue
@@ -343,6 +343,8 @@ class Driver:
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         """Report an outcome, which is already in the journal, to the queues and the listener."""
         key = running.work.trial.key
+        for delivered in set(self.delivery.closed) - self._running.keys():
+            del self.delivery.closed[delivered]
         if outcome.state is not State.INTERRUPTED:
             self._states[key] = outcome.state
             self._tell(running.queue, key, outcome, shown=1)

@@ -8,14 +8,15 @@ a run starts, the queue is brought in line with MLflow, in case a crash left the
 from __future__ import annotations
 
 import abc
+import copy
 import math
 import statistics
 import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -37,10 +38,14 @@ if TYPE_CHECKING:
     from harness.suite import Search, Suite
     from harness.suite.declaration import Categorical, FloatRange, IntRange
     from harness.suite.plan import Cell, Plan, Trial
+    from harness.suite.reading import Target
     from harness.trial.task import Outcome
 
 SEAL, PARAMETERS_SEAL, KEYS_SEAL = "seal", "seal_parameters", "seal_keys"
 """Attributes of a search's configuration: digests of its result, of its parameters, of its number and trials."""
+
+Parameters = tuple[tuple[str, Any], ...]
+"""The parameters of a configuration: path and value, in the order of the paths."""
 
 REFUSED = "refused"
 """In place of a state, for a configuration whose values do not fit together: it has no trials."""
@@ -96,6 +101,11 @@ class Queue(abc.ABC):
     """
 
     lost = 0
+
+    @property
+    def ahead(self) -> int:
+        """How many configurations of a search are open beside the first. The search with the fewest is asked first."""
+        return 0
 
     @abc.abstractmethod
     def next(self) -> Work | None:
@@ -185,13 +195,13 @@ class MatrixQueue(Queue):
         self._todo = {key for key in self._trials if key not in known or not known[key].state.settled}
         self._waiting: dict[str, deque[Trial]] = {}
         """The trials of every arm that nobody has asked for."""
-        self._measured: dict[str, list[float]] = {}
-        """The seconds that the finished trials of an arm took."""
+        self._measured: dict[str, tuple[int, float]] = {}
+        """How many trials of an arm have ended, and the seconds that they took in all."""
         for key, trial in self._trials.items():
             if key in self._todo:
                 self._waiting.setdefault(trial.arm.name, deque()).append(trial)
             elif known[key].seconds:
-                self._measured.setdefault(trial.arm.name, []).append(known[key].seconds)
+                self._took(trial.arm.name, known[key].seconds)
         self._asked = set(self._measured)
         """The arms of which a trial has run, or runs."""
         self._reconcile(store, known)
@@ -241,22 +251,94 @@ class MatrixQueue(Queue):
 
         An arm whose first trial still runs takes longer than those that have ended.
         """
-        measured = self._measured.get(arm)
-        return arm not in self._asked, statistics.fmean(measured) if measured else math.inf
+        ended, seconds = self._measured.get(arm, (0, 0.0))
+        return arm not in self._asked, seconds / ended if ended else math.inf
+
+    def _took(self, arm: str, seconds: float) -> None:
+        ended, before = self._measured.get(arm, (0, 0.0))
+        self._measured[arm] = ended + 1, before + seconds
 
     def tell(self, key: str, outcome: Outcome) -> None:
         trial = self._trials[key]
         self._enter(trial, Known(outcome.state, outcome.values, outcome.reason))
-        self._measured.setdefault(trial.arm.name, []).append(outcome.seconds_train + outcome.seconds_evaluate)
+        self._took(trial.arm.name, outcome.seconds_train + outcome.seconds_evaluate)
         self._todo.discard(key)
 
 
+@dataclass
+class _Open:
+    """A configuration of a search that is not closed."""
+
+    id: int
+    """Its number in the store, over all studies."""
+    number: int
+    """Its number in the study."""
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """Key -> trial, one for each seed."""
+    values: dict[str, float] = field(default_factory=dict)
+    """Key -> value, of the trials that are done."""
+    bad: str | None = None
+    """The state of a trial that has no value; None if there is none."""
+    reason: str = ""
+
+    @property
+    def scout(self) -> str:
+        """The key of the trial whose intermediate values a pruner sees."""
+        return next(iter(self.trials))
+
+    def note(self, key: str, known: Known, metric: str) -> None:
+        """Add the outcome of a trial."""
+        if known.state is State.DONE:
+            self.values[key] = known.values[metric]
+        else:
+            self.bad, self.reason = known.state, known.reason
+
+
+class _Memory:
+    """A search's configurations in memory, where the sampler sees them. Reading the store for each would take long."""
+
+    def __init__(self, search: Search, target: Target, past: list[FrozenTrial]) -> None:
+        self._search = search
+        self._store = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(storage=self._store, direction=target.direction)
+        self._study.add_trials(past)
+        self.firsts: dict[Parameters, int] = {}
+        """Parameters -> the number of the first configuration that has them."""
+        self.size = 0
+        for frozen in past:
+            self._count(frozen.params)
+
+    def _count(self, params: Mapping[str, Any]) -> None:
+        self.firsts.setdefault(_parameters(params), self.size)
+        self.size += 1
+
+    def propose(self, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
+        """Sample the next configuration; the sampler knows the closed ones, and which are open."""
+        # Optuna does not store a sampler's random state. The seed is therefore derived from the number of past
+        # trials, so that an interrupted search continues exactly as an uninterrupted one.
+        self._study.sampler = _sampler(self._search, self.size)
+        drawn = self._study.ask(dict(space))
+        self._count(drawn.params)
+        return self._store.get_trial(drawn._trial_id)
+
+    def close(self, closed: FrozenTrial) -> None:
+        """Learn how a configuration has ended."""
+        study = self._store.get_study_id_from_name(self._study.study_name)
+        own = self._store.get_trial_id_from_study_id_trial_number(study, closed.number)
+        for step, value in closed.intermediate_values.items():
+            self._store.set_trial_intermediate_value(own, step, value)
+        self._store.set_trial_state_values(own, closed.state, closed.values)
+
+
 class SearchQueue(Queue):
-    """A search in one cell: one configuration at a time, trained with all seeds. Its value is their mean.
+    """A search in one cell. A configuration is trained with all seeds, and its value is their mean.
 
     With a pruner, the first seed runs first, alone: its intermediate values decide whether the configuration is
-    pruned. The other seeds follow only if it is not. The sampler proposes one configuration at a time, so that what it
-    knows does not depend on the number of workers; seeds, and other cells, run in parallel.
+    pruned. The other seeds follow only if it is not. By default one configuration is open at a time, so that what the
+    sampler knows does not depend on the number of workers; seeds, and other cells, run in parallel. With ``parallel``
+    several are open, and the sampler knows of the open ones that they have no value yet.
+
+    Only this queue writes to its study while it exists: it reads the study once.
     """
 
     def __init__(
@@ -276,32 +358,38 @@ class SearchQueue(Queue):
         self.space = space_of(suite.search, cell.combination)
         self.target = suite.target
         self.known = known
+        self._store = optuna.storages.get_storage(store)
         self.study = optuna.create_study(
-            storage=store,
+            storage=self._store,
             study_name=_name(suite, cell),
             direction=self.target.direction,
             load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(0),  # unused: ``_Memory`` samples
             pruner=_pruner(self.search),
         )
-        self.finished = sum(frozen.state.is_finished() for frozen in _trials(self.study))
+        self._close_half_drawn()
+        past = _trials(self.study)
+        self.finished = sum(frozen.state.is_finished() for frozen in past)
+        self._left = deque(frozen for frozen in past if not frozen.state.is_finished())
+        """Configurations that an earlier driver left open."""
+        self._memory = _Memory(self.search, self.target, past)
         self.repeats = 0
-        self._retrain = deque(self._altered_or_lost())
+        self._retrain = deque(self._altered_or_lost(past))
         """Trials of closed configurations whose runs were altered or are gone: trained again; the configurations do
         not change."""
-        self.current: optuna.Trial | None = None
-        self._values: dict[str, float] = {}
-        self._bad: str | None = None
-        self._reason = ""
-        self._trials: dict[str, Trial] = {}
-        self._ready: deque[Trial] = deque()
+        self._open: list[_Open] = []
         self._running: set[str] = set()
         self._again: set[str] = set()
 
     @property
     def remaining(self) -> int:
         left = self.search.n_trials - self.finished
-        ended = len(self._values) if self.current is not None else 0
+        ended = sum(len(one.values) for one in self._open)
         return max(0, left * len(self.suite.seeds) - ended) + len(self._retrain) + len(self._again)
+
+    @property
+    def ahead(self) -> int:
+        return max(0, len(self._open) - 1)
 
     @property
     def repeated(self) -> str:
@@ -309,14 +397,19 @@ class SearchQueue(Queue):
             return ""
         size = points(self.space)
         space = "" if size is None else f": the space has {size} different {'one' if size == 1 else 'ones'}"
-        tried = [sorted(frozen.params.items()) for frozen in _trials(self.study)]
-        repeats = sum(one in tried[:number] for number, one in enumerate(tried))
-        many = f"{repeats} of {len(tried)} configurations repeat earlier ones"
+        tried = self._memory.size
+        many = f"{tried - len(self._memory.firsts)} of {tried} configurations repeat earlier ones"
         return f"{self.cell.name}: {many}, and are not trained again{space}"
 
-    def _altered_or_lost(self) -> list[Trial]:
+    def _close_half_drawn(self) -> None:
+        """Close the configuration that an older harness was sampling when it was killed."""
+        for frozen in _trials(self.study):
+            if not frozen.state.is_finished() and frozen.params.keys() != self.space.keys():
+                self.study.tell(frozen.number, state=TrialState.FAIL)
+
+    def _altered_or_lost(self, past: list[FrozenTrial]) -> list[Trial]:
         found: dict[str, Trial] = {}
-        for one in _tried(self.suite, self.cell, self.study) if self.finished else ():
+        for one in _tried(self.suite, self.cell, past) if self.finished else ():
             for trial in one.trials if one.closed else ():
                 known = self.known.get(trial.key)
                 lost = self._complete and known is None and one.complete and trial.key not in found
@@ -330,135 +423,121 @@ class SearchQueue(Queue):
             trial = self._retrain.popleft()
             self._again.add(trial.key)
             return Work(trial)
-        while not self._ready:
-            if self.current is not None or self.finished >= self.search.n_trials:
+        while True:
+            for one in self._open:
+                if (wanted := self._wanted(one)) is not None:
+                    self._running.add(wanted.key)
+                    return Work(wanted, self._intermediate(one, wanted))
+            if not self._may_begin:
                 return None
             self._begin()
-        trial = self._ready.popleft()
-        self._running.add(trial.key)
-        return Work(trial, self._intermediate(trial))
+
+    def _wanted(self, one: _Open) -> Trial | None:
+        """The next trial of a configuration that may start now."""
+        if one.bad is not None:
+            return None
+        scouting = self.search.pruner is not None and one.scout not in one.values
+        for key, trial in one.trials.items():
+            if key not in one.values and key not in self._running and key not in self._again:
+                return trial if not scouting or key == one.scout else None
+        return None
+
+    @property
+    def _may_begin(self) -> bool:
+        many = math.inf if self.search.parallel == "slots" else self.search.parallel
+        return len(self._open) < many and self.finished + len(self._open) < self.search.n_trials
 
     def _begin(self) -> None:
-        """Continue the configuration that a crash left open, or begin the next one."""
-        [frozen] = self._open() or self._propose()
-        self.current = optuna.Trial(self.study, frozen._trial_id)
-        parameters = {path: frozen.params[path] for path in self.space}
-        number = _first(frozen, _trials(self.study))
-        self.repeats += number != frozen.number
-        self._values, self._bad, self._trials = {}, None, {}
-        try:
-            arm = planning.with_parameters(self.suite, self.cell, parameters, number)
-        except HarnessError as error:  # the values do not fit together: the configuration fails, the search continues
-            self._bad, self._reason = REFUSED, str(error)
-            self._close()
-            return
-        trials = [planning.trial(arm, seed) for seed in self.suite.seeds]
-        self._trials = {trial.key: trial for trial in trials}
-        self.current.set_user_attr("arm", arm.name)
-        self.current.set_user_attr("keys", list(self._trials))
-        self.current.set_user_attr(KEYS_SEAL, digests.seal([self.current.number, list(self._trials)]))
-        for trial in trials:
-            found = self.known.get(trial.key)
-            # A trial that another search pruned counts only for the first seed: only that seed can be pruned here.
-            pruned = self.search.pruner is not None and trial is trials[0]
-            if found is not None and (found.state.settled or (pruned and found.state is State.PRUNED)):
-                self._note(trial.key, found)
-        self._release()
-
-    def _open(self) -> list[FrozenTrial]:
-        """The configuration that is not closed; empty if there is none."""
-        found = [frozen for frozen in _trials(self.study) if frozen.state == TrialState.RUNNING]
-        for frozen in found:
-            if frozen.params.keys() != self.space.keys():  # an older harness was killed while it sampled them
-                self.study.tell(frozen.number, state=TrialState.FAIL)
-                self.finished += 1
-                return []
-        return found
-
-    def _propose(self) -> list[FrozenTrial]:
-        """Sample the next configuration, and store it in one write: a kill leaves all of it or nothing.
-
-        It is sampled in a copy of the study in memory, because Optuna stores every parameter separately.
-        """
-        past = _trials(self.study)
-        # Optuna does not store a sampler's random state. The seed is therefore derived from the number of past
-        # trials, so that an interrupted search continues exactly as an uninterrupted one.
-        copy = optuna.create_study(sampler=_sampler(self.search, len(past)), direction=self.target.direction)
-        copy.add_trials(past)
-        drawn = copy.ask({path: _distribution(space) for path, space in self.space.items()})
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.RUNNING,
-                params=drawn.params,
-                distributions=drawn.distributions,
-                user_attrs={PARAMETERS_SEAL: digests.seal(drawn.params)},
-            )
-        )
-        return self._open()
-
-    def _release(self) -> None:
-        """Queue the seeds that may start now, or close the configuration."""
-        open_trials = [t for key, t in self._trials.items() if key not in self._values and key not in self._running]
-        if self._bad is not None and not self._running:
-            self._close()
-        elif self._bad is None and open_trials:
-            scouting = self.search.pruner is not None and next(iter(self._trials)) not in self._values
-            wanted = open_trials[:1] if scouting else open_trials
-            self._ready = deque(wanted if not (scouting and self._running) else [])
-        elif not self._running:
-            self._close()
-
-    def _close(self) -> None:
-        assert self.current is not None
-        [frozen] = [f for f in self.study.get_trials() if f.number == self.current.number]
-        if self._bad is None:
-            frozen.state, frozen.value = TrialState.COMPLETE, statistics.fmean(self._values.values())
+        """Continue a configuration that an earlier driver left open, or begin the next one."""
+        if self._left:
+            frozen = self._left.popleft()
+            one = _Open(frozen._trial_id, frozen.number)
+            for name, value in self._arm(one, frozen.params).items():
+                self._store.set_trial_user_attr(one.id, name, value)
         else:
-            frozen.state = TrialState.PRUNED if self._bad is State.PRUNED else TrialState.FAIL
-            self.current.set_user_attr("state", self._bad)
-            self.current.set_user_attr("reason", self._reason)
-        self.current.set_user_attr(SEAL, _seal(frozen))
-        self.study.tell(self.current, frozen.value, frozen.state)
-        self.current = None
+            frozen = self._memory.propose({path: _distribution(space) for path, space in self.space.items()})
+            one = _Open(-1, frozen.number)
+            one.id = self._add(frozen, self._arm(one, frozen.params))
+        self._open.append(one)
+        for key in one.trials:
+            found = self.known.get(key)
+            # A trial that another search pruned counts only for the first seed: only that seed can be pruned here.
+            pruned = self.search.pruner is not None and key == one.scout
+            if found is not None and (found.state.settled or (pruned and found.state is State.PRUNED)):
+                one.note(key, found, self.target.metric)
+        self._settle(one)
+
+    def _arm(self, one: _Open, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the trials of a configuration. Returns the attributes that the store has of them."""
+        first = self._memory.firsts[_parameters(params)]
+        self.repeats += first != one.number
+        try:
+            arm = planning.with_parameters(self.suite, self.cell, {path: params[path] for path in self.space}, first)
+        except HarnessError as error:  # the values do not fit together: the configuration fails, the search continues
+            one.bad, one.reason = REFUSED, str(error)
+            return {}
+        one.trials = {trial.key: trial for trial in planning.trials_of(arm, self.suite.seeds)}
+        keys = list(one.trials)
+        return {"arm": arm.name, "keys": keys, KEYS_SEAL: digests.seal([one.number, keys])}
+
+    def _add(self, drawn: FrozenTrial, attributes: dict[str, Any]) -> int:
+        """Store a configuration in one write: a kill leaves all of it or nothing. Returns its number in the store."""
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=drawn.params,
+            distributions=drawn.distributions,
+            user_attrs={PARAMETERS_SEAL: digests.seal(drawn.params), **attributes},
+        )
+        study = self._store.get_study_id_from_name(self.study.study_name)
+        return self._store.create_new_trial(study, template)
+
+    def _settle(self, one: _Open) -> None:
+        """Close a configuration if nothing of it runs, and nothing is left to run."""
+        ended = one.bad is not None or len(one.values) == len(one.trials)
+        if ended and self._running.isdisjoint(one.trials):
+            self._open.remove(one)
+            self._close(one)
+
+    def _close(self, one: _Open) -> None:
+        closed = copy.copy(self._store.get_trial(one.id))
+        if one.bad is None:
+            closed.state, closed.value = TrialState.COMPLETE, statistics.fmean(one.values.values())
+        else:
+            closed.state = TrialState.PRUNED if one.bad is State.PRUNED else TrialState.FAIL
+            self._store.set_trial_user_attr(one.id, "state", one.bad)
+            self._store.set_trial_user_attr(one.id, "reason", one.reason)
+        self._store.set_trial_user_attr(one.id, SEAL, _seal(closed))
+        self._memory.close(self.study.tell(one.number, closed.value, closed.state))
         self.finished += 1
 
     def tell(self, key: str, outcome: Outcome) -> None:
         self._running.discard(key)
-        self.known[key] = Known(outcome.state, outcome.values, outcome.reason)
-        if key in self._again:
-            self._again.discard(key)
-            return
-        self._note(key, self.known[key])
-        if self._bad is not None:
-            self._ready.clear()
-        if not self._ready:
-            self._release()
-
-    def _note(self, key: str, known: Known) -> None:
-        if known.state is State.DONE:
-            self._values[key] = known.values[self.target.metric]
-        else:
-            self._bad, self._reason = known.state, known.reason
+        self._again.discard(key)
+        known = self.known[key] = Known(outcome.state, outcome.values, outcome.reason)
+        for one in [one for one in self._open if key in one.trials]:  # several: they repeat each other
+            one.note(key, known, self.target.metric)
+            self._settle(one)
 
     def measured(self, key: str, step: int, value: float) -> bool:
-        assert self.current is not None
-        self.current.report(value, step)
-        return self.current.should_prune()
+        one = next(one for one in self._open if key in one.trials)
+        stored = optuna.Trial(self.study, one.id)
+        stored.report(value, step)
+        return stored.should_prune()
 
-    def _intermediate(self, trial: Trial) -> Intermediate | None:
+    def _intermediate(self, one: _Open, trial: Trial) -> Intermediate | None:
         pruner = self.search.pruner
-        if pruner is None or trial.key != next(iter(self._trials)):
+        if pruner is None or trial.key != one.scout:
             return None
         return Intermediate(pruner.every, pruner.samples, self.target.metric)
 
     @property
     def ended(self) -> bool:
         """Whether it has tried all configurations."""
-        return self.current is None and self.finished >= self.search.n_trials
+        return not self._open and self.finished >= self.search.n_trials
 
     def winner(self) -> Configuration | None:
         """The configuration that it chose; None before its end, and if no configuration has a value."""
-        return winner(self.suite, _tried(self.suite, self.cell, self.study))
+        return winner(self.suite, _tried(self.suite, self.cell, _trials(self.study)))
 
 
 class ConfirmQueue(Queue):
@@ -498,11 +577,11 @@ class ConfirmQueue(Queue):
 def _name(suite: Suite, cell: Cell) -> str:
     """The name of a search's study: another space, objective, sampler or set of seeds is another study.
 
-    The number of configurations is not part of it, so that a search can be extended, nor is what follows the search. A
-    trial that another study asked for is found by its key.
+    How many configurations it tries, and how many at a time, is not part of it, so that a search can be extended, nor
+    is what follows the search. A trial that another study asked for is found by its key.
     """
     assert suite.search is not None
-    search = suite.search.model_dump(mode="json", exclude={"n_trials", "spaces", "confirm"})
+    search = suite.search.model_dump(mode="json", exclude={"n_trials", "parallel", "spaces", "confirm"})
     search["space"] = {
         path: one.model_dump(mode="json") for path, one in space_of(suite.search, cell.combination).items()
     }
@@ -516,16 +595,17 @@ def configurations(suite: Suite, cell: Cell, store: optuna.storages.BaseStorage)
     before = [name for name in names if name != own and _same_search(name, own)]
     studies = (_of_cell(name, names, cell, store) for name in [own, *reversed(before)])
     study = next((study for study in studies if study is not None), None)
-    return [] if study is None else _tried(suite, cell, study)
+    return [] if study is None else _tried(suite, cell, _trials(study))
 
 
-def _tried(suite: Suite, cell: Cell, study: optuna.Study) -> list[Configuration]:
-    """The configurations of a study."""
-    found, tried = [], _trials(study)
+def _tried(suite: Suite, cell: Cell, tried: Sequence[FrozenTrial]) -> list[Configuration]:
+    """The configurations of a study, from all its trials. Those that repeat each other are one arm, with one name."""
+    found, firsts = [], dict[Parameters, int]()
     for frozen in tried:
         trials: tuple[Trial, ...] = ()
+        first = firsts.setdefault(_parameters(frozen.params), frozen.number)
         if "keys" in frozen.user_attrs:  # a configuration whose values did not fit together has no arm
-            arm = planning.with_parameters(suite, cell, frozen.params, _first(frozen, tried))
+            arm = planning.with_parameters(suite, cell, frozen.params, first)
             trials = tuple(planning.trials_of(arm, suite.seeds))
         value = frozen.value if frozen.state == TrialState.COMPLETE else None
         pruned = frozen.state == TrialState.PRUNED
@@ -547,9 +627,9 @@ def confirming(suite: Suite, winner: Configuration | None) -> list[Trial]:
     return planning.trials_of(winner.trials[0].arm, suite.confirm_seeds) if winner else []
 
 
-def _first(one: FrozenTrial, tried: list[FrozenTrial]) -> int:
-    """The number of the first configuration with these parameters: repetitions are one arm, with one name."""
-    return min((other.number for other in tried if other.params == one.params), default=one.number)
+def _parameters(params: Mapping[str, Any]) -> Parameters:
+    """Parameters as the key of a dict."""
+    return tuple(sorted(params.items()))
 
 
 def _same_search(name: str, own: str) -> bool:

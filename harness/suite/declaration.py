@@ -488,6 +488,10 @@ class Search(Settings):
     space: dict[str, Range] = Field(min_length=1, max_length=MAX_PARAMETERS, description="path into the arm: its range")
     spaces: tuple[Spaces, ...] = Field((), max_length=MAX_EXCLUSIONS, description="ranges that only some cells have")
     pruner: Annotated[Pruner, BeforeValidator(_by_name)] | None = None
+    parallel: Literal["slots"] | Annotated[Whole, Field(ge=1, le=100_000)] = Field(
+        1,
+        description="configurations of a cell that are open at a time; slots: one for every free slot of the engine",
+    )
     objective: Objective = Field(default_factory=lambda: Objective())
     confirm: Confirm | None = Field(
         None, description="train the best configuration of each cell on new seeds, for verdicts between the cells"
