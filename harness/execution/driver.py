@@ -22,7 +22,7 @@ from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, tidy
 from harness.base.messages import messages_to
 from harness.base.states import State
-from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
+from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped, Waiting
 from harness.execution.study import Known, Queue, Work, asked_for, queues, storage
 from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
@@ -318,6 +318,8 @@ class Driver:
         match event:
             case Started():
                 running.started, running.step = True, None
+            case Waiting():
+                running.started = False
             case Stepped(_, step, point):
                 running.step = step
                 if point:
