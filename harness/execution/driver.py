@@ -241,7 +241,8 @@ class Driver:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # as nohup ignores it
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as nohup ignores it
+        hangup = [] if ignored or self.engine.outlives else [signal.SIGHUP]
         with interrupts.handled(request_stop, signal.SIGINT, signal.SIGTERM, *hangup):
             yield
 

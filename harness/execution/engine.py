@@ -164,11 +164,13 @@ class Engine(Plugin, abc.ABC):
     Attributes:
         queues: whether a submitted trial may wait for a worker, as on a cluster. If so, the driver measures its
             silence from ``Started`` on (until ``Waiting``), and ``free`` is how many trials the engine accepts.
+        outlives: whether trials go on without a driver. Then a closed terminal ends the driver only.
         isolates: whether a trial has resources of its own, so that no other trial can take memory from it.
         processes: how many processes it has on this machine, each with open files of the driver.
     """
 
     queues: ClassVar[bool] = False
+    outlives: ClassVar[bool] = False
     isolates: bool = False
     processes: int = 0
 

@@ -100,10 +100,11 @@ class Cluster:
         (self.folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=shard Count=4\n")
 
     def _daemon(self, name: str, *words: str, program: str = "") -> None:
-        found = program_of(program or name)
+        # Were the tests killed, no daemon would stay.
+        found = ["setpriv", "--pdeathsig", "TERM", str(program_of(program or name))]
         with (self.folder / f"{name}.out").open("ab") as log:
             self.daemons[name] = subprocess.Popen(
-                [found, *words], stdout=log, stderr=log, env=self.environment, start_new_session=True
+                [*found, *words], stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
 
     @property
@@ -123,6 +124,14 @@ class Cluster:
         return dict(
             pair.split("=", 1) for pair in self.asked("scontrol", "-o", "show", "job", number).split() if "=" in pair
         )
+
+    def all_jobs(self) -> list[str]:
+        """A line of ``scontrol show job`` for every job, those that have ended included."""
+        return self.asked("scontrol", "-o", "show", "job").splitlines()
+
+    def soon(self, number: str) -> None:
+        """Start a job that is queued again without the two minutes for which SLURM holds it."""
+        self.asked("scontrol", "update", f"JobId={number}", "StartTime=now")
 
     def processes(self, number: str) -> list[int]:
         """The processes on this machine that belong to a job, by its raw number."""
@@ -205,7 +214,7 @@ def _below(parent: int) -> list[int]:
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
     """A cluster of two nodes; skips the test where a program is missing."""
-    missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if program_of(name) is None]
+    missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch", "setpriv") if program_of(name) is None]
     if missing:
         pytest.skip(f"needs SLURM: this machine has no {', '.join(missing)} (Debian: slurm-wlm, munge)")
     # Sockets have short paths, and munge refuses folders that others may write to.

@@ -50,6 +50,8 @@ ARRAY = 500
 """The most jobs of an array: MaxArraySize is 1001 where nobody has changed it."""
 WARNING = 120
 """Seconds before the time limit when the trial is told to save itself, or half of the time limit."""
+SHORTEST = 180.0
+"""Seconds that a job must last at least. SLURM may warn it up to a minute too early, while it still imports."""
 GONE = 60.0
 """Seconds for which a job that was cancelled may take to end. After that it may not write any more."""
 LEAVE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -121,6 +123,7 @@ class SlurmEngine(Engine):
     name = "slurm"
     summary = "jobs of SLURM, on machines that share the results folder"
     queues = True
+    outlives = True
     isolates = True
     Settings = SlurmSettings
     settings: SlurmSettings
@@ -144,6 +147,9 @@ class SlurmEngine(Engine):
         self._asked = 0.0
         self._not_before = 0.0
         self._silent = False
+        """Whether SLURM has not answered."""
+        self._refusal = ""
+        """Why SLURM takes no jobs at present."""
         self._accepted = False
         """Whether SLURM has taken a job of this engine."""
         self._found = self._of_earlier_drivers()
@@ -259,8 +265,11 @@ class SlurmEngine(Engine):
                     f"SLURM refuses the jobs: {said.strip()} (--slurm KEY=VALUE gives options of sbatch, and "
                     "`resources` of the suite says what a trial needs)"
                 ) from error
-            note(f"SLURM takes no jobs now, they are submitted again in {AGAIN:.0f} s: {said.strip()}")
+            if said != self._refusal:
+                note(f"SLURM takes no jobs now, they are submitted again every {AGAIN:.0f} s: {said.strip()}")
+                self._refusal = said
             return None
+        self._refusal = ""
         for script in self._logs.glob("*.sh"):  # sbatch has read it
             script.unlink(missing_ok=True)
         for script in self._logs.glob(".submission*"):
@@ -355,6 +364,10 @@ def requested(site: Site, settings: SlurmSettings) -> dict[str, Any]:
     if needed.megabytes is not None:
         options["mem"] = f"{needed.megabytes}M"
     if needed.time is not None:
+        if float(needed.time) < SHORTEST:
+            raise HarnessError(
+                f"resources.time is {needed.time} s: a job needs time to begin and to save itself: at least 3min"
+            )
         options["time"] = math.ceil(float(needed.time) / 60)  # in minutes
     if gpu := _gpu(needed, site.device, settings.shards):
         given = [key for key in options if key.startswith("gpus") or key == "gres"]
