@@ -168,11 +168,16 @@ class Cluster:
             )
         return False
 
+    def cancel_all(self) -> None:
+        """End all jobs."""
+        with contextlib.suppress(AssertionError):
+            while self.jobs():
+                self.asked("scancel", "--user", str(os.getuid()))
+                wait_for(lambda: not self.jobs(), 30)
+
     def stop(self) -> None:
         """End all jobs and daemons."""
-        self.asked("scancel", "--user", str(os.getuid()))
-        with contextlib.suppress(AssertionError):
-            wait_for(lambda: not self.jobs(), 30)
+        self.cancel_all()
         for node in NODES:
             for pid in self.step_daemons(node):
                 with contextlib.suppress(ProcessLookupError):
