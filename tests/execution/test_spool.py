@@ -130,16 +130,25 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("how", ["another start", "killed", "removed"])
-def test_a_worker_that_may_not_write_any_more_ends(tmp_path: Path, how: str) -> None:
-    spool = Spool(tmp_path / "k")
-    spool.begin("harness-1", 0)
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(spool.folder)], stdout=subprocess.PIPE)
-    assert worker.stdout is not None
-    assert worker.stdout.readline() == b"1\n"
-    assert worker.poll() is None
-    {"another start": lambda: spool.own(2), "killed": spool.give_up, "removed": spool.remove}[how]()
-    assert worker.wait(60) == 1
+def test_a_worker_that_may_not_write_any_more_ends(tmp_path: Path) -> None:
+    spools = [Spool(tmp_path / name) for name in ("moved", "killed", "removed", "left alone")]
+    workers = []
+    for spool in spools:
+        spool.begin("harness-1", 0)
+        words = [sys.executable, "-c", WORKER, str(spool.folder)]
+        workers.append(subprocess.Popen(words, stdout=subprocess.PIPE))
+    try:
+        assert [worker.stdout and worker.stdout.readline() for worker in workers] == [b"1\n"] * 4
+        assert [worker.poll() for worker in workers] == [None] * 4
+        spools[0].own(2)
+        spools[1].give_up()
+        spools[2].remove()
+        assert [worker.wait(60) for worker in workers[:3]] == [1] * 3
+        assert workers[3].poll() is None
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 def test_a_worker_of_a_trial_that_was_killed_does_not_begin(tmp_path: Path) -> None:
