@@ -67,7 +67,7 @@ def _cluster() -> Iterator[Finding]:
     if not all(found):
         yield Finding("SLURM", "", "sinfo gets no answer from SLURM: --engine slurm cannot be used here")
         return
-    partitions = [" of ".join(reversed(line.rsplit(" ", 1))) for line in found[1].splitlines()]
+    partitions = [" in ".join(reversed(line.rsplit(" ", 1))) for line in found[1].splitlines()]
     lacking = "" if util.find_spec("submitit") else "--engine slurm needs submitit: pip install 'gan-harness[slurm]'"
     yield Finding("SLURM", f"{found[0].strip()}; nodes: {', '.join(partitions)}", lacking)
 

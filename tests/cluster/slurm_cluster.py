@@ -52,7 +52,7 @@ KillWait=10
 SlurmdTimeout=15
 InactiveLimit=0
 OverTimeLimit=0
-MinJobAge=300
+MinJobAge=7200
 ReturnToService=2
 SwitchType=switch/none
 {nodes}
@@ -146,12 +146,29 @@ class Cluster:
                     found.append(int(entry.name))
         return found
 
-    def kill_node(self, node: str) -> None:
-        """Kill the daemon of a node and all that it has started, as when its power fails."""
-        pids = [self.daemons[node].pid, *_below(self.daemons[node].pid)]
+    def workers(self, number: str) -> list[int]:
+        """The Python processes of a job that train."""
+        found = []
+        for pid in self.processes(number):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"submitit.core._submit" in words and not words[0].endswith((b"srun", b"bash")):
+                    found.append(pid)
+        return found
+
+    def take(self, node: str) -> None:
+        """Ask for a whole node, in the partition that takes machines away from the other."""
+        self.asked("sbatch", "-p", "urgent", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
+
+    def kill_node(self, node: str, with_jobs: bool = True) -> None:
+        """Kill the daemons of a node and all that they have started, as when its power fails.
+
+        Without its jobs, they run on, and SLURM knows nothing of them: the node is cut off.
+        """
+        pids = [self.daemons[node].pid, *_below(self.daemons[node].pid), *self.step_daemons(node)]
         text = self.asked("squeue", "-h", "-r", "-w", node, "-o", "%A")
-        pids += [pid for number in text.split() for pid in self.processes(number)]
-        pids += self.step_daemons(node)
+        jobs = [pid for number in text.split() for pid in self.processes(number)]
+        pids = [*pids, *jobs] if with_jobs else [pid for pid in pids if pid not in jobs]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

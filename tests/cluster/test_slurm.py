@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -59,9 +60,8 @@ class TestSlurmEngine(EngineContract):
         self.slurm = slurm
 
     def crash(self, engine: Engine, key: str) -> None:
-        for pid in self.slurm.processes(number_of(self.slurm, engine, key)):
-            if b"submitit.core._submit" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+        for pid in self.slurm.workers(number_of(self.slurm, engine, key)):
+            os.kill(pid, signal.SIGKILL)
 
 
 def a_task(folder: Path, steps: int = 3_000, seed: int = 0, **changes: Any) -> Task:
@@ -143,14 +143,18 @@ def goes_on(events: list[Event], task: Task, alone: list[Any]) -> None:
     assert recorded(task) == alone
 
 
+@pytest.mark.parametrize("how", ["by hand", "preempted"])
 def test_a_job_that_is_queued_again_goes_on_from_its_checkpoint(
-    slurm: Cluster, tmp_path: Path, alone: list[Any]
+    slurm: Cluster, tmp_path: Path, alone: list[Any], how: str
 ) -> None:
     task, engine = a_task(tmp_path), made(tmp_path)
     engine.submit(task)
     events = until(engine, trained)
     number = number_of(slurm, engine, task.key)
-    slurm.asked("scontrol", "requeue", number)
+    if how == "by hand":
+        slurm.asked("scontrol", "requeue", number)
+    else:
+        slurm.take(slurm.job(number)["NodeList"])
     events += until(engine, lambda events: Waiting(task.key) in events)
     assert (task.folder / "checkpoint.pt").exists()
     slurm.soon(number)
@@ -200,6 +204,36 @@ def test_the_trial_of_a_node_that_dies_ends_once(slurm: Cluster, tmp_path: Path,
         engine.close()
     assert slurm.job(number)["NodeList"] != node
     goes_on(events, task, alone)
+
+
+def test_a_worker_on_a_node_that_is_cut_off_ends_when_the_trial_goes_on_elsewhere(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    often = {"curve_points": 100_000, "snapshots": 0, "checkpoint_seconds": 1}
+    task, engine = a_task(tmp_path, 1_000_000, run=often), made(tmp_path)
+    engine.submit(task)
+    until(engine, trained)
+    number = number_of(slurm, engine, task.key)
+    node = slurm.job(number)["NodeList"]
+    slurm.kill_node(node, with_jobs=False)
+    cut_off = slurm.workers(number)
+    assert len(cut_off) == 1
+    try:
+        wait_for(lambda: slurm.job(number)["JobState"] == "PENDING")
+        slurm.soon(number)
+        until(engine, lambda events: any(isinstance(event, Started) for event in events))
+        assert not set(cut_off) & set(slurm.workers(number)), "it has ended before the new one writes"
+        until(engine, trained)
+    finally:
+        engine.close()
+        slurm.start_node(node)
+    steps = [entry["points"][0][1] for entry, _ in read(task.folder / NAME) if entry["kind"] == "points"]
+    assert steps == sorted(set(steps)), "one writer at a time"
+
+
+def test_doctor_names_slurm(workspace: Workspace) -> None:
+    output = workspace.run("doctor", code=(0, 1))
+    assert re.search(r"SLURM\b.* slurm\S* \d+\.\d+.*; nodes: 2 in", output), output
 
 
 def test_slurm_is_asked_for_what_the_suite_says(slurm: Cluster, tmp_path: Path) -> None:
