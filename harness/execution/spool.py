@@ -180,6 +180,7 @@ class Post:
         self._events, self._orders = spool.events, spool.orders
         self._waiting: deque[object] = deque()
         self._looked = 0.0
+        self._closed = False
         try:
             before = spool.owner[0]
         except FileNotFoundError:
@@ -197,6 +198,11 @@ class Post:
 
     def send(self, event: object) -> None:
         self._events.append((self.start, event))
+
+    def close(self, last: Event | str) -> None:
+        """Send the last message. After it nothing is written, and the driver may remove the spool."""
+        self._closed = True
+        self.send(last)
 
     def poll(self) -> bool:
         """Whether there is a message. It looks at the disk every ``LOOK`` seconds only."""
@@ -248,4 +254,5 @@ class Post:
     def _watch(self) -> None:
         while self._is_owner():
             time.sleep(LOOK)
-        os._exit(1)
+        if not self._closed:
+            os._exit(1)

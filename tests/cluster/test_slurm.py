@@ -164,6 +164,27 @@ def test_a_job_that_is_queued_again_goes_on_from_its_checkpoint(
     goes_on(events, task, alone)
 
 
+def test_where_a_job_cannot_queue_itself_again_the_driver_submits_the_trial(
+    slurm: Cluster, tmp_path: Path, alone: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = tmp_path / "bin" / "scontrol"
+    refuses.parent.mkdir()
+    refuses.write_text("#!/bin/sh\nexit 1\n")
+    refuses.chmod(0o755)
+    task, engine = a_task(tmp_path), made(tmp_path)
+    with monkeypatch.context() as patch:  # of the job, too
+        patch.setenv("PATH", f"{refuses.parent}:{os.environ['PATH']}")
+        engine.submit(task)
+        events = until(engine, trained)
+    first = number_of(slurm, engine, task.key)
+    slurm.asked("scancel", "--signal=USR2", first)
+    events += until(engine, lambda events: Waiting(task.key) in events)
+    events += until(engine, ended)
+    engine.close()
+    assert slurm.job(first)["JobState"] == "COMPLETED"
+    goes_on(events, task, alone)
+
+
 def test_a_job_that_reaches_its_time_limit_goes_on_from_its_checkpoint(slurm: Cluster, tmp_path: Path) -> None:
     endless = {"train": {"steps": 1_000_000, "batch_size": 16, "precision": "float32"}}
     task = a_task(tmp_path, **endless, run={"curve_points": 100_000, "snapshots": 0})

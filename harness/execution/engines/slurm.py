@@ -100,6 +100,8 @@ class _Job:
 
     task: Task
     spool: Spool
+    place: tuple[str, int]
+    """The name of its job, and its place in the array."""
     number: str
     """SLURM's number, for example 12_3."""
     pending: list[tuple[int, Any]] = field(default_factory=list)
@@ -166,8 +168,8 @@ class SlurmEngine(Engine):
         if found is None:
             self._fresh.append(task)
             return
-        spool, number = found
-        job = self._jobs[task.key] = _Job(task, spool, number)
+        spool, place, number = found
+        job = self._jobs[task.key] = _Job(task, spool, place, number)
         job.pending = resumed(job.events.new(), spool.orders.new())
 
     def wait(self, seconds: float) -> list[Event]:
@@ -205,8 +207,11 @@ class SlurmEngine(Engine):
     def close(self) -> None:
         self._fresh = []
         self._end(list(self._jobs.values()))
+        if not self._found:  # no job will read it; submitit may have written after the end of a trial
+            for path in self._logs.glob("*.pkl"):
+                path.unlink(missing_ok=True)
 
-    def _of_earlier_drivers(self) -> dict[str, tuple[Spool, str]]:
+    def _of_earlier_drivers(self) -> dict[str, tuple[Spool, tuple[str, int], str]]:
         """The trials that earlier drivers left with SLURM, of any suite of this results folder, by their keys."""
         spools = [Spool(path.parent) for path in self._folder.glob("*/job")]
         known = queued()
@@ -214,15 +219,19 @@ class SlurmEngine(Engine):
             raise HarnessError("--engine slurm: squeue gets no answer from SLURM: try it by hand, and then this again")
         found = {}
         for spool in spools:
-            job = spool.job
-            if job in known and not spool.ended:
-                found[spool.key] = spool, known[job][0]
+            place = spool.job
+            if place in known and not spool.ended:
+                found[spool.key] = spool, place, known[place][0]
             else:  # what there is to know of the trial is in its journal
                 spool.remove()
         return found
 
     def _submit_fresh(self) -> None:
-        """Submit what has come, as an array. If SLURM is busy, try it again later."""
+        """Submit what has come, as an array. If SLURM is busy, try it again later.
+
+        Raises:
+            HarnessError: SLURM refuses such jobs.
+        """
         if time.monotonic() < self._not_before:
             return
         while self._fresh:
@@ -231,50 +240,51 @@ class SlurmEngine(Engine):
             for index, spool in enumerate(spools):
                 spool.begin(name, index)
             numbers = self._numbers(name, spools, tasks)
-            if numbers is None:
+            if not numbers:
                 self._not_before = time.monotonic() + AGAIN
                 return
             del self._fresh[: len(tasks)]
-            self._accepted = True
-            for task, spool, number in zip(tasks, spools, numbers, strict=True):
-                self._jobs[task.key] = _Job(task, spool, number)
+            self._accepted, self._refusal = True, ""
+            for index, (task, spool, number) in enumerate(zip(tasks, spools, numbers, strict=True)):
+                self._jobs[task.key] = _Job(task, spool, (name, index), number)
 
-    def _numbers(self, name: str, spools: list[Spool], tasks: list[Task]) -> list[str] | None:
-        """The numbers of the new jobs; None if SLURM took none, but may take them later.
-
-        Raises:
-            HarnessError: SLURM refuses such jobs.
-        """
+    def _numbers(self, name: str, spools: list[Spool], tasks: list[Task]) -> list[str]:
+        """The numbers of the new jobs; none if SLURM takes no jobs now."""
         from submitit.core.utils import FailedJobError
 
         self._executor.update_parameters(job_name=name)
         try:
             with self._executor.batch():
                 jobs = [
-                    self._executor.submit(work, spool.folder, task, self._device)
-                    for spool, task in zip(spools, tasks, strict=True)
+                    self._executor.submit(work, spool.folder, (name, index), task, self._device)
+                    for index, (spool, task) in enumerate(zip(spools, tasks, strict=True))
                 ]
         except FailedJobError as error:
-            said = " ".join(line for line in str(error).splitlines() if "sbatch" in line) or str(error)
             # The controller may have taken the jobs, though its answer was lost.
             known = queued() or {}
-            if all((name, index) in known for index in range(len(tasks))):
-                return [known[name, index][0] for index in range(len(tasks))]
-            if not self._accepted and not any(word in said for word in BUSY):
-                raise HarnessError(
-                    f"SLURM refuses the jobs: {said.strip()} (--slurm KEY=VALUE gives options of sbatch, and "
-                    "`resources` of the suite says what a trial needs)"
-                ) from error
-            if said != self._refusal:
-                note(f"SLURM takes no jobs now, they are submitted again every {AGAIN:.0f} s: {said.strip()}")
-                self._refusal = said
-            return None
-        self._refusal = ""
-        for script in self._logs.glob("*.sh"):  # sbatch has read it
-            script.unlink(missing_ok=True)
-        for script in self._logs.glob(".submission*"):
+            array = {number.partition("_")[0] for (its, _), (number, _) in known.items() if its == name}
+            if not array:
+                self._refused(error)
+            return [f"{first}_{index}" if tasks[1:] else first for first in array for index in range(len(tasks))]
+        for script in [*self._logs.glob("*.sh"), *self._logs.glob(".submission*")]:  # sbatch has read it
             script.unlink(missing_ok=True)
         return [job.job_id for job in jobs]
+
+    def _refused(self, error: Exception) -> None:
+        """Say why SLURM takes no jobs.
+
+        Raises:
+            HarnessError: it will not take them later, either.
+        """
+        said = " ".join(line for line in str(error).splitlines() if "sbatch" in line) or str(error)
+        if not self._accepted and not any(word in said for word in BUSY):
+            raise HarnessError(
+                f"SLURM refuses the jobs: {said.strip()} (--slurm KEY=VALUE gives options of sbatch; `resources` of "
+                "the suite says what a trial needs)"
+            ) from error
+        if said != self._refusal:
+            self._refusal = said
+            note(f"SLURM takes no jobs now, they are submitted again every {AGAIN:.0f} s: {said.strip()}")
 
     @property
     def _device(self) -> str:
@@ -296,7 +306,7 @@ class SlurmEngine(Engine):
         if known is None:
             return
         for job in self._jobs.values():
-            state = known.get(job.spool.job or ("", 0), ("", ""))[1]
+            state = known.get(job.place, ("", ""))[1]
             job.missing = 0 if state else job.missing + 1
             if state == "PENDING" and job.running:
                 job.running = False
@@ -342,8 +352,8 @@ class SlurmEngine(Engine):
             job.spool.give_up()
         _cancel([job.number for job in jobs])
         until = time.monotonic() + GONE
-        names = {job.spool.job for job in jobs}
-        while names & (queued() or {}).keys() and time.monotonic() < until:
+        places = {job.place for job in jobs}
+        while places & (queued() or {}).keys() and time.monotonic() < until:
             time.sleep(LOOK)
         for job in jobs:
             self._forget(job, keep_log=True)
@@ -452,23 +462,22 @@ def _asked(*words: str) -> str | None:
     return None
 
 
-def work(folder: Path, task: Task, device: str) -> None:
+def work(folder: Path, place: tuple[str, int], task: Task, device: str) -> None:
     """The main function of a job."""
     # torch requires it for train.deterministic; cuBLAS reads it once, before the first trial.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     spool = Spool(folder)
-    if spool.job is None or spool.ended:
-        return  # SLURM has started it again after its end
+    if spool.job != place or spool.ended:
+        return  # SLURM has started it again after its end, or the trial has another job
     pipe = Post(spool)
     for number in LEAVE:
         signal.signal(number, pipe.leave)
     pipe.settle()
-    last = _last(task, device, pipe)
+    last: Event | str = _last(task, device, pipe)
     interrupted = pipe.dropped or (isinstance(last, Ended) and last.outcome.state is State.INTERRUPTED)
     if pipe.leaving and interrupted and not pipe.stopped and _again():
-        pipe.send(LEFT)
-    else:
-        pipe.send(last)
+        last = LEFT
+    pipe.close(last)
 
 
 def _last(task: Task, device: str, pipe: Post) -> Event:
