@@ -86,6 +86,10 @@ RUN: dict[str, str] = {
 PLANNED = "its suite is read with these settings below; what they train is trained by nox -s smoke"
 LISTED: dict[str, str] = {
     "pip install -e .": "needs a package registry; CI does it in a clean environment (.ci/run)",
+    "python -m venv venv": "makes the environment that the next command fills",
+    "pip install 'gan-harness[slurm]'": "needs a package registry",
+    "harness run suites/quickstart.yaml --engine slurm --slurm partition=gpu --slurm account=mine": "needs SLURM; "
+    "tests/cluster/test_slurm.py runs suites with such options",
     "pip install nox uv": "needs a package registry; CI does it in a clean environment (.ci/run)",
     "nox -s tests": "these tests",
     "pytest tests/test_contracts.py tests/suite/test_fingerprint.py tests/zoo tests/metrics "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +35,7 @@ class Finding(NamedTuple):
 
 def examine(results: Path) -> bool:
     """Run all checks and print them. Returns: whether everything that is needed is there."""
-    findings = [*_device(), *_versions(), *_plugins(), *_judges(), *_data(), *_store(results)]
+    findings = [*_device(), *_cluster(), *_versions(), *_plugins(), *_judges(), *_data(), *_store(results)]
     table = Table("", "what", "found")
     for finding in findings:
         mark = "ok" if not finding.missing else "missing" if finding.needed else "note"
@@ -55,6 +57,27 @@ def _device() -> Iterator[Finding]:
             yield Finding(f"cuda:{i}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
     else:
         yield Finding("GPU", "torch finds none: everything runs on the CPU")
+
+
+def _cluster() -> Iterator[Finding]:
+    """SLURM, where it is installed."""
+    if shutil.which("sinfo") is None:
+        return
+    found = [_said("sinfo", "--version"), _said("sinfo", "--noheader", "--format=%R %D")]
+    if not all(found):
+        yield Finding("SLURM", "", "sinfo gets no answer from SLURM: --engine slurm cannot be used here")
+        return
+    partitions = [" in ".join(reversed(line.rsplit(" ", 1))) for line in found[1].splitlines()]
+    lacking = "" if util.find_spec("submitit") else "--engine slurm needs submitit: pip install 'gan-harness[slurm]'"
+    yield Finding("SLURM", f"{found[0].strip()}; nodes: {', '.join(partitions)}", lacking)
+
+
+def _said(*words: str) -> str:
+    """What a command prints; empty if it fails."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _versions() -> Iterator[Finding]:

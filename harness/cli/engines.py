@@ -125,5 +125,15 @@ def _chosen(text: str, more: Mapping[str, Any]) -> Choice[Engine]:
     try:
         return choose("engines", {**value, **more})
     except ChoiceError as error:
-        lines = [f"--engine: {'.'.join(map(str, path)) + ': ' if path else ''}{why}" for path, why, _ in error.problems]
-        raise HarnessError("\n".join(lines)) from error
+        lines = [_line(path, why, value.get("name"), more) for path, why, _ in error.problems]
+        raise HarnessError(*lines) from error
+
+
+def _line(path: tuple[int | str, ...], why: str, name: object, more: Mapping[str, Any]) -> str:
+    """A line for a problem of the choice of an engine, by the option that is to blame."""
+    option = str(path[0]) if path else ""
+    if option not in more:
+        return f"--engine: {'.'.join(map(str, path)) + ': ' if path else ''}{why}"
+    if f"unknown key '{option}'" in why:
+        return f"--{option} is for engines that have such a setting (docs/cluster.md); {shown(name)} has none"
+    return f"--{option}: {why}"

@@ -22,7 +22,7 @@ from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, tidy
 from harness.base.messages import messages_to
 from harness.base.states import State
-from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped
+from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped, Waiting
 from harness.execution.study import Known, Queue, Work, asked_for, queues, storage
 from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
@@ -241,7 +241,8 @@ class Driver:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]  # as nohup ignores it
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as nohup ignores it
+        hangup = [] if ignored or self.engine.outlives else [signal.SIGHUP]
         with interrupts.handled(request_stop, signal.SIGINT, signal.SIGTERM, *hangup):
             yield
 
@@ -318,6 +319,8 @@ class Driver:
         match event:
             case Started():
                 running.started, running.step = True, None
+            case Waiting():
+                running.started = False
             case Stepped(_, step, point):
                 running.step = step
                 if point:

@@ -20,8 +20,8 @@ Events. The events of one trial come in this order: ``Started``; then ``Stepped`
 scalars, and ``Measured``, after which the trial waits for ``answer``; at the end exactly one ``Ended`` or ``Died``.
 ``Noted`` may come in between. Events of different trials come in any order. ``wait`` returns every event once. With its
 last event a trial's slot is free. A trial that has ended may be submitted again, as a new one. Where a cluster moves a
-job elsewhere (preemption, a time limit, a node that is gone), the trial goes on from its checkpoint, and ``Started``
-comes again, with steps that may be lower; that is no death.
+job elsewhere (preemption, a time limit, a node that is gone), the trial goes on from its checkpoint: ``Waiting`` may
+come, and ``Started`` comes again, with steps that may be lower; that is no death.
 
 Stop. ``stop`` asks every submitted trial to save itself. Each ends with ``Ended``: with the state ``interrupted`` and
 a checkpoint in its folder, or with its own outcome if it ended first. The call does not wait. A second call has no
@@ -81,6 +81,13 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The trial waits for a worker again: its machine was taken away, or is gone."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class Noted:
     """A message for the user from a trial."""
 
@@ -112,7 +119,7 @@ class Died:
     killed: bool = False
 
 
-Event = Started | Stepped | Measured | Noted | Ended | Died
+Event = Started | Waiting | Stepped | Measured | Noted | Ended | Died
 
 
 @dataclass(frozen=True)
@@ -156,12 +163,14 @@ class Engine(Plugin, abc.ABC):
 
     Attributes:
         queues: whether a submitted trial may wait for a worker, as on a cluster. If so, the driver measures its
-            silence from ``Started`` on, and ``free`` is the number of trials that the engine accepts.
+            silence from ``Started`` on (until ``Waiting``), and ``free`` is how many trials the engine accepts.
+        outlives: whether trials go on without a driver. Then a closed terminal ends the driver only.
         isolates: whether a trial has resources of its own, so that no other trial can take memory from it.
         processes: how many processes it has on this machine, each with open files of the driver.
     """
 
     queues: ClassVar[bool] = False
+    outlives: ClassVar[bool] = False
     isolates: bool = False
     processes: int = 0
 

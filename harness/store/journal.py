@@ -67,8 +67,7 @@ class Journal:
     def begin(self, suite: str, trial: Trial) -> None:
         """Record which trial this is; if the journal exists, record that the trial is resumed."""
         if self.begun:
-            if self.interrupted:
-                self._append("resume")
+            self.resume()
             return
         arm = trial.arm
         tags = identity.tags_of(trial) | {
@@ -81,6 +80,11 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._append("begin", token=uuid.uuid4().hex, suite=suite, tags=tags, config=arm.config())
         self.begun = True
+
+    def resume(self) -> None:
+        """Record that the trial goes on, if it was interrupted."""
+        if self.interrupted:
+            self._append("resume")
 
     def environment(self, environment: dict[str, str]) -> None:
         """Record the environment: what the numbers may depend on besides the trial's key."""

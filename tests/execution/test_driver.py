@@ -13,7 +13,7 @@ from harness_cli import Workspace
 from harness.base.errors import HarnessError
 from harness.base.states import State
 from harness.execution import driver
-from harness.execution.engine import Died, Ended, Engine, Event, Started
+from harness.execution.engine import Died, Ended, Engine, Event, Started, Waiting
 from harness.store import delivery, folders
 from harness.store import runs as runs_module
 from harness.store.journal import NAME, Journal
@@ -107,7 +107,7 @@ def test_a_trial_whose_end_is_delivered_is_done_whatever_becomes_of_its_worker(
 
 
 class Queueing(Lingering):
-    """A cluster's queue: a trial waits for a machine for longer than it may take, and is trained at once then."""
+    """A cluster's queue: a trial waits for a machine, twice, longer than it may take; then it is trained."""
 
     queues = True
 
@@ -121,8 +121,9 @@ class Queueing(Lingering):
     def wait(self, seconds: float) -> list[Event]:
         time.sleep(0.05)
         self.asked += 1
-        if self.task is None or self.asked < 5:
-            return []
+        if self.task is None or self.asked < 10:
+            moved = self.task if self.asked == 5 else None
+            return [Started(moved.key, "cuda:6"), Waiting(moved.key)] if moved else []
         task, self.task = self.task, None
         outcome = Outcome(State.DONE, "", {"fid": 1.0, "covered_classes": 10.0})
         Journal(task.folder).end(outcome)
