@@ -95,7 +95,7 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(autouse=True)
 def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test writes to the user's folders, or reads a setting of the user's but HARNESS_DATA."""
-    for name in ("HARNESS_RESULTS", "MLFLOW_TRACKING_URI", "HARNESS_INCEPTION"):
+    for name in ("HARNESS_RESULTS", "MLFLOW_TRACKING_URI", "HARNESS_STORAGE", "HARNESS_LEASE", "HARNESS_INCEPTION"):
         monkeypatch.delenv(name, raising=False)
     if "HARNESS_CACHE" not in os.environ:
         monkeypatch.setenv("HARNESS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

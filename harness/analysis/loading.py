@@ -16,10 +16,11 @@ from harness.analysis.tuning import CellSearch
 from harness.base.errors import HarnessError
 from harness.base.messages import note
 from harness.base.states import State
-from harness.store import identity, sqlite
+from harness.store import identity
 from harness.store.identity import Change
 from harness.store.record import Record
 from harness.store.runs import SECONDS, Standing, Store, standing
+from harness.store.studies import Studies
 from harness.suite.plan import Keys, Plan
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ class _Asked:
 
 def _asked_for(plan: Plan, results: Path) -> _Asked:
     """What a plan asks for, with what its search has chosen so far."""
-    if plan.suite.search is None or not (results / "optuna.db").is_file():
+    where = Studies(results)
+    if plan.suite.search is None or not where.exists:
         return _Asked(list(plan.trials), set(), {}, None)
     from harness.execution.study import configurations, storage  # imports optuna, which only searches need
 
     studies = storage(results)
     cells = [cell for cell in plan.cells if cell.excluded is None]
-    with sqlite.reading(results.resolve() / "optuna.db", sqlite.OPTUNA):
+    with where.reading():
         tried = {cell.name: configurations(plan.suite, cell, studies) for cell in cells}
     every = [one for of_cell in tried.values() for one in of_cell]
     trials = {trial.key: trial for one in every for trial in one.trials}

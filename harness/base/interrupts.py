@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-from harness.base.messages import visible
+from harness.base.messages import discreet, visible
 
 EXIT_CODE = 130
 SHOW_CURSOR = b"\x1b[?25h"
 
 
 def command_line() -> str:
-    """The command line of this process, safe to print."""
-    return visible(shlex.join(["harness", *sys.argv[1:]]))
+    """The command line of this process, safe to print: without passwords (``--storage``)."""
+    return visible(discreet(shlex.join(["harness", *sys.argv[1:]])))
 
 
 def interrupted_message() -> str:

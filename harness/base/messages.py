@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 
 _log = logging.getLogger("harness")
@@ -24,6 +25,11 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """The same for a text of several lines: its line breaks remain."""
     return "\n".join(map(visible, text.split("\n")))
+
+
+def discreet(text: str) -> str:
+    """A text without the user names and passwords in its addresses."""
+    return re.sub(r"(?<=://)[^\s/@]+@", "", text)
 
 
 def note(text: str) -> None:

@@ -108,7 +108,7 @@ class Place(click.Path):
         return super().convert(expanded(value), parameter, context)
 
 
-results_option = click.option(
+_results_option = click.option(
     "--results",
     type=Place(file_okay=False, path_type=Path),
     envvar="HARNESS_RESULTS",
@@ -117,6 +117,31 @@ results_option = click.option(
     show_envvar=True,
     help="Folder of the stores, tables and reports.",
 )
+
+
+def _keep_storage(context: click.Context, option: click.Parameter, address: str | None) -> None:
+    """Where the stores are opened, they ask the environment: it is the only way for MLflow's."""
+    if address:
+        os.environ["HARNESS_STORAGE"] = address
+
+
+_storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="HARNESS_STORAGE",
+    show_envvar=True,
+    expose_value=False,
+    callback=_keep_storage,
+    help="A PostgreSQL database for the queues, which drivers share: postgresql://USER@HOST/NAME. With a password, set "
+    "the variable instead: other users can see command lines.",
+)
+
+
+def results_option(command: Command) -> Command:
+    """The options that say where the stores are: the results folder, and the database of the queues."""
+    return _results_option(_storage_option(command))
+
+
 set_option = click.option(
     "--set",
     "sets",
@@ -134,11 +159,12 @@ def _planning(results: Path, smoke: bool) -> tuple[Callable[[Suite], Plan], Path
 
     ``--smoke`` has a folder of its own: its numbers mean nothing, and must not mix with real results.
     """
+    from harness.store import addresses
     from harness.suite.plan import make_plan, smoke_plan
 
     if not smoke:
         return make_plan, results
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    addresses.forget()
     return smoke_plan, results / "smoke"
 
 
@@ -429,13 +455,15 @@ def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing] | None, Call
 
     The states are None if the store is a server that does not answer. Without a store it imports nothing heavy.
     """
-    if not (results / "mlflow.db").is_file() and "MLFLOW_TRACKING_URI" not in os.environ:
-        lost = f"{results} has an optuna.db but no mlflow.db: all trials would be trained again. To keep the results, "
-        lost += "restore a copy of mlflow.db first"
-        return {}, lambda trial: None, [lost] if (results / "optuna.db").is_file() else []
+    from harness.store import addresses, studies
+
+    if not (results / "mlflow.db").is_file() and not addresses.tracking():
+        lost = f"{results} has an {studies.FILE} but no mlflow.db: all trials would be trained again. To keep the "
+        lost += "results, restore a copy of mlflow.db first"
+        return {}, lambda trial: None, [lost] if (results / studies.FILE).is_file() else []
     from harness.analysis import loading
     from harness.report import words
-    from harness.store.runs import Silent
+    from harness.store.addresses import Silent
 
     try:
         remarks = words.changes(loading.of_other_code(plan, results))

@@ -10,32 +10,25 @@ from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
 from harness.base.errors import HarnessError
-from harness.base.messages import visible
+from harness.base.messages import discreet, visible
 from harness.base.states import State
 from harness.base.terminal import console
 from harness.base.version import __version__
 from harness.execution.devices import cores
+from harness.store.health import Finding, of_queues, of_results
+from harness.store.studies import Studies
 from harness.zoo import registry
-
-
-class Finding(NamedTuple):
-    """The result of one check. ``needed``: nothing runs without it."""
-
-    what: str
-    found: str
-    missing: str = ""
-    needed: bool = False
 
 
 def examine(results: Path) -> bool:
     """Run all checks and print them. Returns: whether everything that is needed is there."""
-    findings = [*_device(), *_cluster(), *_versions(), *_plugins(), *_judges(), *_data(), *_store(results)]
+    findings = [*_device(), *_cluster(), *_versions(), *_plugins(), *_judges(), *_data()]
+    findings += [*_store(results), *_queues(results)]
     table = Table("", "what", "found")
     for finding in findings:
         mark = "ok" if not finding.missing else "missing" if finding.needed else "note"
@@ -125,23 +118,18 @@ def _data() -> Iterator[Finding]:
 
 
 def _store(results: Path) -> Iterator[Finding]:
-    from harness.store import sqlite
-    from harness.store.runs import Store, discreet, state
+    from harness.store.runs import Store, state
 
     store = Store(results)
     if not store.exists:
         yield Finding("store", f"none in {results} yet; the first `harness run` creates it")
         return
+    yield from of_results(store)
     try:
         runs = list(store.runs())
     except Exception as error:  # report any error of the database, do not end on it
         yield Finding("store", "", f"{store.shown} cannot be read: {discreet(str(error))}", needed=True)
         return
-    if (queue := results.resolve() / "optuna.db").is_file():
-        try:
-            sqlite.check(queue, sqlite.OPTUNA)
-        except HarnessError as error:
-            yield Finding("queue", "", str(error), needed=True)
     counts = Counter(state(run) for run in runs)
     text = f"{store.shown}: {len(runs)} trials, {counts[State.DONE]} done"
     if altered := counts[State.ALTERED]:
@@ -149,3 +137,16 @@ def _store(results: Path) -> Iterator[Finding]:
             f", {altered} changed after they ended (`harness plan SUITE` names them, `harness run SUITE` trains them)"
         )
     yield Finding("store", text)
+
+
+def _queues(results: Path) -> Iterator[Finding]:
+    from harness.store import sqlite
+
+    studies = Studies(results)
+    if studies.file is None:
+        yield from of_queues(studies)
+    elif studies.exists:
+        try:
+            sqlite.check(studies.file, sqlite.OPTUNA)
+        except HarnessError as error:
+            yield Finding("queue", "", str(error), needed=True)

@@ -23,6 +23,7 @@ from harness.base.files import cache_folder, tidy
 from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Engine, Event, Measured, Noted, Started, Stepped, Waiting
+from harness.execution.sharing import Sharing
 from harness.execution.study import Known, Queue, Work, asked_for, queues, storage
 from harness.store import identity, journal, sqlite
 from harness.store import runs as runs_module
@@ -30,6 +31,7 @@ from harness.store.delivery import Delivery
 from harness.store.folders import Folders
 from harness.store.journal import Journal
 from harness.store.runs import Store
+from harness.store.studies import Studies
 from harness.trial.task import Outcome, Task
 
 if TYPE_CHECKING:
@@ -110,6 +112,8 @@ class Driver:
     _duplicates: list[tuple[Work, Queue]] = field(default_factory=list)
     """Requests for a trial that already runs for another cell: its outcome serves both."""
     _states: dict[str, State] = field(default_factory=dict)
+    _to_deliver: set[str] = field(default_factory=set)
+    """Trials that have ended, and whose outcome MLflow does not have yet."""
     _stopping: bool = False
     _storage_error: HarnessError | None = None
 
@@ -126,24 +130,34 @@ class Driver:
                 raise Interrupted
 
     def _run(self) -> None:
+        self.store, self.studies = Store(self.results), Studies(self.results)
+        with contextlib.ExitStack() as held:
+            with self.studies.reading():
+                self.claims = held.enter_context(self.studies.claims(self.results))
+            self._run_claimed()
+
+    def _run_claimed(self) -> None:
         work = Folders(self.results).work
-        self.store = Store(self.results)
-        self.store.create()
-        self.delivery = Delivery(self.store, work, self.listener.note)
+        with self.claims.alone("tables of MLflow"):  # its own creation of tables is not for several first users
+            self.store.create()
+        self.delivery = Delivery(self.store, work, self.listener.note, self.claims)
+        self.sharing = Sharing(self.claims, self.store, self._take_over, self._refresh, set())
         # Deliver what the last driver left, and read what is done.
-        known, altered, parent = self._catch_up(work)
+        self._all, altered, parent = self._catch_up(work)
+        known = self._all
         self._remove_leftovers(known)
         # The queues of Optuna, in line with the store.
-        with sqlite.reading(self.results.resolve() / "optuna.db", sqlite.OPTUNA):
-            studies = storage(self.results)
-            self._note_altered(altered, known, asked_for(self.plan, studies) if altered else [])
-            self.queues = queues(self.plan, studies, known)
-        if lost := sum(queue.lost for queue in self.queues):
+        with self.studies.reading():
+            opened = storage(self.results)
+            self._note_altered(altered, known, asked_for(self.plan, opened) if altered else [])
+            claim = self.sharing.may_ask if self.studies.shared else None
+            self.queues = queues(self.plan, opened, known, claim)
+        if not self.studies.shared and not self.store.local:
             self.listener.note(
-                f"optuna.db knows the values of {lost} trial{'s' * (lost > 1)} that {self.store.shown} does not have: "
-                "the runs were deleted, or the database is another one. They are trained again. To keep them, stop now "
-                "(Ctrl-C) and restore a copy of mlflow.db, or the deleted runs or their experiment in MLflow"
+                f"a driver in another results folder that uses {self.store.shown} would train the same trials: to "
+                "share the work, name a database for the queues of both (--storage; docs/stores.md)"
             )
+        self._tell_of_lost()
         sqlite.stamp(self.results)
         remaining = sum(queue.remaining for queue in self.queues)
         settled = len(self.plan.trials) - remaining if self.plan.trials else 0
@@ -157,6 +171,18 @@ class Driver:
             self.listener.note(text)
         journal.interrupt(work, self.engine.running())  # trials that wait for another attempt
         self._deliver_rest(parent)
+        self._let_go()
+
+    def _tell_of_lost(self) -> None:
+        """Tell the user of trials that were done once, and are trained again."""
+        lost = sum(queue.lost for queue in self.queues)
+        if not lost or self.claims.others():  # what others have finished just now is not in MLflow yet
+            return
+        self.listener.note(
+            f"{self.studies.shown} knows the values of {lost} trial{'s' * (lost > 1)} that {self.store.shown} does not "
+            "have: the runs were deleted, or the database is another one. They are trained again. To keep them, stop "
+            "now (Ctrl-C) and restore a copy of mlflow.db, or the deleted runs or their experiment in MLflow"
+        )
 
     def _catch_up(self, work: Path) -> tuple[dict[str, Known], list[Run], str]:
         """Deliver all earlier journals, and read the store.
@@ -164,17 +190,35 @@ class Driver:
         Returns:
             The trials that have an outcome, the altered runs, the id of the suite's parent run.
         """
-        # Only this driver holds the store: a trial without an end runs no more, unless the engine has it still.
+        # Only this driver holds the folder: a trial without an end runs no more, unless the engine has it still.
         running = self.engine.running()
         journal.interrupt(work, running)
         with self.store.answering():
-            self.delivery.deliver()
+            self._claim_journals(work)
+            with self.claims.alone(f"suites in {self.store.shown}"):  # no two parent runs of one suite
+                self.delivery.deliver()
+                _, parent = self.delivery.suite(self.plan.suite.name)
             self.delivery.remember(running)
             if (other := self.store.other_file(self.plan.suite)) is not None:
                 self.listener.note(other)
-            _, parent = self.delivery.suite(self.plan.suite.name)
             self.store.describe(parent, self.plan.suite)
             return *self._known(), parent
+
+    def _claim_journals(self, work: Path) -> None:
+        """Claim what the last driver left. What another one has done meanwhile is given up here."""
+        for path in journal.files(work):
+            key = path.parent.name
+            claim = self.claims.take(key)
+            done = self.sharing.outcome(key) if claim.changed else None
+            if not claim.ours or done is not None:
+                self.engine.kill(key)  # if the engine of a cluster has it still
+            if done is not None and done.state.settled:
+                shutil.rmtree(path.parent, ignore_errors=True)
+
+    def _refresh(self) -> None:
+        """Read again what is done: other drivers have done something."""
+        with self.store.answering():
+            self._all |= self._known()[0]
 
     def _deliver_rest(self, parent: str) -> None:
         """Deliver what is left, and end the parent run. A store that fails while stopping is a note, not an error."""
@@ -192,6 +236,7 @@ class Driver:
         known: dict[str, Known] = {}
         altered: list[Run] = []
         runs = self.store.runs()
+        self.sharing.seen = self.sharing.seen or {run.info.run_id for run in runs}
         for run in runs:
             state = runs_module.state(run)
             if state is State.ALTERED:
@@ -249,6 +294,10 @@ class Driver:
     def _loop(self) -> None:
         engine_stopped = False
         while True:
+            # Let go of what has ended; what other drivers no longer have may run here.
+            self._let_go()
+            self._retries += self.sharing.free()
+
             # Fill the free slots.
             while not self._stopping and self.engine.free and (item := self._next()) is not None:
                 self._submit(*item)
@@ -257,7 +306,8 @@ class Driver:
             if not self._running:
                 if self._storage_error is not None:
                     raise self._storage_error
-                return
+                if self._stopping or not (self._retries or self.sharing.aside or any(q.waits for q in self.queues)):
+                    return
 
             # After a signal: ask every trial to save itself.
             if self._stopping and not engine_stopped:
@@ -266,25 +316,71 @@ class Driver:
                 self.engine.stop()
 
             # Handle what has happened, and kill workers that hang.
-            for event in self.engine.wait(1.0):
-                self._handle(event)
+            events = self.engine.wait(1.0)
+            self._give_up_lost()
+            for event in events:
+                if event.key in self._running:
+                    self._handle(event)
             self._kill_silent()
 
     def _next(self) -> tuple[Work, Queue] | None:
         """The next trial to submit: a retry, one from the queues, or, while nothing runs, one to try alone."""
         if self._exclusive & self._running.keys():
             return None
-        if self._retries:
-            return self._retries.pop()
+        while self._retries:
+            if self._may_run(*(item := self._retries.pop())):
+                return item
         for queue in sorted(self.queues, key=lambda queue: queue.ahead):
             while (work := self._asked(queue)) is not None:
-                if work.trial.key not in self._running:
+                if self._may_run(work, queue):
                     return work, queue
-                self._duplicates.append((work, queue))
-        if self._retries_alone and not self._running:
-            self._exclusive.add(self._retries_alone[-1][0].trial.key)
-            return self._retries_alone.pop()
+        while self._retries_alone and not self._running:
+            if self._may_run(*(item := self._retries_alone.pop())):
+                self._exclusive.add(item[0].trial.key)
+                return item
         return None
+
+    def _may_run(self, work: Work, queue: Queue) -> bool:
+        """Whether a trial may be submitted: it does not run yet, here or elsewhere, and no other driver has done it."""
+        if work.trial.key in self._running:
+            self._duplicates.append((work, queue))
+            return False
+        return self.sharing.may_run(work, queue)
+
+    def _take_over(self, work: Work, queue: Queue, outcome: Outcome) -> None:
+        """Count the outcome that another driver has given a trial."""
+        key = work.trial.key
+        self._settle(queue, key, outcome, shown=0)
+        shutil.rmtree(Folders(self.results).work / key, ignore_errors=True)  # of an attempt that this driver lost
+
+    def _let_go(self) -> None:
+        """Let go of the trials that have ended, and whose outcome MLflow has."""
+        closed = set(self.delivery.closed)
+        delivered = self._to_deliver & closed
+        self.claims.finish(delivered)
+        self._to_deliver -= delivered
+        for key in closed - self._running.keys():  # nobody asks for their outcomes any more
+            del self.delivery.closed[key]
+
+    def _give_up_lost(self) -> None:
+        """Kill the trials that other drivers have taken: this process was stopped for longer than its lease."""
+        for name in self.claims.lost():
+            given_up = [queue for queue in self.queues if queue.give_up(name)]
+            for waiting in (self._retries, self._retries_alone, self._duplicates, self.sharing.aside):
+                waiting[:] = [item for item in waiting if item[1] not in given_up]
+            for key, running in list(self._running.items()):
+                if key != name and running.queue not in given_up:
+                    continue
+                self.engine.kill(key)
+                del self._running[key]
+                Journal(Folders(self.results).work / key).interrupt()
+                self.listener.ended(running.work.trial, Outcome(State.INTERRUPTED))
+                self.listener.note(
+                    f"{running.work.trial.label}: stopped here, because another driver has taken it: this one had "
+                    f"given no sign of life for {self.claims.shown_lease}"
+                )
+                if running.queue not in given_up:
+                    self.sharing.aside.append((running.work, running.queue))
 
     def _asked(self, queue: Queue) -> Work | None:
         """The next trial of a queue. Trials that it settles by itself, with known values, are told to the listener."""
@@ -326,7 +422,7 @@ class Driver:
                 if point:
                     self.listener.stepped(running.work.trial, step, point)
             case Measured(key, step, value):
-                with sqlite.waiting("the stores"):
+                with self.studies.waiting():
                     prune = running.queue.measured(key, step, value)
                 self.engine.answer(key, prune)
             case Noted(_, text):
@@ -346,20 +442,23 @@ class Driver:
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         """Report an outcome, which is already in the journal, to the queues and the listener."""
         key = running.work.trial.key
-        for delivered in set(self.delivery.closed) - self._running.keys():
-            del self.delivery.closed[delivered]
         if outcome.state is not State.INTERRUPTED:
-            self._states[key] = outcome.state
-            self._tell(running.queue, key, outcome, shown=1)
-            for duplicate, other in [item for item in self._duplicates if item[0].trial.key == key]:
-                self._duplicates.remove((duplicate, other))
-                self._tell(other, key, outcome, shown=0)
+            self._to_deliver.add(key)
+            self._settle(running.queue, key, outcome, shown=1)
         self.listener.ended(running.work.trial, outcome)
+
+    def _settle(self, queue: Queue, key: str, outcome: Outcome, shown: int) -> None:
+        """Tell an outcome to all queues that wait for it."""
+        self._states[key] = outcome.state
+        self._tell(queue, key, outcome, shown)
+        for duplicate, other in [item for item in self._duplicates if item[0].trial.key == key]:
+            self._duplicates.remove((duplicate, other))
+            self._tell(other, key, outcome, shown=0)
 
     def _tell(self, queue: Queue, key: str, outcome: Outcome, shown: int) -> None:
         """Tell a queue. It may need further trials no more: the listener shows only ``shown`` of them as ended."""
         before = queue.remaining
-        with sqlite.waiting("the stores"):
+        with self.studies.waiting():
             queue.tell(key, outcome)
         if (fewer := before - queue.remaining - shown) > 0:
             self.listener.settled(fewer)

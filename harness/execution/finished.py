@@ -17,6 +17,7 @@ from harness.base.files import read_sealed, write_sealed
 from harness.store import journal, sqlite
 from harness.store.folders import Folders
 from harness.store.runs import Store, standing
+from harness.store.studies import Studies
 
 if TYPE_CHECKING:
     from harness.suite.plan import Plan
@@ -50,9 +51,9 @@ def _path(plan: Plan, results: Path) -> Path:
 
 def _databases(results: Path) -> list[Path] | None:
     """The files of both databases; None if one is missing, or on a server."""
-    file = Store(results).file
-    found = [file, results / "optuna.db"] if file is not None else []
-    return found if found and all(path.is_file() for path in found) else None
+    found = [Store(results).file, Studies(results).file]
+    files = [path for path in found if path is not None and path.is_file()]
+    return files if len(files) == len(found) else None
 
 
 def _state(plan: Plan, results: Path) -> str | None:

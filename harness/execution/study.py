@@ -1,8 +1,11 @@
 """The queues of trials, in Optuna: what is still to do, in which order, and what a search tries next.
 
-Only this module imports optuna. Only the driver uses Optuna's SQLite store, so there are no concurrent writes. The
-matrix of a suite is one study: a queue of trials with their keys. Every cell of a search is a study of its own. When
-a run starts, the queue is brought in line with MLflow, in case a crash left them different.
+Only this module uses optuna (``store/studies`` opens its store). The matrix of a suite is one study: a queue of trials
+with their keys. Every cell of a search is a study of its own. When a run starts, the queue is brought in line with
+MLflow, in case a crash left them different.
+
+Only the driver uses Optuna's SQLite store, so there are no concurrent writes. On a database server several drivers may
+share a study: an outcome is entered by one of them, and a search is asked by the one that has claimed it.
 """
 
 from __future__ import annotations
@@ -13,9 +16,8 @@ import math
 import statistics
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -25,16 +27,19 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.base import digests, surroundings
 from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
-from harness.base.files import create_atomically
 from harness.base.seeds import derived
 from harness.base.states import State
 from harness.store import sqlite
+from harness.store.shared import Shared
+from harness.store.studies import FILE, Studies
 from harness.suite import plan as planning
 from harness.suite.cells import space_of
 from harness.suite.declaration import points
 from harness.trial.task import Intermediate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.suite import Search, Suite
     from harness.suite.declaration import Categorical, FloatRange, IntRange
     from harness.suite.plan import Cell, Plan, Trial
@@ -98,9 +103,11 @@ class Queue(abc.ABC):
 
     Attributes:
         lost: how many of them have a value in the study, but not in the store of results.
+        waits: whether another driver has the study, so that there may be more to do when it ends.
     """
 
     lost = 0
+    waits = False
 
     @property
     def ahead(self) -> int:
@@ -119,6 +126,10 @@ class Queue(abc.ABC):
         """Report an intermediate value; whether to prune the trial."""
         return False
 
+    def give_up(self, name: str) -> bool:
+        """Forget what was going on, if another driver has the study of this name now, and it is that of this queue."""
+        return False
+
     @property
     def repeated(self) -> str:
         """What the user should know about repeated configurations; empty if there are none."""
@@ -131,32 +142,26 @@ class Queue(abc.ABC):
 
 
 def storage(results: Path) -> optuna.storages.BaseStorage:
-    """The Optuna store of a results folder.
+    """The Optuna store of a results folder, or the one that is named for it.
 
     Raises:
-        HarnessError: it is damaged, or another version of Optuna wrote it.
+        HarnessError: it is damaged, another version of Optuna wrote it, or its server does not answer.
     """
-    path = results.resolve() / "optuna.db"
-    if not path.exists():
-        create_atomically(path, lambda new: _opened(new).engine.dispose())  # a kill must not leave half a store
-    sqlite.check(path, sqlite.OPTUNA)
-    with sqlite.reading(path, sqlite.OPTUNA):
-        return _opened(sqlite.readable(path))
+    return Studies(results).opened()
 
 
-def _opened(path: Path) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(sqlite.patient(path))
-
-
-def queues(plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Known]) -> list[Queue]:
+def queues(
+    plan: Plan, store: optuna.storages.BaseStorage, known: dict[str, Known], claim: Callable[[str], bool] | None = None
+) -> list[Queue]:
     """The queues of a plan: one for its matrix, or one for every cell of a search.
 
-    They share ``known``, and add the outcomes that they are told.
+    They share ``known``, and add the outcomes that they are told. With ``claim``, which claims a study by its name,
+    other drivers may ask a search: it is taken from here only once it is claimed.
     """
     if plan.suite.search is None:
         return [MatrixQueue(plan, store, known)]
     cells = [cell for cell in plan.cells if cell.excluded is None]
-    searches = [SearchQueue(plan.suite, cell, store, known, complete=True) for cell in cells]
+    searches = [SearchQueue(plan.suite, cell, store, known, complete=True, claim=claim) for cell in cells]
     return [*searches, *(ConfirmQueue(search) for search in searches if plan.suite.confirm_seeds)]
 
 
@@ -183,6 +188,7 @@ class MatrixQueue(Queue):
     """
 
     def __init__(self, plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
+        self._shared = store if isinstance(store, Shared) else None
         self.metric = plan.suite.metric
         better = plan.suite.columns[self.metric].better
         self.study = optuna.create_study(
@@ -214,7 +220,7 @@ class MatrixQueue(Queue):
         """Bring the study in line with the store of results."""
         complete: set[str] = set()
         for frozen in _trials(self.study):
-            if not frozen.state.is_finished():  # the queue of an older harness
+            if not frozen.state.is_finished() and self._shared is None:  # the queue of an older harness
                 store.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
             elif frozen.state == TrialState.COMPLETE:
                 complete.add(frozen.user_attrs.get("key", ""))
@@ -225,7 +231,16 @@ class MatrixQueue(Queue):
                 self.lost += 1
 
     def _enter(self, trial: Trial, known: Known) -> None:
-        """Add an outcome to the study."""
+        """Add an outcome to the study; where drivers share it, only if none of them has."""
+        if self._shared is None:
+            self._add(trial, known)
+            return
+        with self._shared.alone(self.study.study_name):
+            entered = (frozen for frozen in _trials(self.study) if frozen.user_attrs.get("key") == trial.key)
+            if not any(frozen.state == TrialState.COMPLETE for frozen in entered):
+                self._add(trial, known)
+
+    def _add(self, trial: Trial, known: Known) -> None:
         attributes = {"key": trial.key, "arm": trial.arm.name, "seed": trial.seed}
         value = known.values.get(self.metric, math.nan)
         if known.state is State.DONE and math.isfinite(value):
@@ -348,8 +363,12 @@ class SearchQueue(Queue):
         store: optuna.storages.BaseStorage,
         known: dict[str, Known],
         complete: bool = False,
+        claim: Callable[[str], bool] | None = None,
     ) -> None:
-        """``complete``: all outcomes that the store of results has are in ``known``, so what is not there is lost."""
+        """``complete``: all outcomes that the store of results has are in ``known``, so what is not there is lost.
+
+        ``claim``: claims the study, where other drivers may ask it; then ``known`` has what they have done.
+        """
         assert suite.search is not None
         self.suite = suite
         self._complete = complete
@@ -367,19 +386,45 @@ class SearchQueue(Queue):
             sampler=optuna.samplers.RandomSampler(0),  # unused: ``_Memory`` samples
             pruner=_pruner(self.search),
         )
-        self._close_half_drawn()
+        self._claim = claim
+        self.waits = claim is not None
+        self._look()
+
+    def _look(self) -> None:
+        """Read what the search has tried. While another driver may ask it, nothing of it is closed or begun here."""
+        if not self.waits:
+            self._close_half_drawn()
         past = _trials(self.study)
         self.finished = sum(frozen.state.is_finished() for frozen in past)
         self._left = deque(frozen for frozen in past if not frozen.state.is_finished())
         """Configurations that an earlier driver left open."""
         self._memory = _Memory(self.search, self.target, past)
         self.repeats = 0
-        self._retrain = deque(self._altered_or_lost(past))
+        self._retrain = deque([] if self.waits else self._altered_or_lost(past))
         """Trials of closed configurations whose runs were altered or are gone: trained again; the configurations do
         not change."""
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is open here, and nothing runs."""
         self._open: list[_Open] = []
         self._running: set[str] = set()
         self._again: set[str] = set()
+
+    def _claimed(self) -> bool:
+        """Whether this driver asks the search: it does, or can claim it now."""
+        if self._claim is not None and self.waits and self._claim(self.study.study_name):
+            self.waits = False
+            self._look()
+        return not self.waits
+
+    def give_up(self, name: str) -> bool:
+        if name != self.study.study_name:
+            return False
+        self.waits = True
+        self._retrain.clear()
+        self._forget()
+        return True
 
     @property
     def remaining(self) -> int:
@@ -419,6 +464,8 @@ class SearchQueue(Queue):
         return list(found.values())
 
     def next(self) -> Work | None:
+        if not self._claimed():
+            return None
         if self._retrain:
             trial = self._retrain.popleft()
             self._again.add(trial.key)
@@ -533,7 +580,7 @@ class SearchQueue(Queue):
     @property
     def ended(self) -> bool:
         """Whether it has tried all configurations."""
-        return not self._open and self.finished >= self.search.n_trials
+        return not self.waits and not self._open and self.finished >= self.search.n_trials
 
     def winner(self) -> Configuration | None:
         """The configuration that it chose; None before its end, and if no configuration has a value."""
@@ -655,8 +702,10 @@ def _trials(study: optuna.Study) -> list[FrozenTrial]:
     """
     try:
         found = study.get_trials(deepcopy=False)
+    except HarnessError:  # a database server does not answer
+        raise
     except Exception as error:  # a damaged value can make Optuna raise anything
-        raise storage_error(error, "optuna.db") or _damaged(study, f"{type(error).__name__}: {error}") from error
+        raise storage_error(error, FILE) or _damaged(study, f"{type(error).__name__}: {error}") from error
     if [frozen.number for frozen in found] != list(range(len(found))):
         raise _damaged(study, "trials are missing from the sequence")
     for frozen in found:
@@ -670,8 +719,10 @@ def _trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _damaged(study: optuna.Study, why: str) -> HarnessError:
+    store = getattr(study._storage, "_backend", None)  # of the storage that keeps what it has read
+    place = store.shown if isinstance(store, Shared) else FILE
     return HarnessError(
-        f"optuna.db is damaged: the study {study.study_name} cannot be used ({why}). Restore a copy of it, or "
+        f"{place} is damaged: the study {study.study_name} cannot be used ({why}). Restore a copy of it, or "
         f"{sqlite.OPTUNA.without}"
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,8 +13,10 @@ from pathlib import Path
 from harness.base import digests, surroundings
 from harness.base.states import State
 from harness.store import journal, seals, sqlite
+from harness.store.addresses import brief
+from harness.store.claims import Claims
 from harness.store.journal import Journal, Line
-from harness.store.runs import SECONDS, Store, _brief, flat
+from harness.store.runs import SECONDS, Store, flat
 from harness.store.seals import CURVE_PREFIX, TRIAL
 from harness.trial.task import Outcome
 
@@ -99,12 +100,14 @@ class Delivery:
         store: the MLflow store.
         work: the folder of the trials' work folders.
         note: receives a message when MLflow does not answer, and when it answers again.
+        claims: the driver's; the journal of a trial that another driver has is left alone.
     """
 
-    def __init__(self, store: Store, work: Path, note: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, work: Path, note: Callable[[str], None], claims: Claims | None = None) -> None:
         self.store = store
         self.work = work
         self.note = note
+        self.claims = claims or Claims()
         self.closed: dict[str, Outcome] = {}
         """Key -> outcome, of the trials whose journals are delivered and removed."""
         self._places: dict[Path, _Place] = {}
@@ -142,7 +145,8 @@ class Delivery:
         """
         with sqlite.waiting(self.store.uri):
             for path in journal.files(self.work):
-                self._deliver(path)
+                if self.claims.has(path.parent.name):
+                    self._deliver(path)
 
     def remember(self, but: Collection[str] = ()) -> None:
         """Record in the journals that they are delivered, so that a later start does not deliver them again.
@@ -207,7 +211,7 @@ class Delivery:
                 if again.error_code not in REFUSED:
                     raise
                 self._places[path].refused = True
-                self.note(f"{self.store.shown} refuses what {path} records ({_brief(again)}): it stays there")
+                self.note(f"{self.store.shown} refuses what {path} records ({brief(again)}): it stays there")
         except Exception:
             self._places[path].certain = False
             raise
@@ -297,7 +301,7 @@ class Delivery:
         place.run_id = "" if place.certain else self._only(place)
         if not place.run_id:
             own = {"role": TRIAL, "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
-            own["results_folder"] = f"{socket.gethostname()}:{self.store.results}"
+            own["results_folder"] = self.store.place_of_results
             name = f"{tags['arm']}, seed {tags['seed']}"
             run = self.store.client.create_run(place.experiment, entry["time"], tags | own, name)
             place.artifacts = self.store.put(run, suite)
@@ -311,7 +315,14 @@ class Delivery:
         return self._suites[name]
 
     def _end(self, path: Path, entry: Line, place: _Place, batch: _Batch) -> None:
-        """Store the outcome, and end the run last, so that a run that has ended is complete; remove the journal."""
+        """Store the outcome, and end the run last, so that a run that has ended is complete; remove the journal.
+
+        Nothing of it if another driver has the trial now. If one has taken it while this was sent (this process was
+        stopped in between), the run is taken back: that of the other counts.
+        """
+        key = path.parent.name
+        if not self.claims.holds(key):
+            return
         outcome = Outcome(**entry["outcome"])
         numbers = outcome.values | dict(zip(SECONDS, (outcome.seconds_train, outcome.seconds_evaluate), strict=True))
         batch.metrics += [_metric(name, value, 0, entry) for name, value in numbers.items()]
@@ -321,6 +332,9 @@ class Delivery:
             self._only(place)
         status = "FINISHED" if outcome.state is State.DONE else "FAILED"
         self.store.client.set_terminated(place.run_id, status, entry["time"])
+        if not self.claims.holds(key):
+            self.store.client.delete_run(place.run_id)
+            return
         self._close(path, entry)
 
 

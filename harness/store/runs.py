@@ -10,9 +10,7 @@ import contextlib
 import functools
 import itertools
 import json
-import os
 import re
-import shlex
 import socket
 import sqlite3
 import time
@@ -21,16 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlparse
 
 from harness.base import digests, surroundings
 from harness.base.diagnosis import READ_ONLY, storage_error
 from harness.base.errors import HarnessError
 from harness.base.files import create_atomically, temporary_folder
-from harness.base.messages import note
+from harness.base.messages import discreet, note
 from harness.base.states import State
-from harness.base.validation import shown
-from harness.store import artifacts, identity, journal, seals, sqlite
+from harness.store import addresses, artifacts, identity, journal, seals, sqlite
+from harness.store.addresses import Silent, brief
 from harness.store.record import Record
 from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, Point
 from harness.store.stored import Contents, Memory, Run
@@ -42,21 +39,8 @@ if TYPE_CHECKING:
     from harness.suite import Suite
     from harness.suite.plan import Trial
 
-DATABASES = ("postgresql", "mysql", "mssql")
-"""Database servers that MLflow supports."""
 SECONDS = ("seconds_train", "seconds_evaluate")
 """Metrics of a run that are durations, not values."""
-
-
-DRIVERS = {
-    "psycopg2": "psycopg2-binary",
-    "psycopg": "psycopg[binary]",
-    "MySQLdb": "mysqlclient",
-    "pymysql": "pymysql",
-    "pyodbc": "pyodbc",
-    "pymssql": "pymssql",
-}
-"""The module of a database's driver -> the package that has it."""
 
 
 def library() -> Any:
@@ -67,18 +51,13 @@ def library() -> Any:
     return mlflow
 
 
-class Silent(HarnessError):
-    """A store on another machine, or behind a server, that does not answer."""
-
-
 class Store:
     """The MLflow store of a results folder (or the server that ``MLFLOW_TRACKING_URI`` names)."""
 
     def __init__(self, results: Path) -> None:
         self.results = results.resolve()
-        told = os.environ.get("MLFLOW_TRACKING_URI")
-        self._given = _given(told) if told else ""
-        self.file = _file(self._given) if told else self.results / artifacts.STORE
+        self._given = addresses.tracking()
+        self.file = addresses.file(self._given) if self._given else self.results / artifacts.STORE
         """The file, if the store is a file of this machine; else None."""
         self._told = False
 
@@ -118,6 +97,11 @@ class Store:
         return discreet(self.uri)
 
     @property
+    def place_of_results(self) -> str:
+        """The machine and the results folder, as the runs say that were trained here."""
+        return f"{socket.gethostname()}:{self.results}"
+
+    @property
     def client(self) -> MlflowClient:
         """MLflow's client for this store."""
         client: MlflowClient = library().MlflowClient(tracking_uri=self.address)
@@ -136,16 +120,11 @@ class Store:
     def silent(self, error: Exception) -> HarnessError:
         """The message for the user if the store does not answer."""
         known = storage_error(error, self.file)
-        text = str(known) if known else f"the MLflow store {self.shown} does not answer ({_brief(error)})"
-        if isinstance(error, ImportError) and not self.local and known is None:
-            module = (error.name or "").partition(".")[0]
-            package = DRIVERS.get(module, module)
-            return HarnessError(
-                f"the driver of the database {self.shown} is not installed ({_brief(error)}): "
-                f"`pip install {shlex.quote(package)}`"
-            )
+        text = str(known) if known else f"the MLflow store {self.shown} does not answer ({brief(error)})"
+        if not self.local and known is None and (missing := addresses.missing_driver(error, self.shown)) is not None:
+            return missing
         if self.local and known is None:
-            text = f"the MLflow store {self.shown} cannot be used ({type(error).__name__}: {_brief(error)}); if it is "
+            text = f"the MLflow store {self.shown} cannot be used ({type(error).__name__}: {brief(error)}); if it is "
             text += "damaged, restore a copy of it, or use another --results"
         work = self.results / "work"
         if n := len(journal.files(work)):
@@ -265,7 +244,7 @@ class Store:
         """Tell the user, once, that files cannot be fetched."""
         if not self._told:
             self._told = True
-            note(f"files of trials cannot be fetched from {self.shown} ({_brief(error)}): what needs them is left out")
+            note(f"files of trials cannot be fetched from {self.shown} ({brief(error)}): what needs them is left out")
 
     def describe(self, parent: str, suite: Suite) -> None:
         """Store the suite's question and its text in the parent run."""
@@ -281,9 +260,11 @@ class Store:
     def other_file(self, suite: Suite) -> str | None:
         """What to tell the user if another file of this machine has the name of this suite; None if none is known.
 
-        The report and the tables of one would replace those of the other.
+        The report and the tables of one would replace those of the other: if it was run in this results folder, which
+        the store of several results folders does not say.
         """
-        host, _, file = self.contents().files.get(suite.name, "").partition(":") if self.exists else ("", "", "")
+        known = self.contents().files.get(suite.name, "") if self.own and self.exists else ""
+        host, _, file = known.partition(":")
         other = Path(file)
         with contextlib.suppress(OSError):  # the other file is gone, or was renamed: then this is the same suite
             if host == socket.gethostname() and not other.samefile(suite.path):
@@ -314,9 +295,14 @@ class Store:
             running: the keys of the trials that still run.
         """
         for run in runs if self.own else ():
-            if run.info.status == "RUNNING" and not set(running).intersection(identity.keys(run.data.tags)):
-                self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
-                self.client.set_terminated(run.info.run_id, "KILLED")
+            if not set(running).intersection(identity.keys(run.data.tags)):
+                self.end_ghost(run)
+
+    def end_ghost(self, run: Run) -> None:
+        """Mark a run as interrupted if it shows as running: nobody trains it any more."""
+        if run.info.status == "RUNNING":
+            self.client.set_tag(run.info.run_id, "state", State.INTERRUPTED)
+            self.client.set_terminated(run.info.run_id, "KILLED")
 
     def runs(self) -> list[Run]:
         """The runs of all trials, the oldest first."""
@@ -345,13 +331,7 @@ class Store:
         found = Contents([], {})
         with self.answering():
             client = self.client
-            experiments, token = [], None
-            while True:
-                several = client.search_experiments(page_token=token)
-                experiments += [experiment.experiment_id for experiment in several]
-                token = several.token
-                if not token:
-                    break
+            experiments, token = self._experiments(client), None
             while experiments:
                 page = client.search_runs(
                     experiments,
@@ -371,6 +351,31 @@ class Store:
                 token = page.token
                 if not token:
                     break
+        return found
+
+    def _experiments(self, client: MlflowClient) -> list[str]:
+        """The ids of all experiments, page by page."""
+        found, token = list[str](), None
+        while True:
+            several = client.search_experiments(page_token=token)
+            found += [str(experiment.experiment_id) for experiment in several]
+            token = several.token
+            if not token:
+                return found
+
+    def of_key(self, key: str) -> list[Run]:
+        """The runs of one trial, the oldest first, asked for now.
+
+        Raises:
+            HarnessError: the store does not answer.
+        """
+        with self.answering():
+            client = self.client
+            experiments = self._experiments(client)
+            order = ["attributes.start_time ASC"]
+            found = [Run.of(run) for run in client.search_runs(experiments, f"tags.key = '{key}'", order_by=order)]
+            for run in found:
+                self._look_at_files(run)
         return found
 
     def found(self, trials: Iterable[Trial], with_files: bool = False) -> Found:
@@ -546,23 +551,6 @@ def _open(uri: str) -> None:
     library().MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
-def _file(address: str) -> Path | None:
-    """The file of an address; None if it is a server.
-
-    Raises:
-        ValueError: it is no address.
-    """
-    if not address.startswith("sqlite"):
-        return None
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return Path(make_url(address).database or "").resolve()
-    except ArgumentError as error:
-        raise ValueError(str(error)) from error
-
-
 def _of_a_library(error: Exception) -> bool:
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -694,37 +682,6 @@ def _weight(run: Run) -> int:
     return {State.DONE: 3, State.DIVERGED: 2, State.INTERRUPTED: 0, State.ALTERED: -1}.get(state(run), 1)
 
 
-def discreet(text: str) -> str:
-    """A text without the user names and passwords in its addresses."""
-    return re.sub(r"(?<=://)[^\s/@]+@", "", text)
-
-
-def _given(address: str) -> str:
-    """The address of a store from the user. The password of a server is moved to the variables that MLflow reads.
-
-    Raises:
-        HarnessError: it is not the address of a store.
-    """
-    try:
-        parts = urlparse(address)
-        scheme = parts.scheme.partition("+")[0]
-        if scheme in ("http", "https") and parts.hostname:
-            if parts.username:
-                os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-                os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-            return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        file = _file(address) if scheme == "sqlite" else None
-        if (file and file != Path.cwd() and file.parent.is_dir()) or (scheme in DATABASES and parts.hostname):
-            return address
-    except (ValueError, OSError):
-        pass
-    raise HarnessError(
-        f"MLFLOW_TRACKING_URI is {shown(discreet(address))}, which is not a store: expected the address of a server "
-        f"(https://…, http://…) or of a database (sqlite:/// and a file in an existing folder, "
-        f"{'://…, '.join(DATABASES)}://…); if it is not set, the store is in the results folder"
-    )
-
-
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested mappings as dotted paths with plain values; lists as JSON."""
     for name, value in config.items():
@@ -733,12 +690,6 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{path}.")
         else:
             yield path, json.dumps(value) if isinstance(value, list) else value
-
-
-def _brief(error: Exception) -> str:
-    """The message of an error, in one line of at most 300 characters."""
-    text = " ".join(discreet(str(error)).split()) or type(error).__name__
-    return text if len(text) < 300 else f"{text[:300]}…"
 
 
 def _is_curve(name: str) -> bool:

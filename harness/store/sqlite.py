@@ -197,7 +197,7 @@ def check(path: Path, kind: Kind) -> None:
             raise sqlite3.DatabaseError("; ".join(map(str, found)))
         [[revision]] = file.execute("SELECT version_num FROM alembic_version").fetchall()
     # Reading all migrations takes a second: skip it if this version has already checked the file.
-    if stamp.get(kind.library) != _made_by(kind, revision) and revision not in _scripts(kind).get_heads():
+    if stamp.get(kind.library) != _made_by(kind, revision) and revision not in scripts(kind).get_heads():
         raise _other_version(path, kind, str(revision))
 
 
@@ -225,7 +225,8 @@ def _made_by(kind: Kind, revision: object) -> list[str]:
     return [metadata.version(kind.library), str(revision)]
 
 
-def _scripts(kind: Kind) -> Any:
+def scripts(kind: Kind) -> Any:
+    """The migrations that the installed library knows, as alembic has them."""
     from alembic.script import ScriptDirectory
 
     [folder] = importlib.util.find_spec(kind.library).submodule_search_locations  # type: ignore[union-attr, misc]
@@ -234,7 +235,7 @@ def _scripts(kind: Kind) -> Any:
 
 def _other_version(path: Path, kind: Kind, revision: str) -> HarnessError:
     installed = f"{kind.library} {metadata.version(kind.library)}"
-    if any(script.revision == revision for script in _scripts(kind).walk_revisions()):
+    if any(script.revision == revision for script in scripts(kind).walk_revisions()):
         command = kind.upgrade.format(address=shlex.quote(address(path)))
         return HarnessError(
             f"{path} was made by an older version of {kind.library} (revision {revision}), and {installed} needs "

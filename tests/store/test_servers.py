@@ -137,8 +137,8 @@ def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "file":
         yield Where("file", None)
     elif request.param == "postgresql":
-        with postgresql() as address:
-            yield Where("postgresql", address)
+        with postgresql() as database:
+            yield Where("postgresql", database.address())
     else:
         server = Server(folder)
         server.start()
