@@ -8,9 +8,8 @@ import gc
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.base.diagnosis import storage_error
 from harness.base.messages import messages_to
@@ -52,6 +51,23 @@ class Dropped:
     key: str
 
 
+class Pipe(Protocol):
+    """A worker's end of the way to the driver: a connection of multiprocessing, or what an engine has instead."""
+
+    def send(self, message: Any, /) -> None:
+        """Send an event. Does not wait for the driver."""
+
+    def recv(self) -> Any:
+        """The next message; waits for it.
+
+        Raises:
+            EOFError: no more will come.
+        """
+
+    def poll(self) -> bool:
+        """Whether a message has come."""
+
+
 TURN = 0.002
 """Seconds of a turn of one of several trials. On a GPU it is the time of a few launches."""
 LOOK = 0.1
@@ -70,7 +86,7 @@ class Worker:
         pipe: to the driver.
     """
 
-    def __init__(self, device: str, pipe: Connection) -> None:
+    def __init__(self, device: str, pipe: Pipe) -> None:
         self.device = device
         self.pipe = pipe
         self._trials: dict[str, tuple[Lane[Event], Recording]] = {}
@@ -144,7 +160,7 @@ class Worker:
             gc.freeze()  # what is left (modules, caches) stays for good: the next collection skips it
 
 
-def perform(task: Task, device: str, pipe: Connection) -> Event:
+def perform(task: Task, device: str, pipe: Pipe) -> Event:
     """Run one trial on a device. Returns its last event; the others go through the pipe."""
     worker = Worker(device, pipe)
     worker.take(task)
@@ -215,12 +231,12 @@ class Recording:
         return self.answer
 
 
-def tell(key: str, pipe: Connection, text: str) -> None:
+def tell(key: str, pipe: Pipe, text: str) -> None:
     """Send a message for the user to the driver."""
     send(pipe, Noted(key, text))
 
 
-def send(pipe: Connection, event: Event) -> None:
+def send(pipe: Pipe, event: Event) -> None:
     """Send an event to the driver; nothing if the driver is gone."""
     with contextlib.suppress(BrokenPipeError):
         pipe.send(event)
