@@ -39,6 +39,15 @@ class Node:
         for part in ("home", "cache", "data", "tmp"):
             (folder / part).mkdir(parents=True)
 
+    @property
+    def steps(self) -> Path:
+        """What the model of ``lives.COUNTED`` writes on this node."""
+        return self.folder / "steps"
+
+    def lines(self) -> list[str]:
+        """The lines that this model has written."""
+        return self.steps.read_text().splitlines() if self.steps.exists() else []
+
     def start(self, words: Sequence[str], within: Sequence[str], hidden: Sequence[Path], data: Path | None) -> None:
         covered = "".join(f"mount -t tmpfs none {shlex.quote(str(path))} && " for path in hidden)
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *words]
@@ -49,6 +58,9 @@ class Node:
             "HARNESS_CACHE": str(self.folder / "cache"),
             "HARNESS_DATA": str(data or self.folder / "data"),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "JOURNAL": str(self.steps),  # as ``lives.COUNTED`` reads it
+            "PACE": "0.02",
+            "RAY_worker_niceness": "0",  # the driver beside them is no nicer, and machines of tests are busy
         }
         with (self.folder / "output").open("wb") as out:
             self.process = subprocess.Popen(
@@ -110,7 +122,7 @@ class Cluster:
         words = ["--head", "--node-ip-address", self.head.address, "--port", self.address.partition(":")[2]]
         words += ["--num-cpus", "0", "--temp-dir", str(self.session), "--include-dashboard", "false"]
         self.head.start([*words, *_small()], [], [], None)
-        wait_for(lambda: self.alive() == 1, 90)
+        wait_for(lambda: self.alive() == 1, 600)
 
     def join(self, cpus: int = 2, data: Path | None = None, **resources: float) -> Node:
         """A new node, with so many cores, and with this folder of data (else with an empty one)."""
@@ -128,7 +140,7 @@ class Cluster:
         words = ["--address", self.address, "--node-ip-address", node.address, "--num-cpus", str(cpus)]
         words += [word for name, amount in resources.items() for word in (f"--{name.replace('_', '-')}", str(amount))]
         node.start([*words, *_small()], ["ip", "netns", "exec", space, "unshare", "-m"], self.hidden, data)
-        wait_for(lambda: self.alive() == before + 1, 90)
+        wait_for(lambda: self.alive() == before + 1, 600)
         return node
 
     def alive(self) -> int:
@@ -136,7 +148,7 @@ class Cluster:
         code = "import sys; from ray._raylet import GcsClient\n"
         code += "print(sum(n.state == 0 for n in GcsClient(address=sys.argv[1]).get_all_node_info().values()))"
         words = [sys.executable, "-c", code, self.address]
-        told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60).stdout.strip()
+        told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300).stdout.strip()
         return int(told) if told.isdecimal() else 0
 
     def leave(self, node: Node) -> None:
@@ -167,7 +179,9 @@ def obstacle() -> str | None:
     """Why there can be no such cluster here."""
     if util.find_spec("ray") is None:
         return "needs Ray: pip install 'gan-harness[ray]'"
-    tried = "ip netns add {0} && ip netns exec {0} unshare -m true && ip netns delete {0}".format(f"t{uuid.uuid4().hex[:8]}")
+    tried = "ip netns add {0} && ip netns exec {0} unshare -m true && ip netns delete {0}".format(
+        f"t{uuid.uuid4().hex[:8]}"
+    )
     if not shutil.which("ip") or subprocess.run(tried, shell=True, capture_output=True, check=False).returncode:
         return "needs network and mount namespaces (iproute2, as root)"
     return None
