@@ -23,7 +23,7 @@ import filelock
 from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, temporary_folder, tidy, write_bytes
 from harness.execution.engine import Died, Ended, Event
-from harness.execution.travel import Away, Checkpoints, Luggage, Parcel
+from harness.execution.travel import CHECKPOINT, Away, Checkpoints, Luggage, Parcel
 from harness.execution.worker import Dropped, Worker
 from harness.trial.task import Task
 
@@ -83,6 +83,7 @@ class Outpost:
 
         del plan, environment, run
         self.machine, self.checkpoints = machine, checkpoints
+        os.environ.setdefault("HARNESS_DATA", str(cache_folder()))  # where data come that this machine lacks
         self.place = cache_folder() / "outposts"
         self.place.mkdir(parents=True, exist_ok=True)
         tidy(self.place)  # what workers have left that were killed
@@ -92,8 +93,10 @@ class Outpost:
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Up | Parcel] = queue.SimpleQueue()
         self._trial: Away | None = None
-        self._changing = threading.RLock()
+        self._changing = threading.Lock()
         """Held while the trial's folder is read for the driver, begun or removed."""
+        self._storing = threading.Lock()
+        """Held while a checkpoint is written to its address or removed there. Events do not wait for it."""
         self._news.put(Up(machine, os.getpid()))
         threading.Thread(target=self._serve, args=(device,), daemon=True).start()
         threading.Thread(target=self._keep_checkpoints, daemon=True).start()
@@ -155,12 +158,14 @@ class Outpost:
         assert not isinstance(event, Dropped)  # the driver ends the process of a trial that it drops
         with self._changing:
             assert self._trial is not None
-            self._news.put(self._trial.pack(event))
+            parcel = self._trial.pack(event)
             if isinstance(event, Ended | Died):
                 shutil.rmtree(self._trial.folder, ignore_errors=True)
                 self._trial = None
-            if isinstance(event, Ended):
+        if isinstance(event, Ended):
+            with self._storing:
                 self.checkpoints.remove(event.key)
+        self._news.put(parcel)
 
     def recv(self) -> Any:
         return self._messages.get()
@@ -182,17 +187,22 @@ class Outpost:
         while True:
             time.sleep(GLANCE)
             with self._changing:
-                content = self._trial.checkpoint() if self._trial is not None else None
-                if content is None or self._trial is None:
+                trial = self._trial
+                content = trial.checkpoint() if trial is not None else None
+                if trial is None or content is None:
                     continue
-                key = self._trial.folder.name
                 if self.checkpoints.url is None:
-                    self._news.put(Parcel(key, files={"checkpoint.pt": content}))
+                    self._news.put(Parcel(trial.folder.name, files={CHECKPOINT: content}))
                     continue
-                try:
-                    self.checkpoints.save(key, content)
-                except Exception:  # the store is away: the next checkpoint tries again
-                    traceback.print_exc()
+            with self._storing:
+                if trial is self._trial:  # else it has ended meanwhile
+                    self._store(trial.folder.name, content)
+
+    def _store(self, key: str, content: bytes) -> None:
+        try:
+            self.checkpoints.save(key, content)
+        except Exception:  # the place does not answer: the next checkpoint tries again
+            traceback.print_exc()
 
 
 def _same_code(task: Task) -> None:

@@ -246,6 +246,16 @@ def test_other_data_on_a_node_are_refused(user: User, tmp_path: Path) -> None:
         user.cluster.nodes = [other for other in user.cluster.nodes if not other.name.endswith("-gone")]
 
 
+def test_a_package_that_a_machine_lacks_is_named(user: User, tmp_path: Path) -> None:
+    # A plug-in travels; what its package imports besides does not.
+    (tmp_path / "site" / "lacking_elsewhere.py").write_text("")
+    source = COUNTED.replace("import os", "import os\nimport lacking_elsewhere", 1)
+    (tmp_path / "site" / "counted_model.py").write_text(source)
+    output = user.run(user.workspace.suite(**counted(steps=5, seeds=1)), code=2)
+    assert "No module named 'lacking_elsewhere'" in output
+    assert "the machine" in output
+
+
 def test_what_a_trial_needs_is_what_ray_reserves(cluster: Cluster, tmp_path: Path) -> None:
     import ray
 

@@ -120,6 +120,31 @@ def test_the_sources_of_data_make_them_present_elsewhere(
     assert data.present()
 
 
+def test_a_folder_of_images_travels_unless_its_place_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    for label in ("a", "b"):
+        (tmp_path / "here" / "mine" / label).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (8, 8), number).save(tmp_path / "here" / "mine" / label / f"{number}.png")
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "here"))
+    data = registry.choose("data", {"name": "folder", "path": "mine", "size": 8, "channels": 1}).make()
+    digest, sources = data.digest(), data.sources()
+    assert len(sources) == 20
+    fixed = registry.choose("data", {"name": "folder", "path": str(tmp_path / "here" / "mine")}).make()
+    assert fixed.present()
+    assert fixed.sources() == {}
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "there"))
+    assert not data.present()
+    for place, path in sources.items():
+        (tmp_path / "there" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "there" / place)
+    assert data.present()
+    assert data.digest() == digest
+
+
 NODES: list[dict[str, Any]] = [
     {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": 16e9}},
     {"Alive": True, "Resources": {"CPU": 3.0, "memory": 4e9}},

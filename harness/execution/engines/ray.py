@@ -47,11 +47,8 @@ SECONDS_TO_ANSWER = 5
 LOOK = 2.0
 """Seconds between two looks at what the cluster consists of."""
 MEGABYTE = 1_000_000
-ENVIRONMENT = {
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # torch requires it for train.deterministic
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
-"""What workers have in their environment."""
+ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""What workers have in their environment: torch requires it for train.deterministic."""
 
 
 class RaySettings(Settings):
@@ -129,16 +126,16 @@ class RayEngine(Engine):
         return self._supplies[digest]
 
     def wait(self, seconds: float) -> list[Event]:
-        news = {worker.news: worker for worker in self._workers}
-        if not news:
+        awaited = {one: worker for worker in self._workers for one in worker.awaited}
+        if not awaited:
             time.sleep(seconds)
             return []
         at_once = any(worker.pending for worker in self._workers)
-        ready, _ = self._ray.wait(list(news), num_returns=1, timeout=0 if at_once else seconds)
+        ready, _ = self._ray.wait(list(awaited), num_returns=1, timeout=0 if at_once else seconds)
         if ready:
-            ready, _ = self._ray.wait(list(news), num_returns=len(news), timeout=0)
+            ready, _ = self._ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
         for one in ready:
-            news[one].read()
+            awaited[one].read(one)
         events = [event for worker in self._workers for event in worker.taken()]
         self._workers = [worker for worker in self._workers if not worker.gone]
         return events
@@ -200,17 +197,19 @@ class _Worker:
         self.pending: list[Event] = []
         """Events that the driver has not had yet."""
         self.gone = False
+        self.awaited: list[Any] = []
+        """Answers of the actor that have not come: its news, and whether it could take its last trial."""
         self._listen()
 
     def _listen(self) -> None:
-        self.news = self._actor.hear.options(concurrency_group="out").remote()
+        self.awaited.append(self._actor.hear.options(concurrency_group="out").remote())
 
     def begin(self, task: Task, digest: str, supplies: Supplies) -> None:
         self.task = task
-        self.tell(Order(task, Luggage.of(task.folder), digest, supplies))
+        self.awaited.append(self.tell(Order(task, Luggage.of(task.folder), digest, supplies)))
 
-    def tell(self, message: Any) -> None:
-        self._actor.tell.options(concurrency_group="in").remote(message)
+    def tell(self, message: Any) -> Any:
+        return self._actor.tell.options(concurrency_group="in").remote(message)
 
     def stop(self) -> None:
         if self.task is not None and self.up is not None:
@@ -225,14 +224,17 @@ class _Worker:
         events, self.pending = self.pending, []
         return events
 
-    def read(self) -> None:
-        """Read what the worker has told, or find out that it is gone."""
+    def read(self, answer: Any) -> None:
+        """Read one of the awaited answers, or find out that the worker is gone."""
         if self.gone:
             return
+        self.awaited.remove(answer)
         try:
-            news = self._ray.get(self.news)
+            news = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             self._died(explained(error, self.up))
+            return
+        if news is None:  # it has taken a trial
             return
         self._listen()
         for one in news:
@@ -286,13 +288,16 @@ def explained(error: Exception, up: Up | None) -> Died:
         up: where it ran; None if it never began.
     """
     text = str(error)
+    why = text.strip().splitlines()[-1].strip()
+    if type(error).__name__.startswith(("RaySystemError", "RayTaskError")):  # the process lives
+        advice = "What plug-ins import besides the harness must be installed on every machine"
+        return Died("", why, f"--engine ray: a worker cannot take the trial: {why}. {advice}")
     killed = "low on memory" in text or "OutOfMemory" in type(error).__name__
     if up is not None:
         why = "Ray ended it, because the machine had no memory left" if killed else _first_line(text)
         logs = f"logs/worker-*-{up.process}.err in the folder of Ray's session there"
         return Died("", f"the worker on {up.machine} is gone ({why}); see {logs}", killed=killed)
     # A worker that cannot begin fails in the same way for every trial; a machine that went away does not.
-    why = text.strip().splitlines()[-1].strip()
     if "creation task" in text or "RuntimeEnv" in type(error).__name__:
         return Died("", why, f"--engine ray: a worker cannot begin on a machine of the cluster: {why}")
     return Died("", f"the worker was lost before it began ({_first_line(text)})", killed=killed)
@@ -352,7 +357,7 @@ def joined(address: str) -> Any:
             "--engine ray: say which cluster, with --address HOST:PORT (`ray start --head` prints it). None is ever "
             "looked for, and RAY_ADDRESS is not read"
         )
-    os.environ.update(ENVIRONMENT, RAY_gcs_rpc_server_connect_timeout_s=str(SECONDS_TO_ANSWER))
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_gcs_rpc_server_connect_timeout_s=str(SECONDS_TO_ANSWER))
     try:
         import ray
     except ImportError as error:

@@ -187,9 +187,10 @@ class DataSet(Plugin, abc.ABC):
         return True
 
     def sources(self) -> dict[str, Path]:
-        """The files that it reads, by the places below the cache folder where another machine would find them.
+        """The files that it reads, by the places below the cache folder where another machine finds them.
 
-        Empty if it needs none, if they are not here, or if every machine must have them in a place of its own.
+        That machine has no HARNESS_DATA, or has the cache folder as such. Empty if the data set needs no files, if they
+        are not here, or if every machine must have them in a place of its own.
         """
         return {}
 
