@@ -110,7 +110,7 @@ class RayEngine(Engine):
         return max(0, (self.site.workers or self.capacity) - busy)
 
     def submit(self, task: Task) -> None:
-        worker = next((worker for worker in self._workers if worker.task is None), None)
+        worker = next((worker for worker in self._workers if worker.task is None and not worker.gone), None)
         if worker is None:
             worker = _Worker(self._ray, self._needs, self._checkpoints)
             self._workers.append(worker)
