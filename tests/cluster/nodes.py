@@ -59,7 +59,7 @@ class Node:
             "HARNESS_DATA": str(data or self.folder / "data"),
             "RAY_USAGE_STATS_ENABLED": "0",
             "JOURNAL": str(self.steps),  # as ``lives.COUNTED`` reads it
-            "PACE": "0.02",
+            "PACE": "0.1",
             "RAY_worker_niceness": "0",  # the driver beside them is no nicer, and machines of tests are busy
         }
         with (self.folder / "output").open("wb") as out:
@@ -122,7 +122,7 @@ class Cluster:
         words = ["--head", "--node-ip-address", self.head.address, "--port", self.address.partition(":")[2]]
         words += ["--num-cpus", "0", "--temp-dir", str(self.session), "--include-dashboard", "false"]
         self.head.start([*words, *_small()], [], [], None)
-        wait_for(lambda: self.alive() == 1, 600)
+        wait_for(lambda: self.head.address in self.alive(), 600)
 
     def join(self, cpus: int = 2, data: Path | None = None, **resources: float) -> Node:
         """A new node, with so many cores, and with this folder of data (else with an empty one)."""
@@ -136,20 +136,20 @@ class Cluster:
         _run("ip", "-n", space, "address", "add", f"{node.address}/24", "dev", "eth0")
         for device in ("eth0", "lo"):
             _run("ip", "-n", space, "link", "set", device, "up")
-        before = self.alive()
         words = ["--address", self.address, "--node-ip-address", node.address, "--num-cpus", str(cpus)]
         words += [word for name, amount in resources.items() for word in (f"--{name.replace('_', '-')}", str(amount))]
         node.start([*words, *_small()], ["ip", "netns", "exec", space, "unshare", "-m"], self.hidden, data)
-        wait_for(lambda: self.alive() == before + 1, 600)
+        wait_for(lambda: node.address in self.alive(), 600)
         return node
 
-    def alive(self) -> int:
-        """How many nodes the head has."""
+    def alive(self) -> list[str]:
+        """The addresses of the nodes that the head has."""
         code = "import sys; from ray._raylet import GcsClient\n"
-        code += "print(sum(n.state == 0 for n in GcsClient(address=sys.argv[1]).get_all_node_info().values()))"
+        code += "for node in GcsClient(address=sys.argv[1]).get_all_node_info().values():\n"
+        code += "    print(node.node_manager_address if node.state == 0 else '')"
         words = [sys.executable, "-c", code, self.address]
-        told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300).stdout.strip()
-        return int(told) if told.isdecimal() else 0
+        told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+        return told.stdout.split()
 
     def leave(self, node: Node) -> None:
         """Kill a node; the head may not have noticed yet."""
