@@ -46,6 +46,8 @@ SECONDS_TO_ANSWER = 5
 """How long the head of a cluster may take to answer."""
 LOOK = 2.0
 """Seconds between two looks at what the cluster consists of."""
+SETTINGS_FRAME = b"\0\0\0\4\0\0\0\0\0"
+"""With what either side of HTTP/2 begins (RFC 9113, sections 3.4 and 6.5); here without settings."""
 MEGABYTE = 1_000_000
 ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """What workers have in their environment: torch requires it for train.deterministic."""
@@ -357,7 +359,7 @@ def joined(address: str) -> Any:
             "--engine ray: say which cluster, with --address HOST:PORT (`ray start --head` prints it). None is ever "
             "looked for, and RAY_ADDRESS is not read"
         )
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_gcs_rpc_server_connect_timeout_s=str(SECONDS_TO_ANSWER))
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray reads it when it is imported
     try:
         import ray
     except ImportError as error:
@@ -370,9 +372,8 @@ def joined(address: str) -> Any:
 
 
 def _join(ray: Any, address: str) -> None:
-    host, _, port = address.partition(":")
     try:
-        socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+        _ask(address)
         with tempfile.TemporaryDirectory(prefix="harness-code-") as code, _signals_kept():
             shipping.pack(Path(code))
             ray.init(
@@ -388,6 +389,19 @@ def _join(ray: Any, address: str) -> None:
             f"--engine ray: the cluster at {address} cannot be joined ({_first_line(str(error))}). It must run "
             f"(`ray start --head`), and this machine must be one of it (`ray start --address {address} --num-cpus 0`)"
         ) from error
+
+
+def _ask(address: str) -> None:
+    """Find out whether gRPC, which Ray speaks, is spoken there. Ray itself would try for minutes.
+
+    Raises:
+        OSError: it is not, or nobody answers.
+    """
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), SECONDS_TO_ANSWER) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS_FRAME)
+        if connection.recv(len(SETTINGS_FRAME))[3:4] != SETTINGS_FRAME[3:4]:
+            raise OSError("what answers there is not Ray")
 
 
 @contextlib.contextmanager
