@@ -49,8 +49,8 @@ _OPTIONS = (
         "--slurm", multiple=True, metavar="KEY=VALUE", help="With --engine slurm: an option of sbatch (repeatable)."
     ),
     click.option("--address", help="With --engine ray: the address of the cluster. No other is ever joined."),
-    click.option("--artifacts", metavar="URL", help="With --engine ray: where files and checkpoints go, if no disk is "
-                 "shared (any address of fsspec: s3://…, gs://…, file://…)."),
+    click.option("--artifacts", metavar="URL", help="With --engine ray: where checkpoints go (any address of fsspec: "
+                 "s3://…, gs://…, file://…) [default: to the driver]."),
 )  # fmt: skip
 
 

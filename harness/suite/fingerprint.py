@@ -47,8 +47,8 @@ DESCRIPTIONS = frozenset(
     }
 )
 """Attributes that describe a plug-in. The settings of a preset are in the key of the arms that use it."""
-ASIDE = frozenset({"refusal", "defect", "pictures", "fetch", "present"})
-"""Methods of plug-ins that decide whether a trial runs, draw pictures, or download data whose digest is in the key."""
+ASIDE = frozenset({"refusal", "defect", "pictures", "fetch", "present", "sources"})
+"""Methods of plug-ins that decide whether a trial runs, draw pictures, or bring data whose digest is in the key."""
 
 
 @dataclass(frozen=True)

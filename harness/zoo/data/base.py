@@ -15,6 +15,8 @@ from harness.zoo import registry
 from harness.zoo.registry import Plugin
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -183,6 +185,14 @@ class DataSet(Plugin, abc.ABC):
     def present(self) -> bool:
         """Whether it can be loaded without a network."""
         return True
+
+    def sources(self) -> dict[str, Path]:
+        """The files that it reads, by the places below the cache folder where another machine finds them.
+
+        That machine has no HARNESS_DATA, or has the cache folder as such. Empty if the data set needs no files, if they
+        are not here, or if every machine must have them in a place of its own.
+        """
+        return {}
 
     def fetch(self) -> str:
         """Download the data if it is not on this machine, and verify it; returns a sentence that says where it is.

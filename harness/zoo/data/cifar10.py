@@ -98,6 +98,12 @@ class Cifar10(DataSet):
     def present(self) -> bool:
         return _find() is not None
 
+    def sources(self) -> dict[str, Path]:
+        found = _find()
+        if found is None:
+            return {}
+        return {f"{self.name}/{path.relative_to(found[1].parent)}": path for path in _read_from(*found)}
+
     def fetch(self) -> str:
         if _find() is None:
             wanted = VERSIONS[0]

@@ -73,6 +73,10 @@ class FashionMnist(DataSet):
     def present(self) -> bool:
         return all(_find(name) for name in MD5)
 
+    def sources(self) -> dict[str, Path]:
+        found = [_find(name) for name in MD5]
+        return {f"{self.name}/{path.name}": path for path in found if path is not None}
+
     def fetch(self) -> str:
         for name in MD5:
             if _find(name) is None:

@@ -57,6 +57,10 @@ class Mnist(DataSet):
     def present(self) -> bool:
         return all(downloads.find(self.name, file) for pair in FILES.values() for file in pair)
 
+    def sources(self) -> dict[str, Path]:
+        found = [downloads.find(self.name, file) for pair in FILES.values() for file in pair]
+        return {f"{self.name}/{path.name}": path for path in found if path is not None}
+
     def fetch(self) -> str:
         paths = [(self._path(file), file) for pair in FILES.values() for file in pair]
         for path, file in paths:

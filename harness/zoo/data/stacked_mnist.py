@@ -12,6 +12,8 @@ from harness.zoo import registry
 from harness.zoo.data.base import DataSet, DataSettings, Labelled, Shape, Split
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.zoo.registry import Choice
 
 SEEDS: dict[Split, int] = {"train": 0, "test": 1}
@@ -61,5 +63,13 @@ class StackedMnist(DataSet):
     def present(self) -> bool:
         return self.source.present()
 
+    def sources(self) -> dict[str, Path]:
+        return _sources(self.source)
+
     def fetch(self) -> str:
         return f"{self.name}: made of {self.source.fetch()}"
+
+
+def _sources(digits: DataSet) -> dict[str, Path]:
+    # Not in the method: what it calls there by its own name would count as part of the trial's code.
+    return digits.sources()
