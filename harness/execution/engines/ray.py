@@ -278,7 +278,7 @@ class RayOutpost(Outpost):
     def __init__(self, device: str, checkpoints: Checkpoints) -> None:
         import ray
 
-        machine: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        machine: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call, unused-ignore]
         super().__init__(machine, device, checkpoints)
 
 
