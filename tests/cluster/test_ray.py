@@ -283,13 +283,11 @@ def test_what_no_machine_has_is_refused(user: User) -> None:
 
 
 class TestNoCluster:
-    """Messages that need no cluster. Each comes within seconds, not after minutes of attempts."""
+    """Messages that need no cluster. None waits for an answer that does not come (see ``test_travel``)."""
 
     def refused(self, folder: Path, *words: str, **environment: str) -> str:
         workspace = Workspace(folder, environment)
-        started = time.monotonic()
         output = ended(workspace.start("run", workspace.suite(), "--engine", "ray", *words), 2)
-        assert time.monotonic() - started < 60
         return " ".join(output.split())
 
     def test_an_address_is_needed(self, tmp_path: Path) -> None:
