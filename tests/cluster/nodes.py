@@ -117,6 +117,7 @@ class Cluster:
         self.session.mkdir()
         self.hidden = [self.session, *hidden]
         self.nodes: list[Node] = []
+        self.joined = 0
         self.head = Node(f"{self.token}-head", folder / "head", f"{self.network}.1")
         self.address = f"{self.head.address}:{free_port()}"
 
@@ -131,7 +132,8 @@ class Cluster:
 
     def join(self, cpus: int = 2, data: Path | None = None, **resources: float) -> Node:
         """A new node, with so many cores, and with this folder of data (else with an empty one)."""
-        number = len(self.nodes) + 10
+        self.joined += 1
+        number = self.joined + 9
         node = Node(f"{self.token}-{number}", self.folder / f"node-{number}", f"{self.network}.{number}")
         self.nodes.append(node)
         space, here = node.name, f"v{self.token}{number}"
@@ -163,7 +165,7 @@ class Cluster:
         """Kill a node; the head may not have noticed yet."""
         node.kill()
         _run("ip", "netns", "delete", node.name)
-        self.nodes[self.nodes.index(node)] = Node(f"{node.name}-gone", node.folder / "gone", node.address)
+        self.nodes.remove(node)
 
     def stop(self) -> None:
         for node in (*self.nodes, self.head):
