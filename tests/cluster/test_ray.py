@@ -96,7 +96,8 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> str:
     print(output)
     assert process.returncode == code, output
     assert "Traceback" not in output, output
-    assert "raylet" not in output, "Ray writes to the terminal"
+    # Ray writes to the terminal only that a node is lost, and cannot be told not to.
+    assert output.count("(raylet)") == output.count("has been marked dead")
     return output
 
 
