@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servers import free_port, wait_for
@@ -48,7 +49,11 @@ class Node:
         """The lines that this model has written."""
         return self.steps.read_text().splitlines() if self.steps.exists() else []
 
+    how: tuple[Any, ...] = ()
+    """How it was started."""
+
     def start(self, words: Sequence[str], within: Sequence[str], hidden: Sequence[Path], data: Path | None) -> None:
+        self.how = words, within, hidden, data
         covered = "".join(f"mount -t tmpfs none {shlex.quote(str(path))} && " for path in hidden)
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *words]
         environment = os.environ | {
@@ -112,6 +117,7 @@ class Cluster:
         self.session.mkdir()
         self.hidden = [self.session, *hidden]
         self.nodes: list[Node] = []
+        self.joined = 0
         self.head = Node(f"{self.token}-head", folder / "head", f"{self.network}.1")
         self.address = f"{self.head.address}:{free_port()}"
 
@@ -122,11 +128,12 @@ class Cluster:
         words = ["--head", "--node-ip-address", self.head.address, "--port", self.address.partition(":")[2]]
         words += ["--num-cpus", "0", "--temp-dir", str(self.session), "--include-dashboard", "false"]
         self.head.start([*words, *_small()], [], [], None)
-        wait_for(lambda: self.head.address in self.alive(), 600)
+        wait_for(lambda: self.has(self.head), 600)
 
     def join(self, cpus: int = 2, data: Path | None = None, **resources: float) -> Node:
         """A new node, with so many cores, and with this folder of data (else with an empty one)."""
-        number = len(self.nodes) + 10
+        self.joined += 1
+        number = self.joined + 9
         node = Node(f"{self.token}-{number}", self.folder / f"node-{number}", f"{self.network}.{number}")
         self.nodes.append(node)
         space, here = node.name, f"v{self.token}{number}"
@@ -139,23 +146,26 @@ class Cluster:
         words = ["--address", self.address, "--node-ip-address", node.address, "--num-cpus", str(cpus)]
         words += [word for name, amount in resources.items() for word in (f"--{name.replace('_', '-')}", str(amount))]
         node.start([*words, *_small()], ["ip", "netns", "exec", space, "unshare", "-m"], self.hidden, data)
-        wait_for(lambda: node.address in self.alive(), 600)
+        wait_for(lambda: self.has(node), 600)
         return node
 
-    def alive(self) -> list[str]:
-        """The addresses of the nodes that the head has."""
+    def has(self, node: Node) -> bool:
+        """Whether the head has this node. Ray gives up where a start takes 30 s, as on a busy machine: start again."""
+        if node.process is None or node.process.poll() is not None:
+            node.kill()
+            node.start(*node.how)
         code = "import sys; from ray._raylet import GcsClient\n"
         code += "for node in GcsClient(address=sys.argv[1]).get_all_node_info().values():\n"
         code += "    print(node.node_manager_address if node.state == 0 else '')"
         words = [sys.executable, "-c", code, self.address]
         told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
-        return told.stdout.split()
+        return node.address in told.stdout.split()
 
     def leave(self, node: Node) -> None:
         """Kill a node; the head may not have noticed yet."""
         node.kill()
         _run("ip", "netns", "delete", node.name)
-        self.nodes[self.nodes.index(node)] = Node(f"{node.name}-gone", node.folder / "gone", node.address)
+        self.nodes.remove(node)
 
     def stop(self) -> None:
         for node in (*self.nodes, self.head):

@@ -96,7 +96,8 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> str:
     print(output)
     assert process.returncode == code, output
     assert "Traceback" not in output, output
-    assert "raylet" not in output, "Ray writes to the terminal"
+    # Ray writes to the terminal only that a node is lost, and cannot be told not to.
+    assert output.count("(raylet)") == output.count("has been marked dead")
     return output
 
 
@@ -141,20 +142,29 @@ def test_a_suite_has_the_numbers_curves_and_pictures_of_the_local_engine(user: U
     wait_for(lambda: not any(node.trainers() for node in user.cluster.nodes))
 
 
-def test_a_node_is_killed_and_another_joins(user: User) -> None:
+def test_a_node_is_killed(user: User) -> None:
     lost, stays = user.cluster.nodes[:2]
     suite = user.workspace.suite(**counted(steps=200, seeds=3))
     work = user.workspace.results / "work"
     run = user.start(suite)
     wait_for(lambda: len(lost.lines()) > 20 and len(list(work.glob("*/checkpoint.pt"))) == 4)
     user.cluster.leave(lost)
-    joined = user.cluster.join(cpus=2)
     output = ended(run)
+    user.cluster.join(cpus=2)  # for the next test
     assert "trying again" in output
     assert "6 done" in output
-    assert [step for node in (stays, joined) for step in resumed(node) if step > 0], "from a checkpoint"
-    assert joined.lines(), "a node that joins gets trials"
+    assert [step for step in resumed(stays) if step > 0], "from a checkpoint"
     user.alike()
+
+
+def test_a_node_that_joins_gets_what_waits(user: User) -> None:
+    suite = user.workspace.suite(**counted(steps=5, seeds=1), resources={"cpus": 3})  # no node has them
+    run = user.start(suite, "--workers", "2")
+    wait_for(lambda: list((user.workspace.results / "work").glob("*/records.jsonl")))
+    joined = user.cluster.join(cpus=3)
+    assert "2 done" in ended(run)
+    assert joined.lines()
+    user.cluster.leave(joined)
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["by-message", "by-artifacts"])
@@ -244,7 +254,6 @@ def test_other_data_on_a_node_are_refused(user: User, tmp_path: Path) -> None:
         assert f"the machine {node.address}: the data set folder here is not the driver's" in " ".join(output.split())
     finally:
         user.cluster.leave(node)
-        user.cluster.nodes = [other for other in user.cluster.nodes if not other.name.endswith("-gone")]
 
 
 def test_a_package_that_a_machine_lacks_is_named(user: User, tmp_path: Path) -> None:
@@ -283,13 +292,11 @@ def test_what_no_machine_has_is_refused(user: User) -> None:
 
 
 class TestNoCluster:
-    """Messages that need no cluster. Each comes within seconds, not after minutes of attempts."""
+    """Messages that need no cluster. None waits for an answer that does not come (see ``test_travel``)."""
 
     def refused(self, folder: Path, *words: str, **environment: str) -> str:
         workspace = Workspace(folder, environment)
-        started = time.monotonic()
         output = ended(workspace.start("run", workspace.suite(), "--engine", "ray", *words), 2)
-        assert time.monotonic() - started < 60
         return " ".join(output.split())
 
     def test_an_address_is_needed(self, tmp_path: Path) -> None:

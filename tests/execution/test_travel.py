@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +146,20 @@ def test_a_folder_of_images_travels_unless_its_place_is_absolute(
         shutil.copy(path, tmp_path / "there" / place)
     assert data.present()
     assert data.digest() == digest
+
+
+def test_what_does_not_answer_as_ray_does_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "SECONDS_TO_ANSWER", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(TimeoutError):  # it accepts, and says nothing
+            ray._ask(address)
+    with pytest.raises(ConnectionRefusedError):
+        ray._ask(address)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as web:
+        threading.Thread(target=web.handle_request, daemon=True).start()
+        with pytest.raises(OSError, match="not Ray"):
+            ray._ask(f"127.0.0.1:{web.server_address[1]}")
 
 
 NODES: list[dict[str, Any]] = [

@@ -89,6 +89,10 @@ class RayEngine(Engine):
         self._needs = needs(site, self._ray.nodes())
         self.isolates = not 0 < self._needs["GPU"] < 1
         self._workers: list[_Worker] = []
+        self._queued: list[Task] = []
+        """Trials for the next worker that has none. None belongs to a worker that may never find a machine."""
+        self._pending: list[Event] = []
+        """Events of trials that no worker has."""
         self._supplies: dict[str, Supplies] = {}
         self._looked, self._capacity = -math.inf, 0
         if site.workers is None and self.capacity == 0:
@@ -109,15 +113,23 @@ class RayEngine(Engine):
     @property
     def free(self) -> int:
         busy = sum(worker.task is not None for worker in self._workers)
-        return max(0, (self.site.workers or self.capacity) - busy)
+        return max(0, (self.site.workers or self.capacity) - busy - len(self._queued))
 
     def submit(self, task: Task) -> None:
-        worker = next((worker for worker in self._workers if worker.task is None and not worker.gone), None)
-        if worker is None:
-            worker = _Worker(self._ray, self._needs, self._checkpoints)
-            self._workers.append(worker)
-        data = task.trial.arm.data.make()
-        worker.begin(task, data.digest(), self._supplied(data))
+        self._queued.append(task)
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Give queued trials to workers without one, and let there be as many workers as trials."""
+        self._workers = [worker for worker in self._workers if not worker.gone]
+        for worker in self._workers:
+            if self._queued and worker.up is not None and worker.task is None:
+                task = self._queued.pop(0)
+                data = task.trial.arm.data.make()
+                worker.begin(task, data.digest(), self._supplied(data))
+        starting = sum(worker.up is None for worker in self._workers)
+        for _ in range(len(self._queued) - starting):
+            self._workers.append(_Worker(self._ray, self._needs, self._checkpoints))
 
     def _supplied(self, data: DataSet) -> Supplies:
         """The files of the data: once in Ray's object store, from where a machine that lacks them fetches them."""
@@ -128,38 +140,51 @@ class RayEngine(Engine):
         return self._supplies[digest]
 
     def wait(self, seconds: float) -> list[Event]:
+        self._read(0 if self._pending else seconds)
+        events = self._pending + [event for worker in self._workers for event in worker.taken()]
+        self._pending = []
+        for refusal in filter(None, (worker.refusal for worker in self._workers)):
+            if self._queued:  # no worker can begin, so none will take it
+                events.append(Died(self._queued.pop(0).key, refusal, refusal))
+        self._share_out()
+        return events
+
+    def _read(self, seconds: float) -> None:
+        """Read what the workers have answered. Waits up to this time for one."""
         awaited = {one: worker for worker in self._workers for one in worker.awaited}
         if not awaited:
             time.sleep(seconds)
-            return []
-        at_once = any(worker.pending for worker in self._workers)
-        ready, _ = self._ray.wait(list(awaited), num_returns=1, timeout=0 if at_once else seconds)
+            return
+        ready, _ = self._ray.wait(list(awaited), num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self._ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
         for one in ready:
             awaited[one].read(one)
-        events = [event for worker in self._workers for event in worker.taken()]
-        self._workers = [worker for worker in self._workers if not worker.gone]
-        return events
 
     def answer(self, key: str, prune: bool) -> None:
         for worker in self._workers_of(key):
             worker.tell(Answer(key, prune))
 
     def kill(self, key: str) -> None:
+        self._queued = [task for task in self._queued if task.key != key]
         for worker in self._workers_of(key):
             worker.end()
             self._workers.remove(worker)
             self._checkpoints.remove(key)
 
     def stop(self) -> None:
+        for task in self._queued:
+            Journal(task.folder).interrupt()
+            self._pending.append(Ended(task.key, Outcome(State.INTERRUPTED)))
+        self._queued = []
         for worker in self._workers:
-            worker.stop()
+            if worker.task is not None:
+                worker.tell(STOP)
 
     def close(self) -> None:
         for worker in self._workers:
             worker.end()
-        self._workers = []
+        self._workers, self._queued = [], []
 
     def _workers_of(self, key: str) -> list[_Worker]:
         """The worker of this trial; empty if there is none."""
@@ -199,6 +224,8 @@ class _Worker:
         self.pending: list[Event] = []
         """Events that the driver has not had yet."""
         self.gone = False
+        self.refusal: str | None = None
+        """Why it could not begin, if the next would fail in the same way."""
         self.awaited: list[Any] = []
         """Answers of the actor that have not come: its news, and whether it could take its last trial."""
         self._listen()
@@ -212,14 +239,6 @@ class _Worker:
 
     def tell(self, message: Any) -> Any:
         return self._actor.tell.options(concurrency_group="in").remote(message)
-
-    def stop(self) -> None:
-        if self.task is not None and self.up is not None:
-            self.tell(STOP)
-        elif self.task is not None:  # it still waits for a machine
-            Journal(self.task.folder).interrupt()
-            self.pending.append(Ended(self.task.key, Outcome(State.INTERRUPTED)))
-            self.end()
 
     def taken(self) -> list[Event]:
         """The events that have come. From now on they are the driver's."""
@@ -264,6 +283,8 @@ class _Worker:
     def _died(self, death: Died) -> None:
         if self.task is not None:
             self.pending.append(dataclasses.replace(death, key=self.task.key))
+        else:
+            self.refusal = death.refusal
         self.end()
 
     def end(self) -> None:
