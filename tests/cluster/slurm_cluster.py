@@ -127,7 +127,7 @@ class Cluster:
 
     def all_jobs(self) -> list[str]:
         """A line of ``scontrol show job`` for every job, those that have ended included."""
-        return self.asked("scontrol", "-o", "show", "job").splitlines()
+        return [line for line in self.asked("scontrol", "-o", "show", "job").splitlines() if "JobId=" in line]
 
     def soon(self, number: str) -> None:
         """Start a job that is queued again without the two minutes for which SLURM holds it."""
