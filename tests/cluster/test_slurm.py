@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from harness_cli import Workspace, package
 from servers import wait_for
 from slurm_cluster import Cluster, cluster
@@ -283,6 +284,17 @@ def test_slurm_is_asked_for_what_the_suite_says(slurm: Cluster, tmp_path: Path) 
     assert slurm.jobs("%j", "--states=PENDING,RUNNING") == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_trial_that_asked_for_a_gpu_does_not_train_without(slurm: Cluster, tmp_path: Path) -> None:
+    engine: Engine = registry.choose("engines", "slurm").make(Site(tmp_path, Run(), Resources(gpus=1)))
+    task = a_task(tmp_path)
+    engine.submit(task)
+    last = until(engine, ended)[-1]
+    engine.close()
+    assert isinstance(last, Died)
+    assert "torch finds no GPU here" in last.reason
+
+
 def test_what_slurm_refuses_is_told_before_a_trial_begins(slurm: Cluster, workspace: Workspace) -> None:
     output = workspace.run("run", workspace.suite(**RING), *ON_SLURM, "--slurm", "partition=nowhere", code=2)
     assert "SLURM refuses the jobs: sbatch: error: invalid partition specified: nowhere" in output
@@ -302,7 +314,7 @@ VARYING = {"seconds_train", "seconds_evaluate", "mlflow_run_id"}
 
 @pytest.fixture
 def workspace(tmp_path: Path, slurm: Cluster) -> Workspace:
-    return Workspace(tmp_path, {"SLURM_CONF": slurm.environment["SLURM_CONF"], "OMP_NUM_THREADS": "1"})
+    return Workspace(tmp_path, {"SLURM_CONF": slurm.environment["SLURM_CONF"]})
 
 
 def rows(workspace: Workspace) -> list[dict[str, str]]:
