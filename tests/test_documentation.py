@@ -87,7 +87,7 @@ PLANNED = "its suite is read with these settings below; what they train is train
 LISTED: dict[str, str] = {
     "pip install -e .": "needs a package registry; CI does it in a clean environment (.ci/run)",
     "python -m venv venv": "makes the environment that the next command fills",
-    "pip install 'gan-harness[slurm]'": "needs a package registry",
+    "pip install -e '.[slurm]'": "needs a package registry",
     "harness run suites/quickstart.yaml --engine slurm --slurm partition=gpu --slurm account=mine": "needs SLURM; "
     "tests/cluster/test_slurm.py runs suites with such options",
     "pip install nox uv": "needs a package registry; CI does it in a clean environment (.ci/run)",

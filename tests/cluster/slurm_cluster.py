@@ -127,22 +127,21 @@ class Cluster:
 
     def all_jobs(self) -> list[str]:
         """A line of ``scontrol show job`` for every job, those that have ended included."""
-        return self.asked("scontrol", "-o", "show", "job").splitlines()
+        return [line for line in self.asked("scontrol", "-o", "show", "job").splitlines() if "JobId=" in line]
 
     def soon(self, number: str) -> None:
         """Start a job that is queued again without the two minutes for which SLURM holds it."""
         self.asked("scontrol", "update", f"JobId={number}", "StartTime=now")
 
-    def processes(self, number: str) -> list[int]:
-        """The processes on this machine that belong to a job, by its raw number."""
+    def processes(self, number: str = "") -> list[int]:
+        """The processes on this machine that belong to a job, by its raw number, or to any job of this cluster."""
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 words = (entry / "environ").read_bytes().split(b"\0") if entry.name.isdigit() else []
-                if (
-                    f"SLURM_JOB_ID={number}".encode() in words
-                    and f"SLURM_CONF={self.folder}/slurm.conf".encode() in words
-                ):
+                said = dict(word.split(b"=", 1) for word in words if b"=" in word)
+                job, own = said.get(b"SLURM_JOB_ID"), f"{self.folder}/slurm.conf".encode()
+                if said.get(b"SLURM_CONF") == own and job is not None and number in ("", job.decode()):
                     found.append(int(entry.name))
         return found
 
@@ -195,10 +194,9 @@ class Cluster:
     def stop(self) -> None:
         """End all jobs and daemons."""
         self.cancel_all()
-        for node in NODES:
-            for pid in self.step_daemons(node):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in [*self.processes(), *(pid for node in NODES for pid in self.step_daemons(node))]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for daemon in reversed(self.daemons.values()):
             daemon.terminate()
         for daemon in self.daemons.values():

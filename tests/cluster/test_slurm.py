@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from harness_cli import Workspace, package
 from servers import wait_for
 from slurm_cluster import Cluster, cluster
@@ -283,6 +284,17 @@ def test_slurm_is_asked_for_what_the_suite_says(slurm: Cluster, tmp_path: Path) 
     assert slurm.jobs("%j", "--states=PENDING,RUNNING") == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_trial_that_asked_for_a_gpu_does_not_train_without(slurm: Cluster, tmp_path: Path) -> None:
+    engine: Engine = registry.choose("engines", "slurm").make(Site(tmp_path, Run(), Resources(gpus=1)))
+    task = a_task(tmp_path)
+    engine.submit(task)
+    last = until(engine, ended)[-1]
+    engine.close()
+    assert isinstance(last, Died)
+    assert "torch finds no GPU here" in last.reason
+
+
 def test_what_slurm_refuses_is_told_before_a_trial_begins(slurm: Cluster, workspace: Workspace) -> None:
     output = workspace.run("run", workspace.suite(**RING), *ON_SLURM, "--slurm", "partition=nowhere", code=2)
     assert "SLURM refuses the jobs: sbatch: error: invalid partition specified: nowhere" in output
@@ -302,7 +314,7 @@ VARYING = {"seconds_train", "seconds_evaluate", "mlflow_run_id"}
 
 @pytest.fixture
 def workspace(tmp_path: Path, slurm: Cluster) -> Workspace:
-    return Workspace(tmp_path, {"SLURM_CONF": slurm.environment["SLURM_CONF"], "OMP_NUM_THREADS": "1"})
+    return Workspace(tmp_path, {"SLURM_CONF": slurm.environment["SLURM_CONF"]})
 
 
 def rows(workspace: Workspace) -> list[dict[str, str]]:
@@ -370,13 +382,15 @@ def test_the_next_driver_finds_the_jobs_of_one_that_was_killed(slurm: Cluster, w
 
 
 def test_jobs_of_another_suite_are_left_alone_and_their_results_are_found(slurm: Cluster, workspace: Workspace) -> None:
-    long = workspace.suite("long", **RING | {"compare": None}, seeds=1, matrix={"tricks": [[]]}, question="Held?")
+    long = workspace.suite("long", **RING | {"compare": METRIC}, seeds=1, matrix={"tricks": [[]]}, question="Held?")
     process = workspace.start("run", long, *ON_SLURM, "--slurm", "hold=", output=subprocess.DEVNULL)
     wait_for(lambda: len(slurm.jobs()) == 1)
     process.send_signal(signal.SIGHUP)  # a closed terminal, a logout
     process.wait(60)
     [number] = slurm.jobs("%A")
-    two = workspace.suite(**RING | {"matrix": {"tricks": [["ema"], ["label_smoothing"]]}, "compare": None}, seeds=1)
+    two = workspace.suite(
+        **RING | {"matrix": {"tricks": [["ema"], ["one_sided_label_smoothing"]]}, "compare": METRIC}, seeds=1
+    )
     workspace.run("run", two, *ON_SLURM)
     assert slurm.jobs("%A") == [number], "it still waits"
     slurm.asked("scontrol", "release", number)
@@ -402,14 +416,22 @@ def test_a_search_prunes_trials_elsewhere(slurm: Cluster, workspace: Workspace) 
     assert len(submitted(slurm, workspace)) == 3
 
 
+PACKAGE = """
+from harness.plugins import Trick
+
+
+class Quiet(Trick):
+    name, summary, paper = "quiet", "asks for the learning rates", ""
+
+    def rates(self, rates):
+        return rates
+"""
+
+
 def test_a_plug_in_of_the_users_package_is_there_in_a_job(slurm: Cluster, workspace: Workspace) -> None:
-    source = (
-        "from harness.plugins import Trick\nclass Quiet(Trick):\n    name, summary, paper = 'quiet', 'nothing', ''\n"
-    )
-    package(workspace.folder / "site", "quiet_trick", source, {"harness.tricks": "quiet = quiet_trick:Quiet"})
+    package(workspace.folder / "site", "quiet_trick", PACKAGE, {"harness.tricks": "quiet = quiet_trick:Quiet"})
     workspace.environment["PYTHONPATH"] = str(workspace.folder / "site")
-    workspace.run(
-        "run", workspace.suite(**RING | {"compare": None}, seeds=1, matrix={"tricks": [["quiet"]]}), *ON_SLURM
-    )
+    suite = workspace.suite(**RING | {"compare": METRIC}, seeds=1, matrix={"tricks": [["quiet"]]})
+    workspace.run("run", suite, *ON_SLURM)
     assert [(row["state"], row["arm"]) for row in workspace.table()] == [("done", "gan + quiet")]
     assert len(submitted(slurm, workspace)) == 1

@@ -155,5 +155,5 @@ def test_a_worker_of_a_trial_that_was_killed_does_not_begin(tmp_path: Path) -> N
     spool = Spool(tmp_path / "k")
     spool.begin("harness-1", 0)
     spool.give_up()
-    done = subprocess.run([sys.executable, "-c", WORKER, str(spool.folder)], stdout=subprocess.PIPE, check=False)
+    done = subprocess.run([sys.executable, "-c", WORKER, str(spool.folder)], stdout=subprocess.PIPE, timeout=60)
     assert (done.returncode, done.stdout) == (1, b"")
