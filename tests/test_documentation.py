@@ -101,6 +101,11 @@ LISTED: dict[str, str] = {
     "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",
     "harness run suites/tricks_ablation.yaml --accept-change 8c42ea19": "tests/test_other_code.py accepts a change",
     "harness upgrade --results results": "tests/store/test_old_stores.py upgrades a store",
+    "pip install mlflow psycopg2-binary": "needs a package registry",
+    "pip install -e '.[postgresql]'": "needs a package registry",
+    "mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts 'stores.lab:5000' --artifacts-destination /srv/mlflow": (
+        "a server that does not end; tests/cluster/test_stores.py starts one"
+    ),
     "harness ui": "a server that does not end; tests/test_security.py starts and stops it",
     "harness compare tiny.yaml fewer.yaml": "a refusal; tests/analysis/test_compare.py runs it",
     "harness judge train --data NAME [--set KEY=VALUE …]": "a form; tests/judge/test_labelled.py trains such a judge",

@@ -106,7 +106,7 @@ def driver(workspace: Workspace, *words: str | Path) -> Iterator[subprocess.Pope
 
 def ends(process: subprocess.Popen[str], workspace: Workspace) -> str:
     """Wait for the end of a driver; what it printed."""
-    code = process.wait(timeout=400)
+    code = process.wait(timeout=900)
     said = (workspace.folder / "output").read_text()
     assert (code, "Traceback" in said) == (0, False), said
     assert PASSWORD not in said
@@ -122,6 +122,14 @@ def trials(number: int, name: str) -> dict[str, Any]:
     """Settings of a suite with so many trials; ``name`` makes them others than those of other tests."""
     steps = 40 + sum(name.encode()) % 97
     return {"seeds": number // 2, "train": RING["train"] | {"steps": steps}}
+
+
+def trains(workspace: Workspace) -> bool:
+    """Whether a worker of this driver has begun a trial that has not ended."""
+    with contextlib.suppress(FileNotFoundError):
+        journals = [path.read_text() for path in workspace.results.glob("work/*/records.jsonl")]
+        return any('"kind":"environment"' in text and '"kind":"end"' not in text for text in journals)
+    return False
 
 
 def reported(workspace: Workspace, suite: str, rows: int) -> dict[tuple[str, str], Any]:
@@ -157,7 +165,7 @@ def test_the_other_takes_over_what_a_killed_driver_had(team: Team) -> None:
         driver(one, "run", ring(one, "killed", **settings)) as a,
         driver(other, "run", ring(other, "killed", **settings)) as b,
     ):
-        wait_for(lambda: len(team.done("killed")) >= 8 and list(one.results.glob("work/*/records.jsonl")))
+        wait_for(lambda: len(team.done("killed")) >= 8 and trains(one), 400)
         os.killpg(a.pid, signal.SIGKILL)
         ends(b, other)
     team.whole(40, "killed")
@@ -193,7 +201,7 @@ def test_a_driver_that_wakes_up_stores_nothing_twice(team: Team) -> None:
     settings = trials(8, "asleep")
     settings["train"] = settings["train"] | {"steps": 4_000}  # its worker goes on while the driver sleeps
     with driver(one, "run", ring(one, "asleep", **settings)) as a:
-        wait_for(lambda: list(one.results.glob("work/*/records.jsonl")))
+        wait_for(lambda: trains(one))
         os.kill(a.pid, signal.SIGSTOP)
         [work] = one.results.glob("work/*/records.jsonl")
         with driver(other, "run", ring(other, "asleep", **settings)) as b:
@@ -217,10 +225,10 @@ def test_servers_that_go_away_and_come_back(team: Team) -> None:
         driver(one, "run", ring(one, "restarts", **settings)) as a,
         driver(other, "run", ring(other, "restarts", **settings)) as b,
     ):
-        wait_for(lambda: len(team.done("restarts")) >= 4)
+        wait_for(lambda: len(team.done("restarts")) >= 4, 400)
         team.database.stop()
         team.database.start()
-        wait_for(lambda: len(team.done("restarts")) >= 9)
+        wait_for(lambda: len(team.done("restarts")) >= 9, 400)
         team.server.signal(signal.SIGKILL)
         team.database.stop(signal.SIGQUIT)  # as in a crash
         team.database.start()
@@ -258,9 +266,9 @@ def test_a_search_is_asked_by_one_driver_at_a_time(team: Team) -> None:
 
     one, other = team.workspace("one"), team.workspace("other")
     with driver(one, "run", ring(one, "search", **SEARCH)) as a:
-        wait_for(lambda: len(team.done("search")) >= 4)
+        wait_for(lambda: len(team.done("search")) >= 4, 400)
         with driver(other, "run", ring(other, "search", **SEARCH)) as b:
-            wait_for(lambda: "is asked by" in (other.folder / "output").read_text())
+            wait_for(lambda: "is asked by" in (other.folder / "output").read_text(), 400)
             os.killpg(a.pid, signal.SIGKILL)
             said = ends(b, other)
     assert f"after {LEASE:g} s" in said
