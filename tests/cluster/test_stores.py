@@ -13,9 +13,9 @@ from typing import Any
 
 import optuna
 import pytest
-from harness_cli import Workspace
+from harness_cli import Workspace, python_that
 from mlflow.entities import Run
-from servers import PostgreSQL, Server, postgresql, wait_for
+from servers import PostgreSQL, Server, free_port, postgresql, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -281,3 +281,61 @@ def test_a_search_is_asked_by_one_driver_at_a_time(team: Team) -> None:
 
 def numbers_of(workspace: Workspace) -> dict[tuple[str, str], str]:
     return {(row["arm"], row["seed"]): row["energy_distance"] for row in workspace.table("search")}
+
+
+def doctor(workspace: Workspace, code: int = 0, **environment: str) -> str:
+    """What the doctor says of the stores, in one line."""
+    where = Workspace(workspace.folder, workspace.environment | {"COLUMNS": "400"} | environment)
+    said = " ".join(where.run("doctor", code=code).split())
+    assert PASSWORD not in said
+    return said
+
+
+def test_the_doctor_says_what_is_wrong_with_the_stores(team: Team, tmp_path: Path) -> None:
+    one, database = team.workspace("one"), team.database
+    said = doctor(one)
+    for line in ("queues: rights", "queues: tables", "queues: clock", "results: rights", "results: clock"):
+        assert line in said
+    assert said.count("agree within 2 s") == 2
+    assert "answers" in said
+    assert "none yet; the first `harness run` creates them" in said
+
+    # A user who may not make tables, then one who may not write to them.
+    database.do("CREATE USER guest")
+    guest = database.address(team.folder.name, f"guest:{PASSWORD}")
+    assert "`GRANT CREATE, USAGE ON SCHEMA public TO guest`" in doctor(one, 1, HARNESS_STORAGE=guest)
+    from harness.store.studies import Studies
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_STORAGE", team.storage)
+        Studies(one.results).opened()
+        with Studies(one.results.parent).claims(one.folder):
+            pass
+    assert "as optuna" in doctor(one)
+    assert "GRANT SELECT ON studies TO guest" in doctor(one, 1, HARNESS_STORAGE=guest)
+
+    # Other versions of the tables.
+    [(revision,)] = database.do("SELECT version_num FROM alembic_version", team.folder.name)
+    for other, told in (
+        ("v2.6.0.a", "optuna storage upgrade --storage"),
+        ("v99", "does not know their revision (v99)"),
+    ):
+        database.do(f"UPDATE alembic_version SET version_num = '{other}'", team.folder.name)
+        assert told in doctor(one, 1)
+    database.do(f"UPDATE alembic_version SET version_num = '{revision}'", team.folder.name)
+
+    # A clock that is wrong here.
+    shifted = python_that(tmp_path / "shifted", "import time\n_now = time.time\ntime.time = lambda: _now() - 500\n")
+    said = doctor(one, **shifted)
+    assert "ahead of this machine's" in said
+
+    # An MLflow that lets nobody write, and servers that are away.
+    database.do("ALTER TABLE experiments RENAME TO hidden", "mlflow")
+    try:
+        assert "an experiment cannot be made there" in doctor(one, 1)
+    finally:
+        database.do("ALTER TABLE hidden RENAME TO experiments", "mlflow")
+    away = f"http://127.0.0.1:{free_port()}"
+    assert f"{away} does not answer" in doctor(one, 1, MLFLOW_TRACKING_URI=away)
+    nobody = f"postgresql://harness:{PASSWORD}@127.0.0.1:{free_port()}/x"
+    assert "does not answer" in doctor(one, 1, HARNESS_STORAGE=nobody)
