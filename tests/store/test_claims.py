@@ -112,9 +112,11 @@ def test_calls_wait_for_a_database_that_is_restarted(database: PostgreSQL, tmp_p
             database.stop()
             later = threading.Timer(1.0, database.start)
             later.start()
-            with messages_to(told.append):
-                assert call() in (Claim(ours=True), None, 1)
-            later.join()
+            try:
+                with messages_to(told.append):
+                    assert call() in (Claim(ours=True), None, 1)
+            finally:
+                later.join()
             assert ["does not answer: waiting" in told[0], "answers again" in told[1]] == [True, True]
     store.engine.dispose()
 
