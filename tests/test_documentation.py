@@ -108,6 +108,11 @@ LISTED: dict[str, str] = {
     "pip install 'gan-harness[ray]'": "needs a package registry; nox -s cluster does it",
     "harness run suites/quickstart.yaml --engine ray --address 10.0.0.1:6379": "tests/cluster/test_ray.py has one",
     "harness upgrade --results results": "tests/store/test_old_stores.py upgrades a store",
+    "pip install mlflow psycopg2-binary": "needs a package registry",
+    "pip install -e '.[postgresql]'": "needs a package registry",
+    "mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts 'stores.lab:5000' --artifacts-destination /srv/mlflow": (
+        "a server that does not end; tests/cluster/test_stores.py starts one"
+    ),
     "harness ui": "a server that does not end; tests/test_security.py starts and stops it",
     "harness compare tiny.yaml fewer.yaml": "a refusal; tests/analysis/test_compare.py runs it",
     "harness judge train --data NAME [--set KEY=VALUE …]": "a form; tests/judge/test_labelled.py trains such a judge",

@@ -373,7 +373,8 @@ class Driver:
                     continue
                 self.engine.kill(key)
                 del self._running[key]
-                Journal(Folders(self.results).work / key).interrupt()
+                if (records := Journal(Folders(self.results).work / key)).begun:  # it is not delivered yet
+                    records.interrupt()
                 self.listener.ended(running.work.trial, Outcome(State.INTERRUPTED))
                 self.listener.note(
                     f"{running.work.trial.label}: stopped here, because another driver has taken it: this one had "

@@ -62,7 +62,21 @@ def place(uri: str, run: str, results: Path, own: bool) -> Path | None:
     # The recorded folder counts if another results folder shares this database. One that has a database of its own is
     # the original of a copy: a copy must not depend on it.
     shares = not own or not Path(*base, STORE).is_file()
-    return recorded if shares and (not own or recorded.is_dir()) else here
+    if not shares or (own and not recorded.is_dir()):
+        return here
+    return (
+        recorded if recorded.is_dir() else _mounted(Path(*base), results, Path(folder, suite, owner, last)) or recorded
+    )
+
+
+def _mounted(base: Path, results: Path, inside: Path) -> Path | None:
+    """A folder inside another results folder, if both lie on a disk that is mounted at different places.
+
+    The disk is mounted at one of the folders above this results folder, and below it the other one has the same path
+    as on its own machine. The id of the run in the path makes it certain that it is the same.
+    """
+    below = [Path(*base.parts[begin:]) for begin in range(1, len(base.parts))]
+    return next((there for up in results.parents for end in below if (there := up / end / inside).is_dir()), None)
 
 
 def settle(address: str, results: Path) -> None:

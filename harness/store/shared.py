@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from sqlalchemy import Connection, Engine, create_engine, func, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, func, inspect, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from harness.base.errors import HarnessError
@@ -31,6 +31,8 @@ PATIENCE = 300.0
 """Seconds that a call waits for a server that does not answer."""
 PAUSE = 0.5
 """Seconds between two tries."""
+LONGEST_PAUSE, LONGEST_ALONE = 20, 120
+"""Seconds after which the server ends a transaction in which nothing happens, and one of ``alone``."""
 OPTIONS: dict[str, Any] = {
     "pool_pre_ping": True,  # a connection that a restart has cut off is replaced before it is used
     "connect_args": {
@@ -39,6 +41,8 @@ OPTIONS: dict[str, Any] = {
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
+        # A driver that is stopped in a transaction (a suspended laptop) must not keep its locks for ever.
+        "options": f"-c idle_in_transaction_session_timeout={LONGEST_PAUSE * 1000}",
     },
 }
 """Of every engine on the database."""
@@ -109,6 +113,7 @@ def alone(engine: Engine, what: str) -> Iterator[None]:
 def _locked(engine: Engine, what: str) -> Connection:
     connection = engine.connect()
     try:
+        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_ALONE}s'"))
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"harness {what}", 0))))
     except BaseException:
         connection.close()

@@ -13,9 +13,9 @@ from typing import Any
 
 import optuna
 import pytest
-from harness_cli import Workspace
+from harness_cli import Workspace, python_that
 from mlflow.entities import Run
-from servers import PostgreSQL, Server, postgresql, wait_for
+from servers import PostgreSQL, Server, free_port, postgresql, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -106,7 +106,7 @@ def driver(workspace: Workspace, *words: str | Path) -> Iterator[subprocess.Pope
 
 def ends(process: subprocess.Popen[str], workspace: Workspace) -> str:
     """Wait for the end of a driver; what it printed."""
-    code = process.wait(timeout=400)
+    code = process.wait(timeout=900)
     said = (workspace.folder / "output").read_text()
     assert (code, "Traceback" in said) == (0, False), said
     assert PASSWORD not in said
@@ -122,6 +122,14 @@ def trials(number: int, name: str) -> dict[str, Any]:
     """Settings of a suite with so many trials; ``name`` makes them others than those of other tests."""
     steps = 40 + sum(name.encode()) % 97
     return {"seeds": number // 2, "train": RING["train"] | {"steps": steps}}
+
+
+def trains(workspace: Workspace) -> bool:
+    """Whether a worker of this driver has begun a trial that has not ended."""
+    with contextlib.suppress(FileNotFoundError):
+        journals = [path.read_text() for path in workspace.results.glob("work/*/records.jsonl")]
+        return any('"kind":"environment"' in text and '"kind":"end"' not in text for text in journals)
+    return False
 
 
 def reported(workspace: Workspace, suite: str, rows: int) -> dict[tuple[str, str], Any]:
@@ -157,7 +165,7 @@ def test_the_other_takes_over_what_a_killed_driver_had(team: Team) -> None:
         driver(one, "run", ring(one, "killed", **settings)) as a,
         driver(other, "run", ring(other, "killed", **settings)) as b,
     ):
-        wait_for(lambda: len(team.done("killed")) >= 8 and list(one.results.glob("work/*/records.jsonl")))
+        wait_for(lambda: len(team.done("killed")) >= 8 and trains(one), 400)
         os.killpg(a.pid, signal.SIGKILL)
         ends(b, other)
     team.whole(40, "killed")
@@ -193,7 +201,7 @@ def test_a_driver_that_wakes_up_stores_nothing_twice(team: Team) -> None:
     settings = trials(8, "asleep")
     settings["train"] = settings["train"] | {"steps": 4_000}  # its worker goes on while the driver sleeps
     with driver(one, "run", ring(one, "asleep", **settings)) as a:
-        wait_for(lambda: list(one.results.glob("work/*/records.jsonl")))
+        wait_for(lambda: trains(one))
         os.kill(a.pid, signal.SIGSTOP)
         [work] = one.results.glob("work/*/records.jsonl")
         with driver(other, "run", ring(other, "asleep", **settings)) as b:
@@ -217,10 +225,10 @@ def test_servers_that_go_away_and_come_back(team: Team) -> None:
         driver(one, "run", ring(one, "restarts", **settings)) as a,
         driver(other, "run", ring(other, "restarts", **settings)) as b,
     ):
-        wait_for(lambda: len(team.done("restarts")) >= 4)
+        wait_for(lambda: len(team.done("restarts")) >= 4, 400)
         team.database.stop()
         team.database.start()
-        wait_for(lambda: len(team.done("restarts")) >= 9)
+        wait_for(lambda: len(team.done("restarts")) >= 9, 400)
         team.server.signal(signal.SIGKILL)
         team.database.stop(signal.SIGQUIT)  # as in a crash
         team.database.start()
@@ -258,9 +266,9 @@ def test_a_search_is_asked_by_one_driver_at_a_time(team: Team) -> None:
 
     one, other = team.workspace("one"), team.workspace("other")
     with driver(one, "run", ring(one, "search", **SEARCH)) as a:
-        wait_for(lambda: len(team.done("search")) >= 4)
+        wait_for(lambda: len(team.done("search")) >= 4, 400)
         with driver(other, "run", ring(other, "search", **SEARCH)) as b:
-            wait_for(lambda: "is asked by" in (other.folder / "output").read_text())
+            wait_for(lambda: "is asked by" in (other.folder / "output").read_text(), 400)
             os.killpg(a.pid, signal.SIGKILL)
             said = ends(b, other)
     assert f"after {LEASE:g} s" in said
@@ -273,3 +281,61 @@ def test_a_search_is_asked_by_one_driver_at_a_time(team: Team) -> None:
 
 def numbers_of(workspace: Workspace) -> dict[tuple[str, str], str]:
     return {(row["arm"], row["seed"]): row["energy_distance"] for row in workspace.table("search")}
+
+
+def doctor(workspace: Workspace, code: int = 0, **environment: str) -> str:
+    """What the doctor says of the stores, in one line."""
+    where = Workspace(workspace.folder, workspace.environment | {"COLUMNS": "400"} | environment)
+    said = " ".join(where.run("doctor", code=code).split())
+    assert PASSWORD not in said
+    return said
+
+
+def test_the_doctor_says_what_is_wrong_with_the_stores(team: Team, tmp_path: Path) -> None:
+    one, database = team.workspace("one"), team.database
+    said = doctor(one)
+    for line in ("queues: rights", "queues: tables", "queues: clock", "results: rights", "results: clock"):
+        assert line in said
+    assert said.count("the server's and this machine's agree") == 2
+    assert "answers" in said
+    assert "none yet; the first `harness run` creates them" in said
+
+    # A user who may not make tables, then one who may not write to them.
+    database.do("CREATE USER guest")
+    guest = database.address(team.folder.name, f"guest:{PASSWORD}")
+    assert "`GRANT CREATE, USAGE ON SCHEMA public TO guest`" in doctor(one, 1, HARNESS_STORAGE=guest)
+    from harness.store.studies import Studies
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_STORAGE", team.storage)
+        Studies(one.results).opened()
+        with Studies(one.results.parent).claims(one.folder):
+            pass
+    assert "as optuna" in doctor(one)
+    assert "GRANT SELECT ON studies TO guest" in doctor(one, 1, HARNESS_STORAGE=guest)
+
+    # Other versions of the tables.
+    [(revision,)] = database.do("SELECT version_num FROM alembic_version", team.folder.name)
+    for other, told in (
+        ("v2.6.0.a", "optuna storage upgrade --storage"),
+        ("v99", "does not know their revision (v99)"),
+    ):
+        database.do(f"UPDATE alembic_version SET version_num = '{other}'", team.folder.name)
+        assert told in doctor(one, 1)
+    database.do(f"UPDATE alembic_version SET version_num = '{revision}'", team.folder.name)
+
+    # A clock that is wrong here.
+    shifted = python_that(tmp_path / "shifted", "import time\n_now = time.time\ntime.time = lambda: _now() - 500\n")
+    said = doctor(one, **shifted)
+    assert "ahead of this machine's" in said
+
+    # An MLflow that lets nobody write, and servers that are away.
+    database.do("ALTER TABLE experiments RENAME TO hidden", "mlflow")
+    try:
+        assert "an experiment cannot be made there" in doctor(one, 1)
+    finally:
+        database.do("ALTER TABLE hidden RENAME TO experiments", "mlflow")
+    away = f"http://127.0.0.1:{free_port()}"
+    assert f"{away} does not answer" in doctor(one, 1, MLFLOW_TRACKING_URI=away)
+    nobody = f"postgresql://harness:{PASSWORD}@127.0.0.1:{free_port()}/x"
+    assert "does not answer" in doctor(one, 1, HARNESS_STORAGE=nobody)

@@ -91,6 +91,19 @@ def test_where_an_address_leads(tmp_path: Path, name: str) -> None:
     assert artifacts.place(uri, RUN, results, own=False) == here
 
 
+def test_a_disk_that_others_have_mounted_elsewhere(tmp_path: Path) -> None:
+    """Two results folders share a database; the disk of both is at /mnt/disk there, and here below tmp_path."""
+    end = Path("ada/results/artifacts/tiny", RUN, "artifacts")
+    mine, theirs, uri = tmp_path / "bob" / "results", tmp_path / end, (Path("/mnt/disk") / end).as_uri()
+    mine.mkdir(parents=True)
+    assert artifacts.place(uri, RUN, mine, own=False) == Path("/mnt/disk") / end  # it is not here
+    theirs.mkdir(parents=True)
+    assert artifacts.place(uri, RUN, mine, own=False) == theirs
+    assert artifacts.place(uri.replace(RUN, "f" * 32), RUN, mine, own=False) == Path("/mnt/disk") / str(end).replace(
+        RUN, "f" * 32
+    )
+
+
 @pytest.mark.parametrize("end", [f"artifacts/tiny/{'f' * 32}/artifacts", f"{RUN}/artifacts", "elsewhere"])
 def test_an_address_of_another_shape_is_taken_as_it_is(tmp_path: Path, end: str) -> None:
     assert artifacts.place((tmp_path / "a" / end).as_uri(), RUN, tmp_path, own=True) == tmp_path / "a" / end
