@@ -248,6 +248,10 @@ class Driver:
     def _loop(self) -> None:
         engine_stopped = False
         while True:
+            # Forget the outcomes that are delivered and were heard.
+            for key in set(self.delivery.closed) - self._running.keys():
+                del self.delivery.closed[key]
+
             # Fill the free slots.
             while not self._stopping and self.engine.free and (item := self._next()) is not None:
                 self._submit(*item)
@@ -343,8 +347,6 @@ class Driver:
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         """Report an outcome, which is already in the journal, to the queues and the listener."""
         key = running.work.trial.key
-        for delivered in set(self.delivery.closed) - self._running.keys():
-            del self.delivery.closed[delivered]
         if outcome.state is not State.INTERRUPTED:
             self._states[key] = outcome.state
             self._tell(running.queue, key, outcome, shown=1)

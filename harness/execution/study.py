@@ -338,7 +338,7 @@ class SearchQueue(Queue):
     sampler knows does not depend on the number of workers; seeds, and other cells, run in parallel. With ``parallel``
     several are open, and the sampler knows of the open ones that they have no value yet.
 
-    Only this queue writes to its study while it exists: it reads the study once.
+    Nobody else writes to its study meanwhile: it is read once.
     """
 
     def __init__(
@@ -367,19 +367,22 @@ class SearchQueue(Queue):
             sampler=optuna.samplers.RandomSampler(0),  # unused: ``_Memory`` samples
             pruner=_pruner(self.search),
         )
-        self._close_half_drawn()
+        self.repeats = 0
+        self._open: list[_Open] = []
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._look()
+
+    def _look(self) -> None:
+        """Read what the search has tried."""
         past = _trials(self.study)
         self.finished = sum(frozen.state.is_finished() for frozen in past)
         self._left = deque(frozen for frozen in past if not frozen.state.is_finished())
         """Configurations that an earlier driver left open."""
         self._memory = _Memory(self.search, self.target, past)
-        self.repeats = 0
         self._retrain = deque(self._altered_or_lost(past))
         """Trials of closed configurations whose runs were altered or are gone: trained again; the configurations do
         not change."""
-        self._open: list[_Open] = []
-        self._running: set[str] = set()
-        self._again: set[str] = set()
 
     @property
     def remaining(self) -> int:
@@ -400,12 +403,6 @@ class SearchQueue(Queue):
         tried = self._memory.size
         many = f"{tried - len(self._memory.firsts)} of {tried} configurations repeat earlier ones"
         return f"{self.cell.name}: {many}, and are not trained again{space}"
-
-    def _close_half_drawn(self) -> None:
-        """Close the configuration that an older harness was sampling when it was killed."""
-        for frozen in _trials(self.study):
-            if not frozen.state.is_finished() and frozen.params.keys() != self.space.keys():
-                self.study.tell(frozen.number, state=TrialState.FAIL)
 
     def _altered_or_lost(self, past: list[FrozenTrial]) -> list[Trial]:
         found: dict[str, Trial] = {}
@@ -451,6 +448,10 @@ class SearchQueue(Queue):
         """Continue a configuration that an earlier driver left open, or begin the next one."""
         if self._left:
             frozen = self._left.popleft()
+            if frozen.params.keys() != self.space.keys():  # an older harness was killed while it sampled them
+                self._memory.close(self.study.tell(frozen.number, state=TrialState.FAIL))
+                self.finished += 1
+                return
             one = _Open(frozen._trial_id, frozen.number)
             for name, value in self._arm(one, frozen.params).items():
                 self._store.set_trial_user_attr(one.id, name, value)
