@@ -12,26 +12,33 @@ programs on the machine matter little.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
 import resource
+import sqlite3
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import optuna
+import sqlalchemy
 from bench_driver import SUITE, MadeUp, Silent
 from optuna.distributions import FloatDistribution
+from sqlalchemy import event
 
 from harness.base.states import State
 from harness.execution.driver import Driver
 from harness.execution.engine import Ended, Event, Started, Stepped
 from harness.execution.study import SearchQueue, storage
+from harness.store.delivery import Delivery
+from harness.store.folders import Folders
 from harness.store.journal import Journal
+from harness.store.runs import Store
 from harness.suite import read_suite
 from harness.suite.plan import Plan, make_plan
 from harness.trial.task import Outcome
@@ -100,9 +107,9 @@ def _held() -> tuple[float, int]:
 class Metered(MadeUp):
     """An engine that trains nothing, and reads what the driver uses. It waits while many journals are undelivered."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, points: int = 20) -> None:
         super().__init__()
-        self.meter = meter
+        self.meter, self.points = meter, points
 
     def wait(self, seconds: float) -> list[Event]:
         task = self.tasks.pop(0)
@@ -112,7 +119,9 @@ class Metered(MadeUp):
         outcome = Outcome(State.DONE, "", {"sharpness": 1.0}, 0.1, 0.1)
         records = Journal(task.folder)
         records.environment({"device": "cpu", "precision": "float32"})
-        records.points([(name, step, 1.5) for name in ("generator_loss", "d_real") for step in range(1, 21)])
+        records.points(
+            [(name, step, 1.5) for name in ("generator_loss", "d_real") for step in range(1, self.points + 1)]
+        )
         records.end(outcome)
         self.seconds += time.thread_time() - began
         self.meter.ended(self.seconds)
@@ -133,6 +142,56 @@ def driver(trials: int) -> list[Read]:
         meter = Meter("driver", len(plan.trials))
         Driver(plan, Path(folder) / "results", Metered(meter), Silent()).run()
     return meter.reads
+
+
+def stored(points: int) -> dict[str, float]:
+    """What one more trial with so many points of each of two curves costs the stores: statements, and bytes."""
+    few, many = (_stored(seeds, points) for seeds in (10, 40))
+    return {what: (many[what] - few[what]) / 30 for what in many}
+
+
+def _stored(seeds: int, points: int) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+
+    def count(connection: Any, *words: Any) -> None:
+        counts[f"statements to {Path(connection.engine.url.database).name}"] += 1
+
+    with tempfile.TemporaryDirectory(prefix="bench-scale-") as folder:
+        plan, results = _plan(Path(folder), seeds=seeds), Path(folder) / "results"
+        event.listen(sqlalchemy.Engine, "before_cursor_execute", count)
+        try:
+            Driver(plan, results, Metered(Meter("stores", seeds), points), Silent()).run()
+        finally:
+            event.remove(sqlalchemy.Engine, "before_cursor_execute", count)
+        with contextlib.closing(sqlite3.connect(results / "mlflow.db")) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        counts["bytes of mlflow.db"] = (results / "mlflow.db").stat().st_size
+    return dict(counts)
+
+
+def delivered(trials: int = 30) -> dict[str, float]:
+    """Processor milliseconds for each running trial when journals are delivered, every few seconds."""
+    with tempfile.TemporaryDirectory(prefix="bench-scale-") as folder:
+        plan, results = _plan(Path(folder), seeds=trials), Path(folder) / "results"
+        store, work = Store(results), Folders(results).work
+        store.create()
+        delivery = Delivery(store, work, print)
+        journals = [Journal(work / trial.key) for trial in plan.trials]
+        for records, trial in zip(journals, plan.trials, strict=True):
+            records.begin(plan.suite.name, trial)
+        found, step = {"a new run": _milliseconds(delivery.deliver, trials)}, 0
+        for what, points in {"1 point": 1, "20 points": 20, "nothing new": 0}.items():
+            for records in journals if points else ():
+                records.points([(name, step + n, 1.5) for name in ("generator_loss", "d_real") for n in range(points)])
+            step += points
+            found[what] = _milliseconds(delivery.deliver, trials)
+    return found
+
+
+def _milliseconds(does: Callable[[], None], trials: int) -> float:
+    began = time.process_time()
+    does()
+    return 1000 * (time.process_time() - began) / trials
 
 
 def search(configurations: int, slots: int) -> list[Read]:
@@ -217,6 +276,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of scale.csv and .png")
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for points in (20, 200):
+        print(f"a trial with 2 curves of {points} points:", json.dumps(stored(points)), flush=True)
+    print("CPU milliseconds of a delivery, for each running trial:", json.dumps(delivered()), flush=True)
     reads = list(measured(chosen.trials, chosen.configurations, chosen.slots))
     chosen.out.mkdir(parents=True, exist_ok=True)
     with (chosen.out / "scale.csv").open("w", newline="", encoding="utf-8") as file:

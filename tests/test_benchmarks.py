@@ -157,7 +157,7 @@ def test_the_growth_of_a_large_run(tmp_path: Path) -> None:
     rows = (tmp_path / "scale.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0] == "what,done,milliseconds,megabytes,files"
     ended = {kind: [int(row.split(",")[1]) for row in rows if row.startswith(f"{kind},")] for kind in KINDS}
-    assert ended == {"driver": list(range(2, 41, 2)), **{key: list(range(1, 21)) for key in KINDS[1:]}}
+    assert ended == {"driver": list(range(2, 41, 2)), **{kind: list(range(1, 21)) for kind in KINDS[1:]}}
     assert len(re.findall(r"^(?:driver|search|optuna)", lines, re.M)) == 80
     assert (tmp_path / "scale.png").stat().st_size > 5000
 

@@ -353,7 +353,7 @@ class SearchQueue(Queue):
     sampler knows does not depend on the number of workers; seeds, and other cells, run in parallel. With ``parallel``
     several are open, and the sampler knows of the open ones that they have no value yet.
 
-    Only this queue writes to its study while it exists: it reads the study once.
+    Nobody else writes to its study meanwhile: it is read once.
     """
 
     def __init__(
@@ -392,8 +392,6 @@ class SearchQueue(Queue):
 
     def _look(self) -> None:
         """Read what the search has tried. While another driver may ask it, nothing of it is closed or begun here."""
-        if not self.waits:
-            self._close_half_drawn()
         past = _trials(self.study)
         self.finished = sum(frozen.state.is_finished() for frozen in past)
         self._left = deque(frozen for frozen in past if not frozen.state.is_finished())
@@ -446,12 +444,6 @@ class SearchQueue(Queue):
         many = f"{tried - len(self._memory.firsts)} of {tried} configurations repeat earlier ones"
         return f"{self.cell.name}: {many}, and are not trained again{space}"
 
-    def _close_half_drawn(self) -> None:
-        """Close the configuration that an older harness was sampling when it was killed."""
-        for frozen in _trials(self.study):
-            if not frozen.state.is_finished() and frozen.params.keys() != self.space.keys():
-                self.study.tell(frozen.number, state=TrialState.FAIL)
-
     def _altered_or_lost(self, past: list[FrozenTrial]) -> list[Trial]:
         found: dict[str, Trial] = {}
         for one in _tried(self.suite, self.cell, past) if self.finished else ():
@@ -498,6 +490,10 @@ class SearchQueue(Queue):
         """Continue a configuration that an earlier driver left open, or begin the next one."""
         if self._left:
             frozen = self._left.popleft()
+            if frozen.params.keys() != self.space.keys():  # an older harness was killed while it sampled them
+                self._memory.close(self.study.tell(frozen.number, state=TrialState.FAIL))
+                self.finished += 1
+                return
             one = _Open(frozen._trial_id, frozen.number)
             for name, value in self._arm(one, frozen.params).items():
                 self._store.set_trial_user_attr(one.id, name, value)

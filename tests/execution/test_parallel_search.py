@@ -227,7 +227,7 @@ def test_a_configuration_costs_the_driver_as_much_after_many_as_after_few(tmp_pa
     calls(queue, 3)
     few = calls(queue, 4)
     calls(queue, 30)
-    assert calls(queue, 4) < 1.1 * few
+    assert calls(queue, 4) < 1.02 * few
 
 
 class Slots(Engine):
