@@ -1,4 +1,4 @@
-"""All parts of a cluster together, each killed once: a suite on SLURM, its stores on PostgreSQL and an MLflow server."""
+"""All parts of a cluster together, each killed once: SLURM with two nodes, PostgreSQL, an MLflow server, the driver."""
 
 from __future__ import annotations
 
