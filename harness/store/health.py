@@ -84,14 +84,11 @@ def _rights(what: str, connection: Connection, tables: tuple[str, ...]) -> Findi
         todo = f"GRANT CREATE, USAGE ON SCHEMA {schema or 'public'} TO {user}"
         return Finding(f"{what}: rights", "", f"{user} may not create tables: `{todo}`", needed=True)
     has = text("SELECT has_table_privilege(current_user, quote_ident(:table), :right)")
-    lacking = [
-        f"GRANT {right} ON {table} TO {user}"
-        for table in tables
-        for right in RIGHTS
-        if table in there and not connection.scalar(has, {"table": table, "right": right})
-    ]
-    if lacking:
-        return Finding(f"{what}: rights", "", f"{user} may not use all tables: `{'; '.join(lacking)}`", needed=True)
+    asked = [{"table": table, "right": right} for table in tables if table in there for right in RIGHTS]
+    if not all(connection.scalar(has, one) for one in asked):
+        todo = f"GRANT {', '.join(RIGHTS)} ON ALL TABLES IN SCHEMA {schema} TO {user}; "
+        todo += f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {user}"
+        return Finding(f"{what}: rights", "", f"{user} may not use all tables: `{todo}`", needed=True)
     return Finding(f"{what}: rights", f"{user} may create and change what is needed")
 
 

@@ -213,7 +213,8 @@ def test_a_driver_that_wakes_up_stores_nothing_twice(team: Team) -> None:
         said = ends(a, one)
     assert "another driver has taken it" in said
     team.whole(8, "asleep")
-    assert {run.info.run_id for run in team.runs("asleep")} == begun
+    # No run is new. One may be gone: of two with one token, made by a request that was repeated, one is deleted.
+    assert {run.info.run_id for run in team.runs("asleep")} <= begun
     assert reported(one, "asleep", 8) == reported(other, "asleep", 8)
     assert not work.exists()
 
@@ -312,7 +313,9 @@ def test_the_doctor_says_what_is_wrong_with_the_stores(team: Team, tmp_path: Pat
         with Studies(one.results.parent).claims(one.folder):
             pass
     assert "as optuna" in doctor(one)
-    assert "GRANT SELECT ON studies TO guest" in doctor(one, 1, HARNESS_STORAGE=guest)
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO guest" in doctor(
+        one, 1, HARNESS_STORAGE=guest
+    )
 
     # Other versions of the tables.
     [(revision,)] = database.do("SELECT version_num FROM alembic_version", team.folder.name)
