@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from harness.base.diagnosis import refuse_few_files
 from harness.base.errors import HarnessError
 from harness.base.validation import shown
-from harness.zoo.registry import Choice, ChoiceError, choose
 
 if TYPE_CHECKING:
     from harness.execution.engine import Engine
     from harness.suite.plan import Plan
+    from harness.zoo.registry import Choice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SHORTCUTS = ("slurm", "address", "artifacts")
@@ -114,6 +112,11 @@ def _chosen(text: str, more: Mapping[str, Any]) -> Choice[Engine]:
     Raises:
         HarnessError: there is no such engine, or it has no such setting.
     """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from harness.zoo.registry import ChoiceError, choose
+
     try:
         value = YAML(typ="safe", pure=True).load(StringIO(text))
     except YAMLError:
