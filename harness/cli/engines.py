@@ -13,7 +13,6 @@ import click
 
 from harness.base.diagnosis import refuse_few_files
 from harness.base.errors import HarnessError
-from harness.base.validation import shown
 
 if TYPE_CHECKING:
     from harness.execution.engine import Engine
@@ -97,6 +96,8 @@ def engine_options(command: Command) -> Command:
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     """``KEY=VALUE`` texts as a mapping."""
+    from harness.base.validation import shown
+
     pairs: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -115,6 +116,7 @@ def _chosen(text: str, more: Mapping[str, Any]) -> Choice[Engine]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    from harness.base.validation import shown
     from harness.zoo.registry import ChoiceError, choose
 
     try:
@@ -134,6 +136,8 @@ def _chosen(text: str, more: Mapping[str, Any]) -> Choice[Engine]:
 
 def _line(path: tuple[int | str, ...], why: str, name: object, more: Mapping[str, Any]) -> str:
     """A line for a problem of the choice of an engine, by the option that is to blame."""
+    from harness.base.validation import shown
+
     option = str(path[0]) if path else ""
     if option not in more:
         return f"--engine: {'.'.join(map(str, path)) + ': ' if path else ''}{why}"
