@@ -66,6 +66,7 @@ class Sharing:
             self.claims.finish([key])
             return False
         if outcome is None:
+            self.claims.confirm(key)
             return True
         self.settle(work, queue, outcome)
         self.claims.finish([key])

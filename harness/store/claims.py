@@ -69,8 +69,11 @@ class Claims:
         """Claim something: the key of a trial, or the name of a study. What one has already is renewed."""
         return Claim(ours=True)
 
+    def confirm(self, name: str) -> None:
+        """Nobody has ended what was claimed with ``changed``: from now on this driver has it."""
+
     def has(self, name: str) -> bool:
-        """Whether this driver has claimed it, as far as it knows."""
+        """Whether this driver has claimed it, as far as it knows. What was claimed with ``changed``: if confirmed."""
         return True
 
     def holds(self, name: str) -> bool:

@@ -318,7 +318,7 @@ class Delivery:
         """Store the outcome, and end the run last, so that a run that has ended is complete; remove the journal.
 
         Nothing of it if another driver has the trial now. If one has taken it while this was sent (this process was
-        stopped in between), the run is taken back: that of the other counts.
+        stopped in between), the run is taken back, unless the other one has taken its outcome over.
         """
         key = path.parent.name
         if not self.claims.holds(key):
@@ -332,10 +332,16 @@ class Delivery:
             self._only(place)
         status = "FINISHED" if outcome.state is State.DONE else "FAILED"
         self.store.client.set_terminated(place.run_id, status, entry["time"])
-        if not self.claims.holds(key):
+        if not self.claims.holds(key) and self._is_of_another(key, place.run_id):
             self.store.client.delete_run(place.run_id)
             return
         self._close(path, entry)
+
+    def _is_of_another(self, key: str, run_id: str) -> bool:
+        """Whether another driver trains a trial now, or has a run of it that is not this one."""
+        if key not in self.claims.free([key]):
+            return True
+        return any(run.info.run_id != run_id and run.info.status == "FINISHED" for run in self.store.of_key(key))
 
 
 def _metric(name: str, value: float, step: int, entry: Line) -> Metric:

@@ -80,6 +80,8 @@ class Leases(Claims):
         self._lock = threading.Lock()
         """One transaction at a time, so that the names here are those in the database."""
         self._names: set[str] = set()
+        self._unsure: set[str] = set()
+        """Names of claims that somebody else had meanwhile, and that are not confirmed."""
         self._lost: set[str] = set()
         self._renewed = time.time()
         self._ending = threading.Event()
@@ -114,15 +116,20 @@ class Leases(Claims):
         ours = {"owner": self.owner, "folder": self.folder, "who": self.who, "until": NOW + self.lease}
         connection.execute(update(CLAIMS).where(CLAIMS.c.name == name).values(ours))
         self._names.add(name)
-        return Claim(ours=True, changed=others or (row.ended is not None and row.ended > self._since))
+        changed = others or (row.ended is not None and row.ended > self._since)
+        (self._unsure.add if changed else self._unsure.discard)(name)
+        return Claim(ours=True, changed=changed)
+
+    def confirm(self, name: str) -> None:
+        self._unsure.discard(name)
 
     def has(self, name: str) -> bool:
-        return name in self._names
+        return name in self._names and name not in self._unsure
 
     def holds(self, name: str) -> bool:
-        if name in self._names:
+        if self.has(name):
             self._do(self._renew)
-        return name in self._names
+        return self.has(name)
 
     def finish(self, names: Collection[str]) -> None:
         if names:
