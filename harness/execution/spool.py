@@ -13,23 +13,22 @@ time when it sees the folder again, and the new owner waits for longer than that
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
-import pickle
 import shutil
 import threading
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from harness.base.files import write_bytes
-from harness.execution.engine import Died, Ended, Event, Measured, Started, Stepped
-from harness.execution.worker import STOP, Answer, Drop
+from harness.execution.engine import Died, Ended, Event, Measured, Noted, Started, Stepped, Waiting
+from harness.execution.worker import STOP, Answer, Drop, Dropped
+from harness.trial.task import Outcome
 
 LOOK = 0.5
 """Seconds between two looks at a file of the other side."""
@@ -50,9 +49,9 @@ class Lines:
         self.path = path
         self._read = 0
 
-    def append(self, message: object) -> None:
-        """Append a message. The file is closed after it, so that others see it."""
-        line = base64.b64encode(pickle.dumps(message)) + b"\n"
+    def append(self, start: int, message: object) -> None:
+        """Append a message, and the start that it is from or for. Then the file is closed, so that others see it."""
+        line = json.dumps([start, _plain(message)]).encode() + b"\n"
         with self.path.open("a+b") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
@@ -60,8 +59,8 @@ class Lines:
                     line = b"\n" + line
             file.write(line)
 
-    def new(self) -> list[Any]:
-        """The messages since the last call. Damaged lines are left out."""
+    def new(self) -> list[tuple[int, Any]]:
+        """(start, message) of the messages since the last call. Damaged lines are left out."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._read)
@@ -72,9 +71,32 @@ class Lines:
         self._read += len(whole)
         messages = []
         for line in whole.splitlines():
-            with contextlib.suppress(Exception):  # the unpickler of a damaged line may raise anything
-                messages.append(pickle.loads(base64.b64decode(line, validate=True)))
+            with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
+                start, message = json.loads(line)
+                messages.append((int(start), _message(message)))
         return messages
+
+
+MESSAGES: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (Started, Waiting, Stepped, Measured, Noted, Ended, Died, Answer, Drop, Dropped, Outcome)
+}
+"""What goes through a spool, beside words, by name. Nothing else is made of what stands in a file."""
+
+
+def _plain(message: object) -> Any:
+    """A message as JSON can hold it: its name and its fields."""
+    if type(message).__name__ not in MESSAGES:
+        return message
+    return [type(message).__name__, {one.name: _plain(getattr(message, one.name)) for one in fields(message)}]  # type: ignore[arg-type]
+
+
+def _message(value: Any) -> Any:
+    """The message that ``_plain`` was given."""
+    if not isinstance(value, list):
+        return value
+    name, content = value
+    return MESSAGES[name](**{field: _message(one) for field, one in content.items()})
 
 
 @dataclass(frozen=True)
@@ -197,7 +219,7 @@ class Post:
             time.sleep(SETTLED)
 
     def send(self, event: object) -> None:
-        self._events.append((self.start, event))
+        self._events.append(self.start, event)
 
     def close(self, last: Event | str) -> None:
         """Send the last message. After it nothing is written, and the driver may remove the spool."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from harness.base.states import State
 from harness.execution import spool as spool_module
-from harness.execution.engine import Ended, Event, Measured, Started, Stepped
+from harness.execution.engine import Died, Ended, Event, Measured, Noted, Started, Stepped
 from harness.execution.spool import LEFT, Lines, Post, Spool, resumed
 from harness.execution.worker import STOP, Answer, Drop
 from harness.trial.task import Outcome
@@ -20,32 +21,51 @@ from harness.trial.task import Outcome
 def test_a_reader_gets_whole_lines_once(tmp_path: Path) -> None:
     writer, reader = Lines(tmp_path / "events"), Lines(tmp_path / "events")
     assert reader.new() == []
-    writer.append("one")
-    writer.append("two")
-    assert reader.new() == ["one", "two"]
+    writer.append(1, "one")
+    writer.append(1, "two")
+    assert reader.new() == [(1, "one"), (1, "two")]
     assert reader.new() == []
     whole = (tmp_path / "events").read_bytes()
-    writer.append("three")
+    writer.append(1, "three")
     all_of_it = (tmp_path / "events").read_bytes()
     (tmp_path / "events").write_bytes(all_of_it[: len(whole) + 4])
     assert reader.new() == [], "the line is not whole yet"
     (tmp_path / "events").write_bytes(all_of_it)
-    assert reader.new() == ["three"]
+    assert reader.new() == [(1, "three")]
 
 
 def test_a_line_that_a_kill_has_cut_off_costs_no_other_line(tmp_path: Path) -> None:
     lines = Lines(tmp_path / "events")
-    lines.append("one")
+    lines.append(1, "one")
     with (tmp_path / "events").open("ab") as file:
-        file.write(b"gASVBwAAAAAAAACMA3")
-    lines.append("two")
-    assert Lines(tmp_path / "events").new() == ["one", "two"]
+        file.write(b'[1, ["Stepped", {"key')
+    lines.append(1, "two")
+    assert Lines(tmp_path / "events").new() == [(1, "one"), (1, "two")]
 
 
 START, AGAIN, MEASURED = Started("k", "cpu"), Started("k", "cuda:0"), Measured("k", 20, 1.0)
 STEPS = [Stepped("k", 0, {}), Stepped("k", 10, {"loss": 1.0}), Stepped("k", 20, {"loss": 2.0})]
 DONE = Ended("k", Outcome(State.DONE))
 ANSWER = Answer("k", False)
+
+
+WHOLE = Outcome(State.DONE, "", {"fid": 1.5, "classes": math.nan}, 2.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    "message", [START, *STEPS, MEASURED, Noted("k", "a, b\n[]"), Ended("k", WHOLE), Died("k", "x", "full", True), LEFT]
+)
+def test_a_message_comes_out_as_it_went_in(tmp_path: Path, message: Any) -> None:
+    Lines(tmp_path / "events").append(3, message)
+    [(start, found)] = Lines(tmp_path / "events").new()
+    assert (start, type(found), repr(found)) == (3, type(message), repr(message))  # nan is not equal to itself
+
+
+def test_nothing_else_is_made_of_what_stands_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "events").write_text(
+        '[1, ["Path", {"key": "k"}]]\n[1, ["Started", {"key": "k", "x": 1}]]\n7\n[1, "left"]\n'
+    )
+    assert Lines(tmp_path / "events").new() == [(1, "left")]
 
 
 @pytest.mark.parametrize(
@@ -83,10 +103,10 @@ def test_a_worker_gets_the_answers_to_its_own_questions_and_every_order_to_stop(
     spool.own(1)
     pipe = Post(spool)
     assert pipe.start == 2
-    spool.orders.append((1, ANSWER))
+    spool.orders.append(1, ANSWER)
     assert not pipe.poll()
-    spool.orders.append((2, ANSWER))
-    spool.orders.append((0, STOP))
+    spool.orders.append(2, ANSWER)
+    spool.orders.append(0, STOP)
     assert pipe.poll()
     assert [pipe.recv(), pipe.recv()] == [ANSWER, STOP]
     assert pipe.stopped

@@ -117,7 +117,7 @@ def test_curves_are_means_over_the_steps_between_points(tmp_path: Path) -> None:
     def point(progress: Progress, values: dict[str, float]) -> None:
         points.append((progress.step, values["number"]))
 
-    trainer(tmp_path, model=Counting()).run_to_end(hooks(point=point))
+    trainer(tmp_path, model=Counting(), graphs=False).run_to_end(hooks(point=point))
     assert points == [(2, 1.5), (4, 3.5), (6, 5.5), (8, 7.5), (10, 9.5), (12, 11.5)]
 
 

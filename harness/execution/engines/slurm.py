@@ -187,7 +187,7 @@ class SlurmEngine(Engine):
 
     def answer(self, key: str, prune: bool) -> None:
         if (job := self._jobs.get(key)) is not None:
-            job.spool.orders.append((job.start, Answer(key, prune)))
+            job.spool.orders.append(job.start, Answer(key, prune))
 
     def kill(self, key: str) -> None:
         self._fresh = [task for task in self._fresh if task.key != key]
@@ -201,7 +201,7 @@ class SlurmEngine(Engine):
         asked = [job for job in self._jobs.values() if not job.stopped]
         for job in asked:
             job.stopped = True
-            job.spool.orders.append((0, STOP))
+            job.spool.orders.append(0, STOP)
         _cancel([job.number for job in asked], "--state=PENDING")
 
     def close(self) -> None:
