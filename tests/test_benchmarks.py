@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import itertools
 import json
@@ -164,3 +165,11 @@ def test_the_growth_of_a_large_run(tmp_path: Path) -> None:
 
 KINDS = ("driver", "search", "optuna in memory", "optuna on SQLite")
 """What a row of the table of growth is about."""
+
+
+def test_what_an_engine_costs(tmp_path: Path) -> None:
+    words = ("--engines", "local", "--slots", "1", "--trials", "2", "--out", tmp_path)
+    path = Path(script("engines", *words).splitlines()[-1])
+    [row] = csv.DictReader(path.open(encoding="utf-8"))
+    assert (row["engine"], row["slots"], row["trials"]) == ("local", "1", "2")
+    assert float(row["seconds"]) == pytest.approx(2 * (float(row["own"]) + float(row["overhead"])), rel=0.02)
