@@ -94,6 +94,7 @@ LISTED: dict[str, str] = {
     "nox -s tests": "these tests",
     "pytest tests/test_contracts.py tests/suite/test_fingerprint.py tests/zoo tests/metrics "
     "tests/test_documentation.py": "some of these tests",
+    "nox -s cluster": "installs and starts SLURM, Ray, PostgreSQL and MLflow; half an hour",
     "nox -s chaos -- --minutes 30 --seed 0": "half an hour; tests/test_benchmarks.py runs a minute of it",
     "nox -s bench -- --against 60f8e6a --docs docs/speed.md": "hours; tests/test_bench.py measures one row",
     "python benchmarks/gpu.py --minutes 9 --out gpu": "tests/test_gpu_script.py runs it on the CPU",
