@@ -209,11 +209,14 @@ class Driver:
         for path in journal.files(work):
             key = path.parent.name
             claim = self.claims.take(key)
-            done = self.sharing.outcome(key) if claim.changed else None
+            done = self.sharing.outcome(key) if self.claims.shared else None
             if not claim.ours or done is not None:
                 self.engine.kill(key)  # if the engine of a cluster has it still
+            else:
+                self.claims.confirm(key)
             if done is not None and done.state.settled:
                 shutil.rmtree(path.parent, ignore_errors=True)
+                self.claims.finish([key])
 
     def _refresh(self) -> None:
         """Read again what is done: other drivers have done something."""

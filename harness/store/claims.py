@@ -56,6 +56,8 @@ def lease() -> float:
 class Claims:
     """The claims of a driver that shares its queues with nobody: it has all that it claims."""
 
+    shared = False
+    """Whether other drivers have claims beside this one."""
     shown_lease = ""
     """The time after which a driver that died loses its claims, for messages."""
 

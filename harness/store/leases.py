@@ -68,6 +68,8 @@ class Leases(Claims):
         lease: seconds after which a driver that died loses its claims.
     """
 
+    shared = True
+
     def __init__(self, address: str, results: Path, lease: float) -> None:
         self.lease = timedelta(seconds=lease)
         self.shown_lease = f"{lease:g} s"

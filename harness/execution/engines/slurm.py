@@ -194,6 +194,10 @@ class SlurmEngine(Engine):
         self._ended = [event for event in self._ended if event.key != key]
         if key in self._jobs:
             self._end([self._jobs[key]])
+        elif key in self._found:  # an earlier driver's, and another one has the trial now
+            spool, number = self._found.pop(key)
+            _give_up([(spool, number)])
+            spool.remove()
 
     def stop(self) -> None:
         self._ended += [Ended(task.key, Outcome(State.INTERRUPTED)) for task in self._fresh]
@@ -348,15 +352,20 @@ class SlurmEngine(Engine):
 
     def _end(self, jobs: list[_Job]) -> None:
         """End these jobs at once; when the call returns they write nothing."""
-        for job in jobs:
-            job.spool.give_up()
-        _cancel([job.number for job in jobs])
-        until = time.monotonic() + GONE
-        places = {job.place for job in jobs}
-        while places & (queued() or {}).keys() and time.monotonic() < until:
-            time.sleep(LOOK)
+        _give_up([(job.spool, job.number) for job in jobs])
         for job in jobs:
             self._forget(job, keep_log=True)
+
+
+def _give_up(jobs: Collection[tuple[Spool, str]]) -> None:
+    """Cancel jobs, each with its spool, and wait until they are gone."""
+    for spool, _ in jobs:
+        spool.give_up()
+    _cancel([number for _, number in jobs])
+    until = time.monotonic() + GONE
+    names = {spool.job for spool, _ in jobs}
+    while names & (queued() or {}).keys() and time.monotonic() < until:
+        time.sleep(LOOK)
 
 
 def requested(site: Site, settings: SlurmSettings) -> dict[str, Any]:
