@@ -195,8 +195,8 @@ class SlurmEngine(Engine):
         if key in self._jobs:
             self._end([self._jobs[key]])
         elif key in self._found:  # an earlier driver's, and another one has the trial now
-            spool, number = self._found.pop(key)
-            _give_up([(spool, number)])
+            spool, place, number = self._found.pop(key)
+            _give_up([(spool, place, number)])
             spool.remove()
 
     def stop(self) -> None:
@@ -352,19 +352,18 @@ class SlurmEngine(Engine):
 
     def _end(self, jobs: list[_Job]) -> None:
         """End these jobs at once; when the call returns they write nothing."""
-        _give_up([(job.spool, job.number) for job in jobs])
+        _give_up([(job.spool, job.place, job.number) for job in jobs])
         for job in jobs:
             self._forget(job, keep_log=True)
 
 
-def _give_up(jobs: Collection[tuple[Spool, str]]) -> None:
-    """Cancel jobs, each with its spool, and wait until they are gone."""
-    for spool, _ in jobs:
+def _give_up(jobs: Collection[tuple[Spool, tuple[str, int], str]]) -> None:
+    """Cancel jobs, each with its spool, its place and its number, and wait until they are gone."""
+    for spool, _, _ in jobs:
         spool.give_up()
-    _cancel([number for _, number in jobs])
-    until = time.monotonic() + GONE
-    names = {spool.job for spool, _ in jobs}
-    while names & (queued() or {}).keys() and time.monotonic() < until:
+    _cancel([number for _, _, number in jobs])
+    until, places = time.monotonic() + GONE, {place for _, place, _ in jobs}
+    while places & (queued() or {}).keys() and time.monotonic() < until:
         time.sleep(LOOK)
 
 
