@@ -64,7 +64,9 @@ def _of_database(what: str, address: str, kind: sqlite.Kind, tables: tuple[str, 
             began = time.time()
             theirs = float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
             clock = _clock(what, theirs, began, time.time())
-            found = [_rights(what, connection, tables), _revision(what, connection, kind)]
+            found = [_rights(what, connection, tables)]
+            if not found[0].missing:  # else the version may not be read either
+                found.append(_revision(what, connection, kind))
         engine.dispose()
     except Exception as error:  # report any error of the database, do not end on it
         missing = addresses.missing_driver(error, shown)

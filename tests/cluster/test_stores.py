@@ -312,9 +312,8 @@ def test_the_doctor_says_what_is_wrong_with_the_stores(team: Team, tmp_path: Pat
         with Studies(one.results.parent).claims(one.folder):
             pass
     assert "as optuna" in doctor(one)
-    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO guest" in doctor(
-        one, 1, HARNESS_STORAGE=guest
-    )
+    said = doctor(one, 1, HARNESS_STORAGE=guest)
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO guest" in said, said
 
     # Other versions of the tables.
     [(revision,)] = database.do("SELECT version_num FROM alembic_version", team.folder.name)

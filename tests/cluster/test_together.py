@@ -79,12 +79,16 @@ def test_every_part_is_killed_once_and_every_trial_is_done_once(
     def running() -> list[str]:
         return slurm.jobs("%A", "--states=RUNNING")
 
-    with (tmp_path / "output").open("w") as output:
+    def workers() -> list[int]:
+        return [pid for number in running() for pid in slurm.workers(number)]
+
+    with (tmp_path / "output").open("w") as output, contextlib.ExitStack() as at_the_end:
         driver = workspace.start("run", suite, *ON_SLURM, output=output.fileno())
+        at_the_end.callback(driver.kill)
         # A worker.
         wait_for(lambda: any(b'"points"' in path.read_bytes() for path in workspace.results.glob("work/*/*.jsonl")))
-        worker = next(pid for number in running() for pid in slurm.workers(number))
-        os.kill(worker, signal.SIGKILL)
+        wait_for(workers)
+        os.kill(workers()[0], signal.SIGKILL)
         # A node, with the jobs that it has.
         wait_for(lambda: done() >= 2 and bool(running()), 600)
         slurm.kill_node("one")
@@ -103,7 +107,9 @@ def test_every_part_is_killed_once_and_every_trial_is_done_once(
         driver.kill()
         driver.wait()
         jobs = len(slurm.all_jobs())
-        workspace.start("run", suite, *ON_SLURM, output=output.fileno()).wait(900)
+        second = workspace.start("run", suite, *ON_SLURM, output=output.fileno())
+        at_the_end.callback(second.kill)
+        assert second.wait(900) == 0, (tmp_path / "output").read_text()
     said = (tmp_path / "output").read_text()
     assert "Traceback" not in said, said
     assert jobs > 0
