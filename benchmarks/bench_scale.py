@@ -259,7 +259,7 @@ def _drawn(reads: list[Read], path: Path) -> None:
         for name in names:
             own = [read for read in reads if read.what == name]
             axes.plot([read.done for read in own], [getattr(read, field) for read in own], ".-", label=name)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.set_xlabel("configurations" if "search" in names else "trials")
         axes.legend(frameon=False)
     cost.set_ylabel("CPU milliseconds a trial")
