@@ -338,5 +338,5 @@ def test_the_doctor_says_what_is_wrong_with_the_stores(team: Team, tmp_path: Pat
         database.do("ALTER TABLE hidden RENAME TO experiments", "mlflow")
     away = f"http://127.0.0.1:{free_port()}"
     assert f"{away} does not answer" in doctor(one, 1, MLFLOW_TRACKING_URI=away)
-    nobody = f"postgresql://harness:{PASSWORD}@127.0.0.1:{free_port()}/x"
+    nobody = f"postgresql+psycopg2://harness:{PASSWORD}@127.0.0.1:{free_port()}/x"
     assert "does not answer" in doctor(one, 1, HARNESS_STORAGE=nobody)
