@@ -51,7 +51,7 @@ WINDOWS = 20
 """How often the costs are read in a run."""
 UNDELIVERED = 500
 """Journals that may wait for their delivery: trials that take no time would else pile up."""
-RATE = {"type": "float", "low": 1e-5, "high": 1e-2, "log": True}
+RATE: dict[str, Any] = {"type": "float", "low": 1e-5, "high": 1e-2, "log": True}
 SPACE = {f"model.{name}": RATE for name in ("generator_rate", "discriminator_rate")} | {
     "model.beta1": {"type": "float", "low": 0.0, "high": 0.9}
 }
@@ -203,7 +203,7 @@ def search(configurations: int, slots: int) -> list[Read]:
         meter = Meter("search", configurations)
 
         def end(work: Work) -> None:
-            value = float(work.trial.arm.model.settings.generator_rate)
+            value = float(work.trial.arm.model.canonical()["generator_rate"])
             queue.tell(work.trial.key, Outcome(State.DONE, "", {"sharpness": value}, 1.0, 1.0))
 
         _on_slots(slots, queue.next, end, meter)
