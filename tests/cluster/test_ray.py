@@ -137,7 +137,7 @@ def test_a_suite_has_the_numbers_curves_and_pictures_of_the_local_engine(user: U
     user.alike()
     pictures = list((user.workspace.results / "artifacts").rglob("final.png"))
     assert len(pictures) == 4
-    assert "<img" in (user.workspace.results / "tiny" / "index.html").read_text()
+    assert "<img" in (user.workspace.results / "tiny" / "report.html").read_text()
     assert not list((user.workspace.results / "work").glob("*/records.jsonl"))
     wait_for(lambda: not any(node.trainers() for node in user.cluster.nodes))
 
