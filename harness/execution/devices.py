@@ -76,14 +76,40 @@ def places(site: Site) -> list[Place]:
     needed = site.resources
     device = "cpu" if site.device == "auto" and needed.gpus == 0 else resolve(site.device)
     if device == "cpu":
-        if needed.gpus:
-            raise HarnessError(f"resources.gpus is {needed.gpus:g}, but the trials are to run on the CPU: set it to 0")
+        refuse_gpus(needed.gpus)
         return [Place(device, lanes(device, site.run))] * (site.workers or _by_cores(site))
     gpu = [f"cuda:{i}" for i in range(gpus())] if site.device in ("auto", "cuda") else [device]
     trials = min(math.floor(1 / needed.gpus), _by_memory(site)) if needed.gpus else None
     workers = PER_GPU if trials is None else max(1, min(PER_GPU, trials))
     beside = lanes(device, site.run) if trials is None else max(1, trials // workers)
     return [Place(gpu[i % len(gpu)], beside) for i in range(site.workers or workers * len(gpu))]
+
+
+def refuse_gpus(needed: float | None) -> None:
+    """Refuse trials that need a GPU and are to run on the CPU.
+
+    Args:
+        needed: ``resources.gpus`` of the suite.
+
+    Raises:
+        HarnessError: it is more than 0.
+    """
+    if needed:
+        raise HarnessError(f"resources.gpus is {needed:g}, but the trials are to run on the CPU: set it to 0")
+
+
+def refuse_one_gpu(device: str, cluster: str) -> None:
+    """Refuse a ``--device`` that names one GPU, where a cluster chooses it.
+
+    Args:
+        device: what ``--device`` says.
+        cluster: the cluster, for the message.
+
+    Raises:
+        HarnessError: it is not ``auto``, ``cpu`` or ``cuda``.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise HarnessError(f"--device {device}: {cluster} chooses the GPU of a job: use auto, cpu or cuda")
 
 
 def _by_cores(site: Site) -> int:

@@ -9,16 +9,17 @@ from typing import Any
 
 import optuna
 import pytest
+from bench_driver import MadeUp, Silent
 from harness_cli import Workspace
 
 from harness.base.states import State
 from harness.execution.driver import Driver
-from harness.execution.engine import Ended, Engine, Event
+from harness.execution.engine import Ended, Event
 from harness.execution.study import Known, Queue, SearchQueue, Work, queues, storage
 from harness.store.journal import Journal
 from harness.suite import read_suite
 from harness.suite.plan import Plan, make_plan
-from harness.trial.task import Outcome, Task
+from harness.trial.task import Outcome
 
 SPACE = {
     "model.generator_rate": {"type": "float", "low": 1e-5, "high": 1e-2, "log": True},
@@ -230,20 +231,17 @@ def test_a_configuration_costs_the_driver_as_much_after_many_as_after_few(tmp_pa
     assert calls(queue, 4) < 1.02 * few
 
 
-class Slots(Engine):
+class Slots(MadeUp):
     """Four slots; ends the trials that it has at every call."""
 
     def __init__(self) -> None:
-        self.tasks: list[Task] = []
+        super().__init__()
         self.together: list[list[str]] = []
         """The arms that ran at a time."""
 
     @property
     def free(self) -> int:
         return 4 - len(self.tasks)
-
-    def submit(self, task: Task) -> None:
-        self.tasks.append(task)
 
     def wait(self, seconds: float) -> list[Event]:
         self.together.append([task.trial.arm.name for task in self.tasks])
@@ -254,19 +252,6 @@ class Slots(Engine):
             events.append(Ended(task.key, outcome))
         self.tasks = []
         return events
-
-    def answer(self, key: str, prune: bool) -> None: ...
-
-    def kill(self, key: str) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Silent:
-    def __getattr__(self, name: str) -> Any:
-        return lambda *words: None
 
 
 @pytest.mark.slow

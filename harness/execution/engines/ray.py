@@ -30,7 +30,7 @@ from pydantic import Field, field_validator
 from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
 from harness.base.states import State
-from harness.execution import shipping, travel
+from harness.execution import devices, shipping, travel
 from harness.execution.engine import Died, Ended, Engine, Event, Site
 from harness.execution.outpost import Order, Outpost, Supplies, Up
 from harness.execution.travel import Checkpoints, Luggage, Parcel
@@ -337,14 +337,13 @@ def needs(site: Site, nodes: list[dict[str, Any]]) -> dict[str, float]:
         HarnessError: ``--device`` and the suite's ``resources`` do not go together here.
     """
     wanted = site.resources
-    if site.device not in ("auto", "cpu", "cuda"):
-        raise HarnessError(f"--device {site.device}: Ray chooses the GPU of a trial; use auto, cpu or cuda")
+    devices.refuse_one_gpu(site.device, "Ray")
     there = any(node["Alive"] and node["Resources"].get("GPU") for node in nodes)
     gpus = wanted.gpus
     if gpus is None:
         gpus = 1.0 if site.device == "cuda" or (site.device == "auto" and there) else 0.0
-    if site.device == "cpu" and gpus:
-        raise HarnessError(f"resources.gpus is {gpus:g}, but the trials are to run on the CPU: set it to 0")
+    if site.device == "cpu":
+        devices.refuse_gpus(gpus)
     if site.device == "cuda" and not gpus:
         raise HarnessError("resources.gpus is 0, but the trials are to run on a GPU: change it, or use --device cpu")
     return {"CPU": wanted.cpus or site.threads, "GPU": gpus, "memory": (wanted.megabytes or 0) * MEGABYTE}

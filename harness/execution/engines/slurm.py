@@ -374,10 +374,9 @@ def requested(site: Site, settings: SlurmSettings) -> dict[str, Any]:
         HarnessError: SLURM cannot be asked for what the trial needs.
     """
     needed, options = site.resources, dict[str, Any](settings.slurm)
-    if site.device not in ("auto", "cpu", "cuda"):
-        raise HarnessError(f"--device {site.device}: SLURM chooses the GPU of a job: use auto, cpu or cuda")
-    if site.device == "cpu" and needed.gpus:
-        raise HarnessError(f"resources.gpus is {needed.gpus:g}, but the trials are to run on the CPU: set it to 0")
+    devices.refuse_one_gpu(site.device, "SLURM")
+    if site.device == "cpu":
+        devices.refuse_gpus(needed.gpus)
     options["cpus-per-task"] = needed.cpus or site.threads
     if needed.megabytes is not None:
         options["mem"] = f"{needed.megabytes}M"
