@@ -7,6 +7,7 @@ folder. Passwords stand in addresses, so every message shows an address through 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -99,6 +100,14 @@ def storage() -> str:
             "one each, because both keep their version in a table of the same name. Create a second one (`createdb`)"
         )
     return address
+
+
+def with_driver(address: str) -> str:
+    """An address of PostgreSQL that names its driver: ``postgresql://`` alone means that of the extra.
+
+    Which one SQLAlchemy takes depends on its version.
+    """
+    return re.sub("^postgresql:", "postgresql+psycopg2:", address)
 
 
 def _database(address: str) -> tuple[str | None, int, str] | None:

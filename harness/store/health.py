@@ -58,7 +58,7 @@ def _of_database(what: str, address: str, kind: sqlite.Kind, tables: tuple[str, 
     try:
         from sqlalchemy import create_engine, text
 
-        engine = create_engine(address, connect_args={"connect_timeout": 10})
+        engine = create_engine(addresses.with_driver(address), connect_args={"connect_timeout": 10})
         with closing(engine.connect()) as connection:
             version = connection.scalar(text("SHOW server_version"))
             began = time.time()

@@ -21,7 +21,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from harness.base.errors import HarnessError
 from harness.base.messages import discreet, note
-from harness.store.addresses import STORAGE, Silent, brief
+from harness.store.addresses import STORAGE, Silent, brief, with_driver
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -50,8 +50,10 @@ Result = TypeVar("Result")
 
 
 def engine(address: str) -> Engine:
-    """An engine on the database."""
-    return create_engine(address, **OPTIONS)
+    """An engine on the database, which answers: at the beginning nobody waits for a server that is away."""
+    made = create_engine(with_driver(address), **OPTIONS)
+    made.connect().close()
+    return made
 
 
 def patiently(call: Callable[[], Result], engine: Engine) -> Result:
@@ -131,7 +133,6 @@ class Shared(RDBStorage):
     def __init__(self, address: str) -> None:
         own, self.shown = engine(address), discreet(address)
         try:
-            own.connect().close()  # at the beginning nobody waits for a server that is away
             with alone(own, "tables of Optuna"):  # Optuna's own creation of tables is not for several first users
                 tables = set(inspect(own).get_table_names())
                 if "alembic_version" in tables and "studies" not in tables:
@@ -139,7 +140,7 @@ class Shared(RDBStorage):
                         f"the database {self.shown} (--storage) has the tables of another program, perhaps of MLflow: "
                         "the harness needs one of its own (`createdb`)"
                     )
-                super().__init__(address, engine_kwargs=OPTIONS)
+                super().__init__(with_driver(address), engine_kwargs=OPTIONS)
         except RuntimeError as error:  # the tables are of another version of Optuna
             raise HarnessError(f"the database {self.shown} (--storage) cannot be used: {error}") from error
         finally:

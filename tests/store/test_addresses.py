@@ -66,3 +66,8 @@ def test_a_storage_that_is_away_is_one_message(tmp_path: Path) -> None:
     assert os.environ.get("HARNESS_STORAGE") is None, "it is told to that process alone"
     for path in workspace.results.rglob("*"):
         assert not (path.is_file() and SECRET.encode() in path.read_bytes()), path
+
+
+def test_an_address_without_a_driver_means_that_of_the_extra() -> None:
+    assert addresses.with_driver("postgresql://a:b@h/x") == "postgresql+psycopg2://a:b@h/x"
+    assert addresses.with_driver("postgresql+psycopg://a@h/x") == "postgresql+psycopg://a@h/x"

@@ -64,7 +64,9 @@ def test_a_driver_that_died_loses_its_claims_and_one_that_lives_keeps_them(
         assert not dead.holds("of the dead")
         assert dead.lost() == {"of the dead"}
         assert dead.lost() == set()
-        assert other.holds("of the dead")
+        assert not other.holds("of the dead"), "what became of it has not been looked up"
+        other.confirm("of the dead")
+        assert (other.has("of the dead"), other.holds("of the dead")) == (True, True)
 
 
 def test_a_driver_notices_by_itself_that_it_slept(database: PostgreSQL, tmp_path: Path) -> None:
