@@ -253,6 +253,18 @@ def test_a_worker_on_a_node_that_is_cut_off_ends_when_the_trial_goes_on_elsewher
     assert steps == sorted(set(steps)), "one writer at a time"
 
 
+def test_a_trial_that_another_driver_has_now_loses_the_job_of_an_earlier_one(slurm: Cluster, tmp_path: Path) -> None:
+    task, earlier = a_task(tmp_path, 1_000_000, run={"curve_points": 100_000, "snapshots": 0}), made(tmp_path)
+    earlier.submit(task)
+    until(earlier, trained)
+    engine = made(tmp_path)
+    assert set(engine.running()) == {task.key}
+    engine.kill(task.key)
+    assert set(engine.running()) == set()
+    assert slurm.jobs() == []
+    engine.close()
+
+
 def test_doctor_names_slurm(workspace: Workspace) -> None:
     output = workspace.run("doctor", code=(0, 1))
     assert re.search(r"SLURM\b.* slurm\S* \d+\.\d+.*; nodes: 2 in", output), output
