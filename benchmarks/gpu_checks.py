@@ -302,7 +302,8 @@ def disturbed(images: torch.Tensor) -> torch.Tensor:
 
 
 def _offering(requires: frozenset[str], training: Labelled, known: Any, where: torch.device) -> Model:
-    """The first model that offers this, untrained: its weights depend on its seed alone, not on the device."""
+    """The first model that offers this, untrained, with the weights that it has on the CPU: data-dependent ones are set
+    with noise, which differs from device to device."""
     for name in registry.names("models"):
         choice = registry.choose("models", name)
         if not requires <= choice.plugin.capabilities(choice.settings):
@@ -314,8 +315,18 @@ def _offering(requires: frozenset[str], training: Labelled, known: Any, where: t
             compute, rng = Compute(where, torch.float32), torch.Generator(where).manual_seed(0)
             torch.manual_seed(0)
             made: Model = choice.make(known.shape, training, 10, tricks, compute, 0, rng)
+            if where.type != "cpu":
+                on_cpu = Labelled(training.images.cpu(), training.labels.cpu())
+                _copy_weights(_offering(requires, on_cpu, known, torch.device("cpu")), made)
             return made
     raise Skip(f"no model offers {', '.join(sorted(requires))} on this data")
+
+
+def _copy_weights(one: Model, other: Model) -> None:
+    """Give the networks of a model the weights of another one's."""
+    for name, value in vars(one).items():
+        if isinstance(value, torch.nn.Module):
+            getattr(other, name).load_state_dict(value.state_dict())
 
 
 RANDOM = ("sample_classes", "translate")

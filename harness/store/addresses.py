@@ -6,15 +6,21 @@ folder. Passwords stand in addresses, so every message shows an address through 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from harness.base.errors import HarnessError
 from harness.base.messages import discreet
 from harness.base.validation import shown
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 TRACKING, STORAGE = "MLFLOW_TRACKING_URI", "HARNESS_STORAGE"
 DATABASES = ("postgresql", "mysql", "mssql")
@@ -115,6 +121,19 @@ def _database(address: str) -> tuple[str | None, int, str] | None:
     parts = urlparse(address)
     is_one = parts.scheme.partition("+")[0] == "postgresql"
     return (parts.hostname, parts.port or 5432, parts.path) if is_one else None
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Connection]:
+    """A connection to a database, for one transaction."""
+    from sqlalchemy import create_engine
+
+    engine = create_engine(address)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def file(address: str) -> Path | None:

@@ -20,10 +20,10 @@ from urllib.parse import unquote, urlparse
 
 from harness.base import digests
 from harness.base.files import cache_folder, write_bytes, write_json
+from harness.store.addresses import connected
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from sqlalchemy import Connection
 
 FOLDER = "artifacts"
 """The folder of all runs' files in a results folder; and that of a run's files in its own folder."""
@@ -83,7 +83,7 @@ def settle(address: str, results: Path) -> None:
     """Write the present places into the database of a results folder that was moved or copied."""
     from sqlalchemy import text
 
-    with _connected(address) as connection:
+    with connected(address) as connection:
         rows = connection.execute(text("SELECT experiment_id, artifact_location FROM experiments")).all()
         moved = []
         for number, uri in rows:
@@ -106,23 +106,11 @@ def put(address: str, run: str, folder: Path) -> None:
     """Write the place of a run's files into a database: MLflow derives it from the place of the experiment."""
     from sqlalchemy import text
 
-    with _connected(address) as connection:
+    with connected(address) as connection:
         connection.execute(text(_PUT), {"id": run, "uri": folder.as_uri()})
 
 
 _PUT = "UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id"
-
-
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[Connection]:
-    from sqlalchemy import create_engine
-
-    engine = create_engine(address)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
 
 
 class Fetched:

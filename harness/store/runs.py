@@ -14,7 +14,7 @@ import re
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from harness.base.errors import HarnessError
 from harness.base.files import create_atomically, temporary_folder
 from harness.base.messages import discreet, note
 from harness.base.states import State
-from harness.store import addresses, artifacts, identity, journal, seals, sqlite
+from harness.store import addresses, artifacts, curves, identity, journal, seals, sqlite
 from harness.store.addresses import Silent, brief
 from harness.store.record import Record
 from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, Point
@@ -507,40 +507,14 @@ class Store:
                 )
 
     def _points(self, runs: Sequence[Run]) -> dict[str, list[Point]]:
-        """The points of the curves of runs, sorted; of a database, a query per curve and ``TOGETHER`` runs.
-
-        None of a run of which a point was changed.
-        """
-        found: dict[str, set[Point]] = {run.info.run_id: set() for run in runs}
-        curves: dict[str, list[Point]] = {}
-        having: dict[str, list[str]] = {}
-        for run in runs:
-            for name in filter(_is_curve, _own(run)):
-                having.setdefault(name, []).append(run.info.run_id)
-        history = self._history()
-        for name, ids in having.items():
-            for begin in range(0, len(ids), TOGETHER):
-                for run_id, step, value in history(ids[begin : begin + TOGETHER], name):
-                    found[run_id].add((name.removeprefix(CURVE_PREFIX), step, value))
-        for run in runs:
-            points = sorted(found[run.info.run_id])
-            whole = run.data.tags.get(CURVES_SEAL) in (None, seals.curves(points))
-            curves[run.info.run_id] = points if whole else []
-        return curves
-
-    def _history(self) -> Callable[[list[str], str], Iterator[tuple[str, int, float]]]:
-        """How the histories of a metric are read: (run, step, value) of several runs.
-
-        MLflow's stores of databases have one query for many runs, which its own user interface uses. Its client has
-        not, so a server is asked for one run at a time, and so is a store of an MLflow without this query.
-        """
-        client = self.client
-        bulk = getattr(client._tracking_client.store, "get_metric_history_bulk", None) if self.database else None
-        if bulk is None:
-            return lambda ids, name: (
-                (run_id, point.step, point.value) for run_id in ids for point in client.get_metric_history(run_id, name)
-            )
-        return lambda ids, name: ((each.run_id, each.step, each.value) for each in bulk(ids, name, MOST_POINTS))
+        """The points of the curves of runs, sorted; none of a run of which a point was changed."""
+        names = {run.info.run_id: {name for name in _own(run) if _is_curve(name)} for run in runs}
+        read = curves.of_database(self.address, list(names)) if self.database else curves.of_server(self.client, names)
+        found: dict[str, set[Point]] = {run: set() for run in names}
+        for run_id, name, step, value in read:
+            if name in names[run_id]:
+                found[run_id].add((name.removeprefix(CURVE_PREFIX), step, value))
+        return {run.info.run_id: _whole(run, sorted(found[run.info.run_id])) for run in runs}
 
 
 _last: dict[Memory, Contents] = {}
@@ -576,10 +550,6 @@ READ_AGAIN = ("protocol.json", "floors.json", "histograms.json")
 """The files of a run that the harness reads again, besides pictures (PNG files have their own checksums)."""
 PAGE = 1000
 """Runs in one answer of a store."""
-TOGETHER = 100
-"""Runs whose curves are read by one query."""
-MOST_POINTS = 10_000_000
-"""More points than the curves of so many runs have."""
 FETCHERS = 8
 """For how many runs files are fetched from a server at once."""
 FILE = "suite_file"
@@ -690,6 +660,11 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{path}.")
         else:
             yield path, json.dumps(value) if isinstance(value, list) else value
+
+
+def _whole(run: Run, points: list[Point]) -> list[Point]:
+    """The points of a run's curves; none if one was changed."""
+    return points if run.data.tags.get(CURVES_SEAL) in (None, seals.curves(points)) else []
 
 
 def _is_curve(name: str) -> bool:
