@@ -105,7 +105,7 @@ def test_mlflow_holds_curves_and_files(finished: Workspace) -> None:
         "samples",
     }
     samples = {f.path for f in store.list_artifacts(run.info.run_id, "samples")}
-    assert samples == {"samples/step-000000.png", "samples/step-000020.png", "samples/final.png"}
+    assert samples == {f"samples/{name}.png" for name in ("step-000000", "step-000020", "final", "real")}
 
 
 def test_nothing_is_left_behind(finished: Workspace) -> None:

@@ -50,6 +50,13 @@ def grids(record: Record) -> list[Picture]:
     return found
 
 
+def real(record: Record) -> Picture | None:
+    """Real images, drawn as the samples of this trial are; None if it has none."""
+    path = next((path for path in record.folder("samples") if path.name == "real.png"), None)
+    size = _png_size(path) if path else None
+    return Picture("real", path, *size) if path and size else None
+
+
 def pictures(record: Record) -> list[Picture]:
     """The other images of a trained model, such as interpolations, in the order of their names."""
     found = ((path, _png_size(path)) for path in record.folder("pictures") if path.suffix == ".png")

@@ -142,12 +142,12 @@ def draw(results: Results, shown: Sequence[str]) -> list[Drawing]:
     return found
 
 
-def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path]) -> None:
-    """Write each drawing as SVG and PNG, and each picture (by stem) as PNG; remove those of an earlier report.
+def save(folder: Path, drawings: Sequence[Drawing], pictures: Mapping[str, Path], others: Mapping[str, bytes]) -> None:
+    """Write each drawing as SVG and PNG, each picture (by stem) as PNG, and others (by name); remove earlier ones.
 
     A list of what was written, with digests, tells them from the files that somebody else put into the folder.
     """
-    files = {f"{stem}.png": path.read_bytes() for stem, path in pictures.items()}
+    files = {f"{stem}.png": path.read_bytes() for stem, path in pictures.items()} | dict(others)
     for drawing in drawings:
         files |= drawing.files
     earlier, new = _listed(folder / WRITTEN), {name: digests.of_bytes(content) for name, content in files.items()}

@@ -6,17 +6,18 @@ This module prepares the values that the template ``page.html.j2`` shows; jinja2
 from __future__ import annotations
 
 import base64
+import io
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from harness.analysis import across, interactions, protocol, statistics, tuning
 from harness.base.files import write_bytes
-from harness.report import artifacts, contrasts, figures, plots, sources, tables, words
+from harness.report import animation, artifacts, contrasts, figures, plots, sources, tables, words
 from harness.report.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
         files["confirmed.csv"] = tables.csv(results.confirmed.trials())
     for name, text in files.items():
         write_bytes(folder / name, text.encode())
-    figures.save(folder / "figures", drawings, _picture_files(shown, cards))
+    moving = _animation(cards, folder / "figures" / animation.NAME)
+    others = {animation.NAME: moving} if moving else {}
+    figures.save(folder / "figures", drawings, _picture_files(shown, cards), others)
     page = folder / "report.html"
-    write_bytes(page, html(results, command(results, store or folder.parent), drawings, cards).encode())
+    write_bytes(page, html(results, command(results, store or folder.parent), drawings, cards, moving).encode())
     return page
 
 
@@ -90,7 +93,13 @@ def flag(store: Path) -> list[str]:
     return [] if store.resolve() == Path("results").resolve() else ["--results", str(store)]
 
 
-def html(results: Results, again: str, drawings: Sequence[figures.Drawing], cards: Sequence[Card]) -> str:
+def html(
+    results: Results,
+    again: str,
+    drawings: Sequence[figures.Drawing],
+    cards: Sequence[Card],
+    moving: bytes | None = None,
+) -> str:
     """The page as HTML.
 
     Args:
@@ -98,6 +107,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         again: the command that runs the suite again.
         drawings: the figures.
         cards: the arms that are shown.
+        moving: samples over training as a GIF, if there are enough snapshots.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -139,6 +149,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         forest=next((_safe(d.inline) for d in drawings if not d.arm and d.stem == "forest"), None),
         forest_title=next((d.caption for d in drawings if not d.arm and d.stem == "forest"), "Effects"),
         cards=cards,
+        moving=_gif(moving) if moving else None,
         failures=results.failures,
         sources=sources.sources(results),
         explained=sources.explained(results),
@@ -333,6 +344,10 @@ class Card:
     points: bool
     """Whether samples are points in the plane; otherwise they are tiles of pixels."""
     grids: list[Image]
+    snapshots: list[artifacts.Picture]
+    """All grids over training, of which ``grids`` are some."""
+    real: artifacts.Picture | None
+    """Real images, drawn in the same way."""
     shown_seed: int
     pictures: list[Image]
     left_out: int
@@ -362,6 +377,8 @@ def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawin
                 seed=first.seed,
                 points=_points(first),
                 grids=[_image(grid, grid.width) for grid in grids],
+                snapshots=snapshots,
+                real=artifacts.real(first),
                 shown_seed=pictured.seed,
                 pictures=[_image(picture, _shown_width(picture)) for picture in fitting],
                 left_out=len(pictures) - len(fitting),
@@ -377,6 +394,31 @@ def _first_with(
     """The first record with such pictures, and the pictures; if no record has any, the first record and []."""
     found = ((record, of(record)) for record in records)
     return next((pair for pair in found if pair[1]), (records[0], []))
+
+
+def _animation(cards: Sequence[Card], earlier: Path) -> bytes | None:
+    """Samples over training of the baseline, then of the other arms, in the order of the leaderboard."""
+    ordered = sorted(cards, key=lambda card: not card.baseline)
+    real = next((card.real for card in ordered if card.real), None)
+    return animation.gif({card.arm: card.snapshots for card in ordered}, real, earlier)
+
+
+class Moving(NamedTuple):
+    """An animation on the page. It is embedded, unless it is too large."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def _gif(content: bytes) -> Moving:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        size = image.size
+    embedded = len(content) <= IMAGE_BYTES
+    uri = f"data:image/gif;base64,{base64.b64encode(content).decode()}" if embedded else f"figures/{animation.NAME}"
+    return Moving(uri, *size)
 
 
 def _picture_files(shown: Sequence[str], cards: Sequence[Card]) -> dict[str, Path]:

@@ -52,6 +52,7 @@ class Files:
         from safetensors.torch import save
 
         self._keep(self._grid("final.png"), "samples")
+        self._keep(self._real("real.png"), "samples")
         self._pictures()
         self._json("histograms.json", evaluation.histograms)
         compute = self.model.compute
@@ -63,12 +64,26 @@ class Files:
         self._keep(self.folder / WEIGHTS)
 
     def _grid(self, name: str) -> Path:
+        return self._drawn(self.model.sample(self._shown, self._rng()), name)
+
+    def _real(self, name: str) -> Path:
+        """Real images of the test split, drawn like samples, to compare with."""
+        images = self.data.load("test").images[: self._shown]
+        return self._drawn(images if self.data.points else as_floats(images), name)
+
+    @property
+    def _shown(self) -> int:
+        """How many samples a picture shows."""
+        return POINTS if self.data.points else GRID * GRID
+
+    def _drawn(self, samples: torch.Tensor, name: str) -> Path:
         path = self.folder / name
         if self.data.points:
-            save_points(self.model.sample(POINTS, self._rng()), path)
+            save_points(samples, path)
         else:
-            images = self.model.sample(GRID * GRID, self._rng())
-            save_tiles(images.reshape(GRID, GRID, *images.shape[1:]), path)
+            columns = min(GRID, len(samples))  # a small data set has fewer real images
+            rows = len(samples) // columns
+            save_tiles(samples[: rows * columns].reshape(rows, columns, *samples.shape[1:]), path)
         return path
 
     def _rng(self) -> torch.Generator:
