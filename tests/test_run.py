@@ -108,6 +108,18 @@ def test_mlflow_holds_curves_and_files(finished: Workspace) -> None:
     assert samples == {f"samples/{name}.png" for name in ("step-000000", "step-000020", "final", "real")}
 
 
+def test_the_suite_s_run_has_the_answer(finished: Workspace) -> None:
+    store = client(finished)
+    experiment = store.get_experiment_by_name("tiny")
+    [run] = store.search_runs([experiment.experiment_id], "tags.role = 'suite'")
+    assert "Against gan on" in run.data.tags["mlflow.note.content"]
+    files = {file.path.removeprefix("report/") for file in store.list_artifacts(run.info.run_id, "report")}
+    assert {"report.html", "leaderboard.csv", "verdicts.csv", "trials.csv"} <= files
+    for arm, name in {"gan": "gan", "gan + ema": "gan-ema"}.items():
+        fid = [float(row["fid"]) for row in finished.table() if row["arm"] == arm]
+        assert run.data.metrics[f"fid/{name}"] == pytest.approx(sum(fid) / 2)
+
+
 def test_nothing_is_left_behind(finished: Workspace) -> None:
     left = [p for p in (finished.results / "work").iterdir() if not p.name.endswith(".log")]
     assert left == []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from harness.analysis.results import Results
     from harness.cli.engines import Where
     from harness.store.runs import Standing
     from harness.suite import Suite
@@ -264,6 +265,7 @@ def _with_rounds(suite: Suite) -> Suite:
 def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]) -> int:
     from harness import report
     from harness.analysis import loading, looks
+    from harness.execution import finished
     from harness.report import words
     from harness.store import folders
     from harness.suite.rates import uneven
@@ -281,14 +283,29 @@ def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]
             rounds = looks.progress(plan, results)
             if plan.suite.rounds is not None:
                 echo(words.of_round(rounds))
+            new = not finished.is_known(rounds.plan, results)
             if not _trained(rounds.plan, results, where, console):
                 return interrupts.EXIT_CODE
             outcome = looks.take(loading.load(rounds.plan, results), results)
             if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
                 break
         page = report.write(outcome, results / plan.suite.name)
+        if new:
+            _publish(outcome, page, results)
+            finished.remember(rounds.plan, results)  # the database is another one now
     report.console(outcome, page, console)
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
+
+
+def _publish(outcome: Results, page: Path, results: Path) -> None:
+    """Put the result onto the suite's run in MLflow. The report is there already, so a silent store is only told of."""
+    from harness.report import shelf
+    from harness.store.runs import Store
+
+    try:
+        shelf.publish(outcome, page, Store(results))
+    except HarnessError as error:
+        echo(f"MLflow's run of the suite does not show this result: {error}", err=True)
 
 
 def _trained(plan: Plan, results: Path, where: Where, console: Console) -> bool:

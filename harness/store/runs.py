@@ -285,6 +285,22 @@ class Store:
             client.log_batch(run_id, metrics=metrics)
             client.set_terminated(run_id, "FINISHED")
 
+    def publish(self, suite: str, description: str, numbers: dict[str, float], files: Iterable[Path]) -> None:
+        """Put a suite's result onto its parent run; files become artifacts in the folder ``report``.
+
+        Raises:
+            HarnessError: the store does not answer.
+        """
+        with self.answering():
+            client, now, metric = self.client, int(time.time() * 1000), library().entities.Metric
+            run_id = self.parent(suite, self.experiment(suite))
+            client.set_tag(run_id, "mlflow.note.content", description)
+            metrics = [metric(name, value, now, 0) for name, value in numbers.items()]
+            for begin in range(0, len(metrics), PAGE):
+                client.log_batch(run_id, metrics=metrics[begin : begin + PAGE])
+            for path in files:
+                client.log_artifact(run_id, str(path), "report")
+
     def end_ghosts(self, runs: Iterable[Run], running: Collection[str] = ()) -> None:
         """Mark running runs as interrupted, if the database belongs to this results folder, and no worker has them.
 
@@ -549,7 +565,7 @@ def _bytes(path: Path) -> bytes | None:
 READ_AGAIN = ("protocol.json", "floors.json", "histograms.json")
 """The files of a run that the harness reads again, besides pictures (PNG files have their own checksums)."""
 PAGE = 1000
-"""Runs in one answer of a store."""
+"""Runs in one answer of a store, and metrics in one request: MLflow's own limit."""
 FETCHERS = 8
 """For how many runs files are fetched from a server at once."""
 FILE = "suite_file"
