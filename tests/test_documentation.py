@@ -63,6 +63,7 @@ RUN: dict[str, str] = {
     "harness run suites/quickstart.yaml": FEW,
     "harness run suites/tricks_ablation.yaml": FEW,
     "harness run suites/tricks_ablation.yaml --set seeds=8": " --set seeds=2" + FEW,
+    "harness run suites/collapse.yaml": FEW,
     "harness run suites/mode_collapse_ring.yaml": FEW,
     "harness plan suites/tricks_ablation.yaml": "",
     "harness report suites/tricks_ablation.yaml": "",
@@ -154,6 +155,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "mine",
         "suites/quickstart",
         "suites/tricks_ablation",
+        "suites/collapse",
         "suites/mode_collapse_ring",
         "suites/gan_zoo",
     ):
