@@ -97,7 +97,7 @@ def _frame(panels: Sequence[tuple[str, str, Path]]) -> Image.Image:
         pen.text((x, y), "\n".join(lines), INK, font)
         pen.text((x, y + 20), when, MUTED, font)
         frame.paste(picture, (x, y + HEAD))
-        pen.rectangle((x, y + HEAD, x + picture.width - 1, y + HEAD + picture.height - 1), outline="#d0d7de")
+        pen.rectangle((x - 1, y + HEAD - 1, x + picture.width, y + HEAD + picture.height), outline="#d0d7de")
     return frame
 
 
