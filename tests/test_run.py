@@ -13,6 +13,7 @@ import pytest
 import torch
 from harness_cli import SEARCH, Workspace, numbers
 from mlflow import MlflowClient
+from PIL import Image
 
 from harness.base import files
 
@@ -380,3 +381,17 @@ def test_ctrl_c_while_python_ends_does_not_take_away_the_exit_code(tmp_path: Pat
     words = ["run", suite, "--device", "cpu", "--results", workspace.results]
     done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_report_shows_the_trials_that_have_not_ended(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    suite = workspace.suite()
+    assert "holds no finished trial" in workspace.run("report", suite, code=2)
+    [key, *_] = [trial["key"] for trial in workspace.plan(suite)["trials"]]
+    work = workspace.results / "work" / key
+    work.mkdir(parents=True)
+    Image.new("L", (8, 8)).save(work / "step-000003.png")
+    workspace.run("report", suite)
+    page = (workspace.results / "tiny" / "report.html").read_text()
+    assert "Not finished" in page
+    assert "seed 0: step 3 of " in page

@@ -528,6 +528,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: 
     """Rebuild the tables and the page of a suite from the store."""
     from harness import report as reporting
     from harness.analysis import loading, looks
+    from harness.report import unfinished
     from harness.store.runs import Store
     from harness.suite import read_suite
 
@@ -536,7 +537,7 @@ def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: 
     outcome = loading.load(plan, results)
     if outcome.records:
         outcome = looks.take(outcome, results)
-    if not (outcome.records or outcome.altered):
+    if not (outcome.records or outcome.altered or unfinished.trials(outcome, results)):
         loading.of_other_code(plan, results)  # says whether an older harness wrote the store
         command = f"harness run {suite}{' --smoke' * smoke}"
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: run `{command}` first")

@@ -41,13 +41,18 @@ def grids(record: Record) -> list[Picture]:
     found = []
     files = [path for path in record.folder("samples") if path.match("step-*.png") or path.name == "final.png"]
     for path in sorted(files, key=lambda path: (path.name == "final.png", path.name)):
-        size = _png_size(path)
-        if size is not None:
-            found.append(Picture(_when(path), path, *size))
+        if (picture := grid(path)) is not None:
+            found.append(picture)
     # The snapshot after the last step is the same image as the final grid.
     if len(found) > 1 and found[-2].path.read_bytes() == found[-1].path.read_bytes():
         del found[-2]
     return found
+
+
+def grid(path: Path) -> Picture | None:
+    """A grid of samples; None if the file is damaged."""
+    size = _png_size(path)
+    return Picture(_when(path), path, *size) if size is not None else None
 
 
 def real(record: Record) -> Picture | None:

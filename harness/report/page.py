@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.analysis import across, interactions, protocol, statistics, tuning
 from harness.base.files import write_bytes
-from harness.report import animation, artifacts, contrasts, figures, plots, sources, tables, words
+from harness.report import animation, artifacts, contrasts, figures, plots, sources, tables, unfinished, words
 from harness.report.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from harness.analysis.expectations import Finding
     from harness.analysis.results import Results
     from harness.metrics.base import Value
+    from harness.report.unfinished import Unfinished
     from harness.store.record import Record
 
 IMAGE_BYTES = 2_400_000
 """The limit for all sample grids of a page, in bytes before base64, which makes them a third larger."""
 PICTURE_BYTES = 2_400_000
 """The limit for all other pictures of models, in bytes before base64."""
+BEGUN = 12
+"""Unfinished trials that are shown."""
 SMALLEST, LARGEST = 200, 480
 """The width of such a picture on the page, in pixels: small ones are enlarged by a whole factor."""
 
@@ -72,11 +75,13 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
         files["confirmed.csv"] = tables.csv(results.confirmed.trials())
     for name, text in files.items():
         write_bytes(folder / name, text.encode())
+    begun = unfinished.trials(results, store or folder.parent)
     moving = _animation(cards, folder / "figures" / animation.NAME)
     others = {animation.NAME: moving} if moving else {}
     figures.save(folder / "figures", drawings, _picture_files(shown, cards), others)
     page = folder / "report.html"
-    write_bytes(page, html(results, command(results, store or folder.parent), drawings, cards, moving).encode())
+    again = command(results, store or folder.parent)
+    write_bytes(page, html(results, again, drawings, cards, moving, begun).encode())
     return page
 
 
@@ -99,6 +104,7 @@ def html(
     drawings: Sequence[figures.Drawing],
     cards: Sequence[Card],
     moving: bytes | None = None,
+    begun: Sequence[Unfinished] = (),
 ) -> str:
     """The page as HTML.
 
@@ -108,6 +114,7 @@ def html(
         drawings: the figures.
         cards: the arms that are shown.
         moving: samples over training as a GIF, if there are enough snapshots.
+        begun: the trials that have not ended.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -150,6 +157,8 @@ def html(
         forest_title=next((d.caption for d in drawings if not d.arm and d.stem == "forest"), "Effects"),
         cards=cards,
         moving=_gif(moving) if moving else None,
+        begun=[(trial, _image(trial.last, trial.last.width) if trial.last else None) for trial in begun[:BEGUN]],
+        begun_more=len(begun[BEGUN:]),
         failures=results.failures,
         sources=sources.sources(results),
         explained=sources.explained(results),
