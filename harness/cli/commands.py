@@ -154,18 +154,28 @@ smoke_option = click.option(
 )
 
 
-def _planning(results: Path, smoke: bool) -> tuple[Callable[[Suite], Plan], Path]:
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="ARM",
+    help="Take this arm, and what it is compared with, instead of all (repeatable): its name, or a pattern such as "
+    "'dcgan*'. The page goes to SUITE.only/.",
+)
+
+
+def _planning(results: Path, smoke: bool, only: Sequence[str]) -> tuple[Callable[[Suite], Plan], Path]:
     """How suites are planned, and the results folder.
 
     ``--smoke`` has a folder of its own: its numbers mean nothing, and must not mix with real results.
     """
     from harness.store import addresses
+    from harness.suite.choosing import chosen
     from harness.suite.plan import make_plan, smoke_plan
 
-    if not smoke:
-        return make_plan, results
-    addresses.forget()
-    return smoke_plan, results / "smoke"
+    if smoke:
+        addresses.forget()
+    made = smoke_plan if smoke else make_plan
+    return lambda suite: chosen(made(suite), only), results / "smoke" if smoke else results
 
 
 def suite_argument(command: Command) -> Command:
@@ -198,11 +208,13 @@ def main() -> None:
     help="Add seeds, round by round, to the arms whose verdicts are open: up to 20, at the suite's error rate. A suite "
     "states its own rounds with seeds: {start, most, error, budget}.",
 )
+@only_option
 @smoke_option
 @interrupts.ending_at_once()
 def run(
     suites: tuple[Path, ...],
     sets: tuple[str, ...],
+    only: tuple[str, ...],
     results: Path,
     where: Where,
     accepted: tuple[str, ...],
@@ -216,7 +228,7 @@ def run(
     """
     from harness.suite import read_suite
 
-    planned, results = _planning(results, smoke)
+    planned, results = _planning(results, smoke, only)
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     read = [read_suite(path, sets) for path in suites]
     plans = [planned(_with_rounds(suite) if until_settled else suite) for suite in read]
@@ -286,7 +298,7 @@ def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]
             outcome = looks.take(loading.load(rounds.plan, results), results)
             if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
                 break
-        page = report.write(outcome, results / plan.suite.name)
+        page = report.write(outcome, report.folder(plan, results))
     report.console(outcome, page, console)
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
 
@@ -374,6 +386,7 @@ def _keep_the_exit_code() -> None:
 )
 @click.option("--junit", type=Place(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
 @click.option("--markdown", type=Place(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
+@only_option
 @set_option
 @results_option
 @engine_options
@@ -385,6 +398,7 @@ def check(
     alpha: float,
     junit: Path | None,
     markdown: Path | None,
+    only: tuple[str, ...],
     sets: tuple[str, ...],
     results: Path,
     where: Where,
@@ -398,11 +412,14 @@ def check(
     from harness.report import regression as tables
     from harness.store import folders
     from harness.suite import read_suite
+    from harness.suite.choosing import chosen
     from harness.suite.plan import make_plan
 
+    if update and only:
+        raise HarnessError("--update writes a baseline of the whole suite: leave out --only")
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     tables.forget(junit, markdown)
-    plan = make_plan(read_suite(suite, sets))
+    plan = chosen(make_plan(read_suite(suite, sets)), only)
     if not update:
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
@@ -422,16 +439,19 @@ def check(
 
 @main.command()
 @suite_argument
+@only_option
 @set_option
 @results_option
 @smoke_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def plan(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool) -> None:
+def plan(
+    suite: Path, only: tuple[str, ...], sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool
+) -> None:
     """Show every cell and trial with its key and state. Trains nothing."""
     from harness.cli import overview
     from harness.suite import read_suite
 
-    planned, results = _planning(results, smoke)
+    planned, results = _planning(results, smoke, only)
     read = read_suite(suite, sets)
     if read.rounds is not None or (results / "looks").is_dir():
         from harness.analysis import looks
@@ -499,6 +519,7 @@ def upgrade(results: Path) -> None:
 
 @main.command()
 @suite_argument
+@only_option
 @set_option
 @results_option
 @smoke_option
@@ -507,14 +528,16 @@ def upgrade(results: Path) -> None:
     type=Place(file_okay=False, path_type=Path),
     help="Folder of the page and the tables [default: the suite's folder in the results folder].",
 )
-def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: Path | None) -> None:
+def report(
+    suite: Path, only: tuple[str, ...], sets: tuple[str, ...], results: Path, smoke: bool, out: Path | None
+) -> None:
     """Rebuild the tables and the page of a suite from the store."""
     from harness import report as reporting
     from harness.analysis import loading, looks
     from harness.store.runs import Store
     from harness.suite import read_suite
 
-    planned, results = _planning(results, smoke)
+    planned, results = _planning(results, smoke, only)
     plan = looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen
     outcome = loading.load(plan, results)
     if outcome.records:
@@ -525,17 +548,16 @@ def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: 
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: run `{command}` first")
     if (other := Store(results).other_file(plan.suite)) is not None:
         echo(other, err=True)
-    page = reporting.write(outcome, out or _report_folder(results, plan.suite.name), results)
+    page = reporting.write(outcome, out or _report_folder(reporting.folder(plan, results)), results)
     reporting.console(outcome, page, terminal.console())
 
 
-def _report_folder(results: Path, suite: str) -> Path:
-    """The suite's folder in the results folder; a folder here if that cannot be written to (a read-only mount)."""
-    folder = results / suite
+def _report_folder(folder: Path) -> Path:
+    """This folder in the results folder; a folder here if that cannot be written to (a read-only mount)."""
     if os.access(next(path for path in (folder, *folder.absolute().parents) if path.exists()), os.W_OK):
         return folder
-    here = Path(f"{suite}-report")
-    echo(f"{results} cannot be written to: the page and the tables go to {here.absolute()} (see --out)", err=True)
+    here = Path(f"{folder.name}-report")
+    echo(f"{folder.parent} cannot be written to: the page and the tables go to {here.absolute()} (see --out)", err=True)
     return here
 
 

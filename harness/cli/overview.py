@@ -14,6 +14,7 @@ from harness.base.messages import visible
 from harness.base.states import State
 from harness.cli.progress import duration
 from harness.execution.devices import cores
+from harness.suite import choosing
 from harness.suite.cells import space_of
 from harness.suite.declaration import points
 from harness.suite.rates import uneven
@@ -38,6 +39,7 @@ def as_json(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> 
     """The plan as JSON."""
     value = {
         "suite": plan.suite.name,
+        "left_out": plan.left_out,
         "cells": [
             {"arm": cell.name, "key": cell.key, "axes": dict(cell.axes), "excluded": cell.excluded}
             for cell in plan.cells
@@ -106,9 +108,10 @@ def summary(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> 
     """
     search = plan.suite.search
     if search is not None:
-        return list(_of_search(search, plan))
+        return [*_of_search(search, plan), *filter(None, [choosing.told(plan)])]
     counts = Counter(_state(trial, states) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
+    lines += filter(None, [choosing.told(plan)])
     if states is None:
         return lines
     todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].state.settled]

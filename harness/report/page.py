@@ -18,6 +18,7 @@ from harness.analysis import across, interactions, protocol, statistics, tuning
 from harness.base.files import write_bytes
 from harness.report import artifacts, contrasts, figures, plots, sources, tables, words
 from harness.report.tuning import Tuning
+from harness.suite import choosing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.analysis.results import Results
     from harness.metrics.base import Value
     from harness.store.record import Record
+    from harness.suite.plan import Plan
 
 IMAGE_BYTES = 2_400_000
 """The limit for all sample grids of a page, in bytes before base64, which makes them a third larger."""
@@ -82,7 +84,14 @@ def command(results: Results, store: Path) -> str:
     arguments = ["harness", "run", str(results.plan.suite.path)]
     for override in results.plan.suite.sets:
         arguments += ["--set", override]
+    for pattern in results.plan.only:
+        arguments += ["--only", pattern]
     return shlex.join(arguments + flag(store))
+
+
+def folder(plan: Plan, store: Path) -> Path:
+    """The folder of a suite's page and tables; of chosen arms one of its own, beside it."""
+    return store / f"{plan.suite.name}{'.only' if plan.only else ''}"
 
 
 def flag(store: Path) -> list[str]:
@@ -118,6 +127,7 @@ def html(results: Results, again: str, drawings: Sequence[figures.Drawing], card
         suite=results.plan.suite,
         results=results,
         again=again,
+        chosen=choosing.told(results.plan),
         compared=results.values[results.metric],
         compared_index=list(results.values).index(results.metric),
         headline=words.headline(results),
