@@ -88,9 +88,7 @@ def _winners(plan: Plan, tried: Mapping[str, Sequence[Configuration]]) -> Plan:
         trials += new
     suite = plan.suite.model_copy(update={"search": None, "declared_seeds": plan.suite.confirm_seeds})
     winning = dict(zip((cell.name for cell in plan.cells), cells, strict=True))
-    pairs = tuple(
-        (winning.get(arm.name, arm), winning.get(baseline.name, baseline)) for arm, baseline in plan.pairs
-    )
+    pairs = tuple((winning.get(arm.name, arm), winning.get(baseline.name, baseline)) for arm, baseline in plan.pairs)
     return dataclasses.replace(
         plan,
         suite=suite,

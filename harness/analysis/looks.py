@@ -162,9 +162,7 @@ def take(results: Results, folder: Path) -> Results:
 
 def _saw(one: Taken, trials: Sequence[str], seeds: int, results: Results) -> bool:
     """Whether a look has seen the same: the same trials, or more arms with as many seeds if arms were chosen here."""
-    return one.trials == trials or (
-        bool(results.plan.only) and one.seeds == seeds and set(trials) <= set(one.trials)
-    )
+    return one.trials == trials or (bool(results.plan.only) and one.seeds == seeds and set(trials) <= set(one.trials))
 
 
 def _look(path: Sequence[Taken], number: int, suite: Suite, points: Sequence[float] | None) -> Look:

@@ -444,9 +444,7 @@ def check(
 @results_option
 @smoke_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def plan(
-    suite: Path, only: tuple[str, ...], sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool
-) -> None:
+def plan(suite: Path, only: tuple[str, ...], sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool) -> None:
     """Show every cell and trial with its key and state. Trains nothing."""
     from harness.cli import overview
     from harness.suite import read_suite
@@ -879,3 +877,89 @@ def data_fetch(name: str) -> None:
     except registry.ChoiceError as error:
         raise HarnessError(str(error)) from error
     echo(choice.make().fetch())
+
+
+@main.command()
+@click.argument("word", metavar="KEY|ARM")
+@results_option
+def show(word: str, results: Path) -> None:
+    """Show a trial, or all trials of an arm: settings, state, values, protocol, machine, images, traceback.
+
+    A trial is named by the beginning of its key (`harness plan` lists them) or of its MLflow id.
+    """
+    from harness.cli import show as shown
+    from harness.store.runs import Store
+
+    for line in shown.show(Store(results), word):
+        echo(line)
+
+
+@main.command()
+@click.argument("word", metavar="KEY|ARM")
+@click.option("--n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
+@click.option("--out", type=Place(file_okay=False, path_type=Path), required=True, help="A new folder for them.")
+@click.option("--seed", type=int, help="The trial of the arm with this seed [default: the first that is done].")
+@click.option("--by-class", is_flag=True, help="As many images of each class, in a folder each (conditional models).")
+@click.option("--walk", is_flag=True, help="Also pictures of paths through the latent space.")
+@results_option
+@device_option
+def sample(
+    word: str, n: int, out: Path, seed: int | None, by_class: bool, walk: bool, results: Path, device: str
+) -> None:
+    """Draw images with the generator of a finished trial: PNG files that programs for FID read, and a grid.
+
+    A trial is named by its arm, or by the beginning of its key or of its MLflow id.
+    """
+    from harness.cli import sample as drawing
+    from harness.execution.devices import resolve
+    from harness.store.runs import Store
+
+    echo(drawing.sample(Store(results), word, seed, n, out, resolve(device), by_class, walk))
+
+
+@main.command()
+@suite_argument
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet", "latex", "markdown"]),
+    default="csv",
+    show_default=True,
+    help="csv and parquet have all digits; latex and markdown are what a paper prints.",
+)
+@click.option(
+    "--table",
+    type=click.Choice(["leaderboard", "verdicts", "trials", "curves"]),
+    default="leaderboard",
+    show_default=True,
+    help="Which table; all but the leaderboard as csv or parquet.",
+)
+@click.option("--out", type=Place(dir_okay=False, path_type=Path), help="A file [default: print it].")
+@only_option
+@set_option
+@results_option
+def export(
+    suite: Path, form: str, table: str, out: Path | None, only: tuple[str, ...], sets: tuple[str, ...], results: Path
+) -> None:
+    """Print or write a table of a suite: for a paper (mean with interval, best in bold), or for other programs."""
+    from harness.analysis import loading, looks
+    from harness.base.files import write_bytes
+    from harness.report import export as exporting
+    from harness.suite import read_suite
+
+    if form == "parquet" and out is None:
+        raise HarnessError("--format parquet is not text: name a file with --out")
+    planned, results = _planning(results, False, only)
+    found = loading.load(
+        looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen, results
+    )
+    if not found.records:
+        raise HarnessError(
+            f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
+        )
+    content = exporting.export(looks.take(found, results), form, table)
+    if out is None:
+        echo(content.decode().removesuffix("\n"))
+    else:
+        write_bytes(out, content)
+        echo(str(out))

@@ -63,8 +63,9 @@ def _matching(plan: Plan, names: Sequence[str], pattern: str) -> list[str]:
     found = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
     if not found:
         more = [f"  and {len(names) - LISTED} more (`harness plan`)"] if len(names) > LISTED else []
+        near = nearest(pattern, list(names))
         raise HarnessError(
-            f"--only {shown(pattern)}: {plan.suite.path} has no arm of this name{nearest(pattern, list(names))}; it has",
+            f"--only {shown(pattern)}: {plan.suite.path} has no arm of this name{near}; it has",
             *(f"  {name}" for name in names[:LISTED]),
             *more,
         )
