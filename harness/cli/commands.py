@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.cli.engines import Where
+    from harness.store.garbage import Kind
     from harness.store.runs import Standing
     from harness.suite import Suite
     from harness.suite.plan import Plan, Trial
@@ -963,3 +964,24 @@ def export(
     else:
         write_bytes(out, content)
         echo(str(out))
+
+
+@main.command()
+@click.argument(
+    "what", nargs=-1, type=click.Choice(["checkpoints", "work", "artifacts", "cache", "smoke"]), metavar="[WHAT]..."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@results_option
+def gc(what: tuple[Kind, ...], yes: bool, results: Path) -> None:
+    """Say what can be deleted in a results folder, with sizes, and delete it if you agree. No result is lost.
+
+    WHAT: checkpoints (of trials that are done), work (of trials that the store does not know), artifacts (of runs
+    that were deleted in MLflow), cache, smoke [default: all].
+    """
+    from harness.cli import gc as collection
+    from harness.store import folders
+
+    if not results.is_dir():
+        raise HarnessError(f"there is no results folder {results}")
+    with folders.exclusive(results, interrupts.command_line()):
+        collection.collect(results, what, yes)
