@@ -137,7 +137,7 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     """The results that the store of a results folder has of a suite.
 
     Args:
-        suite: a suite file, or the name of one in the folder ``suites``.
+        suite: a suite file, or the name of one in the folder ``suites`` here, or of one that comes with the harness.
         results: the results folder.
         sets: overrides, as in ``--set``.
 
@@ -145,8 +145,6 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
         HarnessError: there is no such suite, it has errors, or the store has none of its trials.
     """
     path, results = expanded(suite), expanded(results)
-    if not path.is_file() and path.parent == Path() and not path.suffix:
-        path = _named(str(suite), Path("suites"))
     found = loading.load(looks.progress(make_plan(read_suite(path, sets)), results).seen, results)
     if not found.records:
         raise HarnessError(f"the store in {results.absolute()} has no trial of {path}: run `harness run {path}` first")

@@ -180,7 +180,7 @@ def _planning(results: Path, smoke: bool, only: Sequence[str]) -> tuple[Callable
 
 
 def suite_argument(command: Command) -> Command:
-    """The suite file. click does not check that it exists: ``read_suite`` gives a better message."""
+    """The suite file or its name. click does not check that it exists: ``read_suite`` gives a better message."""
     return click.argument("suite", type=Place(path_type=Path))(command)
 
 
@@ -665,7 +665,7 @@ def list_(kind: str) -> None:
     """List what a suite can name, one line each, with the paper."""
     from harness.cli import overview
 
-    for line in overview.suites(Path("suites")) if kind == "suites" else overview.plugins(kind):
+    for line in overview.suites() if kind == "suites" else overview.plugins(kind):
         echo(line)
 
 

@@ -71,7 +71,7 @@ def delete(garbage: Sequence[Garbage]) -> None:
 
 
 def _of_work(store: Store, work: Path) -> dict[Kind, list[Path]]:
-    """Kind -> the work folders of it. That of an interrupted trial is needed, and one whose journal is not delivered."""
+    """Kind -> the work folders of it. Those of interrupted trials and undelivered journals are needed."""
     trials = [path for path in sorted(work.glob("*")) if re.fullmatch(r"[0-9a-f]{16}", path.name) and path.is_dir()]
     if not trials:
         return {}

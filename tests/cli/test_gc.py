@@ -46,7 +46,12 @@ def test_only_what_is_of_no_use_goes(workspace: Workspace) -> None:
     client = MlflowClient(Store(workspace.results).uri)
     client.set_terminated(rows[3]["mlflow_run_id"], "KILLED")
     client.set_tag(rows[3]["mlflow_run_id"], "state", "interrupted")
-    kept = [waiting, interrupted, fill(work / "slurm" / "log"), fill(workspace.results / "artifacts" / "tiny" / "mine" / "x")]
+    kept = [
+        waiting,
+        interrupted,
+        fill(work / "slurm" / "log"),
+        fill(workspace.results / "artifacts" / "tiny" / "mine" / "x"),
+    ]
     client.delete_run(rows[1]["mlflow_run_id"])
     other = workspace.results / "artifacts" / "tiny" / rows[2]["mlflow_run_id"]
     before = sorted(other.rglob("*"))
