@@ -18,14 +18,14 @@ from harness.base.files import expanded
 from harness.base.messages import visible
 from harness.base.terminal import echo
 from harness.base.version import __version__, commit
+from harness.cli import completion
 from harness.cli.engines import device_option, engine_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import Console
-
     from harness.cli.engines import Where
+    from harness.cli.telling import Telling
     from harness.store.garbage import Kind
     from harness.store.runs import Standing
     from harness.suite import Suite
@@ -159,6 +159,7 @@ only_option = click.option(
     "--only",
     multiple=True,
     metavar="ARM",
+    shell_complete=completion.arms,
     help="Take this arm, and what it is compared with, instead of all (repeatable): its name, or a pattern such as "
     "'dcgan*'. The page goes to SUITE.only/.",
 )
@@ -181,7 +182,7 @@ def _planning(results: Path, smoke: bool, only: Sequence[str]) -> tuple[Callable
 
 def suite_argument(command: Command) -> Command:
     """The suite file or its name. click does not check that it exists: ``read_suite`` gives a better message."""
-    return click.argument("suite", type=Place(path_type=Path))(command)
+    return click.argument("suite", type=Place(path_type=Path), shell_complete=completion.suites)(command)
 
 
 @click.group(cls=Harness, context_settings={"help_option_names": ["-h", "--help"]})
@@ -191,7 +192,14 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("suites", nargs=-1, required=True, type=Place(path_type=Path), metavar="SUITE...")
+@click.argument(
+    "suites",
+    nargs=-1,
+    required=True,
+    type=Place(path_type=Path),
+    metavar="SUITE...",
+    shell_complete=completion.suites,
+)
 @set_option
 @results_option
 @engine_options
@@ -211,6 +219,8 @@ def main() -> None:
 )
 @only_option
 @smoke_option
+@click.option("--quiet", is_flag=True, help="Print only the path of the page, and what goes wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for every event, for programs.")
 @interrupts.ending_at_once()
 def run(
     suites: tuple[Path, ...],
@@ -221,14 +231,20 @@ def run(
     accepted: tuple[str, ...],
     until_settled: bool,
     smoke: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Train the trials that are not done yet, then write and print the report.
 
     Exit code 0 when every trial reached an outcome, 1 when some failed, 2 on a mistake in the suite or the
     environment, 130 when interrupted.
     """
+    from harness.cli.telling import Lines, Printed, Silence
     from harness.suite import read_suite
 
+    if quiet and as_json:
+        raise HarnessError("--quiet and --json exclude each other")
+    telling = Lines() if as_json else Silence() if quiet else Printed()
     planned, results = _planning(results, smoke, only)
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     read = [read_suite(path, sets) for path in suites]
@@ -240,7 +256,7 @@ def run(
 
         looks.keep_rounds(plan.suite, results)
     for plan in plans:
-        codes.append(_run_plan(plan, results, where, accepted))
+        codes.append(_run_plan(plan, results, where, accepted, telling))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
@@ -274,57 +290,55 @@ def _with_rounds(suite: Suite) -> Suite:
     return suite.model_copy(update={"declared_seeds": Rounds(start=start, most=max(start, Rounds().most))})
 
 
-def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]) -> int:
+def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...], telling: Telling) -> int:
     from harness import report
     from harness.analysis import loading, looks
     from harness.report import words
     from harness.store import folders
     from harness.suite.rates import uneven
 
-    console = terminal.console()
     if warning := uneven(plan):
-        echo(warning)
+        telling.say(warning)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
             n = loading.accept(plan, results, accepted, commit())
-            echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
+            telling.say(f"accepted {words.count(n, 'result')} of other code; the runs say so")
         for text in words.changes(loading.of_other_code(plan, results)):
-            echo(text)
+            telling.say(text)
         while True:
             rounds = looks.progress(plan, results)
             if plan.suite.rounds is not None:
-                echo(words.of_round(rounds))
-            if not _trained(rounds.plan, results, where, console):
+                telling.say(words.of_round(rounds))
+            if not _trained(rounds.plan, results, where, telling):
                 return interrupts.EXIT_CODE
             outcome = looks.take(loading.load(rounds.plan, results), results)
             if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
                 break
         page = report.write(outcome, report.folder(plan, results))
-    report.console(outcome, page, console)
+    telling.report(outcome, page)
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
 
 
-def _trained(plan: Plan, results: Path, where: Where, console: Console) -> bool:
+def _trained(plan: Plan, results: Path, where: Where, telling: Telling) -> bool:
     """Train the trials that the plan lacks; the caller holds the store's lock.
 
     Returns: whether the run reached its end; False after an interrupt.
     """
-    from harness.cli.progress import display
     from harness.execution import finished
 
     if finished.is_known(plan, results):
-        with display(console) as listener:
+        with telling.listener() as listener:
             listener.planned(len(plan.trials), len(plan.trials), ())
         return True
-    _fetch_all(plan)
+    _fetch_all(plan, telling)
     from harness.execution import driver
 
     engine = where.make(plan, results)
     try:
-        with display(console) as listener:
+        with telling.listener() as listener:
             driver.Driver(plan, results, engine, listener).run()
     except driver.Interrupted:
-        console.print(interrupts.interrupted_message(), markup=False, soft_wrap=True)
+        telling.say(interrupts.interrupted_message())
         return False
     finally:
         engine.close()
@@ -332,7 +346,7 @@ def _trained(plan: Plan, results: Path, where: Where, console: Console) -> bool:
     return True
 
 
-def _fetch_all(plan: Plan) -> None:
+def _fetch_all(plan: Plan, telling: Telling) -> None:
     """Download missing data and weights once, before several workers would do it at the same time, and verify them.
 
     Both splits are read in full: the test split is needed only after a trial has trained, too late to learn that it is
@@ -347,12 +361,12 @@ def _fetch_all(plan: Plan) -> None:
         data: DataSet = choice.make()
         missing = not data.present()
         if missing:
-            echo(f"{choice.name} is not on this machine: downloading it")
+            telling.say(f"{choice.name} is not on this machine: downloading it")
         where = data.fetch()
         for split in SPLITS:
             data.load(split)
         if missing:
-            echo(where)
+            telling.say(where)
     asking = [arm for arm in arms if arm.evaluate.features == "inception"]
     if asking:
         from harness import judge
@@ -410,6 +424,7 @@ def check(
     comparable, 130 when interrupted.
     """
     from harness.analysis import loading, regression
+    from harness.cli.telling import Printed
     from harness.report import regression as tables
     from harness.store import folders
     from harness.suite import read_suite
@@ -426,7 +441,7 @@ def check(
         regression.refuse_other(baseline, plan)
     console = terminal.console()
     with folders.exclusive(results, interrupts.command_line()):
-        if not _trained(plan, results, where, console):
+        if not _trained(plan, results, where, Printed()):
             sys.exit(interrupts.EXIT_CODE)
         found = loading.load(plan, results)
     if update:
@@ -634,6 +649,7 @@ def noise(
     trial has values, 1 when some are left out, 2 on a mistake, 130 when interrupted.
     """
     from harness.analysis import crossing
+    from harness.cli.telling import Printed
     from harness.execution.devices import resolve
     from harness.report import noise as shown
     from harness.report import words
@@ -649,7 +665,7 @@ def noise(
         trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
         more = words.count(evaluations - 1, "more evaluation")
         echo(f"{trials}, of which {crossed.todo(results)} are to be trained; then {more} of each trained model")
-        if not _trained(crossed.plan, results, where, terminal.console()):
+        if not _trained(crossed.plan, results, where, Printed()):
             sys.exit(interrupts.EXIT_CODE)
         found = crossing.sources(crossed, results, resolve(where.device), evaluations, columns, echo)
         path = shown.write(found, results / plan.suite.name)
@@ -670,7 +686,7 @@ def list_(kind: str) -> None:
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.plugins)
 def explain(name: str) -> None:
     """Explain a model, trick, metric or any other name of a suite: equation, paper, settings with their ranges."""
     from harness.cli import explain as explanation
@@ -881,7 +897,7 @@ def data_fetch(name: str) -> None:
 
 
 @main.command()
-@click.argument("word", metavar="KEY|ARM")
+@click.argument("word", metavar="KEY|ARM", shell_complete=completion.stored)
 @results_option
 def show(word: str, results: Path) -> None:
     """Show a trial, or all trials of an arm: settings, state, values, protocol, machine, images, traceback.
@@ -896,7 +912,7 @@ def show(word: str, results: Path) -> None:
 
 
 @main.command()
-@click.argument("word", metavar="KEY|ARM")
+@click.argument("word", metavar="KEY|ARM", shell_complete=completion.stored)
 @click.option("--n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
 @click.option("--out", type=Place(file_okay=False, path_type=Path), required=True, help="A new folder for them.")
 @click.option("--seed", type=int, help="The trial of the arm with this seed [default: the first that is done].")
@@ -985,3 +1001,13 @@ def gc(what: tuple[Kind, ...], yes: bool, results: Path) -> None:
         raise HarnessError(f"there is no results folder {results}")
     with folders.exclusive(results, interrupts.command_line()):
         collection.collect(results, what, yes)
+
+
+@main.command()
+@click.argument("file", type=Place(path_type=Path), default=Path("my_suite.yaml"))
+def init(file: Path) -> None:
+    """Write a short suite with comments into FILE [default: my_suite.yaml]. It runs in about a minute."""
+    from harness.cli import init as first
+
+    first.write(file)
+    echo(f"{file} is written; `harness run {file}` trains it")

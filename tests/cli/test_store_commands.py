@@ -97,7 +97,7 @@ def test_samples_by_class(workspace: Workspace) -> None:
     [
         (("gan", "--by-class"), "draws no images of a given class"),
         (("gan", "--seed", "7"), "no trial with the seed 7 (seeds: 0, 1)"),
-        (("late",), "no trial of late is done (seed 0 timed out)"),
+        (("late",), "no trial of late is done (seed 0 timed-out)"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused_and_writes_nothing(
