@@ -61,7 +61,7 @@ def test_a_failed_trial_has_its_reason_and_its_traceback(workspace: Workspace) -
     assert f"state: {row['state']}: {row['reason']}" in shown
     assert "traceback" not in shown
     [folder] = (workspace.results / "artifacts" / "late").glob(f"{row['mlflow_run_id']}/artifacts")
-    (folder / "traceback.txt").write_text("Traceback (most recent call last):\n  in step\x1b[2J\n")
+    (folder / "traceback.txt").write_text("File my_trick.py, line 3\n  in step\x1b[2J\n")
     shown = workspace.run("show", "late")
     assert f"traceback: {folder / 'traceback.txt'}" in shown
     assert "      in step\\x1b[2J" in shown
