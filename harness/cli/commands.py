@@ -314,7 +314,7 @@ def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]
             outcome = looks.take(loading.load(rounds.plan, results), results)
             if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
                 break
-        page = report.write(outcome, report.folder(plan, results))
+        page = report.write(outcome, folders.Folders(results).report(plan.suite.name, bool(plan.only)))
     telling.report(outcome, page)
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
 
@@ -548,6 +548,7 @@ def report(
     """Rebuild the tables and the page of a suite from the store."""
     from harness import report as reporting
     from harness.analysis import loading, looks
+    from harness.store.folders import Folders
     from harness.store.runs import Store
     from harness.suite import read_suite
 
@@ -562,7 +563,8 @@ def report(
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: run `{command}` first")
     if (other := Store(results).other_file(plan.suite)) is not None:
         echo(other, err=True)
-    page = reporting.write(outcome, out or _report_folder(reporting.folder(plan, results)), results)
+    own = Folders(results).report(plan.suite.name, bool(plan.only))
+    page = reporting.write(outcome, out or _report_folder(own), results)
     reporting.console(outcome, page, terminal.console())
 
 
@@ -578,7 +580,12 @@ def _report_folder(folder: Path) -> Path:
 @main.command()
 @click.argument("one")
 @click.argument("other")
-@click.option("--suite", type=Place(path_type=Path), help="The suite that ONE and OTHER are arms of.")
+@click.option(
+    "--suite",
+    type=Place(path_type=Path),
+    shell_complete=completion.suites,
+    help="The suite that ONE and OTHER are arms of.",
+)
 @set_option
 @results_option
 @click.option("--metric", metavar="COLUMN", help="The value to compare [default: all; for suites: compare.metric].")
@@ -611,7 +618,13 @@ def compare(
 
 @main.command()
 @suite_argument
-@click.option("--arms", multiple=True, metavar="NAME", help="An arm to look at (repeatable) [default: all].")
+@click.option(
+    "--arms",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.arms,
+    help="An arm to look at (repeatable) [default: all].",
+)
 @click.option(
     "--metric", "metrics", multiple=True, metavar="COLUMN", help="A value to split (repeatable) [default: all]."
 )

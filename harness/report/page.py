@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from harness.analysis.results import Results
     from harness.metrics.base import Value
     from harness.store.record import Record
-    from harness.suite.plan import Plan
 
 IMAGE_BYTES = 2_400_000
 """The limit for all sample grids of a page, in bytes before base64, which makes them a third larger."""
@@ -87,11 +86,6 @@ def command(results: Results, store: Path) -> str:
     for pattern in results.plan.only:
         arguments += ["--only", pattern]
     return shlex.join(arguments + flag(store))
-
-
-def folder(plan: Plan, store: Path) -> Path:
-    """The folder of a suite's page and tables; of chosen arms one of its own, beside it."""
-    return store / f"{plan.suite.name}{'.only' if plan.only else ''}"
 
 
 def flag(store: Path) -> list[str]:
