@@ -32,9 +32,10 @@ def arms(context: Context, parameter: Parameter, begun: str) -> list[str]:
     from harness.suite import read_suite
     from harness.suite.naming import cell_names
 
-    given = context.params.get("suites") or context.params.get("suite") or ()
+    # An option whose value is being typed ends click's reading: it leaves the suites among the words.
+    words = [*(context.params.get("suites") or ()), context.params.get("suite"), *context.args]
     names: list[str] = []
-    for path in (given,) if isinstance(given, Path) else given:
+    for path in map(Path, filter(None, words)):
         with contextlib.suppress(HarnessError):
             suite = read_suite(path, context.params.get("sets") or ())
             each = zip(suite.combinations, cell_names(suite.combinations, suite.names), strict=True)
