@@ -22,7 +22,7 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     """A suite's results as pandas frames: ``.trials``, ``.curves``, ``.arms`` (the leaderboard), ``.verdicts``.
 
     Args:
-        suite: a suite file, or the name of one in the folder ``suites``.
+        suite: a suite file, or the name of one in the folder ``suites`` here, or of one that comes with the harness.
         results: the results folder.
         sets: overrides, as in ``--set``.
     """

@@ -78,14 +78,28 @@ RUN: dict[str, str] = {
     "harness compare suites/quickstart.yaml mine.yaml": "",
     "harness compare 1a2b3c4d 5e6f7a8b": "",
     "harness noise suites/quickstart.yaml --arms gan --arms dcgan": " --seeds 3 --evaluations 2" + FEW,
+    "harness run suites/tricks_ablation.yaml --only '*feature_matching*'": FEW,
+    "harness plan suites/tricks_ablation.yaml --only dcgan": "",
+    "harness show gan": "",
+    "harness sample dcgan --n 10000 --out dcgan-samples": " --n 3",
+    "harness export suites/quickstart.yaml --format latex": "",
+    'harness show "dcgan + feature_matching"': "",
+    "harness gc cache smoke --yes": "",
+    "harness list suites": "",
+    "harness run quickstart": FEW,
+    "harness run my_suite.yaml": FEW,
     "harness list tricks": "",
     "harness explain feature_matching": "",
     "harness doctor": "",
 }
 """In this order: a store must be there before it can be reported."""
 
+WRITTEN = "it would replace a suite of these tests; tests/cli/test_commands.py runs it"
 PLANNED = "its suite is read with these settings below; what they train is trained by nox -s smoke"
 LISTED: dict[str, str] = {
+    "harness init": WRITTEN,
+    "harness gc": "it asks; tests/cli/test_gc.py answers",
+    "harness show 8c1f09aa": "a key that no store of these tests has; tests/cli/test_store_commands.py shows one",
     "pip install -e .": "needs a package registry; CI does it in a clean environment (.ci/run)",
     "python -m venv venv": "makes the environment that the next command fills",
     "pip install -e '.[slurm]'": "needs a package registry",

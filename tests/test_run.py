@@ -355,6 +355,21 @@ def test_list_names_everything(tmp_path: Path) -> None:
         assert set(names) <= set(listed)
 
 
+def test_suites_have_names_from_anywhere(tmp_path: Path) -> None:
+    """Those that come with the harness, and before them those of the folder ``suites`` here."""
+    workspace = Workspace(tmp_path)
+    listed = {line.split()[0]: line for line in workspace.run("list", "suites").splitlines()}
+    assert "9 trials  Does a convolutional GAN" in listed["quickstart"]
+    assert listed["tricks_ablation"].endswith("[2 to 6 minutes per trial on one core]")
+    assert len(workspace.plan(Path("quickstart"))["trials"]) == 9
+    (tmp_path / "suites").mkdir()
+    workspace.suite("quickstart").rename(tmp_path / "suites" / "quickstart.yaml")
+    assert "4 trials  Does it work?" in workspace.run("list", "suites")
+    assert len(workspace.plan(Path("quickstart"))["trials"]) == 4
+    assert "did you mean 'quickstart'? (`harness list suites`" in workspace.run("run", "quikstart", code=2)
+    assert not workspace.results.exists()
+
+
 LATE = """
 import atexit, os, subprocess, sys, time
 from harness.cli import main

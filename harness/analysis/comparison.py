@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis import loading, looks, protocol, statistics
+from harness.analysis import finding, loading, looks, protocol, statistics
 from harness.analysis import questions as asking
 from harness.analysis.results import Results
 from harness.analysis.statistics import Question, Sample, Verdict
@@ -24,7 +24,6 @@ from harness.base.errors import HarnessError
 from harness.base.files import expanded
 from harness.base.states import State
 from harness.base.validation import nearest
-from harness.store import runs as runs_module
 from harness.store.record import Record
 from harness.store.runs import Store, flat, standing
 from harness.suite import read_suite
@@ -138,7 +137,7 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     """The results that the store of a results folder has of a suite.
 
     Args:
-        suite: a suite file, or the name of one in the folder ``suites``.
+        suite: a suite file, or the name of one in the folder ``suites`` here, or of one that comes with the harness.
         results: the results folder.
         sets: overrides, as in ``--set``.
 
@@ -146,8 +145,6 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
         HarnessError: there is no such suite, it has errors, or the store has none of its trials.
     """
     path, results = expanded(suite), expanded(results)
-    if not path.is_file() and path.parent == Path() and not path.suffix:
-        path = _named(str(suite), Path("suites"))
     found = loading.load(looks.progress(make_plan(read_suite(path, sets)), results).seen, results)
     if not found.records:
         raise HarnessError(f"the store in {results.absolute()} has no trial of {path}: run `harness run {path}` first")
@@ -394,21 +391,18 @@ def _find(store: Store, text: str) -> Any:
             f"the store in {store.results} holds no run: `harness run SUITE` creates some; to compare arms, add "
             "--suite SUITE"
         )
-    ids = [run for run in every if text and run.info.run_id.startswith(text)]
-    every_key = [run.data.tags.get("key", "") for run in every]
-    keys = {key for key in every_key if text and key.startswith(text)}
-    alike = ([run for run, own in zip(every, every_key, strict=True) if own == key] for key in keys)
-    found = {run.info.run_id: run for run in [*ids, *map(runs_module.speaking, alike)]}
+    found = finding.beginning(every, text)
     if not found:
-        known = [run.info.run_id for run in every] + every_key
+        known = [word for run in every for word in (run.info.run_id, run.data.tags.get("key", ""))]
         raise HarnessError(
             f"no run or trial of the store in {store.results} begins with {text!r}{nearest(text, known)}: "
             "trials.csv and `harness plan SUITE --json` list them. To compare arms, add --suite SUITE; to compare "
             "suites, give two files"
         )
     if len(found) > 1:
-        raise HarnessError(f"{text!r} matches {len(found)} runs ({_known(list(found))}): give more characters")
-    return next(iter(found.values()))
+        ids = _known([run.info.run_id for run in found])
+        raise HarnessError(f"{text!r} matches {len(found)} runs ({ids}): give more characters")
+    return found[0]
 
 
 def _meanings() -> dict[str, tuple[str, Value]]:

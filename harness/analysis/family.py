@@ -30,6 +30,12 @@ def declared(plan: Plan) -> tuple[Key, ...]:
     return (*pairs, *(one.key for one in _contrasts(plan)))
 
 
+def open_to(plan: Plan) -> tuple[Key, ...]:
+    """Those of them that its arms can answer: of a plan of chosen arms, not those about arms that it leaves out."""
+    left_out = set(plan.left_out)
+    return tuple(arms for arms in declared(plan) if not left_out.intersection(arms))
+
+
 def asked(plan: Plan, pairs: Mapping[Pair, Question]) -> dict[Key, Asked]:
     """The questions of a plan of whose comparisons these can be made."""
     found: dict[Key, Asked] = dict(pairs.items())

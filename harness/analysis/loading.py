@@ -88,8 +88,15 @@ def _winners(plan: Plan, tried: Mapping[str, Sequence[Configuration]]) -> Plan:
         trials += new
     suite = plan.suite.model_copy(update={"search": None, "declared_seeds": plan.suite.confirm_seeds})
     winning = dict(zip((cell.name for cell in plan.cells), cells, strict=True))
-    pairs = tuple((winning[arm.name], winning[baseline.name]) for arm, baseline in plan.pairs)
-    return Plan(suite, tuple(cells), tuple(trials), winning[plan.baseline.name], pairs)
+    pairs = tuple((winning.get(arm.name, arm), winning.get(baseline.name, baseline)) for arm, baseline in plan.pairs)
+    return dataclasses.replace(
+        plan,
+        suite=suite,
+        cells=tuple(cells),
+        trials=tuple(trials),
+        baseline=winning[plan.baseline.name],
+        pairs=pairs,
+    )
 
 
 def _won(cell: Cell, arm: Arm) -> Cell:

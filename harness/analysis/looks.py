@@ -143,12 +143,12 @@ def take(results: Results, folder: Path) -> Results:
         return results
     arms = dict.fromkeys(arm for pair in asked for arm in pair)
     trials = tuple(sorted(record.key for arm in arms for record in results.of(arm)))
+    seeds = max(len(results.of(arm)) for arm in arms)
     looks = Looks.read(folder, results.plan.suite)
     path = looks.of(trials)
-    same = next((number for number, one in enumerate(path) if one.trials == trials), None)
+    same = next((number for number, one in enumerate(path) if _saw(one, trials, seeds, results)), None)
     if same is not None:
         return dataclasses.replace(results, look=_look(path, same, results.plan.suite, path[same].points))
-    seeds = max(len(results.of(arm)) for arm in arms)
     points = _new_levels(results.plan.suite, path, seeds).points
     seen = dataclasses.replace(results, look=_look(path, len(path), results.plan.suite, points))
     settled = {
@@ -158,6 +158,11 @@ def take(results: Results, folder: Path) -> Results:
     }
     looks.add(Taken(seeds, trials, points, settled))
     return seen
+
+
+def _saw(one: Taken, trials: Sequence[str], seeds: int, results: Results) -> bool:
+    """Whether a look has seen the same: the same trials, or more arms with as many seeds if arms were chosen here."""
+    return one.trials == trials or (bool(results.plan.only) and one.seeds == seeds and set(trials) <= set(one.trials))
 
 
 def _look(path: Sequence[Taken], number: int, suite: Suite, points: Sequence[float] | None) -> Look:
@@ -214,7 +219,7 @@ def progress(plan: Plan, folder: Path) -> Progress:
     most = max(suite.rounds.most, *suite.seeds)
     everything = plan.with_seeds({cell.name: range(most) for cell in plan.cells})
     path = Looks.read(folder, suite).of([trial.key for trial in everything.trials])
-    pairs = family.declared(plan)
+    pairs = family.open_to(plan)
     open_ = tuple(pair for pair in pairs if not any(pair in one.settled for one in path))
     sizes = schedule(suite, path)
     over = len(path) >= len(sizes) or not open_

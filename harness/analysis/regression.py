@@ -256,7 +256,7 @@ def refuse_other(baseline: Baseline, plan: Plan) -> None:
         raise HarnessError(f"the baseline is of the suite {baseline.suite}, not of {plan.suite.name}: {update}")
     declared = {cell.name: cell.combination.raw for cell in plan.cells if cell.excluded is None}
     _refuse_names("the baseline lacks", declared.keys() - baseline.arms.keys(), update)
-    _refuse_names("the suite no longer has", baseline.arms.keys() - declared.keys(), update)
+    _refuse_names("the suite no longer has", baseline.arms.keys() - declared.keys() - set(plan.left_out), update)
     changed = {arm for arm, raw in declared.items() if json.loads(json.dumps(raw)) != baseline.arms[arm].declared}
     _refuse_names("since the baseline was written, the suite changed the declaration of", changed, update)
 
@@ -276,6 +276,8 @@ def check(results: Results, baseline: Baseline, alpha: float = ALPHA) -> Check:
     """
     refuse_other(baseline, results.plan)
     now = measured(results)
+    left = {name: arm for name, arm in baseline.arms.items() if name in now.arms}
+    baseline = baseline.model_copy(update={"arms": left})
     for name, arm in now.arms.items():
         before = baseline.arms[name]
         if arm.protocol and before.protocol:  # an arm that only failed has none

@@ -290,7 +290,8 @@ class Results:
     @cached_property
     def _answered(self) -> dict[family.Key, ArmVerdict]:
         settled = {arms: kind for arms, (kind, _) in self.look.settled.items()}
-        found = statistics.answers(family.asked(self.plan, self.asked), self.look.levels, settled)
+        left_out = len(family.declared(self.plan)) - len(family.open_to(self.plan))
+        found = statistics.answers(family.asked(self.plan, self.asked), self.look.levels, settled, left_out)
         return {arms: self._settled(arms, verdict) for arms, verdict in found.items()}
 
     def opposing(self, verdict: ArmVerdict) -> list[str]:

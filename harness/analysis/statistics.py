@@ -355,7 +355,10 @@ def verdict_alone(question: Question) -> Verdict:
 
 
 def answers(
-    questions: Mapping[Any, Asked], levels: Levels = ONE, settled: Mapping[Any, VerdictKind] | None = None
+    questions: Mapping[Any, Asked],
+    levels: Levels = ONE,
+    settled: Mapping[Any, VerdictKind] | None = None,
+    others: int = 0,
 ) -> dict[Any, Verdict]:
     """A verdict on every question. Questions may differ in metric and in baseline; all are corrected together.
 
@@ -373,6 +376,9 @@ def answers(
     finished trial. So an arm that fails on most seeds is not called better or equal for the few seeds that it survived.
 
     ``settled``: the verdicts of earlier looks: Holm's procedure has rejected these hypotheses already.
+
+    ``others``: further questions that are corrected for, and not answered here: those about arms that the user chose
+    to leave out, perhaps because their values are known. They count as not rejected.
     """
     asked = list(questions.values())
     before = [(settled or {}).get(name, "inconclusive") for name in questions]
@@ -381,17 +387,17 @@ def answers(
     raw = [0.0 if kind in ("better", "worse") else p for kind, p in zip(before, own, strict=True)]
     shares = [_Shares.of(question) for question in asked]
     able = _testable(shares, levels)
-    different = tested_at([*raw, *(shares[place].p for place in able)], levels)
+    different = tested_at([*raw, *(shares[place].p for place in able), *[1.0] * others], levels)
     for place, kind in enumerate(before):
         if kind != "inconclusive":  # what is shown is the p-value of these data
             level = different[place].level
             different[place] = Tested(min(1.0, own[place] * levels.alpha / level), level)
-    by_share = dict(zip(able, different[len(asked) :], strict=True))
+    by_share = dict(zip(able, different[len(asked) : len(asked) + len(able)], strict=True))
     raw_equal = [
         0.0 if kind == "no difference larger than δ" else max(one.p_equal, other.p_equal)
         for kind, one, other in zip(before, found, filled, strict=True)
     ]
-    equal = tested_at(raw_equal, levels)
+    equal = tested_at([*raw_equal, *[1.0] * others], levels)
     return {
         name: _verdict(question, levels, _Tests(found[i], different[i], equal[i], shares[i], by_share.get(i)))
         for i, (name, question) in enumerate(questions.items())

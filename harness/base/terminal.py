@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LOG = "output.log"
 """The file in the results folder with what a run would have printed after its reader was gone."""
+WIDE = 2000
+"""The width of tables in a file or a pipe, in characters: no table is so wide."""
 SEQUENCE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\r")
 """Colours and movements of the cursor, which a log does without."""
 
@@ -44,9 +46,13 @@ class Unread(Exception):
 def console(**settings: Any) -> Console:
     """A console for tables, progress and texts. ``settings`` are those of rich's ``Console``.
 
-    It shows every character that a terminal would obey as its escape; styles and movements of rich itself remain.
+    It shows every character that a terminal would obey as its escape; styles and movements of rich itself remain. Where
+    it does not print on a terminal, nothing is folded to a width, unless COLUMNS or ``settings`` state one.
     """
-    return _escaping()(**settings)
+    made = _escaping()(**settings)
+    if not made.is_terminal and "width" not in settings and not os.environ.get("COLUMNS"):
+        made.width = WIDE
+    return made
 
 
 @functools.cache

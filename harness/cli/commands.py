@@ -18,15 +18,16 @@ from harness.base.files import expanded
 from harness.base.messages import visible
 from harness.base.terminal import echo
 from harness.base.version import __version__, commit
+from harness.cli import completion
 from harness.cli.engines import device_option, engine_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import Console
-
     from harness.analysis.results import Results
     from harness.cli.engines import Where
+    from harness.cli.telling import Telling
+    from harness.store.garbage import Kind
     from harness.store.runs import Standing
     from harness.suite import Suite
     from harness.suite.plan import Plan, Trial
@@ -155,23 +156,34 @@ smoke_option = click.option(
 )
 
 
-def _planning(results: Path, smoke: bool) -> tuple[Callable[[Suite], Plan], Path]:
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="ARM",
+    shell_complete=completion.arms,
+    help="Take this arm, and what it is compared with, instead of all (repeatable): its name, or a pattern such as "
+    "'dcgan*'. The page goes to SUITE.only/.",
+)
+
+
+def _planning(results: Path, smoke: bool, only: Sequence[str]) -> tuple[Callable[[Suite], Plan], Path]:
     """How suites are planned, and the results folder.
 
     ``--smoke`` has a folder of its own: its numbers mean nothing, and must not mix with real results.
     """
     from harness.store import addresses
+    from harness.suite.choosing import chosen
     from harness.suite.plan import make_plan, smoke_plan
 
-    if not smoke:
-        return make_plan, results
-    addresses.forget()
-    return smoke_plan, results / "smoke"
+    if smoke:
+        addresses.forget()
+    made = smoke_plan if smoke else make_plan
+    return lambda suite: chosen(made(suite), only), results / "smoke" if smoke else results
 
 
 def suite_argument(command: Command) -> Command:
-    """The suite file. click does not check that it exists: ``read_suite`` gives a better message."""
-    return click.argument("suite", type=Place(path_type=Path))(command)
+    """The suite file or its name. click does not check that it exists: ``read_suite`` gives a better message."""
+    return click.argument("suite", type=Place(path_type=Path), shell_complete=completion.suites)(command)
 
 
 @click.group(cls=Harness, context_settings={"help_option_names": ["-h", "--help"]})
@@ -181,7 +193,14 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("suites", nargs=-1, required=True, type=Place(path_type=Path), metavar="SUITE...")
+@click.argument(
+    "suites",
+    nargs=-1,
+    required=True,
+    type=Place(path_type=Path),
+    metavar="SUITE...",
+    shell_complete=completion.suites,
+)
 @set_option
 @results_option
 @engine_options
@@ -199,25 +218,35 @@ def main() -> None:
     help="Add seeds, round by round, to the arms whose verdicts are open: up to 20, at the suite's error rate. A suite "
     "states its own rounds with seeds: {start, most, error, budget}.",
 )
+@only_option
 @smoke_option
+@click.option("--quiet", is_flag=True, help="Print only the path of the page, and what goes wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for every event, for programs.")
 @interrupts.ending_at_once()
 def run(
     suites: tuple[Path, ...],
     sets: tuple[str, ...],
+    only: tuple[str, ...],
     results: Path,
     where: Where,
     accepted: tuple[str, ...],
     until_settled: bool,
     smoke: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Train the trials that are not done yet, then write and print the report.
 
     Exit code 0 when every trial reached an outcome, 1 when some failed, 2 on a mistake in the suite or the
     environment, 130 when interrupted.
     """
+    from harness.cli.telling import Lines, Printed, Silence
     from harness.suite import read_suite
 
-    planned, results = _planning(results, smoke)
+    if quiet and as_json:
+        raise HarnessError("--quiet and --json exclude each other")
+    telling = Lines() if as_json else Silence() if quiet else Printed()
+    planned, results = _planning(results, smoke, only)
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     read = [read_suite(path, sets) for path in suites]
     plans = [planned(_with_rounds(suite) if until_settled else suite) for suite in read]
@@ -228,7 +257,7 @@ def run(
 
         looks.keep_rounds(plan.suite, results)
     for plan in plans:
-        codes.append(_run_plan(plan, results, where, accepted))
+        codes.append(_run_plan(plan, results, where, accepted, telling))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
@@ -262,7 +291,7 @@ def _with_rounds(suite: Suite) -> Suite:
     return suite.model_copy(update={"declared_seeds": Rounds(start=start, most=max(start, Rounds().most))})
 
 
-def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]) -> int:
+def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...], telling: Telling) -> int:
     from harness import report
     from harness.analysis import loading, looks
     from harness.execution import finished
@@ -270,30 +299,29 @@ def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]
     from harness.store import folders
     from harness.suite.rates import uneven
 
-    console = terminal.console()
     if warning := uneven(plan):
-        echo(warning)
+        telling.say(warning)
     with folders.exclusive(results, interrupts.command_line()):
         if accepted:
             n = loading.accept(plan, results, accepted, commit())
-            echo(f"accepted {words.count(n, 'result')} of other code; the runs say so")
+            telling.say(f"accepted {words.count(n, 'result')} of other code; the runs say so")
         for text in words.changes(loading.of_other_code(plan, results)):
-            echo(text)
+            telling.say(text)
         while True:
             rounds = looks.progress(plan, results)
             if plan.suite.rounds is not None:
-                echo(words.of_round(rounds))
+                telling.say(words.of_round(rounds))
             new = not finished.is_known(rounds.plan, results)
-            if not _trained(rounds.plan, results, where, console):
+            if not _trained(rounds.plan, results, where, telling):
                 return interrupts.EXIT_CODE
             outcome = looks.take(loading.load(rounds.plan, results), results)
             if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
                 break
-        page = report.write(outcome, results / plan.suite.name)
-        if new:
+        page = report.write(outcome, folders.Folders(results).report(plan.suite.name, bool(plan.only)))
+        if new and not plan.only:
             _publish(outcome, page, results)
             finished.remember(rounds.plan, results)  # the database is another one now
-    report.console(outcome, page, console)
+    telling.report(outcome, page)
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
 
 
@@ -308,27 +336,26 @@ def _publish(outcome: Results, page: Path, results: Path) -> None:
         echo(f"MLflow's run of the suite does not show this result: {error}", err=True)
 
 
-def _trained(plan: Plan, results: Path, where: Where, console: Console) -> bool:
+def _trained(plan: Plan, results: Path, where: Where, telling: Telling) -> bool:
     """Train the trials that the plan lacks; the caller holds the store's lock.
 
     Returns: whether the run reached its end; False after an interrupt.
     """
-    from harness.cli.progress import display
     from harness.execution import finished
 
     if finished.is_known(plan, results):
-        with display(console) as listener:
+        with telling.listener() as listener:
             listener.planned(len(plan.trials), len(plan.trials), ())
         return True
-    _fetch_all(plan)
+    _fetch_all(plan, telling)
     from harness.execution import driver
 
     engine = where.make(plan, results)
     try:
-        with display(console) as listener:
+        with telling.listener() as listener:
             driver.Driver(plan, results, engine, listener).run()
     except driver.Interrupted:
-        console.print(interrupts.interrupted_message(), markup=False, soft_wrap=True)
+        telling.say(interrupts.interrupted_message())
         return False
     finally:
         engine.close()
@@ -336,7 +363,7 @@ def _trained(plan: Plan, results: Path, where: Where, console: Console) -> bool:
     return True
 
 
-def _fetch_all(plan: Plan) -> None:
+def _fetch_all(plan: Plan, telling: Telling) -> None:
     """Download missing data and weights once, before several workers would do it at the same time, and verify them.
 
     Both splits are read in full: the test split is needed only after a trial has trained, too late to learn that it is
@@ -351,12 +378,12 @@ def _fetch_all(plan: Plan) -> None:
         data: DataSet = choice.make()
         missing = not data.present()
         if missing:
-            echo(f"{choice.name} is not on this machine: downloading it")
+            telling.say(f"{choice.name} is not on this machine: downloading it")
         where = data.fetch()
         for split in SPLITS:
             data.load(split)
         if missing:
-            echo(where)
+            telling.say(where)
     asking = [arm for arm in arms if arm.evaluate.features == "inception"]
     if asking:
         from harness import judge
@@ -391,6 +418,7 @@ def _keep_the_exit_code() -> None:
 )
 @click.option("--junit", type=Place(dir_okay=False, path_type=Path), help="Write JUnit XML here, for a CI.")
 @click.option("--markdown", type=Place(dir_okay=False, path_type=Path), help="Write a Markdown summary here.")
+@only_option
 @set_option
 @results_option
 @engine_options
@@ -402,6 +430,7 @@ def check(
     alpha: float,
     junit: Path | None,
     markdown: Path | None,
+    only: tuple[str, ...],
     sets: tuple[str, ...],
     results: Path,
     where: Where,
@@ -412,20 +441,24 @@ def check(
     comparable, 130 when interrupted.
     """
     from harness.analysis import loading, regression
+    from harness.cli.telling import Printed
     from harness.report import regression as tables
     from harness.store import folders
     from harness.suite import read_suite
+    from harness.suite.choosing import chosen
     from harness.suite.plan import make_plan
 
+    if update and only:
+        raise HarnessError("--update writes a baseline of the whole suite: leave out --only")
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     tables.forget(junit, markdown)
-    plan = make_plan(read_suite(suite, sets))
+    plan = chosen(make_plan(read_suite(suite, sets)), only)
     if not update:
         baseline = regression.read(baseline_path)
         regression.refuse_other(baseline, plan)
     console = terminal.console()
     with folders.exclusive(results, interrupts.command_line()):
-        if not _trained(plan, results, where, console):
+        if not _trained(plan, results, where, Printed()):
             sys.exit(interrupts.EXIT_CODE)
         found = loading.load(plan, results)
     if update:
@@ -439,16 +472,17 @@ def check(
 
 @main.command()
 @suite_argument
+@only_option
 @set_option
 @results_option
 @smoke_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def plan(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool) -> None:
+def plan(suite: Path, only: tuple[str, ...], sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool) -> None:
     """Show every cell and trial with its key and state. Trains nothing."""
     from harness.cli import overview
     from harness.suite import read_suite
 
-    planned, results = _planning(results, smoke)
+    planned, results = _planning(results, smoke, only)
     read = read_suite(suite, sets)
     if read.rounds is not None or (results / "looks").is_dir():
         from harness.analysis import looks
@@ -516,6 +550,7 @@ def upgrade(results: Path) -> None:
 
 @main.command()
 @suite_argument
+@only_option
 @set_option
 @results_option
 @smoke_option
@@ -524,15 +559,18 @@ def upgrade(results: Path) -> None:
     type=Place(file_okay=False, path_type=Path),
     help="Folder of the page and the tables [default: the suite's folder in the results folder].",
 )
-def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: Path | None) -> None:
+def report(
+    suite: Path, only: tuple[str, ...], sets: tuple[str, ...], results: Path, smoke: bool, out: Path | None
+) -> None:
     """Rebuild the tables and the page of a suite from the store."""
     from harness import report as reporting
     from harness.analysis import loading, looks
     from harness.report import unfinished
+    from harness.store.folders import Folders
     from harness.store.runs import Store
     from harness.suite import read_suite
 
-    planned, results = _planning(results, smoke)
+    planned, results = _planning(results, smoke, only)
     plan = looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen
     outcome = loading.load(plan, results)
     if outcome.records:
@@ -543,24 +581,29 @@ def report(suite: Path, sets: tuple[str, ...], results: Path, smoke: bool, out: 
         raise HarnessError(f"the store in {results} holds no finished trial of {suite}: run `{command}` first")
     if (other := Store(results).other_file(plan.suite)) is not None:
         echo(other, err=True)
-    page = reporting.write(outcome, out or _report_folder(results, plan.suite.name), results)
+    own = Folders(results).report(plan.suite.name, bool(plan.only))
+    page = reporting.write(outcome, out or _report_folder(own), results)
     reporting.console(outcome, page, terminal.console())
 
 
-def _report_folder(results: Path, suite: str) -> Path:
-    """The suite's folder in the results folder; a folder here if that cannot be written to (a read-only mount)."""
-    folder = results / suite
+def _report_folder(folder: Path) -> Path:
+    """This folder in the results folder; a folder here if that cannot be written to (a read-only mount)."""
     if os.access(next(path for path in (folder, *folder.absolute().parents) if path.exists()), os.W_OK):
         return folder
-    here = Path(f"{suite}-report")
-    echo(f"{results} cannot be written to: the page and the tables go to {here.absolute()} (see --out)", err=True)
+    here = Path(f"{folder.name}-report")
+    echo(f"{folder.parent} cannot be written to: the page and the tables go to {here.absolute()} (see --out)", err=True)
     return here
 
 
 @main.command()
 @click.argument("one")
 @click.argument("other")
-@click.option("--suite", type=Place(path_type=Path), help="The suite that ONE and OTHER are arms of.")
+@click.option(
+    "--suite",
+    type=Place(path_type=Path),
+    shell_complete=completion.suites,
+    help="The suite that ONE and OTHER are arms of.",
+)
 @set_option
 @results_option
 @click.option("--metric", metavar="COLUMN", help="The value to compare [default: all; for suites: compare.metric].")
@@ -593,7 +636,13 @@ def compare(
 
 @main.command()
 @suite_argument
-@click.option("--arms", multiple=True, metavar="NAME", help="An arm to look at (repeatable) [default: all].")
+@click.option(
+    "--arms",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completion.arms,
+    help="An arm to look at (repeatable) [default: all].",
+)
 @click.option(
     "--metric", "metrics", multiple=True, metavar="COLUMN", help="A value to split (repeatable) [default: all]."
 )
@@ -631,6 +680,7 @@ def noise(
     trial has values, 1 when some are left out, 2 on a mistake, 130 when interrupted.
     """
     from harness.analysis import crossing
+    from harness.cli.telling import Printed
     from harness.execution.devices import resolve
     from harness.report import noise as shown
     from harness.report import words
@@ -646,7 +696,7 @@ def noise(
         trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
         more = words.count(evaluations - 1, "more evaluation")
         echo(f"{trials}, of which {crossed.todo(results)} are to be trained; then {more} of each trained model")
-        if not _trained(crossed.plan, results, where, terminal.console()):
+        if not _trained(crossed.plan, results, where, Printed()):
             sys.exit(interrupts.EXIT_CODE)
         found = crossing.sources(crossed, results, resolve(where.device), evaluations, columns, echo)
         path = shown.write(found, results / plan.suite.name)
@@ -662,12 +712,12 @@ def list_(kind: str) -> None:
     """List what a suite can name, one line each, with the paper."""
     from harness.cli import overview
 
-    for line in overview.suites(Path("suites")) if kind == "suites" else overview.plugins(kind):
+    for line in overview.suites() if kind == "suites" else overview.plugins(kind):
         echo(line)
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.plugins)
 def explain(name: str) -> None:
     """Explain a model, trick, metric or any other name of a suite: equation, paper, settings with their ranges."""
     from harness.cli import explain as explanation
@@ -875,3 +925,120 @@ def data_fetch(name: str) -> None:
     except registry.ChoiceError as error:
         raise HarnessError(str(error)) from error
     echo(choice.make().fetch())
+
+
+@main.command()
+@click.argument("word", metavar="KEY|ARM", shell_complete=completion.stored)
+@results_option
+def show(word: str, results: Path) -> None:
+    """Show a trial, or all trials of an arm: settings, state, values, protocol, machine, images, traceback.
+
+    A trial is named by the beginning of its key (`harness plan` lists them) or of its MLflow id.
+    """
+    from harness.cli import show as shown
+    from harness.store.runs import Store
+
+    for line in shown.show(Store(results), word):
+        echo(line)
+
+
+@main.command()
+@click.argument("word", metavar="KEY|ARM", shell_complete=completion.stored)
+@click.option("--n", "n", type=click.IntRange(min=1), default=64, show_default=True, help="How many images.")
+@click.option("--out", type=Place(file_okay=False, path_type=Path), required=True, help="A new folder for them.")
+@click.option("--seed", type=int, help="The trial of the arm with this seed [default: the first that is done].")
+@click.option("--by-class", is_flag=True, help="As many images of each class, in a folder each (conditional models).")
+@click.option("--walk", is_flag=True, help="Also pictures of paths through the latent space.")
+@results_option
+@device_option
+def sample(
+    word: str, n: int, out: Path, seed: int | None, by_class: bool, walk: bool, results: Path, device: str
+) -> None:
+    """Draw images with the generator of a finished trial: PNG files that programs for FID read, and a grid.
+
+    A trial is named by its arm, or by the beginning of its key or of its MLflow id.
+    """
+    from harness.cli import sample as drawing
+    from harness.execution.devices import resolve
+    from harness.store.runs import Store
+
+    echo(drawing.sample(Store(results), word, seed, n, out, resolve(device), by_class, walk))
+
+
+@main.command()
+@suite_argument
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet", "latex", "markdown"]),
+    default="csv",
+    show_default=True,
+    help="csv and parquet have all digits; latex and markdown are what a paper prints.",
+)
+@click.option(
+    "--table",
+    type=click.Choice(["leaderboard", "verdicts", "trials", "curves"]),
+    default="leaderboard",
+    show_default=True,
+    help="Which table; all but the leaderboard as csv or parquet.",
+)
+@click.option("--out", type=Place(dir_okay=False, path_type=Path), help="A file [default: print it].")
+@only_option
+@set_option
+@results_option
+def export(
+    suite: Path, form: str, table: str, out: Path | None, only: tuple[str, ...], sets: tuple[str, ...], results: Path
+) -> None:
+    """Print or write a table of a suite: for a paper (mean with interval, best in bold), or for other programs."""
+    from harness.analysis import loading, looks
+    from harness.base.files import write_bytes
+    from harness.report import export as exporting
+    from harness.suite import read_suite
+
+    if form == "parquet" and out is None:
+        raise HarnessError("--format parquet is not text: name a file with --out")
+    planned, results = _planning(results, False, only)
+    found = loading.load(
+        looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen, results
+    )
+    if not found.records:
+        raise HarnessError(
+            f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
+        )
+    content = exporting.export(looks.take(found, results), form, table)
+    if out is None:
+        echo(content.decode().removesuffix("\n"))
+    else:
+        write_bytes(out, content)
+        echo(str(out))
+
+
+@main.command()
+@click.argument(
+    "what", nargs=-1, type=click.Choice(["checkpoints", "work", "artifacts", "cache", "smoke"]), metavar="[WHAT]..."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@results_option
+def gc(what: tuple[Kind, ...], yes: bool, results: Path) -> None:
+    """Say what can be deleted in a results folder, with sizes, and delete it if you agree. No result is lost.
+
+    WHAT: checkpoints (of trials that are done), work (of trials that the store does not know), artifacts (of runs
+    that were deleted in MLflow), cache, smoke [default: all].
+    """
+    from harness.cli import gc as collection
+    from harness.store import folders
+
+    if not results.is_dir():
+        raise HarnessError(f"there is no results folder {results}")
+    with folders.exclusive(results, interrupts.command_line()):
+        collection.collect(results, what, yes)
+
+
+@main.command()
+@click.argument("file", type=Place(path_type=Path), default=Path("my_suite.yaml"))
+def init(file: Path) -> None:
+    """Write a short suite with comments into FILE [default: my_suite.yaml]. It runs in about a minute."""
+    from harness.cli import init as first
+
+    first.write(file)
+    echo(f"{file} is written; `harness run {file}` trains it")

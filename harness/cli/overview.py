@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.base import terminal
@@ -14,6 +14,7 @@ from harness.base.messages import visible
 from harness.base.states import State
 from harness.cli.progress import duration
 from harness.execution.devices import cores
+from harness.suite import choosing
 from harness.suite.cells import space_of
 from harness.suite.declaration import points
 from harness.suite.rates import uneven
@@ -38,6 +39,7 @@ def as_json(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> 
     """The plan as JSON."""
     value = {
         "suite": plan.suite.name,
+        "left_out": plan.left_out,
         "cells": [
             {"arm": cell.name, "key": cell.key, "axes": dict(cell.axes), "excluded": cell.excluded}
             for cell in plan.cells
@@ -106,9 +108,10 @@ def summary(plan: Plan, states: Mapping[str, Standing] | None, guess: Guess) -> 
     """
     search = plan.suite.search
     if search is not None:
-        return list(_of_search(search, plan))
+        return [*_of_search(search, plan), *filter(None, [choosing.told(plan)])]
     counts = Counter(_state(trial, states) for trial in plan.trials)
     lines = [f"{len(plan.trials)} trials: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
+    lines += filter(None, [choosing.told(plan)])
     if states is None:
         return lines
     todo = [trial for trial in plan.trials if trial.key not in states or not states[trial.key].state.settled]
@@ -160,21 +163,24 @@ def plugins(kind: str) -> list[str]:
     return lines
 
 
-def suites(folder: Path) -> list[str]:
-    """One line per suite file in a folder.
+def suites() -> list[str]:
+    """One line per suite that can be named: its trials, its question, and its cost where its file states one."""
+    from harness.suite import read_suite, shipped
 
-    Raises:
-        HarnessError: there is no such folder.
-    """
-    from harness.suite import read_suite
-
-    if not folder.is_dir():
-        raise HarnessError(f"there is no folder {folder}/ here: start in a checkout of the harness")
     lines = []
-    for path in sorted(folder.glob("*.yaml")):
+    for name, path in shipped.names().items():
         try:
-            text = read_suite(path).question
+            suite = read_suite(path)
+            cells = sum(cell.excluded is None for cell in suite.combinations)
+            tried = suite.search.n_trials if suite.search else 1
+            stated = re.search(COST, suite.text, re.M)
+            cost = f"  [{stated[1]}]" if stated else ""
+            text = f"{cells * tried * len(suite.seeds):>5} trials  {suite.question}{cost}"
         except HarnessError as error:
             text = f"broken: {str(error).splitlines()[0]}"
-        lines.append(visible(f"{path!s:<34} {text}"))
+        lines.append(visible(f"{name:<22} {text}"))
     return lines
+
+
+COST = r"^# cost: (.+?)\s*$"
+"""The line of a suite file that says what the suite costs."""

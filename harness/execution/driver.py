@@ -271,7 +271,8 @@ class Driver:
             if folder.name in known and known[folder.name].state.settled:
                 shutil.rmtree(folder, ignore_errors=True)
         tidy(self.results)
-        for folder in (folders.work, folders.cache, self.results / self.plan.suite.name, cache_folder()):
+        reports = [folders.report(self.plan.suite.name, chosen) for chosen in (False, True)]
+        for folder in (folders.work, folders.cache, *reports, cache_folder()):
             tidy(folder, deep=True)
 
     @contextlib.contextmanager

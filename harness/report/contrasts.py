@@ -42,7 +42,7 @@ def sections(results: Results) -> list[Section]:
 
 def missing(results: Results) -> str:
     """How many of these verdicts that the suite declares cannot be given yet; empty if there are none."""
-    declared = [arms for arms in family.declared(results.plan) if len(arms) > 2]
+    declared = [arms for arms in family.open_to(results.plan) if len(arms) > 2]
     left = sum(key not in results.answered() for key in declared)
     if not left or not results.records:
         return ""

@@ -19,6 +19,7 @@ from harness.analysis import across, interactions, protocol, statistics, tuning
 from harness.base.files import write_bytes
 from harness.report import animation, artifacts, contrasts, figures, plots, sources, tables, unfinished, words
 from harness.report.tuning import Tuning
+from harness.suite import choosing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +91,8 @@ def command(results: Results, store: Path) -> str:
     arguments = ["harness", "run", str(results.plan.suite.path)]
     for override in results.plan.suite.sets:
         arguments += ["--set", override]
+    for pattern in results.plan.only:
+        arguments += ["--only", pattern]
     return shlex.join(arguments + flag(store))
 
 
@@ -135,6 +138,7 @@ def html(
         suite=results.plan.suite,
         results=results,
         again=again,
+        chosen=choosing.told(results.plan),
         compared=results.values[results.metric],
         compared_index=list(results.values).index(results.metric),
         headline=words.headline(results),

@@ -135,8 +135,8 @@ def verdicts_markdown(results: Results) -> str:
 
 def _left_out(results: Results) -> str:
     """The lines below a table: the arms without a verdict, and why; and the results of other code."""
-    lines = [_escaped(f"No verdict on {arm}: {words.odd(found)}") for arm, found in results.mismatched.items()]
-    lines += [_escaped(text) for text in words.code(results)]
+    lines = [escaped(f"No verdict on {arm}: {words.odd(found)}") for arm, found in results.mismatched.items()]
+    lines += [escaped(text) for text in words.code(results)]
     return "".join(f"\n{line}\n" for line in lines)
 
 
@@ -148,12 +148,12 @@ def bare_p(p: float) -> str:
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
     """A Markdown table; the first ``texts`` columns are text, the others are numbers."""
     rule = ["---"] * texts + ["---:"] * (len(head) - texts)
-    lines = [[_escaped(cell) for cell in cells] for cells in (head, *rows)]
+    lines = [[escaped(cell) for cell in cells] for cells in (head, *rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [lines[0], rule, *lines[1:]])
 
 
-def _escaped(text: str) -> str:
-    """The text, escaped for one cell of a Markdown table."""
+def escaped(text: str) -> str:
+    """The text, for one cell of a Markdown table."""
     for character in "\\`*_[]<>|&#":
         text = text.replace(character, "\\" + character)
     return " ".join(text.split())

@@ -16,6 +16,7 @@ from harness.report import contrasts, words
 from harness.report.page import flag
 from harness.report.tables import SHOWN, bare_p, markdown
 from harness.report.tuning import Tuning
+from harness.suite import choosing
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
@@ -39,6 +40,8 @@ def console(results: Results, report_path: Path, console: Console) -> None:
         if hidden > 0:
             say(f"… and {words.count(hidden, 'more arm')} in {report_path.parent / 'leaderboard.csv'}", "dim")
         console.print()
+    if text := choosing.told(results.plan):
+        say(f"{text}; verdicts are corrected for all comparisons of the suite")
     say(words.headline(results), "bold")
     if (judged := results.judged) is not None:
         for verdict in judged.verdicts():

@@ -34,6 +34,10 @@ class Folders:
         """Reference features and floors, named by digests of their content."""
         return self.results / "cache"
 
+    def report(self, suite: str, chosen: bool = False) -> Path:
+        """The page and the tables of a suite; those of chosen arms lie beside them."""
+        return self.results / f"{suite}{'.only' if chosen else ''}"
+
     @property
     def lock(self) -> Path:
         """The lock that the driver holds."""

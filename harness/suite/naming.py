@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.base.messages import visible
@@ -14,11 +15,19 @@ from harness.zoo.registry import Choice, choose
 
 
 def cell_names(combinations: Sequence[Combination], given: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The name of each cell, in their order: the given name, else that of its arm, else the values of its axes."""
+    """The name of each cell, in their order: the given name, else that of its arm, else the values of its axes.
+
+    Numbers are rounded to four digits, except in names that would then be those of other cells, too.
+    """
     alike = _alike(combinations)
     places = Places(combinations)
     named = {place: name for name, where in given.items() for place in places.of(where)}
-    return [named.get(place) or _cell_name(combination, alike) for place, combination in enumerate(combinations)]
+    names = [named.get(place) or _cell_name(one, alike, _rounded) for place, one in enumerate(combinations)]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 or place in named else _cell_name(one, alike, _value)
+        for place, (name, one) in enumerate(zip(names, combinations, strict=True))
+    ]
 
 
 def values(params: Mapping[str, Any]) -> str:
@@ -26,32 +35,35 @@ def values(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{_short(path)}={_value(value)}" for path, value in params.items())
 
 
-def _cell_name(combination: Combination, alike: Container[str]) -> str:
+def _cell_name(combination: Combination, alike: Container[str], text: Callable[[Any], str]) -> str:
+    """The name of a cell; ``text`` makes a text of a value."""
     if combination.parts is None:
-        return ", ".join(f"{axis}={_value(value)}" for axis, value in combination.axes.items())
-    return _arm_name(combination.parts, list(combination.axes), alike)
+        return ", ".join(f"{axis}={text(value)}" for axis, value in combination.axes.items())
+    return _arm_name(combination.parts, list(combination.axes), alike, text)
 
 
-def _arm_name(parts: Parts, axes: Sequence[str], alike: Container[str]) -> str:
+def _arm_name(parts: Parts, axes: Sequence[str], alike: Container[str], text: Callable[[Any], str]) -> str:
     """A short name: model, tricks and data; in brackets the settings that an axis changes from the default.
 
     Settings that are equal for all arms of the model are left out. The name is still unique in a suite: two arms
     differ on some axis, so at least one of them shows a value there.
     """
-    names = [_named("model", parts.model, axes, alike)]
-    names += [_named(f"tricks.{trick.name}", trick, axes) for trick in parts.listed]
+    names = [_named("model", parts.model, axes, text, alike)]
+    names += [_named(f"tricks.{trick.name}", trick, axes, text) for trick in parts.listed]
     name = " + ".join(names)
     trained = [key for key in Train.model_fields if _touched(f"train.{key}", axes) and f"train.{key}" not in alike]
     if trained:
-        name += " with " + ", ".join(f"{key}={_value(getattr(parts.train, key))}" for key in trained)
+        name += " with " + ", ".join(f"{key}={text(getattr(parts.train, key))}" for key in trained)
     if _touched("data", [axis.partition(".")[0] for axis in axes]):
-        name += f" on {_named('data', parts.data, axes)}"
+        name += f" on {_named('data', parts.data, axes, text)}"
     return name
 
 
-def _named(path: str, choice: Choice[Any], axes: Sequence[str], alike: Container[str] = ()) -> str:
+def _named(
+    path: str, choice: Choice[Any], axes: Sequence[str], text: Callable[[Any], str], alike: Container[str] = ()
+) -> str:
     changed = [
-        f"{key}={_value(value)}"
+        f"{key}={text(value)}"
         for key, value in _changes(choice)
         if _touched(f"{path}.{key}", axes) and f"{choice.name}.{key}" not in alike
     ]
@@ -98,7 +110,16 @@ def _default(kind: str, name: str) -> Choice[Any]:
     return choose(kind, name)
 
 
+def _rounded(value: Any) -> str:
+    """A value as part of a name: a number with four digits, unless that makes a whole number of it (0.99999)."""
+    if isinstance(value, float):
+        short = f"{value:.4g}"
+        return short if float(short).is_integer() == value.is_integer() else repr(value)
+    return _value(value)
+
+
 def _value(value: Any) -> str:
+    """A value with all digits."""
     if isinstance(value, float):
         short = f"{value:.4g}"
         return short if float(short) == value else repr(value)

@@ -161,7 +161,9 @@ class Plan:
 
     Attributes:
         baseline: the cell that arms are compared with; with ``compare.against`` or ``pairs``, only that of protocols.
-        pairs: the comparisons that the suite declares: cell and baseline.
+        pairs: the comparisons that the suite declares: cell and baseline. Cells that were left out are among them.
+        only: the names and patterns that chose its arms (``choosing``); empty: it has all arms of the suite.
+        left_out: the names of the arms that were not chosen.
     """
 
     suite: Suite
@@ -169,6 +171,8 @@ class Plan:
     trials: tuple[Trial, ...]
     baseline: Cell
     pairs: tuple[tuple[Cell, Cell], ...] = ()
+    only: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def with_seeds(self, seeds: Mapping[str, Sequence[int]]) -> Plan:
         """This plan with these seeds for each arm (by name)."""

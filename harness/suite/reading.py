@@ -20,6 +20,7 @@ from harness.base.errors import HarnessError
 from harness.base.files import no_file
 from harness.base.validation import nearest, shown
 from harness.metrics.base import Metric, Value
+from harness.suite import shipped
 from harness.suite.axes import ROOTS
 from harness.suite.cells import Cells, Combination, PartOfSpace, Places, matches, normal, space_of
 from harness.suite.declaration import (
@@ -127,11 +128,12 @@ def columns(metrics: Iterable[Choice[Metric]]) -> dict[str, Value]:
 
 
 def read_suite(path: Path, sets: Sequence[str] = ()) -> Suite:
-    """Read a suite file with overrides (``PATH=VALUE``).
+    """Read a suite file, or the suite of a name (``shipped``), with overrides (``PATH=VALUE``).
 
     Raises:
         SuiteError: the suite has errors; all of them, in the order of their lines.
     """
+    path = shipped.located(path)
     content = _content(path)
     try:
         document = read(content)
@@ -168,6 +170,8 @@ def _content(path: Path) -> bytes:
     try:
         if str(path) == "-":
             raise SuiteError([f"{path}: a suite is not read from standard input: write it into a file"])
+        if shipped.is_name(path) and not path.is_symlink():
+            raise SuiteError([_unknown(path)])
         if path.is_symlink() and not path.exists():
             raise SuiteError([f"{path}: a link to a file that is not there"])
         if not path.exists():
@@ -178,6 +182,13 @@ def _content(path: Path) -> bytes:
             return file.read(1_000_000)  # more than the limit of a document, which read() checks
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise SuiteError([f"{path}: cannot be read: {error}"]) from error
+
+
+def _unknown(path: Path) -> str:
+    """The message about a word that is neither a file nor the name of a suite."""
+    words = {**dict.fromkeys(shipped.names()), **{str(file): None for file in Path().glob("*.yaml")}}
+    hint = nearest(str(path), list(words))
+    return f"{path}: neither a file here nor the name of a suite{hint} (`harness list suites` lists them)"
 
 
 def _near_file(path: Path) -> str:

@@ -94,3 +94,20 @@ def test_all_mistakes_in_a_suite_are_reported_at_once_with_their_places(workspac
         [line] = [line for line in output.splitlines() if f"wrong.yaml:{place}:" in line]
         assert f"did you mean {hint}?" in line
     assert not workspace.results.exists()
+
+
+def test_a_first_suite_is_written_once_and_can_be_run(workspace: Workspace) -> None:
+    assert "`harness run mine.yaml` trains it" in workspace.run("init", "mine.yaml")
+    assert len(workspace.plan(Path("mine.yaml"))["trials"]) == 6
+    assert workspace.plan(Path("mine.yaml"))["suite"] == "mine"
+    written = (workspace.folder / "mine.yaml").read_bytes()
+    assert "mine.yaml exists already" in workspace.run("init", "mine.yaml", code=2)
+    assert (workspace.folder / "mine.yaml").read_bytes() == written
+    for name, fragment in {
+        "mine": "ends in .yaml",
+        "My Suite.yaml": "cannot be the name",
+        "work.yaml": "cannot be the name",
+        "nowhere/a.yaml": "cannot be written",
+    }.items():
+        assert fragment in workspace.run("init", name, code=2)
+    assert [path.name for path in workspace.folder.iterdir()] == ["mine.yaml"]

@@ -224,6 +224,15 @@ def test_the_code_of_a_trial_is_that_of_its_own_plugins(tmp_path: Path, monkeypa
             "model: [dcgan], model.generator_rate: [1.0e-5, 0.25]",
             ["dcgan (generator_rate=1e-05)", "dcgan (generator_rate=0.25)"],
         ),
+        (
+            "model: [dcgan], model.generator_rate: [0.00012000000000000002, 0.25]",
+            ["dcgan (generator_rate=0.00012)", "dcgan (generator_rate=0.25)"],
+        ),
+        (  # rounded, these two would have one name
+            "model: [dcgan], model.generator_rate: [0.00012341, 0.00012342, 0.00016789]",
+            [f"dcgan (generator_rate={rate})" for rate in ("0.00012341", "0.00012342", "0.0001679")],
+        ),
+        ("tricks: [[{name: ema, decay: 0.99999}], []]", ["dcgan + ema (decay=0.99999)", "dcgan"]),
         ("model: [{name: dcgan, latent: 7}], tricks: [[], [ema]]", ["dcgan", "dcgan + ema"]),
         (
             "model: [{name: dcgan, latent: 7}, {name: dcgan, latent: 7, beta1: 0}]",

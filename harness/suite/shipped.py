@@ -1,0 +1,39 @@
+"""Suites by name: those of the folder ``suites`` here, and those that come with the harness."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+HERE = Path("suites")
+
+
+def folders() -> list[Path]:
+    """Where suites are looked for by name, the first one first: the folder ``suites`` here, then those shipped."""
+    return [folder for folder in (HERE, _shipped()) if folder.is_dir()]
+
+
+def _shipped() -> Path:
+    """The suites that come with the harness: in an installed package, or beside it in a checkout."""
+    package = Path(str(resources.files("harness")))
+    packed = package / "shipped"
+    return packed if packed.is_dir() else package.parent / "suites"
+
+
+def names() -> dict[str, Path]:
+    """Name -> the suite file that it means, by name."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def is_name(path: Path) -> bool:
+    """Whether this is the name of a suite rather than a file: a word without an ending, and no file here."""
+    return path.parent == Path() and not path.suffix and str(path) not in ("", ".", "..", "-") and not path.exists()
+
+
+def located(path: Path) -> Path:
+    """The suite file that a name means; any other path as it is."""
+    return names().get(path.name, path) if is_name(path) else path
