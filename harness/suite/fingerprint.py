@@ -28,7 +28,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.execution", "harness.store"),  # they decide where and when a trial runs, and store its numbers
         # Their result is in the key itself: the settings with all defaults filled in, and the digests of the data.
         *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility", "harness.zoo.capabilities"),
-        "harness.zoo.capabilities",
+        "harness.zoo.importing",
         *("harness.zoo.data.downloads", "harness.zoo.data.published", "harness.zoo.data.digests"),
         # Files, messages, pictures, descriptions of the machine.
         *("harness.base.files", "harness.base.errors", "harness.base.messages", "harness.base.version"),
