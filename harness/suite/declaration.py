@@ -271,6 +271,11 @@ class Run(Settings):
         "auto",
         description="trials that a worker trains side by side; auto: several on a GPU, one on a CPU; same numbers",
     )
+    keep_going: bool = Field(
+        False,
+        description="when a trial fails at its first step, begin its arm with the other seeds all the same; false: "
+        "they count as failed, too, because they would fail alike",
+    )
     graphs: bool = Field(
         True,
         description="where model and tricks allow it, a training step is one CUDA graph on a GPU, and of points on a "

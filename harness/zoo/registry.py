@@ -15,6 +15,7 @@ import functools
 import importlib
 import pkgutil
 import sys
+import traceback
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -133,6 +134,12 @@ class Plugin:
         """
         return None
 
+    def guard(self) -> None:
+        """Called once, when it was made for a choice: from then on what its methods return is checked.
+
+        No part of its code's fingerprint: it may only raise errors, or bring results into the form that is expected.
+        """
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -210,7 +217,10 @@ class Choice(BaseModel, Generic[P_co]):
             args: further arguments that plug-ins of this kind need, for example a data shape.
         """
         make: Callable[..., P_co] = self.plugin
-        return make(self.settings, *args)
+        made = make(self.settings, *args)
+        if foreign(self.plugin):
+            made.guard()
+        return made
 
     def canonical(self) -> dict[str, Any]:
         """The choice in plain values: the same for a preset as for its settings written out."""
@@ -223,6 +233,24 @@ class ChoiceError(ValueError):
     def __init__(self, problems: list[tuple[tuple[int | str, ...], str, str]]) -> None:
         super().__init__("; ".join(message for _, message, _ in problems))
         self.problems = problems
+
+
+def foreign(plugin: type[Plugin]) -> bool:
+    """Whether a plug-in is not the harness's own."""
+    return plugin.__module__.partition(".")[0] != "harness"
+
+
+def place(error: BaseException) -> str:
+    """Where an error arose, as ``file.py:12 in function``: the innermost frame of a plug-in that is not the harness's.
+
+    Without such a frame, the innermost of all.
+    """
+    plugins = [entry.plugin for kind in KINDS for entry in entries(kind) if entry.plugin is not None]
+    outside = {plugin.__module__.partition(".")[0] for plugin in plugins if foreign(plugin)}
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [each for each in frames if str(each[0].f_globals.get("__name__")).partition(".")[0] in outside]
+    frame, line = (own or frames)[-1]
+    return f"{Path(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}"
 
 
 def choose(kind: str, value: Any) -> Choice[Any]:
