@@ -687,6 +687,34 @@ def explain(name: str) -> None:
 
 
 @main.command()
+@click.argument("what", type=click.Choice(["trick", "model", "network", "metric", "data"]))
+@click.argument("name")
+@plugin_option
+def new(what: str, name: str) -> None:
+    """Write NAME.py: a commented start of a trick, model, network, metric or data set of your own."""
+    from harness.cli import new as starts
+
+    for line in starts.new(what, name, Path()):
+        echo(line)
+
+
+@main.command("test")
+@click.argument("file", type=Place(path_type=Path))
+def test_(file: Path) -> None:
+    """Test the plug-ins of FILE.py: does each do what the harness relies on?
+
+    Exit code 0 when all is well, 1 when something is not, with what to do; 2 when the file cannot be used.
+    """
+    from harness.cli import contracts
+
+    good = True
+    for well, line in contracts.check(file):
+        good &= well
+        echo(line)
+    sys.exit(0 if good else FAILED)
+
+
+@main.command()
 @results_option
 def doctor(results: Path) -> None:
     """Check this machine and the store: what is there, what is missing, and how to fix it."""

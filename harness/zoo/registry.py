@@ -156,6 +156,8 @@ class Entry:
     """Where its learning rates come from; None for a plug-in that is no model."""
     broken: str | None = None
     """Why it cannot be used: the rest of a sentence that begins with the name."""
+    module: str = ""
+    """The module that defines the class; empty if it cannot be imported."""
 
 
 def entries(kind: str) -> list[Entry]:
@@ -378,7 +380,9 @@ def _unimportable(kind: str, name: str, error: BaseException) -> Entry:
 def _examined(entry: Entry, names: Collection[str]) -> Entry:
     """The entry, marked as broken if its class has a defect."""
     defect = entry.plugin.defect(names) if entry.plugin is not None else None
-    return entry if defect is None else Entry(entry.kind, entry.name, broken=f"is refused: {defect}")
+    return (
+        entry if defect is None else Entry(entry.kind, entry.name, broken=f"is refused: {defect}", module=entry.module)
+    )
 
 
 def add_files(paths: Iterable[Path]) -> None:
@@ -435,7 +439,8 @@ def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:
     if not issubclass(plugin, Plugin) or "name" not in vars(plugin):
         return
     rates_from: Origin | None = getattr(plugin, "rates_from", None)
-    new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin, rates_from=rates_from)]
+    module = plugin.__module__
+    new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin, rates_from=rates_from, module=module)]
     for name, one in plugin.presets.items():
         of_preset = one.rates_from if rates_from else None
         new.append(Entry(kind, name, one.summary, one.paper, plugin, one.settings, one.tricks, of_preset))

@@ -30,7 +30,7 @@ def watch(architecture: Any) -> None:
     build_generator, build_discriminator = architecture.generator, architecture.discriminator
 
     def generator(latent: int) -> nn.Module:
-        network = build_generator(latent)
+        network: nn.Module = build_generator(latent)
         _check_generator(architecture, network, latent)
         return network
 
