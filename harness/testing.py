@@ -41,6 +41,7 @@ from harness.zoo.data.base import Labelled, Shape
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
 from harness.zoo.networks.base import Architecture
+from harness.zoo.networks.modules import Plain
 from harness.zoo.registry import Choice
 from harness.zoo.tricks.base import HOOKS, Trick
 
@@ -100,12 +101,16 @@ class ModelContract(Contract):
     kind = "models"
 
     def test_says_what_it_is(self, name: str) -> None:
+        """`harness list` shows the summary and the paper: give the class both (paper = "none: my own" without one)."""
         entry = registry.find(self.kind, name)
-        assert entry.summary
-        assert entry.paper
+        assert entry.summary, "it has no summary"
+        assert entry.paper, "it has no paper"
 
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_trains_and_samples_on_every_shape_that_it_claims(self, name: str, shape: Shape) -> None:
+        """Two steps and five samples on data of several shapes: all scalars are finite, samples have the shape of the
+        data and lie in [-1, 1]. A shape that it cannot serve is refused by its classmethod refusal(settings, shape).
+        """
         choice = registry.choose(self.kind, name)
         if choice.plugin.refusal(choice.settings, shape) is not None:
             pytest.skip(f"{name} refuses {shape}")
@@ -116,6 +121,7 @@ class ModelContract(Contract):
         assert images.abs().max() <= 1
 
     def test_a_step_moves_every_weight(self, name: str) -> None:
+        """A weight that no step moves is not trained: it is missing in an optimizer, or the loss does not depend on it."""
         model = build(name)
         before = copy.deepcopy(model.state_dict())
         train(model, 2)
@@ -127,10 +133,14 @@ class ModelContract(Contract):
         assert all(moved.values()), [path for path, changed in moved.items() if not changed]
 
     def test_equal_seeds_start_equal_and_others_do_not(self, name: str) -> None:
+        """The seed of a trial decides its initial weights: make networks inside `with seeded(self.seed, role)`."""
         assert equal(build(name, seed=3).state_dict(), build(name, seed=3).state_dict())
         assert not equal(build(name, seed=3).state_dict(), build(name, seed=4).state_dict())
 
     def test_sampling_depends_on_its_generator_alone_and_disturbs_nothing(self, name: str) -> None:
+        """sample(n, rng) takes its random numbers from rng alone, and changes neither the model nor the training's
+        random numbers: samples drawn during training must not change it.
+        """
         model = build(name)
         train(model, 1)
         before = copy.deepcopy(model.state_dict()), model.rng.get_state(), torch.get_rng_state()
@@ -140,6 +150,9 @@ class ModelContract(Contract):
         assert equal(before, (model.state_dict(), model.rng.get_state(), torch.get_rng_state()))
 
     def test_a_batch_of_samples_is_the_same_in_parts(self, name: str) -> None:
+        """A sample must not depend on those drawn with it: metrics draw in parts. Batch normalisation samples in
+        evaluation mode, and the latents of an image are one row of torch.randn(n, …, generator=rng).
+        """
         model = build(name)
         train(model, 2)
         rng = torch.Generator().manual_seed(0)
@@ -148,9 +161,13 @@ class ModelContract(Contract):
         assert torch.allclose(parts, whole, atol=1e-5), "an image depends on those sampled beside it"
 
     def test_goes_on_from_its_state_as_if_nothing_had_been(self, name: str) -> None:
+        """A trial that was interrupted ends with the numbers that it would have had: state_dict() holds all that
+        training changes (weights, optimizers, averages, counters), and load_state_dict() restores it.
+        """
         check_continues(lambda: build(name))
 
     def test_offers_only_words_that_are_known(self, name: str) -> None:
+        """capabilities() returns names of harness/zoo/capabilities.py, or names that the class explains in `offers`."""
         choice = registry.choose(self.kind, name)
         assert choice.plugin.capabilities(choice.settings) <= capabilities.known().keys()
 
@@ -281,11 +298,13 @@ class TrickContract(Contract):
         raise Refused("; ".join(reasons))
 
     def test_says_what_it_is(self, name: str) -> None:
+        """`harness list` shows the summary and the paper: give the class both (paper = "none: my own" without one)."""
         entry = registry.find(self.kind, name)
-        assert entry.summary
-        assert entry.paper
+        assert entry.summary, "it has no summary"
+        assert entry.paper, "it has no paper"
 
     def test_what_it_requires_and_conflicts_with_exists(self, name: str) -> None:
+        """A capability that no model offers, or a trick that does not exist, would be a misspelling."""
         trick = registry.choose(self.kind, name).plugin
         offered = set().union(
             *(
@@ -297,6 +316,9 @@ class TrickContract(Contract):
         assert trick.conflicts <= offered | set(registry.names("tricks"))
 
     def test_changes_something(self, name: str) -> None:
+        """With its default settings it must make a difference to the samples after three steps: else it is not asked,
+        or what it returns does not depend on it.
+        """
         model = self.game(name)
         plain, tricked = build(model), build(model, tricks=[name])
         samples = []
@@ -307,6 +329,7 @@ class TrickContract(Contract):
         assert not torch.equal(*samples), "with its default settings, the trick does not change samples in three steps"
 
     def test_keeps_its_networks_on_the_game_s_device(self, name: str) -> None:
+        """What it makes in begin() or change_networks() belongs on game.compute.device, or training on a GPU fails."""
         # Every machine has the device "meta", which computes nothing.
         game = build(self.game(name), tricks=[name], device="meta")
         for trick in game.tricks:
@@ -315,14 +338,21 @@ class TrickContract(Contract):
                 assert all(t.device.type == "meta" for t in tensors if isinstance(t, torch.Tensor))
 
     def test_trains_to_finite_numbers(self, name: str) -> None:
+        """Three steps give finite losses and samples: a NaN at the first steps is a division by 0 or a logarithm of 0."""
         game = build(self.game(name), tricks=[name])
         assert all(math.isfinite(value) for scalars in train(game, 3) for value in scalars.values())
         assert game.sample(4, torch.Generator().manual_seed(0)).isfinite().all()
 
     def test_goes_on_from_its_state_as_if_nothing_had_been(self, name: str) -> None:
+        """A trial that was interrupted ends with the numbers that it would have had: what the trick changes from step
+        to step is in its state_dict(), and its random numbers are from game.rng.
+        """
         check_continues(lambda: build(self.game(name), tricks=[name]))
 
     def test_beside_every_later_trick_it_trains_or_is_refused(self, name: str) -> None:
+        """With each built-in trick it trains, or one of the two says in `conflicts` or `claims` that they exclude each
+        other.
+        """
         for other in registry.names(self.kind):
             if other <= name:
                 continue  # this pair is tested under the other trick's name
@@ -346,12 +376,14 @@ class MetricContract(Contract):
     kind = "metrics"
 
     def test_says_what_it_is(self, name: str) -> None:
+        """`harness list` shows the summary; tables and the report show the label and the meaning of each value."""
         entry = registry.find(self.kind, name)
         assert entry.summary
         assert entry.plugin is not None
         assert all(value.label and value.summary for value in entry.plugin.values.values())
 
     def test_gives_the_numbers_that_it_declares(self, name: str) -> None:
+        """compute() returns a finite number for every column of `values`, and no other."""
         metric, samples, reference = self.case(name)
         values = metric.compute(samples, reference)
         assert values.keys() == metric.values.keys()
@@ -359,6 +391,9 @@ class MetricContract(Contract):
         assert isinstance(metric.protocol(samples, reference), dict)
 
     def test_real_digits_score_better_than_noise(self, name: str) -> None:
+        """Real images must have better values than noise, in the direction that `values` states. If noise may be as
+        good, say why in noise_is_not_worse = {column: reason}.
+        """
         metric, real, reference = self.case(name)
         noise = torch.randint(0, 256, real.pixels.shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
         bad = metric.compute(Images(noise, real.extractor, real.judge), reference)
@@ -375,6 +410,9 @@ class MetricContract(Contract):
                 assert good[column] > bad[column], column
 
     def test_twice_the_same_and_random_state_untouched(self, name: str) -> None:
+        """The same images have the same value, and no random numbers of torch, NumPy or Python are used: take a
+        generator of your own with a fixed seed.
+        """
         metric, samples, reference = self.case(name)
         before = torch.get_rng_state(), random.getstate(), pickle.dumps(np.random.get_state())
         assert metric.compute(samples, reference) == metric.compute(samples, reference)
@@ -405,6 +443,9 @@ class DataContract(Contract):
     kind = "data"
 
     def test_is_what_it_says(self, name: str) -> None:
+        """whole(split) gives uint8 images of the stated shape and int64 labels below the stated number of classes;
+        every class is in the training split, and two calls give the same.
+        """
         choice = registry.choose(self.kind, name)
         data = choice.make()
         if not data.present():
@@ -424,6 +465,9 @@ class DataContract(Contract):
         assert torch.equal(data.load("train").images, again.images)
 
     def test_a_part_of_it_is_another_data_set(self, name: str) -> None:
+        """The settings `classes` and `limit` choose a part, which has its own digest. The base class sees to that, for
+        whole().
+        """
         whole = registry.choose(self.kind, name)
         if not whole.make().present():
             pytest.skip(f"{name} is not on this machine")
@@ -444,6 +488,9 @@ class ClassifierContract(Contract):
     kind = "classifiers"
 
     def test_tells_apart_what_a_line_parts(self, name: str) -> None:
+        """After fit() on points left and right of a line, it is right about 95 % of others; probabilities are float32
+        in [0, 1], of shape (n,).
+        """
         right, left = (self._points(sign) for sign in (1, -1))
         classifier = self._fresh(name)
         classifier.fit(right[:200], left[:200])
@@ -457,6 +504,7 @@ class ClassifierContract(Contract):
         assert float(((found > 0.5) == (torch.arange(len(held)) < half)).float().mean()) > 0.95
 
     def test_the_same_numbers_from_the_same_generator(self, name: str) -> None:
+        """Its random numbers come from the generator or seed that it is given."""
         images = self._points(1), self._points(-1) + 0.2
         found = []
         for _ in range(2):
@@ -466,6 +514,9 @@ class ClassifierContract(Contract):
         assert torch.equal(*found)
 
     def test_logits_have_a_gradient_where_it_says_so(self, name: str) -> None:
+        """With differentiable = True, logits(images) has a gradient with respect to the images, and its sigmoid is the
+        probability; else it raises NotImplementedError.
+        """
         classifier = self._fresh(name)
         classifier.fit(self._points(1), self._points(-1))
         images = self._points(1).requires_grad_()
@@ -514,16 +565,19 @@ class ArchitectureContract(Contract):
         return made
 
     def test_says_what_it_is(self, name: str) -> None:
+        """`harness list` shows the summary and the paper: give the class both (paper = "none: my own" without one)."""
         entry = registry.find(self.kind, name)
-        assert entry.summary
-        assert entry.paper
+        assert entry.summary, "it has no summary"
+        assert entry.paper, "it has no paper"
 
     def test_serves_a_shape(self, name: str) -> None:
+        """It accepts at least one of the usual shapes of data: refusal(settings, shape) must not refuse all."""
         choice: Choice[Architecture] = registry.choose(self.kind, name)
         assert any(choice.plugin.refusal(choice.settings, shape) is None for shape in SHAPES)
 
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_the_generator_makes_images_of_the_shape(self, name: str, shape: Shape) -> None:
+        """From latents (n, d) to images of the shape of the data, finite, with a gradient for every parameter."""
         network = self.make(name, shape).generator(self.latent)
         images = network(torch.randn(3, self.latent, generator=torch.Generator().manual_seed(0)))
         assert images.shape == (3, *shape[:3])
@@ -534,18 +588,24 @@ class ArchitectureContract(Contract):
     @pytest.mark.parametrize("more", [0, 1, 2])
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_the_discriminator_scores_images(self, name: str, shape: Shape, more: int) -> None:
-        """Also with more channels than the data's, as for packed images or images with a label."""
+        """From images to one logit each, which differ, with a gradient for every parameter; and to `features` features.
+        Also with more channels than the data's, as for packed images or images with a label.
+        """
         network = self.make(name, shape).discriminator(shape.channels + more)
         images = torch.rand(4, shape.channels + more, *shape[1:3], generator=torch.Generator().manual_seed(0)) * 2 - 1
         logits, features = network(images)
         assert logits.shape == (4,)
-        assert features.shape == (4, network.features), "extensions and encoders are built for this number of features"
+        if not isinstance(network, Plain):
+            assert features.shape == (4, network.features), "extensions and encoders are built for this many features"
         assert logits.isfinite().all()
         assert not logits.equal(logits[:1].expand(4)), "all images are the same to it"
         logits.sum().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
     def test_says_which_network_has_batch_normalisation(self, name: str) -> None:
+        """batch_norm(settings) names exactly the networks that have it: real and generated images must not share a
+        batch then.
+        """
         choice: Choice[Architecture] = registry.choose(self.kind, name)
         found = set[str]()
         for shape in SHAPES:  # the networks of small images may be too small for any
@@ -558,6 +618,7 @@ class ArchitectureContract(Contract):
 
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_its_weights_follow_from_the_random_state(self, name: str, shape: Shape) -> None:
+        """Initial weights are drawn from torch's global state, so that the trial's seed decides them."""
         made, states = self.make(name, shape), []
         for seed in (1, 1, 2):
             torch.manual_seed(seed)

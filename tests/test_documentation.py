@@ -95,6 +95,7 @@ RUN: dict[str, str] = {
 """In this order: a store must be there before it can be reported."""
 
 WRITTEN = "it would replace a suite of these tests; tests/cli/test_commands.py runs it"
+TUTORIAL = "tests/cli/test_new.py does what the tutorials of docs/plugins.md say"
 PLANNED = "its suite is read with these settings below; what they train is trained by nox -s smoke"
 LISTED: dict[str, str] = {
     "harness init": WRITTEN,
@@ -124,6 +125,12 @@ LISTED: dict[str, str] = {
     "harness run suites/tricks_ablation.yaml --accept-change 8c42ea19": "tests/test_other_code.py accepts a change",
     "pip install 'gan-harness[ray]'": "needs a package registry; nox -s cluster does it",
     "harness run suites/quickstart.yaml --engine ray --address 10.0.0.1:6379": "tests/cluster/test_ray.py has one",
+    "harness new trick my_noise": TUTORIAL,
+    "harness test my_noise.py": TUTORIAL,
+    "harness run my_noise.yaml --smoke": TUTORIAL,
+    "harness run my_noise.yaml": TUTORIAL,
+    "harness test my_dcgan.py": TUTORIAL,
+    "harness run my_dcgan.yaml": TUTORIAL,
     "harness upgrade --results results": "tests/store/test_old_stores.py upgrades a store",
     "pip install mlflow psycopg2-binary": "needs a package registry",
     "pip install -e '.[postgresql]'": "needs a package registry",

@@ -304,6 +304,14 @@ class Results:
         hints = [(column, found[pair]) for column, found in self._elsewhere.items() if pair in found]
         return [column for column, (kind, p) in hints if kind == opposite and p <= statistics.ALPHA]
 
+    def changes_nothing(self, arm: str, other: str) -> bool:
+        """Whether all values of an arm are those of another to the bit, on every seed.
+
+        Values that are the same for all seeds show nothing: they would also be equal at a metric's limit.
+        """
+        own, others = ({record.seed: record.values for record in self.of(each)} for each in (arm, other))
+        return own == others and len({tuple(sorted(values.items())) for values in own.values()}) > 1
+
     @cached_property
     def _elsewhere(self) -> dict[str, dict[tuple[str, str], tuple[VerdictKind, float]]]:
         """Column -> (arm, baseline) -> how they differ on it; for the comparisons that have a verdict."""

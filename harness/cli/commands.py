@@ -144,13 +144,39 @@ def results_option(command: Command) -> Command:
     return _results_option(_storage_option(command))
 
 
-set_option = click.option(
+_set_option = click.option(
     "--set",
     "sets",
     multiple=True,
     metavar="PATH=VALUE",
     help="Override a value of the suite, for example train.steps=100 (repeatable).",
 )
+
+
+def _add_plugins(context: click.Context, option: click.Parameter, paths: tuple[Path, ...]) -> None:
+    """Names of the files are known from here on: suites are read later."""
+    if paths:
+        from harness.zoo import registry
+
+        registry.add_files(paths)
+
+
+plugin_option = click.option(
+    "--plugin",
+    type=Place(path_type=Path),
+    multiple=True,
+    metavar="FILE.py",
+    expose_value=False,
+    callback=_add_plugins,
+    help="A file with tricks, models, networks, metrics or data of your own (repeatable); docs/plugins.md.",
+)
+
+
+def set_option(command: Command) -> Command:
+    """The options that change what a suite says: values, and plug-ins of one's own."""
+    return _set_option(plugin_option(command))
+
+
 smoke_option = click.option(
     "--smoke", is_flag=True, help="Two steps of every arm and a tiny evaluation, in a store of its own."
 )
@@ -708,6 +734,7 @@ def noise(
 @click.argument(
     "kind", type=click.Choice(["models", "networks", "tricks", "classifiers", "metrics", "data", "engines", "suites"])
 )
+@plugin_option
 def list_(kind: str) -> None:
     """List what a suite can name, one line each, with the paper."""
     from harness.cli import overview
@@ -718,12 +745,41 @@ def list_(kind: str) -> None:
 
 @main.command()
 @click.argument("name", shell_complete=completion.plugins)
+@plugin_option
 def explain(name: str) -> None:
     """Explain a model, trick, metric or any other name of a suite: equation, paper, settings with their ranges."""
     from harness.cli import explain as explanation
 
     for line in explanation.explain(name):
         echo(line)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["trick", "model", "network", "metric", "data"]))
+@click.argument("name")
+@plugin_option
+def new(what: str, name: str) -> None:
+    """Write NAME.py: a commented start of a trick, model, network, metric or data set of your own."""
+    from harness.cli import new as starts
+
+    for line in starts.new(what, name, Path()):
+        echo(line)
+
+
+@main.command("test")
+@click.argument("file", type=Place(path_type=Path))
+def test_(file: Path) -> None:
+    """Test the plug-ins of FILE.py: does each do what the harness relies on?
+
+    Exit code 0 when all is well, 1 when something is not, with what to do; 2 when the file cannot be used.
+    """
+    from harness.cli import contracts
+
+    good = True
+    for well, line in contracts.check(file):
+        good &= well
+        echo(line)
+    sys.exit(0 if good else FAILED)
 
 
 @main.command()
@@ -783,6 +839,7 @@ def judge() -> None:
 @judge.command("train")
 @click.option("--data", default="mnist", show_default=True, help="The data set, as in a suite: NAME or {name: …}.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the data set (repeatable).")
+@plugin_option
 @click.option("--out", type=Place(file_okay=False, path_type=Path), help="Folder [default: the cache folder].")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps of the feature and shape network [2000].")
 @click.option("--factor", type=click.IntRange(1, 16), help="Multiplies the width of the networks [default: 1].")
@@ -916,6 +973,7 @@ def data() -> None:
 
 @data.command("fetch")
 @click.argument("name")
+@plugin_option
 def data_fetch(name: str) -> None:
     """Download a data set and check its digest."""
     from harness.zoo import registry

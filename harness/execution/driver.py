@@ -111,6 +111,8 @@ class Driver:
     """Keys of the trials that were submitted from ``_retries_alone``."""
     _duplicates: list[tuple[Work, Queue]] = field(default_factory=list)
     """Requests for a trial that already runs for another cell: its outcome serves both."""
+    _hopeless: dict[str, str] = field(default_factory=dict)
+    """Name of an arm that failed at its first step -> why. Its other seeds would fail alike."""
     _states: dict[str, State] = field(default_factory=dict)
     _to_deliver: set[str] = field(default_factory=set)
     """Trials that have ended, and whose outcome MLflow does not have yet."""
@@ -407,6 +409,10 @@ class Driver:
         self.delivery.closed.pop(trial.key, None)  # the outcome of an earlier attempt
         if trial.key not in self.engine.running():  # else its worker writes the journal
             Journal(task.folder).begin(self.plan.suite.name, trial)
+            if (reason := self._hopeless.get(trial.arm.name)) is not None:
+                self.listener.began(trial)
+                self._end(_Running(work, queue, crowded=False), Outcome(State.FAILED, reason))
+                return
         self._running[trial.key] = _Running(work, queue, crowded=False)
         for running in self._running.values() if len(self._running) > 1 and not self.engine.isolates else ():
             running.crowded = True
@@ -437,12 +443,24 @@ class Driver:
                 if outcome.state is State.OUT_OF_MEMORY:
                     self._out_of_memory(running, outcome)
                 else:
+                    self._give_up_arm(running, outcome)
                     self._ended(running, outcome)
             case Died(key) as death:
                 del self._running[key]
                 if death.refusal is not None:  # every other trial will meet the same error
                     self._storage_error, self._stopping = HarnessError(death.refusal), True
                 self._died(running, death)
+
+    def _give_up_arm(self, running: _Running, outcome: Outcome) -> None:
+        """If the trial failed at its first step, do not begin its arm with other seeds (see ``run.keep_going``)."""
+        if outcome.state is not State.FAILED or running.step or self.plan.suite.run.keep_going:
+            return
+        trial = running.work.trial
+        self._hopeless.setdefault(
+            trial.arm.name,
+            f"not begun, because seed {trial.seed} failed at the first step (run.keep_going: true begins all seeds): "
+            f"{outcome.reason}",
+        )
 
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         """Report an outcome, which is already in the journal, to the queues and the listener."""

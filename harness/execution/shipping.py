@@ -1,4 +1,4 @@
-"""The code that workers of other machines need: the harness, and the packages of plug-ins, in one folder."""
+"""The code that workers of other machines need: the harness, and packages and files of plug-ins, in one folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from harness.base.errors import HarnessError
-from harness.zoo import registry
+from harness.zoo import importing, registry
 
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
 
@@ -28,6 +28,8 @@ def pack(folder: Path) -> None:
             for name in ("METADATA", "entry_points.txt"):
                 (described / name).write_text(owner.read_text(name) or "", encoding="utf-8")
         _copy(package, folder)
+    for path in importing.files():
+        shutil.copy(path, folder)
 
 
 def _plugins() -> Iterator[tuple[str, metadata.Distribution]]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from harness.store.record import Record
 
 NOTHING = "–"
+NOTHING = "changes nothing"
+"""Of an arm whose values are the baseline's to the bit."""
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
 """The symbol of each verdict; the word is always next to it."""
 
@@ -127,6 +129,11 @@ def seeds_of(verdict: Verdict) -> str:
 def sentence(verdict: ArmVerdict, results: Results) -> str:
     """A verdict in a few sentences: what, by how much, how sure, and what speaks against it."""
     meaning, baseline = results.values[verdict.metric], verdict.baseline
+    if results.changes_nothing(verdict.arm, baseline):
+        return (
+            f"{verdict.arm} changes nothing: all its values are those of {baseline} to the bit, on every seed. Find "
+            "out whether the code that makes the difference runs."
+        )
     figures = (
         f"{told(verdict.effect, meaning)} against {baseline} "
         f"({interval_of(verdict, meaning)}, {seeds_of(verdict)}, {p_value(verdict.p)})"
@@ -238,7 +245,10 @@ def headline(results: Results) -> str:
             return f"No arm but {results.baseline} can give {meaning.label}, so there is no verdict."
         return f"{results.baseline} is the only arm, so there is nothing to compare it with."
     meaning = results.values[results.metric]
-    parts = [_group(kind, [v for v in verdicts if v.kind == kind], meaning) for kind in SYMBOLS]
+    idle = [verdict for verdict in verdicts if results.changes_nothing(verdict.arm, verdict.baseline)]
+    moving = [verdict for verdict in verdicts if verdict not in idle]
+    parts = [_group(kind, [v for v in moving if v.kind == kind], meaning) for kind in SYMBOLS]
+    parts.append(_group(NOTHING, idle, meaning))
     bases = unique(verdict.baseline for verdict in verdicts)
     against = f"Against {bases[0]} on" if len(bases) == 1 else "On"
     text = f"{against} {meaning.label}: {'; '.join(part for part in parts if part)}."
@@ -277,6 +287,8 @@ def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
     if kind == "no difference larger than δ":
         shows = "shows" if len(names) == 1 else "show"
         return f"{subject} {shows} no difference larger than {number(verdicts[0].delta, meaning)}"
+    if kind == NOTHING:
+        return f"{subject} {NOTHING if len(names) == 1 else 'change nothing'}"
     best = f", best {names[0]}" if many and kind == "better" else ""
     return f"{subject} {verb} {kind}{best}"
 

@@ -59,6 +59,8 @@ MAX_EXCLUSIONS = 100
 MAX_EXPECTATIONS = 100
 MAX_NAMES = 100
 MAX_PAIRS = 1000
+MAX_PLUGINS = 100
+"""The largest number of files of plug-ins."""
 MAX_ARM_NAME = 60
 MAX_CHOICES = 32
 """The largest number of tricks of an arm, and of metrics of a suite."""
@@ -268,6 +270,11 @@ class Run(Settings):
     fuse: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
         "auto",
         description="trials that a worker trains side by side; auto: several on a GPU, one on a CPU; same numbers",
+    )
+    keep_going: bool = Field(
+        False,
+        description="when a trial fails at its first step, begin its arm with the other seeds all the same; false: "
+        "they count as failed, too, because they would fail alike",
     )
     graphs: bool = Field(
         True,
@@ -662,6 +669,11 @@ class Declaration(Settings):
         description="the suite's name, also that of its folder",
     )
     question: str = Field("", max_length=10_000, description="the question that the suite answers")
+    plugins: tuple[str, ...] = Field(
+        (),
+        max_length=MAX_PLUGINS,
+        description="files with tricks, models and other plug-ins of your own; a path is relative to the suite's file",
+    )
     data: Annotated[Choice[DataSet], Named("data")] | None = Field(None, description="the data set and its settings")
     train: Train = Field(default_factory=lambda: Train())
     declared_seeds: Annotated[

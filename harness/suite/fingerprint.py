@@ -28,7 +28,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.execution", "harness.store"),  # they decide where and when a trial runs, and store its numbers
         # Their result is in the key itself: the settings with all defaults filled in, and the digests of the data.
         *("harness.suite", "harness.zoo.registry", "harness.zoo.compatibility", "harness.zoo.capabilities"),
-        "harness.zoo.capabilities",
+        "harness.zoo.importing",
         *("harness.zoo.data.downloads", "harness.zoo.data.published", "harness.zoo.data.digests"),
         # Files, messages, pictures, descriptions of the machine.
         *("harness.base.files", "harness.base.errors", "harness.base.messages", "harness.base.version"),
@@ -43,12 +43,14 @@ CANNOT_CHANGE_NUMBERS = frozenset(
 DESCRIPTIONS = frozenset(
     {
         *("summary", "paper", "description", "presets", "takes_tricks", "rates_from", "offers", "noise_is_not_worse"),
-        "__all__",
+        *("scores_only", "__all__"),
     }
 )
 """Attributes that describe a plug-in. The settings of a preset are in the key of the arms that use it."""
-ASIDE = frozenset({"refusal", "defect", "pictures", "fetch", "present", "sources"})
+ASIDE = frozenset({"refusal", "defect", "guard", "pictures", "fetch", "present", "sources"})
 """Methods of plug-ins that decide whether a trial runs, draw pictures, or bring data whose digest is in the key."""
+MESSAGES = ("note", "print", "keep_traceback")
+"""Functions that tell somebody something."""
 
 
 @dataclass(frozen=True)
@@ -348,7 +350,7 @@ class _Stripped(ast.NodeTransformer):
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return None
         call = node.value.func if isinstance(node.value, ast.Call) else None
-        if isinstance(call, ast.Name) and call.id in ("note", "print"):
+        if isinstance(call, ast.Name) and call.id in MESSAGES:
             return None
         return self.generic_visit(node)
 

@@ -342,7 +342,10 @@ def code_of(arm: Arm) -> Code:
     """The code of an arm's trials that can change their numbers."""
     choices = [arm.model, *arm.tricks, arm.data, *arm.evaluate.metrics]
     plugins = {chosen.plugin for choice in choices for chosen in nested(choice)}
-    return fingerprint({"harness.trial.run:run", *(f"{plugin.__module__}:{plugin.__qualname__}" for plugin in plugins)})
+    roots = {"harness.trial.run:run", *(f"{plugin.__module__}:{plugin.__qualname__}" for plugin in plugins)}
+    if any(getattr(plugin, "scores_only", False) for plugin in plugins):
+        roots.add("harness.zoo.networks.modules:Plain")
+    return fingerprint(roots)
 
 
 def nested(choice: Choice[Any]) -> Iterator[Choice[Any]]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from harness import judge
 from harness.base import validation
 from harness.base.errors import HarnessError
-from harness.base.files import no_file
+from harness.base.files import expanded, no_file
 from harness.base.validation import nearest, shown
 from harness.metrics.base import Metric, Value
 from harness.suite import shipped
@@ -27,6 +27,7 @@ from harness.suite.declaration import (
     MAX_EXCLUSIONS,
     MAX_EXPECTATIONS,
     MAX_NAMES,
+    MAX_PLUGINS,
     Compare,
     Confirm,
     Declaration,
@@ -48,6 +49,7 @@ from harness.suite.document import (
     shortened,
 )
 from harness.suite.naming import cell_names
+from harness.zoo import registry
 from harness.zoo.registry import Choice
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ def read_suite(path: Path, sets: Sequence[str] = ()) -> Suite:
     try:
         document = read(content)
         problems = document.problems + [found for text in sets for found in _override(document, text)]
+        problems += _plugins(document, path.parent)
         suite = None if problems else _Checker(document).suite()
     except NotYaml as error:
         raise SuiteError([Problem(error.place, "", error.message).located(str(path))]) from error
@@ -146,6 +149,17 @@ def read_suite(path: Path, sets: Sequence[str] = ()) -> Suite:
     if problems or suite is None:
         raise SuiteError(_listed(problems, str(path)))
     return suite.model_copy(update={"path": path, "text": content.decode("utf-8-sig"), "sets": tuple(sets)})
+
+
+def _plugins(document: Document, folder: Path) -> Iterator[Problem]:
+    """Add the plug-ins of a suite's own files; yield what is wrong with these. Names are known after that."""
+    listed = document.value.get("plugins") if isinstance(document.value, Mapping) else None
+    for number, file in enumerate(listed[:MAX_PLUGINS] if isinstance(listed, list) else []):
+        if isinstance(file, str):
+            try:
+                registry.add_files([folder / expanded(file)])
+            except (HarnessError, ValueError) as error:  # ValueError: a null byte in the name
+                yield Problem(document.place(("plugins", number)), f"plugins[{number}]", str(error))
 
 
 def _listed(problems: list[Problem], file: str) -> list[str]:

@@ -89,7 +89,12 @@ def computing(arm: Arm, device: torch.device) -> Iterator[None]:
 
 
 def release() -> None:
-    """Free the device memory of a trial, so that other trials on the device can use it."""
+    """Free the device memory of a trial, so that other trials on the device can use it.
+
+    Raises:
+        RuntimeError: the device had an error, after which nothing works in this process.
+    """
     gc.collect()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
         torch.cuda.empty_cache()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,6 +13,14 @@ from harness.base.errors import HarnessError
 from harness.base.states import State
 from harness.trial.evaluation import NotFinite
 from harness.trial.loop import Diverged, TimedOut
+from harness.trial.task import RecordingError
+from harness.zoo import registry
+
+if TYPE_CHECKING:
+    from harness.trial.task import Recorder
+
+TRACEBACK = "traceback.txt"
+"""The artifact of a run with the traceback of its failure."""
 
 
 class Pruned(Exception):
@@ -36,5 +46,23 @@ def explain(error: Exception) -> tuple[State, str]:
     if isinstance(error, RuntimeError) and "torch.use_deterministic_algorithms" in str(error):
         operation = str(error).partition(",")[0]  # the rest of torch's message is advice for programmers
         return State.FAILED, f"{operation}: set train.deterministic to false, remove what uses it, or use the CPU"
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return State.FAILED, f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    return State.FAILED, f"{type(error).__name__}: {error} ({registry.place(error)})"
+
+
+def keep_traceback(error: Exception, folder: Path, recorder: Recorder) -> None:
+    """Print the whole traceback of a trial that failed to the worker's log, and keep it as an artifact of its run.
+
+    The other outcomes need none: their reasons say all.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
+    if explain(error)[0] is not State.FAILED:
+        return
+    text = "".join(traceback.format_exception(error))
+    print(text, file=sys.stderr, flush=True)
+    try:
+        (folder / TRACEBACK).write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise RecordingError(str(problem)) from problem
+    recorder.file(folder / TRACEBACK)

@@ -18,7 +18,7 @@ from harness.trial.artifacts import Files
 from harness.trial.device import computing, on_device, precision
 from harness.trial.evaluation import Evaluator, sampling_seed
 from harness.trial.loop import Diverged, Hooks, Progress, Stopped, TimedOut, Trainer
-from harness.trial.outcomes import Pruned, explain
+from harness.trial.outcomes import Pruned, explain, keep_traceback
 from harness.trial.task import Outcome, RecordingError
 from harness.zoo.compute import Compute
 from harness.zoo.data.base import Labelled, Shape
@@ -68,6 +68,7 @@ def course(task: Task, recorder: Recorder, device: str) -> Generator[None, None,
         raise RecordingError(str(error)) from error
     except Exception as error:
         state, reason = explain(error)
+        keep_traceback(error, task.folder, recorder)
         if not isinstance(error, Diverged | Pruned | TimedOut):  # their messages already name the step
             reason += f", {where.place}"
         return Outcome(state, reason, {}, where.seconds_train, where.seconds_evaluate)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.base.states import State
+from harness.zoo import importing, registry
 
 if TYPE_CHECKING:
     from harness.suite import Run
@@ -39,6 +42,17 @@ class Task:
     def key(self) -> str:
         """The trial's key."""
         return self.trial.key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the plug-in files, so that a worker imports them before it meets their classes."""
+        content = pickle.dumps([getattr(self, each.name) for each in fields(self)])
+        return _unpacked, ([str(path) for path in importing.files()], content)
+
+
+def _unpacked(files: Sequence[str], content: bytes) -> Task:
+    """The task that was pickled, in a process that has its plug-in files."""
+    registry.add_again(files)
+    return Task(*pickle.loads(content))
 
 
 @dataclass

@@ -5,20 +5,22 @@ folder of their kind, one file each; to add one, add a file. Another package pro
 the group ``harness.<kind>`` that name the class. A plug-in that cannot be imported, or whose class has a defect
 (``Plugin.defect``), is listed as broken, with the reason; the others still work.
 
-Finding a plug-in does not import torch: see ``_torch_postponed``.
+Finding a plug-in does not import torch: see ``harness.zoo.importing``. A file outside any package is added by
+``add_files``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import pkgutil
 import sys
+import traceback
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, ValidationInfo, field_validator
@@ -26,6 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.base.errors import HarnessError
 from harness.base.validation import flatten, nearest, shown
+from harness.zoo import importing
 
 FOLDERS = {
     "data": "harness.zoo.data",
@@ -38,6 +41,11 @@ FOLDERS = {
 }
 """Kind of plug-in -> the package with the built-in ones."""
 KINDS = tuple(FOLDERS)
+_BASES = {**{f"{folder}.base": kind for kind, folder in FOLDERS.items()}, "harness.execution.engine": "engines"}
+"""Module of a base class -> the kind of the plug-ins that derive from it."""
+_added: dict[str, types.ModuleType] = {}
+"""The plug-in files of this process, as modules, by their names."""
+OWN = "one of your own comes with --plugin FILE.py, or `plugins: [FILE.py]` in the suite (docs/plugins.md)"
 
 
 class Settings(BaseModel):
@@ -126,6 +134,12 @@ class Plugin:
         """
         return None
 
+    def guard(self) -> None:
+        """Called once, when it was made for a choice: from then on what its methods return is checked.
+
+        No part of its code's fingerprint: it may only raise errors, or bring results into the form that is expected.
+        """
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -142,6 +156,8 @@ class Entry:
     """Where its learning rates come from; None for a plug-in that is no model."""
     broken: str | None = None
     """Why it cannot be used: the rest of a sentence that begins with the name."""
+    module: str = ""
+    """The module that defines the class; empty if it cannot be imported."""
 
 
 def entries(kind: str) -> list[Entry]:
@@ -163,7 +179,9 @@ def find(kind: str, name: str) -> Entry:
     entry = _scan(kind).get(name)
     if entry is None:
         known = names(kind)
-        raise HarnessError(f"unknown name {shown(name)} in {kind}{nearest(name, known)} (known: {', '.join(known)})")
+        own = f"; {OWN}" if kind != "engines" else ""
+        near = nearest(name, known)
+        raise HarnessError(f"unknown name {shown(name)} in {kind}{near} (known: {', '.join(known)}){own}")
     if entry.broken is not None:
         raise HarnessError(f"{name!r} in {kind} {entry.broken}")
     return entry
@@ -201,7 +219,10 @@ class Choice(BaseModel, Generic[P_co]):
             args: further arguments that plug-ins of this kind need, for example a data shape.
         """
         make: Callable[..., P_co] = self.plugin
-        return make(self.settings, *args)
+        made = make(self.settings, *args)
+        if foreign(self.plugin):
+            made.guard()
+        return made
 
     def canonical(self) -> dict[str, Any]:
         """The choice in plain values: the same for a preset as for its settings written out."""
@@ -214,6 +235,24 @@ class ChoiceError(ValueError):
     def __init__(self, problems: list[tuple[tuple[int | str, ...], str, str]]) -> None:
         super().__init__("; ".join(message for _, message, _ in problems))
         self.problems = problems
+
+
+def foreign(plugin: type[Plugin]) -> bool:
+    """Whether a plug-in is not the harness's own."""
+    return plugin.__module__.partition(".")[0] != "harness"
+
+
+def place(error: BaseException) -> str:
+    """Where an error arose, as ``file.py:12 in function``: the innermost frame of a plug-in that is not the harness's.
+
+    Without such a frame, the innermost of all.
+    """
+    plugins = [entry.plugin for kind in KINDS for entry in entries(kind) if entry.plugin is not None]
+    outside = {plugin.__module__.partition(".")[0] for plugin in plugins if foreign(plugin)}
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [each for each in frames if str(each[0].f_globals.get("__name__")).partition(".")[0] in outside]
+    frame, line = (own or frames)[-1]
+    return f"{Path(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}"
 
 
 def choose(kind: str, value: Any) -> Choice[Any]:
@@ -291,7 +330,7 @@ def _canonical(settings: BaseModel) -> dict[str, Any]:
 
 @functools.cache
 def _scan(kind: str) -> dict[str, Entry]:
-    with _torch_postponed():
+    with importing.torch_postponed():
         return _scan_now(kind)
 
 
@@ -306,9 +345,8 @@ def _scan_now(kind: str) -> dict[str, Entry]:
         except (Exception, SystemExit) as error:  # one broken file must not make all plug-ins unusable
             found[info.name] = _unimportable(kind, info.name, error)
             continue
-        for value in vars(module).values():
-            if isinstance(value, type) and value.__module__ == module.__name__:
-                _add(found, kind, value)
+        for plugin in _own_classes(module):
+            _add(found, kind, plugin)
     for point in _points().select(group=f"harness.{kind}"):
         try:
             plugin = point.load()
@@ -317,6 +355,9 @@ def _scan_now(kind: str) -> dict[str, Entry]:
             _add(found, kind, plugin)
         except (Exception, SystemExit) as error:  # the same for a broken package
             found.setdefault(point.name, _unimportable(kind, point.name, error))
+    for module in _added.values():
+        for plugin in _plugins_in(module, kind):
+            _add(found, kind, plugin)
     return {name: _examined(entry, found.keys()) for name, entry in found.items()}
 
 
@@ -339,49 +380,74 @@ def _unimportable(kind: str, name: str, error: BaseException) -> Entry:
 def _examined(entry: Entry, names: Collection[str]) -> Entry:
     """The entry, marked as broken if its class has a defect."""
     defect = entry.plugin.defect(names) if entry.plugin is not None else None
-    return entry if defect is None else Entry(entry.kind, entry.name, broken=f"is refused: {defect}")
+    return (
+        entry if defect is None else Entry(entry.kind, entry.name, broken=f"is refused: {defect}", module=entry.module)
+    )
+
+
+def add_files(paths: Iterable[Path]) -> None:
+    """Find the plug-ins of these files too, from now on in this process. A file that is added already changes nothing.
+
+    Raises:
+        HarnessError: a file is missing, cannot be imported, has no plug-in, or one of its names is taken.
+    """
+    for path in paths:
+        module = importing.from_file(path)
+        if module.__name__ in _added:
+            continue
+        kinds = {kind for kind in KINDS if _plugins_in(module, kind)}
+        if not kinds:
+            raise HarnessError(
+                f"{path}: there is no plug-in in it: expected a class that derives from Trick, Model, Architecture, "
+                "Metric, DataSet or another base class of harness.plugins, and that has a `name`"
+            )
+        _added[module.__name__] = module
+        _scan.cache_clear()
+        try:
+            for kind in sorted(kinds):
+                _scan(kind)
+        except TypeError as error:
+            del _added[module.__name__]
+            _scan.cache_clear()
+            raise HarnessError(f"{path}: {error}: give yours another name") from error
+
+
+def add_again(paths: Iterable[str]) -> None:
+    """``add_files`` in a worker, for the files of its driver, which has checked them."""
+    for module in map(importing.again, paths):
+        if module.__name__ not in _added:
+            _added[module.__name__] = module
+            _scan.cache_clear()
+
+
+def _plugins_in(module: types.ModuleType, kind: str) -> list[type[Any]]:
+    """The plug-ins of this kind that a plug-in file defines."""
+    return [
+        plugin
+        for plugin in _own_classes(module)
+        if any(_BASES.get(base.__module__) == kind for base in plugin.__mro__ if issubclass(base, Plugin))
+        and "name" in vars(plugin)
+    ]
+
+
+def _own_classes(module: types.ModuleType) -> list[type[Any]]:
+    """The classes that a module defines."""
+    return [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
 
 
 def _add(found: dict[str, Entry], kind: str, plugin: type[Any]) -> None:
     if not issubclass(plugin, Plugin) or "name" not in vars(plugin):
         return
     rates_from: Origin | None = getattr(plugin, "rates_from", None)
-    new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin, rates_from=rates_from)]
+    module = plugin.__module__
+    new = [Entry(kind, plugin.name, plugin.summary, plugin.paper, plugin, rates_from=rates_from, module=module)]
     for name, one in plugin.presets.items():
         of_preset = one.rates_from if rates_from else None
         new.append(Entry(kind, name, one.summary, one.paper, plugin, one.settings, one.tricks, of_preset))
     for entry in new:
         if entry.name in found and found[entry.name].broken is None:
-            raise TypeError(f"the name {entry.name!r} is taken by {found[entry.name].plugin}")
+            other = found[entry.name].plugin
+            assert other is not None  # it is not broken
+            place = getattr(sys.modules.get(other.__module__), "__file__", other.__module__)
+            raise TypeError(f"the name {entry.name!r} in {kind} is taken by {other.__name__} ({place})")
         found[entry.name] = entry
-
-
-class _Postponed(types.ModuleType):
-    """Stands in for a module; at the first access to an attribute it imports the module and takes its content."""
-
-    def __getattr__(self, attribute: str) -> Any:
-        if sys.modules.get(self.__name__) is self:  # used during an import: make room for the real module
-            del sys.modules[self.__name__]
-        module = importlib.import_module(self.__name__)
-        self.__dict__.update(vars(module))
-        return getattr(module, attribute)
-
-
-@contextlib.contextmanager
-def _torch_postponed() -> Iterator[None]:
-    """Postpone the import of torch until it is used.
-
-    The file of a trick or model has its settings and its mathematics in one place. Only the mathematics needs torch,
-    whose import takes seconds; `harness plan` and `harness list` read only the settings. (LazyLoader of the standard
-    library does not work here: the statement ``import torch`` itself reads ``__spec__``, which triggers the import.)
-    """
-    if "torch" in sys.modules:
-        yield
-        return
-    postponed = sys.modules["torch"] = _Postponed("torch")
-    try:
-        yield
-    finally:
-        # Other libraries check sys.modules to see whether torch is in use: leave no stand-in there.
-        if sys.modules.get("torch") is postponed:
-            del sys.modules["torch"]

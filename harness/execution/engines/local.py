@@ -128,7 +128,8 @@ class _Worker:
         """Events that the driver has not had yet."""
         self._up = False
         self._retired = False
-        """Whether it gets no other trial: after an error of the device every later one would fail, too."""
+        """Whether it gets no other trial: it cannot record, or its memory is in pieces. After an error of a trial's own
+        code it goes on; after one of the device it ends by itself (``harness.trial.device.release``)."""
         self._logged = 0
         """The size of the log when its trials began."""
 
@@ -180,8 +181,7 @@ class _Worker:
             return
         if isinstance(event, Ended | Died):
             del self.tasks[event.key]
-            bad = (State.FAILED, State.OUT_OF_MEMORY)
-            self._retired |= isinstance(event, Died) or event.outcome.state in bad
+            self._retired |= isinstance(event, Died) or event.outcome.state is State.OUT_OF_MEMORY
         self.pending.append(event)
 
     def _dead(self) -> None:

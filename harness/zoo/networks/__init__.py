@@ -5,5 +5,5 @@ Every module is a plug-in, found by the registry, except those of ``SHARED``. ``
 Import from the modules; this package exports nothing.
 """
 
-SHARED = ("base", "modules", "scores")
+SHARED = ("base", "checks", "modules", "scores")
 """Modules without a plug-in: the registry does not look into them."""

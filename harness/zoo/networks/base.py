@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.zoo.data.base import Shape
 from harness.zoo.registry import Choice, Plugin
@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 
 
 class Architecture(Plugin, abc.ABC):
-    """Builds the two networks of the adversarial game. Creating it builds no network and needs no torch."""
+    """Builds the two networks of the adversarial game. Creating it builds no network and needs no torch.
+
+    Attributes:
+        scores_only: whether its discriminator is any module that gives one logit per image, as a tensor. Then it has no
+            features, and tricks that need them are refused.
+    """
+
+    scores_only: ClassVar[bool] = False
 
     def __init__(self, settings: Any, shape: Shape) -> None:
         self.settings = settings
         self.shape = shape
+
+    def guard(self) -> None:
+        from harness.zoo.networks import checks
+
+        checks.watch(self)
 
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
@@ -42,7 +54,7 @@ class Architecture(Plugin, abc.ABC):
 
     @abc.abstractmethod
     def discriminator(self, channels: int) -> Discriminator:
-        """A network from images (n, channels, height, width) to ``Scores``.
+        """A network from images (n, channels, height, width) to ``Scores``; with ``scores_only`` to n logits.
 
         ``channels`` is the number of channels of its input, which is larger than the data's if images are packed.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from harness.base.errors import HarnessError
 from harness.zoo.networks.scores import Scores
 
 
@@ -34,6 +35,31 @@ class Discriminator(nn.Module):
     def forward(self, images: torch.Tensor) -> Scores:
         features = self.body(images)
         return Scores(self.head(self.tail(features)).squeeze(1), features)
+
+
+class Plain(nn.Module):
+    """A discriminator without features, around any network from images to one logit per image."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.tail = nn.Sequential()
+
+    @property
+    def features(self) -> int:
+        """It has none.
+
+        Raises:
+            HarnessError: always.
+        """
+        raise HarnessError(
+            "the discriminator's features are needed here, and the architecture has none (scores_only): let its "
+            "discriminator be a harness.plugins.Discriminator"
+        )
+
+    def forward(self, images: torch.Tensor) -> Scores:
+        logits = self.body(images).flatten()
+        return Scores(logits, logits.new_empty(len(logits), 0))
 
 
 class Dropout(nn.Dropout):

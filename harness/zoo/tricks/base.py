@@ -72,6 +72,11 @@ class Trick(Plugin):
             return f"{cls.__name__} overrides no hook, so it changes nothing: override one of {', '.join(HOOKS)}"
         return _unknown_word(cls, names)
 
+    def guard(self) -> None:
+        from harness.zoo.tricks import checks
+
+        checks.watch(self)
+
     @classmethod
     def refusal(cls, settings: Any, shape: Shape) -> str | None:
         """Why it cannot be used for images of this shape, or None if it can."""
@@ -147,10 +152,11 @@ class Trick(Plugin):
         """Restore the state that ``state_dict`` returned."""
 
 
+NO_HOOKS = ("guard", "state_dict", "load_state_dict")
 HOOKS = tuple(
     name
     for name, value in vars(Trick).items()
-    if isinstance(value, FunctionType) and not name.startswith("_") and name not in ("state_dict", "load_state_dict")
+    if isinstance(value, FunctionType) and not name.startswith("_") and name not in NO_HOOKS
 )
 """The names of the hooks, in the order in which a game calls them."""
 
