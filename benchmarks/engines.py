@@ -4,7 +4,8 @@
 
 SLURM and Ray, each with two nodes, are started on this machine alone, as the tests of tests/cluster do. All share its
 cores: more slots than cores make every trial slower. A trial's own time is that of its training and its evaluation;
-what a slot spends beside it is the overhead. Time is by the clock, because waiting is what an engine costs most.
+the time between its submission and its last event, less that, is the overhead. A slot's first trial is apart: workers
+that take more than one start with it. Time is by the clock, because waiting is what an engine costs most.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,22 @@ SUITE: dict[str, Any] = {
     "evaluate": {"samples": 500, "metrics": ["high_quality_modes"]},
     "run": {"snapshots": 0},
 }
-FIELDS = ("engine", "slots", "trials", "seconds", "own", "overhead", "share")
+FIELDS = ("engine", "slots", "trials", "a minute", "own", "first", "later", "share")
+"""Of the table. Trials that end in a minute; seconds of a trial itself, of what the first trial of a slot costs beside
+that, and a later one; the share of the slots' time that trials themselves have, in percent.
+"""
+
+
+@dataclass
+class Spent:
+    """Seconds of a trial: from its submission to its last event, and those of its training and evaluation."""
+
+    whole: float
+    own: float
+
+    @property
+    def overhead(self) -> float:
+        return self.whole - self.own
 
 
 def tasks(folder: Path, count: int) -> list[Task]:
@@ -52,20 +69,21 @@ def tasks(folder: Path, count: int) -> list[Task]:
     return made
 
 
-def run(engine: Engine, waiting: list[Task]) -> tuple[float, list[float]]:
-    """Run trials to their ends: the seconds that it took, and those of each trial itself."""
-    left, own, began = {task.key for task in waiting}, list[float](), time.monotonic()
-    waiting = list(waiting)
-    while left:
+def run(engine: Engine, waiting: list[Task]) -> list[Spent]:
+    """Run trials to their ends, in the order of their submission."""
+    waiting, submitted, spent = waiting[::-1], dict[str, float](), dict[str, Spent]()
+    while waiting or len(spent) < len(submitted):
         while waiting and engine.free:
-            engine.submit(waiting.pop())
+            task = waiting.pop()
+            submitted[task.key] = time.monotonic()
+            engine.submit(task)
         for event in engine.wait(1.0):
             if isinstance(event, Died):
                 raise RuntimeError(f"a worker died: {event.reason}")
             if isinstance(event, Ended):
-                left.discard(event.key)
-                own.append(event.outcome.seconds_train + event.outcome.seconds_evaluate)
-    return time.monotonic() - began, own
+                own = event.outcome.seconds_train + event.outcome.seconds_evaluate
+                spent[event.key] = Spent(time.monotonic() - submitted[event.key], own)
+    return [spent[key] for key in submitted]
 
 
 @contextlib.contextmanager
@@ -93,17 +111,24 @@ def prepared(name: str) -> Iterator[dict[str, Any]]:
 
 
 def measured(settings: dict[str, Any], slots: int, trials: int) -> dict[str, object]:
-    """A row of the table. The first trial of every slot, in which a worker starts, counts."""
+    """A row of the table."""
     with tempfile.TemporaryDirectory(prefix="engines-") as folder:
         site = Site(Path(folder), Run(), Resources(cpus=1), device="cpu", workers=slots)
         engine: Engine = registry.choose("engines", settings).make(site)
         try:
-            seconds, own = run(engine, tasks(Path(folder), trials))
+            waiting, began = tasks(Path(folder), trials), time.monotonic()
+            spent = run(engine, waiting)
+            seconds = time.monotonic() - began
         finally:
             engine.close()
-    each = statistics.fmean(own)
-    found = {"seconds": seconds, "own": each, "overhead": (slots * seconds) / trials - each}
-    found["share"] = 100 * each * trials / (slots * seconds)
+    own = [one.own for one in spent]
+    found = {
+        "a minute": 60 * trials / seconds,
+        "own": statistics.fmean(own),
+        "first": statistics.fmean(one.overhead for one in spent[:slots]),
+        "later": statistics.fmean(one.overhead for one in spent[slots:]),
+        "share": 100 * sum(own) / (slots * seconds),
+    }
     return {"engine": settings["name"], "slots": slots, "trials": trials} | {k: f"{v:.3g}" for k, v in found.items()}
 
 
@@ -111,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", default=["local", "slurm", "ray"], help="by name")
     parser.add_argument("--slots", nargs="+", type=int, default=[1, 2, 4], help="trials at a time")
-    parser.add_argument("--trials", type=int, default=12, help="trials of a measurement")
+    parser.add_argument("--trials", type=int, default=12, help="trials of a measurement; more than slots")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "benchmarks", help="the folder of engines.csv")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)

@@ -172,4 +172,7 @@ def test_what_an_engine_costs(tmp_path: Path) -> None:
     path = Path(script("engines", *words).splitlines()[-1])
     [row] = csv.DictReader(path.open(encoding="utf-8"))
     assert (row["engine"], row["slots"], row["trials"]) == ("local", "1", "2")
-    assert float(row["seconds"]) == pytest.approx(2 * (float(row["own"]) + float(row["overhead"])), rel=0.02)
+    seconds = 60 * 2 / float(row["a minute"])
+    spent = {name: float(row[name]) for name in ("own", "first", "later")}
+    assert seconds == pytest.approx(2 * spent["own"] + spent["first"] + spent["later"], rel=0.02)
+    assert float(row["share"]) == pytest.approx(100 * 2 * spent["own"] / seconds, rel=0.02)

@@ -123,7 +123,7 @@ LISTED: dict[str, str] = {
     "python benchmarks/bench_evaluation.py": "minutes; tests/test_benchmarks.py runs a pair of each row",
     "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",
     "harness run suites/tricks_ablation.yaml --accept-change 8c42ea19": "tests/test_other_code.py accepts a change",
-    "pip install 'gan-harness[ray]'": "needs a package registry; nox -s cluster does it",
+    "pip install -e '.[ray]'": "needs a package registry; nox -s cluster does it",
     "harness run suites/quickstart.yaml --engine ray --address 10.0.0.1:6379": "tests/cluster/test_ray.py has one",
     "harness new trick my_noise": TUTORIAL,
     "harness test my_noise.py": TUTORIAL,

@@ -16,7 +16,7 @@ import math
 import statistics
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +210,10 @@ class MatrixQueue(Queue):
                 self._took(trial.arm.name, known[key].seconds)
         self._asked = set(self._measured)
         """The arms of which a trial has run, or runs."""
+        self._complete: set[str] = set()
+        """The keys that have a value in the study."""
+        self._newest = -1
+        """The last of its trials that has been read, by its number over all studies."""
         self._reconcile(store, known)
 
     @property
@@ -218,17 +222,22 @@ class MatrixQueue(Queue):
 
     def _reconcile(self, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
         """Bring the study in line with the store of results."""
-        complete: set[str] = set()
-        for frozen in _trials(self.study):
+        entered = _trials(self.study)
+        self._note(entered)
+        for frozen in entered:
             if not frozen.state.is_finished() and self._shared is None:  # the queue of an older harness
                 store.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
-            elif frozen.state == TrialState.COMPLETE:
-                complete.add(frozen.user_attrs.get("key", ""))
+        self.lost = sum(key in self._todo and key not in known for key in self._complete)
         for key, trial in self._trials.items():
-            if key not in self._todo and key not in complete and known[key].state is State.DONE:
+            if key not in self._todo and key not in self._complete and known[key].state is State.DONE:
                 self._enter(trial, known[key])  # done for another suite, or lost in a crash
-            if key in self._todo and key in complete and key not in known:
-                self.lost += 1
+
+    def _note(self, entered: Iterable[FrozenTrial]) -> None:
+        """Note what is in the study."""
+        for frozen in entered:
+            self._newest = max(self._newest, frozen._trial_id)
+            if frozen.state == TrialState.COMPLETE:
+                self._complete.add(frozen.user_attrs.get("key", ""))
 
     def _enter(self, trial: Trial, known: Known) -> None:
         """Add an outcome to the study; where drivers share it, only if none of them has."""
@@ -236,8 +245,8 @@ class MatrixQueue(Queue):
             self._add(trial, known)
             return
         with self._shared.alone(self.study.study_name):
-            entered = (frozen for frozen in _trials(self.study) if frozen.user_attrs.get("key") == trial.key)
-            if not any(frozen.state == TrialState.COMPLETE for frozen in entered):
+            self._note(self._shared.added(self.study, self._newest))
+            if trial.key not in self._complete:
                 self._add(trial, known)
 
     def _add(self, trial: Trial, known: Known) -> None:

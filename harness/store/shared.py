@@ -24,6 +24,7 @@ from harness.base.messages import discreet, note
 from harness.store.addresses import STORAGE, Silent, brief, with_driver
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.trial import FrozenTrial
     from sqlalchemy.orm import Session
 
@@ -149,6 +150,15 @@ class Shared(RDBStorage):
     def alone(self, what: str) -> AbstractContextManager[None]:
         """Only one driver at a time is in a ``with`` block of this name."""
         return alone(self.engine, what)
+
+    def added(self, study: Study, after: int) -> list[FrozenTrial]:
+        """The trials of a study that were added after one: cheap, however many there are.
+
+        Args:
+            study: it is in this storage.
+            after: the number of the last one that is known, over all studies; -1: none.
+        """
+        return self._get_trials(study._study_id, None, set(), after)
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Session

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -122,9 +122,7 @@ class Cluster:
         self.address = f"{self.head.address}:{free_port()}"
 
     def start(self) -> None:
-        _run("ip", "link", "add", self.bridge, "type", "bridge")
-        _run("ip", "address", "add", f"{self.head.address}/24", "dev", self.bridge)
-        _run("ip", "link", "set", self.bridge, "up")
+        bridge(self.bridge, self.head.address)
         words = ["--head", "--node-ip-address", self.head.address, "--port", self.address.partition(":")[2]]
         words += ["--num-cpus", "0", "--temp-dir", str(self.session), "--include-dashboard", "false"]
         self.head.start([*words, *_small()], [], [], None)
@@ -136,16 +134,10 @@ class Cluster:
         number = self.joined + 9
         node = Node(f"{self.token}-{number}", self.folder / f"node-{number}", f"{self.network}.{number}")
         self.nodes.append(node)
-        space, here = node.name, f"v{self.token}{number}"
-        _run("ip", "netns", "add", space)
-        _run("ip", "link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", space)
-        _run("ip", "link", "set", here, "master", self.bridge, "up")
-        _run("ip", "-n", space, "address", "add", f"{node.address}/24", "dev", "eth0")
-        for device in ("eth0", "lo"):
-            _run("ip", "-n", space, "link", "set", device, "up")
+        space(node.name, f"v{self.token}{number}", self.bridge, node.address)
         words = ["--address", self.address, "--node-ip-address", node.address, "--num-cpus", str(cpus)]
         words += [word for name, amount in resources.items() for word in (f"--{name.replace('_', '-')}", str(amount))]
-        node.start([*words, *_small()], ["ip", "netns", "exec", space, "unshare", "-m"], self.hidden, data)
+        node.start([*words, *_small()], ["ip", "netns", "exec", node.name, "unshare", "-m"], self.hidden, data)
         wait_for(lambda: self.has(node), 600)
         return node
 
@@ -171,13 +163,35 @@ class Cluster:
         for node in (*self.nodes, self.head):
             node.kill()
         spaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout.split()
-        for space in (space for space in spaces if space.startswith(f"{self.token}-")):
-            _run("ip", "netns", "delete", space)
-        subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
+        without(self.bridge, [name for name in spaces if name.startswith(f"{self.token}-")])
 
 
 def _small() -> list[str]:
     return ["--object-store-memory", str(200_000_000)]
+
+
+def bridge(name: str, address: str) -> None:
+    """A bridge, with an address of this machine in its network."""
+    _run("ip", "link", "add", name, "type", "bridge")
+    _run("ip", "address", "add", f"{address}/24", "dev", name)
+    _run("ip", "link", "set", name, "up")
+
+
+def space(name: str, device: str, bridge: str, address: str) -> None:
+    """A network namespace with this address, joined to a bridge by a device of this machine."""
+    _run("ip", "netns", "add", name)
+    _run("ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", name)
+    _run("ip", "link", "set", device, "master", bridge, "up")
+    _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+    for one in ("eth0", "lo"):
+        _run("ip", "-n", name, "link", "set", one, "up")
+
+
+def without(bridge: str, spaces: Iterable[str]) -> None:
+    """Remove namespaces and their bridge."""
+    for name in spaces:
+        _run("ip", "netns", "delete", name)
+    subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True)
 
 
 def _run(*words: str) -> None:

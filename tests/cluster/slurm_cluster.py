@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from servers import free_port, wait_for
@@ -21,7 +22,7 @@ CPUS = 4
 """Cores of a node, stated and not counted: jobs only wait for each other where a test wants it."""
 CONFIGURATION = """
 ClusterName=harness
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({address})
 SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
@@ -64,6 +65,9 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
 class Cluster:
     """The daemons, and commands to look at them and break them."""
 
+    addresses = dict.fromkeys(("", *NODES), "127.0.0.1")
+    """Node -> its address; of the controller under an empty name."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -86,14 +90,19 @@ class Cluster:
     def start_node(self, node: str) -> None:
         self._daemon(node, "-D", "-N", node, "-f", str(self.folder / "slurm.conf"), program="slurmd")
 
+    def within(self, node: str) -> list[str]:
+        """The words that start a command where the daemon of a node runs."""
+        return []
+
     def _configure(self) -> None:
         (self.folder / "state").mkdir()
         lines = []
         for node in NODES:
             (self.folder / f"spool-{node}").mkdir()
-            where = f"NodeHostname=localhost NodeAddr=127.0.0.1 Port={free_port()}"
+            where = f"NodeHostname=localhost NodeAddr={self.addresses[node]} Port={free_port()}"
             lines.append(f"NodeName={node} {where} CPUs={CPUS} RealMemory=4000 Gres=gpu:1,shard:4 State=UNKNOWN")
         values = {"host": socket.gethostname().partition(".")[0], "port": free_port(), "user": getpass.getuser()}
+        values["address"] = self.addresses[""]
         text = CONFIGURATION.format(folder=self.folder, nodes="\n".join(lines), **values)
         (self.folder / "slurm.conf").write_text(text)
         # No job uses this file: it stands for a GPU, so that SLURM has something to count.
@@ -101,7 +110,7 @@ class Cluster:
 
     def _daemon(self, name: str, *words: str, program: str = "") -> None:
         # Were the tests killed, no daemon would stay.
-        found = ["setpriv", "--pdeathsig", "TERM", str(program_of(program or name))]
+        found = ["setpriv", "--pdeathsig", "TERM", *self.within(name), str(program_of(program or name))]
         with (self.folder / f"{name}.out").open("ab") as log:
             self.daemons[name] = subprocess.Popen(
                 [*found, *words], stdout=log, stderr=log, env=self.environment, start_new_session=True
@@ -231,15 +240,18 @@ def _below(parent: int) -> list[int]:
     return found
 
 
+Made = TypeVar("Made", bound=Cluster)
+
+
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(kind: type[Made] = Cluster) -> Iterator[Made]:  # type: ignore[assignment]
     """A cluster of two nodes; skips the test where a program is missing."""
     missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch", "setpriv") if program_of(name) is None]
     if missing:
         pytest.skip(f"needs SLURM: this machine has no {', '.join(missing)} (Debian: slurm-wlm, munge)")
     # Sockets have short paths, and munge refuses folders that others may write to.
     with tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as name:
-        made = Cluster(Path(name))
+        made = kind(Path(name))
         Path(name).chmod(0o755)
         try:
             made.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import optuna
 import pytest
 from harness_cli import SEARCH, Workspace
+from optuna.storages import RDBStorage
 from servers import PostgreSQL, postgresql
+from sqlalchemy import Engine, event
 
+from harness.base import digests
 from harness.base.states import State
 from harness.execution.study import Known, MatrixQueue, SearchQueue, storage
 from harness.store.studies import Studies
@@ -49,6 +53,44 @@ def test_an_outcome_is_entered_by_one_driver(database: PostgreSQL, tmp_path: Pat
             queue.tell(trial.key, Outcome(State.DONE, "", {"sharpness": 2.0}))
     values = [(made.trials[0].key, 1.0), *((trial.key, 2.0) for trial in made.trials[1:])]
     assert entered("matrix", database.address()) == sorted(values)
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """The statements that reach a database, the trials that Optuna makes of the answers, the digests computed."""
+    counted = Counter[str]()
+
+    def counts(owner: Any, name: str) -> None:
+        method = getattr(owner, name)
+
+        def called(*words: Any) -> Any:
+            counted[name] += 1
+            return method(*words)
+
+        monkeypatch.setattr(owner, name, called)
+
+    def statement(*_: Any) -> None:
+        counted["statement"] += 1
+
+    counts(RDBStorage, "_build_frozen_trial_from_trial_model")
+    counts(digests, "seal")
+    event.listen(Engine, "before_cursor_execute", statement)
+    yield counted
+    event.remove(Engine, "before_cursor_execute", statement)
+
+
+def test_an_outcome_costs_as_much_whatever_the_study_has(tmp_path: Path, reading: Counter[str]) -> None:
+    made = plan(tmp_path, "many", seeds=15)
+    one, other = (MatrixQueue(made, storage(tmp_path), {}) for _ in range(2))
+    costs = []
+    for number, trial in enumerate(made.trials):
+        for queue in (one, other):
+            reading.clear()
+            queue.tell(trial.key, Outcome(State.DONE, "", {"sharpness": float(number)}))
+            costs.append(dict(reading))
+    first, later = costs[2:4], costs[4:]
+    assert [cost["_build_frozen_trial_from_trial_model"] for cost in first] == [1, 1], "what the other one has added"
+    assert later == first * (len(later) // 2)
 
 
 def test_a_search_goes_on_with_another_driver_as_if_nothing_had_happened(tmp_path: Path) -> None:
