@@ -119,6 +119,7 @@ LISTED: dict[str, str] = {
     "pip install --no-index --no-deps --no-compile --upgrade --target /tmp/site --find-links wheels "
     "-r benchmarks/gpu-wheels.txt": "needs what the command before it downloads",
     "python benchmarks/tuning.py": "minutes; tests/test_benchmarks.py runs a few of its pairs",
+    "python benchmarks/engines.py --trials 8": "minutes; tests/test_benchmarks.py measures the local engine",
     "python benchmarks/bench_scale.py": "half an hour; tests/test_benchmarks.py measures a few trials",
     "python benchmarks/bench_evaluation.py": "minutes; tests/test_benchmarks.py runs a pair of each row",
     "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",

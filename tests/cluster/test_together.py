@@ -123,5 +123,6 @@ def test_every_part_is_killed_once_and_every_trial_is_done_once(
 
     local = Workspace(tmp_path / "local", {"OMP_NUM_THREADS": "1"})
     local.folder.mkdir()
-    local.run("run", suite, "--device", "cpu", "--workers", "2")
+    alone = local.start("run", suite, "--device", "cpu", "--workers", "2", output=subprocess.DEVNULL)
+    assert alone.wait(1800) == 0
     assert rows(workspace) == rows(local), "the numbers are those of the local engine"
