@@ -121,7 +121,7 @@ class ModelContract(Contract):
         assert images.abs().max() <= 1
 
     def test_a_step_moves_every_weight(self, name: str) -> None:
-        """A weight that no step moves is not trained: it is missing in an optimizer, or the loss does not depend on it."""
+        """A weight that no step moves is not trained: no optimizer has it, or the loss does not depend on it."""
         model = build(name)
         before = copy.deepcopy(model.state_dict())
         train(model, 2)
@@ -338,7 +338,7 @@ class TrickContract(Contract):
                 assert all(t.device.type == "meta" for t in tensors if isinstance(t, torch.Tensor))
 
     def test_trains_to_finite_numbers(self, name: str) -> None:
-        """Three steps give finite losses and samples: a NaN at the first steps is a division by 0 or a logarithm of 0."""
+        """Three steps give finite losses and samples: a NaN so early is a division by 0 or a logarithm of 0."""
         game = build(self.game(name), tricks=[name])
         assert all(math.isfinite(value) for scalars in train(game, 3) for value in scalars.values())
         assert game.sample(4, torch.Generator().manual_seed(0)).isfinite().all()

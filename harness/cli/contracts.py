@@ -28,9 +28,7 @@ CONTRACTS = {
     "data": "DataContract",
 }
 """Kind -> its contract in ``harness.testing``. An engine is tested in a package: its contract needs to kill workers."""
-QUIET = [word for name in ("terminal", "cacheprovider", "faulthandler") for word in ("-p", f"no:{name}")]
-ALONE = ["-o", "addopts=", "-c", os.devnull, "--import-mode=importlib"]
-"""No settings of a file, and no two modules that are taken for one."""
+QUIET = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-o", "addopts=", "-c", os.devnull]
 
 
 @dataclass
@@ -62,12 +60,13 @@ def check(path: Path) -> Iterator[tuple[bool, str]]:
     except ImportError as error:
         raise HarnessError("harness test needs pytest: pip install 'gan-harness[test]'") from error
     registry.add_files([path])
-    for entry in _entries(path):
+    found = _entries(path)
+    clauses = _tried([entry for entry in found if entry.broken is None])
+    for entry in found:
         yield True, f"{entry.name} ({entry.kind})"
         if entry.broken is not None:
             yield False, f"  FAIL  it {entry.broken}"
-            continue
-        for clause in _tried(entry):
+        for clause in clauses.get((entry.kind, entry.name), ()):
             yield from _lines(clause)
 
 
@@ -90,24 +89,22 @@ def _lines(clause: Clause) -> Iterator[tuple[bool, str]]:
     yield from ((False, f"        {visible(line)}") for line in [*clause.why.splitlines(), *clause.failures])
 
 
-def _tried(entry: Entry) -> list[Clause]:
-    """The clauses of the contract of a plug-in, in their order."""
+def _tried(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Clause]]:
+    """Kind and name of each plug-in -> the clauses of its contract, in their order."""
     import pytest
 
     reporter = _Reporter()
+    text = "from harness import testing\n"
+    for number, entry in enumerate(entries):
+        text += f"\n\nclass Test{number}(testing.{CONTRACTS[entry.kind]}):\n    names = [{entry.name!r}]\n"
     with tempfile.TemporaryDirectory() as folder, _environment():
-        test = Path(folder) / "test_contract.py"
-        contract = CONTRACTS[entry.kind]
-        test.write_text(
-            f"from harness import testing\n\n\nclass TestIt(testing.{contract}):\n    names = [{entry.name!r}]\n",
-            "utf-8",
-        )
-        code = pytest.main([str(test), "--rootdir", folder, *QUIET, *ALONE], plugins=[reporter])
-    if not reporter.clauses:
-        raise HarnessError(
-            f"pytest could not run the contract of {entry.name} ({code!r}): pip install --upgrade pytest"
-        )
-    return list(reporter.clauses.values())
+        test = Path(folder) / "test_contracts.py"
+        test.write_text(text, "utf-8")
+        code = pytest.main([str(test), "--rootdir", folder, *QUIET], plugins=[reporter])
+    found = {each: list(clauses.values()) for each, clauses in reporter.clauses.items()}
+    if len(found) < len(entries):
+        raise HarnessError(f"pytest could not run the contracts ({code!r}): pip install --upgrade pytest")
+    return found
 
 
 @contextmanager
@@ -130,7 +127,7 @@ class _Reporter:
     """Collects what pytest finds out."""
 
     def __init__(self) -> None:
-        self.clauses: dict[str, Clause] = {}
+        self.clauses: dict[tuple[str, str], dict[str, Clause]] = {}
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
         """Take the outcome of a test, and of what it is prepared with if that fails."""
@@ -139,7 +136,8 @@ class _Reporter:
         import pytest
 
         words = item.originalname.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
-        clause = self.clauses.setdefault(words, Clause(words, inspect.getdoc(item.function) or ""))
+        clauses = self.clauses.setdefault((item.cls.kind, item.callspec.params["name"]), {})
+        clause = clauses.setdefault(words, Clause(words, inspect.getdoc(item.function) or ""))
         if call.excinfo is None:
             clause.passed += 1
         elif isinstance(call.excinfo.value, pytest.skip.Exception):
@@ -150,8 +148,7 @@ class _Reporter:
 
 def _shape(item: Any) -> Sequence[str]:
     """What a test was tried with, beside the name of the plug-in."""
-    given = getattr(item, "callspec", None)
-    return [f"{name} {value}" for name, value in given.params.items() if name != "name"] if given is not None else []
+    return [f"{name} {value}" for name, value in item.callspec.params.items() if name != "name"]
 
 
 def _found(error: BaseException, given: Sequence[str]) -> str:

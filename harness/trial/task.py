@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,15 +42,20 @@ class Task:
         return self.trial.key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with the plug-in files, so that a worker imports them before it meets their classes."""
-        content = pickle.dumps([getattr(self, each.name) for each in fields(self)])
-        return _unpacked, ([str(path) for path in importing.files()], content)
+        """Pickle the plug-in files first, so that a worker imports them before it meets their classes."""
+        return _unpacked, (_Files(), *(getattr(self, each.name) for each in fields(self)))
 
 
-def _unpacked(files: Sequence[str], content: bytes) -> Task:
-    """The task that was pickled, in a process that has its plug-in files."""
-    registry.add_again(files)
-    return Task(*pickle.loads(content))
+class _Files:
+    """The plug-in files of the process that pickles it. Where it is unpickled, they are imported."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return registry.add_again, ([str(path) for path in importing.files()],)
+
+
+def _unpacked(_: None, *content: Any) -> Task:
+    """The task that was pickled."""
+    return Task(*content)
 
 
 @dataclass
