@@ -371,6 +371,7 @@ def test_the_advice_for_inception_s_weights_fits_the_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Any, advice: str
 ) -> None:
     from harness.cli.commands import _fetch_all
+    from harness.cli.telling import Silence
     from harness.judge import inception
     from harness.suite import read_suite
     from harness.suite.plan import make_plan
@@ -385,7 +386,7 @@ def test_the_advice_for_inception_s_weights_fits_the_data(
     given = data if data == "digits" else own_images(tmp_path)
     suite = Workspace(tmp_path).suite(data=given, evaluate=evaluate, matrix={}, compare={})
     with pytest.raises(HarnessError) as caught:
-        _fetch_all(make_plan(read_suite(suite)))
+        _fetch_all(make_plan(read_suite(suite)), Silence())
     assert advice in str(caught.value)
 
 

@@ -317,7 +317,6 @@ def weights(workspace: Workspace) -> dict[str, bytes]:
         (["ui"], "no store"),
         (["data", "fetch", "mnits"], "did you mean 'mnist'"),
         (["data", "fetch", "folder"], "path"),
-        (["list", "suites"], "no folder suites/"),
     ],
 )
 def test_a_user_s_mistake_gets_one_message_and_exit_code_2(tmp_path: Path, words: list[str], fragment: str) -> None:

@@ -347,6 +347,7 @@ def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]
         if new and not plan.only:
             _publish(outcome, page, results)
             finished.remember(rounds.plan, results)  # the database is another one now
+            loading.load(rounds.plan, results)  # what is read of it now, the next command need not read
     telling.report(outcome, page)
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
 

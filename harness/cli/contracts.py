@@ -58,7 +58,7 @@ def check(path: Path) -> Iterator[tuple[bool, str]]:
     try:
         import pytest  # noqa: F401
     except ImportError as error:
-        raise HarnessError("harness test needs pytest: pip install 'gan-harness[test]'") from error
+        raise HarnessError("harness test needs pytest: pip install pytest") from error
     registry.add_files([path])
     found = _entries(path)
     clauses = _tried([entry for entry in found if entry.broken is None])

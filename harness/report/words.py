@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.store.record import Record
 
 NOTHING = "–"
-NOTHING = "changes nothing"
+IDLE = "changes nothing"
 """Of an arm whose values are the baseline's to the bit."""
 SYMBOLS = {"better": "▲", "worse": "▼", "no difference larger than δ": "=", "inconclusive": "?"}
 """The symbol of each verdict; the word is always next to it."""
@@ -248,7 +248,7 @@ def headline(results: Results) -> str:
     idle = [verdict for verdict in verdicts if results.changes_nothing(verdict.arm, verdict.baseline)]
     moving = [verdict for verdict in verdicts if verdict not in idle]
     parts = [_group(kind, [v for v in moving if v.kind == kind], meaning) for kind in SYMBOLS]
-    parts.append(_group(NOTHING, idle, meaning))
+    parts.append(_group(IDLE, idle, meaning))
     bases = unique(verdict.baseline for verdict in verdicts)
     against = f"Against {bases[0]} on" if len(bases) == 1 else "On"
     text = f"{against} {meaning.label}: {'; '.join(part for part in parts if part)}."
@@ -287,8 +287,8 @@ def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
     if kind == "no difference larger than δ":
         shows = "shows" if len(names) == 1 else "show"
         return f"{subject} {shows} no difference larger than {number(verdicts[0].delta, meaning)}"
-    if kind == NOTHING:
-        return f"{subject} {NOTHING if len(names) == 1 else 'change nothing'}"
+    if kind == IDLE:
+        return f"{subject} {IDLE if len(names) == 1 else 'change nothing'}"
     best = f", best {names[0]}" if many and kind == "better" else ""
     return f"{subject} {verb} {kind}{best}"
 

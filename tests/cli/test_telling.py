@@ -60,6 +60,7 @@ def test_what_goes_wrong_is_told_in_silence_and_as_json(tmp_path: Path) -> None:
 
 def test_tables_in_a_pipe_are_not_folded(tiny_store: Workspace, tmp_path: Path) -> None:
     workspace = tiny_store.copy(tmp_path)
+    workspace.environment["COLUMNS"] = ""  # as in a shell that exports none
     long = "an arm with a name of so many words that no terminal"
     suite = workspace.suite(names={long: {"tricks": ["ema"]}})
     for command in ("plan", "report"):
