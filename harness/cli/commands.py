@@ -1096,7 +1096,7 @@ def gc(what: tuple[Kind, ...], yes: bool, results: Path) -> None:
 @main.command()
 @click.argument("file", type=Place(path_type=Path), default=Path("my_suite.yaml"))
 def init(file: Path) -> None:
-    """Write a short suite with comments into FILE [default: my_suite.yaml]. It runs in about a minute."""
+    """Write a short suite with comments into FILE [default: my_suite.yaml]. It runs in a minute or two."""
     from harness.cli import init as first
 
     first.write(file)

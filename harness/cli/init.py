@@ -20,7 +20,7 @@ question: Does averaging the generator's weights (ema) help a DCGAN?
 data: digits
 
 # How every arm is trained: a fair comparison gives all of them the same.
-train: {{steps: 100, batch_size: 64}}
+train: {{steps: 150, batch_size: 64}}
 
 # Every arm is trained with the seeds 0, 1 and 2: one seed is an anecdote. More seeds later train only the new ones.
 # `seeds: {{start: 3, most: 20}}` adds seeds until the verdict is settled.

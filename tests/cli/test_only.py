@@ -83,6 +83,8 @@ def test_a_run_of_some_arms_leaves_the_report_of_all_alone(tmp_path: Path) -> No
     alone, among = ({r["arm"]: r for r in workspace.table(name, "verdicts")} for name in ("tiny.only", "tiny"))
     assert float(alone["gan + ema"]["confidence"]) == pytest.approx(1 - 0.025 / 2)
     assert (alone["gan + ema"]["look"], among["gan + ema"]["look"]) == ("1", "2")
+    workspace.run("report", suite, "--only", "*spectral_norm")  # of what the look at all arms has seen
+    assert [row["look"] for row in workspace.table("tiny.only", "verdicts") if row["verdict"]] == ["2"]
     # A check tests the chosen arms of the baseline, and never writes a smaller baseline.
     baseline = workspace.folder / "baseline.json"
     workspace.run("check", suite, "--baseline", baseline, "--update")
