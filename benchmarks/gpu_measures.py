@@ -486,7 +486,8 @@ def command(place: Place, results: Path) -> Found:
     done = subprocess.run(words, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    [path] = results.glob("*/trials.csv")
+    # MLflow has a copy among its artifacts.
+    [path] = (path for path in results.rglob("trials.csv") if "artifacts" not in path.relative_to(results).parts)
     with path.open(encoding="utf-8") as file:
         states = Counter(row["state"] for row in csv.DictReader(file))
     assert set(states) == {"done"}, f"{dict(states)}: {done.stdout[-2000:]}"
