@@ -137,12 +137,13 @@ UNPACK = "import pickle, sys; task = pickle.load(open('../task', 'rb')); print(t
 def test_a_worker_that_knows_only_the_task_imports_the_file(tmp_path: Path, far: bool) -> None:
     """As a job of SLURM does, which sees the same disk, and a node of Ray, which has got the code in one folder."""
     (tmp_path / "my_darker.py").write_text(TRICK)
-    (tmp_path / "code").mkdir()
+    for folder in ("code", "elsewhere"):
+        (tmp_path / folder).mkdir()
     Workspace(tmp_path).suite(plugins=["my_darker.py"], matrix=MATRIX)
     subprocess.run([sys.executable, "-c", PACK], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     if far:
         (tmp_path / "my_darker.py").unlink()
     environment = os.environ | {"PYTHONPATH": "." if far else str(ROOT)}
-    words = [sys.executable, "-c", UNPACK]
-    done = subprocess.run(words, env=environment, cwd=tmp_path / "code", capture_output=True, text=True)
+    words, folder = [sys.executable, "-c", UNPACK], "code" if far else "elsewhere"
+    done = subprocess.run(words, env=environment, cwd=tmp_path / folder, capture_output=True, text=True)
     assert done.stdout == "<class 'my_darker.Darker'>\n", done.stderr
