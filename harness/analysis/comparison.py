@@ -151,15 +151,6 @@ def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str]
     return Loaded(looks.take(found, results))
 
 
-def _named(name: str, folder: Path) -> Path:
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in known:
-        raise HarnessError(
-            f"there is no suite {name!r} in {folder}/{nearest(name, known)}: give the name of one, or a suite file"
-        )
-    return folder / f"{name}.yaml"
-
-
 def compare(
     one: str, other: str, suite: Path | None, sets: Sequence[str], results: Path, metric: str | None
 ) -> Comparison:

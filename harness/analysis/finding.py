@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.base.errors import HarnessError
-from harness.base.validation import nearest, shown
+from harness.base.validation import lines_of, nearest, shown
 from harness.store.runs import speaking
 
 if TYPE_CHECKING:
     from harness.store.runs import Store
     from harness.store.stored import Run
-
-LISTED = 30
-"""Arms that the message about a wrong name lists."""
 
 
 def beginning(runs: Sequence[Run], text: str) -> list[Run]:
@@ -43,12 +40,10 @@ def trials(store: Store, word: str) -> list[Run]:
         raise HarnessError(f"{shown(word)} begins {len(found)} trials ({known}, …): give more characters")
     if not found:
         arms = sorted({run.data.tags.get("arm", "") for run in runs})
-        more = [f"  and {len(arms) - LISTED} more"] if len(arms) > LISTED else []
         raise HarnessError(
             f"the store in {store.results} has no arm {shown(word)} and no trial whose key begins so"
             f"{nearest(word, arms)}; its arms are",
-            *(f"  {arm}" for arm in arms[:LISTED]),
-            *more,
+            *lines_of(arms),
         )
     return found
 

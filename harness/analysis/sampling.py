@@ -18,7 +18,7 @@ from harness.suite.plan import Arm
 from harness.trial.artifacts import GRID, WEIGHTS
 from harness.trial.device import computing, on_device
 from harness.trial.evaluation import GENERATION_BATCH, sampling_seed
-from harness.trial.pictures import save_tiles
+from harness.trial.pictures import in_rows, save_tiles
 from harness.trial.run import restored
 from harness.zoo.data.pixels import as_floats, to_uint8
 from harness.zoo.models.base import in_float32
@@ -166,6 +166,4 @@ def _grid(first: Mapping[str, Tensor]) -> Tensor:
     if len(parts) > 1:
         width = min(GRID, *map(len, parts))
         return torch.stack([images[:width] for images in parts])
-    columns = min(GRID, len(parts[0]))
-    rows = len(parts[0]) // columns
-    return parts[0][: rows * columns].reshape(rows, columns, *parts[0].shape[1:])
+    return in_rows(parts[0], GRID)

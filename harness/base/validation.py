@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -95,6 +95,16 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from _models_in(inner)
+
+
+LISTED = 30
+"""Names that a message lists, a line each."""
+
+
+def lines_of(names: Sequence[str], where: str = "") -> list[str]:
+    """The first names for a message, a line each, and how many more there are (``where`` says where to see them)."""
+    more = [f"  and {len(names) - LISTED} more{where}"] if len(names) > LISTED else []
+    return [*(f"  {name}" for name in names[:LISTED]), *more]
 
 
 def nearest(word: str, known: list[str]) -> str:

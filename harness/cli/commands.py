@@ -337,8 +337,8 @@ def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...]
             rounds = looks.progress(plan, results)
             if plan.suite.rounds is not None:
                 telling.say(words.of_round(rounds))
-            new = not finished.is_known(rounds.plan, results)
-            if not _trained(rounds.plan, results, where, telling):
+            new = _trained(rounds.plan, results, where, telling)
+            if new is None:
                 return interrupts.EXIT_CODE
             outcome = looks.take(loading.load(rounds.plan, results), results)
             if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
@@ -363,17 +363,17 @@ def _publish(outcome: Results, page: Path, results: Path) -> None:
         echo(f"MLflow's run of the suite does not show this result: {error}", err=True)
 
 
-def _trained(plan: Plan, results: Path, where: Where, telling: Telling) -> bool:
+def _trained(plan: Plan, results: Path, where: Where, telling: Telling) -> bool | None:
     """Train the trials that the plan lacks; the caller holds the store's lock.
 
-    Returns: whether the run reached its end; False after an interrupt.
+    Returns: whether anything may have been to do; None after an interrupt.
     """
     from harness.execution import finished
 
     if finished.is_known(plan, results):
         with telling.listener() as listener:
             listener.planned(len(plan.trials), len(plan.trials), ())
-        return True
+        return False
     _fetch_all(plan, telling)
     from harness.execution import driver
 
@@ -383,7 +383,7 @@ def _trained(plan: Plan, results: Path, where: Where, telling: Telling) -> bool:
             driver.Driver(plan, results, engine, listener).run()
     except driver.Interrupted:
         telling.say(interrupts.interrupted_message())
-        return False
+        return None
     finally:
         engine.close()
     finished.remember(plan, results)
@@ -485,7 +485,7 @@ def check(
         regression.refuse_other(baseline, plan)
     console = terminal.console()
     with folders.exclusive(results, interrupts.command_line()):
-        if not _trained(plan, results, where, Printed()):
+        if _trained(plan, results, where, Printed()) is None:
             sys.exit(interrupts.EXIT_CODE)
         found = loading.load(plan, results)
     if update:
@@ -598,19 +598,29 @@ def report(
     from harness.suite import read_suite
 
     planned, results = _planning(results, smoke, only)
-    plan = looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen
-    outcome = loading.load(plan, results)
-    if outcome.records:
-        outcome = looks.take(outcome, results)
+    outcome = _so_far(planned(looks.with_rounds(read_suite(suite, sets), results)), results)
+    plan = outcome.plan
     if not (outcome.records or outcome.altered or unfinished.trials(outcome, results)):
         loading.of_other_code(plan, results)  # says whether an older harness wrote the store
-        command = f"harness run {suite}{' --smoke' * smoke}"
-        raise HarnessError(f"the store in {results} holds no finished trial of {suite}: run `{command}` first")
+        raise _nothing_finished(suite, results, smoke)
     if (other := Store(results).other_file(plan.suite)) is not None:
         echo(other, err=True)
     own = Folders(results).report(plan.suite.name, bool(plan.only))
     page = reporting.write(outcome, out or _report_folder(own), results)
     reporting.console(outcome, page, terminal.console())
+
+
+def _so_far(plan: Plan, results: Path) -> Results:
+    """The results of a suite so far, with the look that they are."""
+    from harness.analysis import loading, looks
+
+    outcome = loading.load(looks.progress(plan, results).seen, results)
+    return looks.take(outcome, results) if outcome.records else outcome
+
+
+def _nothing_finished(suite: Path, results: Path, smoke: bool = False) -> HarnessError:
+    command = f"harness run {suite}{' --smoke' * smoke}"
+    return HarnessError(f"the store in {results} holds no finished trial of {suite}: run `{command}` first")
 
 
 def _report_folder(folder: Path) -> Path:
@@ -723,7 +733,7 @@ def noise(
         trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
         more = words.count(evaluations - 1, "more evaluation")
         echo(f"{trials}, of which {crossed.todo(results)} are to be trained; then {more} of each trained model")
-        if not _trained(crossed.plan, results, where, Printed()):
+        if _trained(crossed.plan, results, where, Printed()) is None:
             sys.exit(interrupts.EXIT_CODE)
         found = crossing.sources(crossed, results, resolve(where.device), evaluations, columns, echo)
         path = shown.write(found, results / plan.suite.name)
@@ -1008,6 +1018,7 @@ def show(word: str, results: Path) -> None:
 @click.option("--seed", type=int, help="The trial of the arm with this seed [default: the first that is done].")
 @click.option("--by-class", is_flag=True, help="As many images of each class, in a folder each (conditional models).")
 @click.option("--walk", is_flag=True, help="Also pictures of paths through the latent space.")
+@plugin_option
 @results_option
 @device_option
 def sample(
@@ -1049,7 +1060,7 @@ def export(
     suite: Path, form: str, table: str, out: Path | None, only: tuple[str, ...], sets: tuple[str, ...], results: Path
 ) -> None:
     """Print or write a table of a suite: for a paper (mean with interval, best in bold), or for other programs."""
-    from harness.analysis import loading, looks
+    from harness.analysis import looks
     from harness.base.files import write_bytes
     from harness.report import export as exporting
     from harness.suite import read_suite
@@ -1057,14 +1068,10 @@ def export(
     if form == "parquet" and out is None:
         raise HarnessError("--format parquet is not text: name a file with --out")
     planned, results = _planning(results, False, only)
-    found = loading.load(
-        looks.progress(planned(looks.with_rounds(read_suite(suite, sets), results)), results).seen, results
-    )
+    found = _so_far(planned(looks.with_rounds(read_suite(suite, sets), results)), results)
     if not found.records:
-        raise HarnessError(
-            f"the store in {results} holds no finished trial of {suite}: run `harness run {suite}` first"
-        )
-    content = exporting.export(looks.take(found, results), form, table)
+        raise _nothing_finished(suite, results)
+    content = exporting.export(found, form, table)
     if out is None:
         echo(content.decode().removesuffix("\n"))
     else:

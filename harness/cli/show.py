@@ -12,14 +12,12 @@ from harness.base.states import State
 from harness.cli.progress import duration
 from harness.report import artifacts
 from harness.store.runs import flat, standing
+from harness.trial.task import TRACEBACK
 
 if TYPE_CHECKING:
     from harness.store.record import Record
     from harness.store.runs import Store
     from harness.store.stored import Run
-
-TRACEBACK = "traceback.txt"
-"""The file of a failed trial with where its code failed."""
 
 
 def show(store: Store, word: str) -> list[str]:

@@ -76,13 +76,13 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
         files["confirmed.csv"] = tables.csv(results.confirmed.trials())
     for name, text in files.items():
         write_bytes(folder / name, text.encode())
-    begun = unfinished.trials(results, store or folder.parent)
+    place = store or folder.parent
+    begun = unfinished.trials(results, place)
     moving = _animation(cards, folder / "figures" / animation.NAME)
     others = {animation.NAME: moving} if moving else {}
     figures.save(folder / "figures", drawings, _picture_files(shown, cards), others)
     page = folder / "report.html"
-    again = command(results, store or folder.parent)
-    write_bytes(page, html(results, again, drawings, cards, moving, begun).encode())
+    write_bytes(page, html(results, command(results, place), drawings, cards, moving, begun).encode())
     return page
 
 

@@ -279,10 +279,9 @@ class Store:
 
     def finish_parent(self, run_id: str, summary: dict[str, float]) -> None:
         """End the parent run, with the counts of the suite."""
-        client, now, metric = self.client, int(time.time() * 1000), library().entities.Metric
-        metrics = [metric(name, value, now, 0) for name, value in summary.items()]
+        client = self.client
         with self.answering():
-            client.log_batch(run_id, metrics=metrics)
+            client.log_batch(run_id, metrics=_metrics(summary))
             client.set_terminated(run_id, "FINISHED")
 
     def publish(self, suite: str, description: str, numbers: dict[str, float], files: Iterable[Path]) -> None:
@@ -292,10 +291,9 @@ class Store:
             HarnessError: the store does not answer.
         """
         with self.answering():
-            client, now, metric = self.client, int(time.time() * 1000), library().entities.Metric
+            client, metrics = self.client, _metrics(numbers)
             run_id = self.parent(suite, self.experiment(suite))
             client.set_tag(run_id, "mlflow.note.content", description)
-            metrics = [metric(name, value, now, 0) for name, value in numbers.items()]
             for begin in range(0, len(metrics), PAGE):
                 client.log_batch(run_id, metrics=metrics[begin : begin + PAGE])
             for path in files:
@@ -535,6 +533,12 @@ class Store:
 
 _last: dict[Memory, Contents] = {}
 """The contents of the store that was read last in this process."""
+
+
+def _metrics(numbers: dict[str, float]) -> list[Any]:
+    """Numbers as metrics of MLflow, of now."""
+    now, metric = int(time.time() * 1000), library().entities.Metric
+    return [metric(name, value, now, 0) for name, value in numbers.items()]
 
 
 def _open(uri: str) -> None:

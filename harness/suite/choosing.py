@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 from harness.base.errors import HarnessError
 from harness.base.messages import note
-from harness.base.validation import nearest, shown
+from harness.base.validation import lines_of, nearest, shown
 from harness.suite.cells import Places
 
 if TYPE_CHECKING:
     from harness.suite import Expectation, Suite
     from harness.suite.plan import Cell, Plan
-
-LISTED = 30
-"""Arms that the message about a wrong name lists."""
 
 
 def chosen(plan: Plan, patterns: Sequence[str]) -> Plan:
@@ -62,12 +59,10 @@ def _matching(plan: Plan, names: Sequence[str], pattern: str) -> list[str]:
     """The names that a pattern means: a name means itself, whatever signs it has."""
     found = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
     if not found:
-        more = [f"  and {len(names) - LISTED} more (`harness plan`)"] if len(names) > LISTED else []
         near = nearest(pattern, list(names))
         raise HarnessError(
             f"--only {shown(pattern)}: {plan.suite.path} has no arm of this name{near}; it has",
-            *(f"  {name}" for name in names[:LISTED]),
-            *more,
+            *lines_of(names, " (`harness plan`)"),
         )
     return found
 

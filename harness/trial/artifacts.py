@@ -9,7 +9,7 @@ import torch
 
 from harness.base.files import write_bytes, write_json
 from harness.trial.evaluation import Evaluation, sampling_seed
-from harness.trial.pictures import save_points, save_tiles
+from harness.trial.pictures import in_rows, save_points, save_tiles
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
 
@@ -81,9 +81,7 @@ class Files:
         if self.data.points:
             save_points(samples, path)
         else:
-            columns = min(GRID, len(samples))  # a small data set has fewer real images
-            rows = len(samples) // columns
-            save_tiles(samples[: rows * columns].reshape(rows, columns, *samples.shape[1:]), path)
+            save_tiles(in_rows(samples, GRID), path)  # a small data set has fewer real images
         return path
 
     def _rng(self) -> torch.Generator:

@@ -13,14 +13,11 @@ from harness.base.errors import HarnessError
 from harness.base.states import State
 from harness.trial.evaluation import NotFinite
 from harness.trial.loop import Diverged, TimedOut
-from harness.trial.task import RecordingError
+from harness.trial.task import TRACEBACK, RecordingError
 from harness.zoo import registry
 
 if TYPE_CHECKING:
     from harness.trial.task import Recorder
-
-TRACEBACK = "traceback.txt"
-"""The artifact of a run with the traceback of its failure."""
 
 
 class Pruned(Exception):

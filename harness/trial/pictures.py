@@ -16,6 +16,16 @@ PLANE = 256
 """Pixels along each side of a scatter plot, which shows [-1, 1]²."""
 
 
+def in_rows(images: Tensor, columns: int) -> Tensor:
+    """Images (n, channels, height, width) as tiles (rows, columns, …): as many full rows as there are images for.
+
+    Fewer images than columns are one row.
+    """
+    columns = min(columns, len(images))
+    rows = len(images) // columns
+    return images[: rows * columns].reshape(rows, columns, *images.shape[1:])
+
+
 def save_tiles(tiles: Tensor, path: Path) -> None:
     """Draw images in [-1, 1], shape (rows, columns, channels, height, width).
 

@@ -58,6 +58,10 @@ def _unpacked(_: None, *content: Any) -> Task:
     return Task(*content)
 
 
+TRACEBACK = "traceback.txt"
+"""The artifact of a run with the traceback of its failure."""
+
+
 @dataclass
 class Outcome:
     """How a trial ended, or that it was interrupted."""
