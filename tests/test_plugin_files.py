@@ -53,6 +53,13 @@ def test_the_trick_of_a_file_trains_and_makes_a_difference(trained: Workspace) -
     assert len(numbers(rows)) == 4  # and no two values are equal
 
 
+def test_a_trial_of_a_file_s_trick_is_sampled_with_the_file(trained: Workspace, tmp_path: Path) -> None:
+    words = ["sample", "gan + darker", "--n", "2", "--out", str(tmp_path / "images")]
+    assert "install the plug-in" in trained.run(*words, code=2)
+    trained.run(*words, "--plugin", str(trained.folder / "mine" / "my_darker.py"))
+    assert len(list((tmp_path / "images" / "samples").glob("*.png"))) == 2
+
+
 def test_only_what_the_file_computes_is_part_of_the_keys_of_its_arms(trained: Workspace, tmp_path: Path) -> None:
     workspace = trained.copy(tmp_path)
     suite, file = workspace.folder / "suites" / "tiny.yaml", workspace.folder / "mine" / "my_darker.py"
