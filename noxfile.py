@@ -23,6 +23,18 @@ def install(session: nox.Session, *extras: str) -> None:
         session.install("-e", f".[{','.join(extras)}]" if extras else ".", "-c", "constraints.txt")
 
 
+def get_missing(session: nox.Session, programs: dict[str, str]) -> None:
+    """Install what is missing of these programs (name -> package) as root on Debian.
+
+    Elsewhere the tests that lack one are skipped by name.
+    """
+    folders = [*os.get_exec_path(), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    missing = [package for name, package in programs.items() if not shutil.which(name, path=os.pathsep.join(folders))]
+    if missing and os.getuid() == 0 and shutil.which("apt-get"):
+        words = ("apt-get", "install", "-y", "--no-install-recommends", *missing)
+        session.run(*words, external=True, success_codes=range(256), env={"DEBIAN_FRONTEND": "noninteractive"})
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite; tests that need MNIST run only if HARNESS_DATA is set. Arguments go to pytest."""
@@ -64,6 +76,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, into build/site. A broken link is an error; nothing on it comes from elsewhere."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", "--quiet")
+    session.run("python", "-m", "pytest", "tests/test_site.py", *session.posargs)
+
+
+@nox.session
 def smoke(session: nox.Session) -> None:
     """Two steps of every arm of every suite whose data is on this machine."""
     install(session)
@@ -76,6 +96,17 @@ def smoke(session: nox.Session) -> None:
             session.log(f"{suite} needs MNIST: set HARNESS_DATA to include it")
             continue
         session.run("harness", "run", str(suite), "--smoke", "--results", folder, success_codes=[0])
+
+
+@nox.session
+def evidence(session: nox.Session) -> None:
+    """Run a suite and publish it below results/: `-- collapse`. It says the cost first, and goes on after a stop."""
+    install(session)
+    if not session.posargs:
+        session.error("name a suite: nox -s evidence -- collapse")
+    session.run("harness", "plan", *session.posargs, "--measure")
+    session.run("harness", "run", *session.posargs)
+    session.run("harness", "publish", *session.posargs, "--out", "results")
 
 
 @nox.session
@@ -113,16 +144,18 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Opens the report and MLflow's interface in a headless Chromium; keeps screenshots in results/browser."""
+    install(session, "test", "browser")
+    get_missing(session, {"chromium": "chromium"})  # playwright's own Chromium would be another download
+    session.run("python", "-m", "pytest", "-m", "browser", "--screenshots", "results/browser", *session.posargs)
+
+
+@nox.session
 def cluster(session: nox.Session) -> None:
     """Long. SLURM, Ray, PostgreSQL and an MLflow server, all on loopback, with real trials, and what may fail there."""
     install(session, "test", "slurm", "ray", "postgresql")
-    # As root on Debian what is missing is installed; elsewhere the tests that lack it are skipped by name.
-    programs = {"slurmctld": "slurm-wlm", "munged": "munge", "initdb": "postgresql", "ip": "iproute2"}
-    folders = [*os.get_exec_path(), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
-    missing = [package for name, package in programs.items() if not shutil.which(name, path=os.pathsep.join(folders))]
-    if missing and os.getuid() == 0 and shutil.which("apt-get"):
-        words = ("apt-get", "install", "-y", "--no-install-recommends", *missing)
-        session.run(*words, external=True, success_codes=range(256), env={"DEBIAN_FRONTEND": "noninteractive"})
+    get_missing(session, {"slurmctld": "slurm-wlm", "munged": "munge", "initdb": "postgresql", "ip": "iproute2"})
     session.run("python", "-m", "pytest", "-m", "cluster", *session.posargs)
 
 

@@ -114,7 +114,8 @@ def publish(entry: Entry, out: Path, docs: Path | None) -> Path:
         writer.writeheader()
         writer.writerows(known.values())
     dates = sorted({one["date"] for one in known.values()})
-    head = f"{machine()}; measured on {', '.join(dates)}. Bold: as wanted. Ratios are other / this, in processor time."
+    note = "Bold: as wanted. Ratios are other / this, in processor time if nothing else is said."
+    head = f"{machine()}; measured on {', '.join(dates)}. {note}"
     text = f"{head}\n\n{table(list(known.values()))}\n"
     path.with_suffix(".md").write_text(f"# Benchmarks\n\n{text}", encoding="utf-8")
     if docs is not None:

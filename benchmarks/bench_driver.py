@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from harness.trial.task import Task
 
 FEW = 5
+ENDS = (".png", "+compressed.webp")
+"""Of the two files of a grid of samples."""
 OTHERS = ("config.json", "protocol.json", "floors.json", "histograms.json")
 SUITE: dict[str, Any] = {
     "suite": "made_up",
@@ -64,10 +66,11 @@ class MadeUp(Engine):
         records.environment({"device": "cpu", "precision": "float32"})
         for step in range(1, 21):
             records.points([("generator_loss", step, 1.5), ("discriminator_loss", step, 1.2)])
-        for name in (*(f"step-{number:06d}.png" for number in range(7)), *OTHERS):
+        grids = [f"samples+step+{number:06d}+timestamp+0+grid{end}" for number in range(7) for end in ENDS]
+        for name in (*grids, *OTHERS):
             path = task.folder / name
             path.write_bytes(b"{}" if name in OTHERS else bytes(20_000))
-            records.file(path, "" if name in OTHERS else "samples")
+            records.file(path, "" if name in OTHERS else "images")
         records.end(outcome)
         self.seconds += time.thread_time() - began
         steps = [Stepped(task.key, step, {"generator_loss": 1.5}) for step in range(1, 21)]

@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,22 @@ def processor_seconds(command: Sequence[str | Path], code: Path = ROOT, **enviro
     Raises:
         RuntimeError: it failed; the message has the end of its output.
     """
+    return _seconds(command, code, environment)[0]
+
+
+def elapsed(command: Sequence[str | Path], code: Path = ROOT, **environment: str) -> float:
+    """The seconds of a command by the clock, with as many threads as it chooses. Arguments and errors are the same."""
+    return _seconds(command, code, environment, ("OMP_NUM_THREADS", "MKL_NUM_THREADS"))[1]
+
+
+def _seconds(
+    command: Sequence[str | Path], code: Path, environment: dict[str, str], without: Sequence[str] = ()
+) -> tuple[float, float]:
+    """Seconds of the processor and by the clock."""
     paths = filter(None, (str(code), environment.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")))
     variables = os.environ | environment | {"PYTHONPATH": os.pathsep.join(paths)}
+    for name in without:
+        variables.pop(name, None)
     words = [sys.executable, __file__, *map(str, command)]
     with tempfile.TemporaryFile("w+") as said:
         done = subprocess.run(words, env=variables, stdout=said, stderr=subprocess.STDOUT, check=False)
@@ -76,7 +91,8 @@ def processor_seconds(command: Sequence[str | Path], code: Path = ROOT, **enviro
         output = said.read()
     if done.returncode:
         raise RuntimeError(f"{' '.join(words[2:])} ended with {done.returncode}:\n{output[-2000:]}")
-    return float(output.splitlines()[-1])
+    used, took = map(float, output.splitlines()[-1].split())
+    return used, took
 
 
 def harness(*words: str | Path) -> list[str | Path]:
@@ -85,15 +101,17 @@ def harness(*words: str | Path) -> list[str | Path]:
 
 
 def _measure(command: Sequence[str]) -> int:
-    """Run a command in this process, which has no other child; print the processor seconds of all that it started."""
+    """Run a command in this process, which has no other child; print the seconds of the processor and by the clock."""
+    began = time.monotonic()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SUBREAPER, 1)
     done = subprocess.run(command, check=False)
+    took = time.monotonic() - began
     with contextlib.suppress(ChildProcessError):
         while sys.platform == "linux":
             os.wait()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(used.ru_utime + used.ru_stime, flush=True)
+    print(used.ru_utime + used.ru_stime, took, flush=True)
     return done.returncode
 
 

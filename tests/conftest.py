@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from chaos import Chaos
 from harness_cli import Workspace
+from programs import has_browser
 
 from harness.base import surroundings
 
@@ -19,6 +20,9 @@ from harness.base import surroundings
 # that wait for each other on busy cores make it many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Imported before any module of the harness that uses it: the stand-in that such a module has until then copies torch's
+# functions when it is first used, and would not see those that a test puts in their place.
+import torch
 
 # In the background of a script it is ignored, and so it would be by all that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,8 +40,6 @@ def has_mnist() -> bool:
 
 def has_gpu() -> bool:
     """Whether torch finds a CUDA device."""
-    import torch
-
     return torch.cuda.is_available()
 
 
@@ -46,6 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seed", type=int, default=0, help="what the tests choose by")
     group.addoption("--chaos-record", type=Path, help="file where they say what they tried")
     group.addoption("--chaos-until", type=float, help="begin none after this time (seconds since the epoch)")
+    group = parser.getgroup("browser", "tests marked browser; `nox -s browser` sets this")
+    group.addoption("--screenshots", type=Path, help="folder where they keep their screenshots")
 
 
 @pytest.fixture
@@ -67,6 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     needs = {
         "mnist": (has_mnist, "needs MNIST: set HARNESS_DATA to the folder that holds it"),
         "gpu": (has_gpu, "needs a CUDA device"),
+        "browser": (has_browser, "needs Chromium and playwright: `nox -s browser` says how to get them"),
     }
     for marker, (there, reason) in needs.items():
         marked = [item for item in items if item.get_closest_marker(marker)]

@@ -30,7 +30,7 @@ from mlflow.entities import Run
 
 from harness.base.files import load_state
 from harness.store.journal import NAME, read
-from harness.store.seals import SEAL
+from harness.store.seals import SEAL, USAGE_PREFIX
 
 STEPS = 120
 PHASES = ("queueing", "training", "checkpointing", "evaluation", "recording", "reporting")
@@ -417,9 +417,11 @@ class Life:
 def content(life: Life, run: Run) -> dict[str, Any]:
     """What a run holds but for times."""
     client, varying = life.client(), ("seconds_train", "seconds_evaluate")
-    # The seal is over the seconds, too; and somebody may commit while the tests run.
+    # The seal is over the seconds, too; the model's tag has the run's id; somebody may commit while the tests run.
     own = {"mlflow.parentRunId", "token", "results_folder", "suite_file", "git_commit", SEAL}
-    once = [name for name in run.data.metrics if name not in varying]
+    own |= {"mlflow.log-model.history"}
+    # What the machine gave to it is another each time.
+    once = [name for name in run.data.metrics if name not in varying and not name.startswith(USAGE_PREFIX)]
     folder = Path(run.info.artifact_uri.removeprefix("file://"))
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     if run.data.tags["role"] == "suite":  # its counts are written at the end of every run, its file holds ``life.run``

@@ -370,7 +370,7 @@ def test_without_a_metric_that_uses_features_nobody_asks_for_inception(tmp_path:
 def test_the_advice_for_inception_s_weights_fits_the_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Any, advice: str
 ) -> None:
-    from harness.cli.commands import _fetch_all
+    from harness.cli.running import fetch_all
     from harness.cli.telling import Silence
     from harness.judge import inception
     from harness.suite import read_suite
@@ -386,7 +386,7 @@ def test_the_advice_for_inception_s_weights_fits_the_data(
     given = data if data == "digits" else own_images(tmp_path)
     suite = Workspace(tmp_path).suite(data=given, evaluate=evaluate, matrix={}, compare={})
     with pytest.raises(HarnessError) as caught:
-        _fetch_all(make_plan(read_suite(suite)), Silence())
+        fetch_all(make_plan(read_suite(suite)), Silence())
     assert advice in str(caught.value)
 
 

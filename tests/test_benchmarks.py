@@ -60,6 +60,17 @@ def test_an_evaluation_beside_that_of_torch_fidelity() -> None:
     assert script("bench_kit") == ""  # what all rows are made of
 
 
+@pytest.mark.slow
+def test_where_the_time_goes(tmp_path: Path) -> None:
+    words = ("step_dcgan_float32", "driver", "--steps", "6", "--out", tmp_path / "profiles.md")
+    assert script("profiles", *words).strip() == (tmp_path / "profiles.md").read_text().strip()
+    rows = dict(re.findall(r"^\| (\w+) \| (.*) \|$", (tmp_path / "profiles.md").read_text(), re.MULTILINE))
+    assert re.match(r"convolutions [4-9]\d, ", rows["step_dcgan_float32"]), "most of its step are convolutions"
+    assert {"harness", "sqlalchemy"} <= set(re.findall(r"[a-z]+", rows["driver"]))
+    shares = [float(share) for share in re.findall(r"\d+", rows["step_dcgan_float32"])]
+    assert 90 <= sum(shares) <= 105, "rounded, and what takes less than 1 % left out"
+
+
 def test_the_bands_of_tuning_curves() -> None:
     head, pairs, _, row = script("tuning", "--repetitions", "20", "--configurations", "10").splitlines()
     assert "up to 2 configurations" in head

@@ -19,11 +19,12 @@ from harness_cli import Workspace
 from ruamel.yaml import YAML
 
 from harness.cli.commands import main
+from harness.cli.overview import COST
 from harness.suite import read_suite
 from harness.zoo import registry
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("harness", "nox", "python", "pip", "pytest", "mlflow")
 SHOWN = re.compile(r"harness (?:run|plan|check) (suites/[\w/]+\.yaml)([^`\n|#]*)")
 
@@ -66,31 +67,40 @@ RUN: dict[str, str] = {
     "harness run suites/collapse.yaml": FEW,
     "harness run suites/mode_collapse_ring.yaml": FEW,
     "harness plan suites/tricks_ablation.yaml": "",
+    "harness plan suites/quickstart.yaml --measure": " --device cpu",
+    "harness plan quickstart": "",
+    "harness plan quickstart --measure": " --device cpu",
     "harness report suites/tricks_ablation.yaml": "",
     "harness plan suites/gan_zoo.yaml": "",
     "harness run suites/tricks_ablation.yaml --smoke": FEW,
     "harness plan suites/tricks_ablation.yaml --smoke": "",
     "harness report suites/tricks_ablation.yaml --smoke": "",
-    'harness compare "dcgan + feature_matching" dcgan --suite suites/quickstart.yaml': "",
+    'harness compare "dcgan + ema" dcgan --suite suites/quickstart.yaml': "",
     "harness check my_suite.yaml --baseline baselines/my_suite.json --update": FEW,
     "harness check my_suite.yaml --baseline baselines/my_suite.json"
     " --junit regression.xml --markdown regression.md": FEW,
     "harness compare suites/quickstart.yaml mine.yaml": "",
     "harness compare 1a2b3c4d 5e6f7a8b": "",
-    "harness noise suites/quickstart.yaml --arms gan --arms dcgan": " --seeds 3 --evaluations 2" + FEW,
+    "harness noise suites/quickstart.yaml --arms dcgan": " --seeds 3 --evaluations 2" + FEW,
     "harness run suites/tricks_ablation.yaml --only '*feature_matching*'": FEW,
     "harness plan suites/tricks_ablation.yaml --only dcgan": "",
-    "harness show gan": "",
+    "harness show dcgan": "",
     "harness sample dcgan --n 10000 --out dcgan-samples": " --n 3",
     "harness export suites/quickstart.yaml --format latex": "",
-    'harness show "dcgan + feature_matching"': "",
+    'harness show "dcgan + ema"': "",
     "harness gc cache smoke --yes": "",
     "harness list suites": "",
     "harness run quickstart": FEW,
     "harness run my_suite.yaml": FEW,
+    "harness run collapse": FEW,
+    "harness plan my_suite.yaml --measure": " --device cpu",
     "harness list tricks": "",
     "harness explain feature_matching": "",
     "harness doctor": "",
+    "harness publish suites/quickstart.yaml --out site": "",
+    "harness publish --check site": "",
+    "harness merge site --results fresh": "",
+    "harness verify 'site/published/quickstart#dcgan'": " --seeds 2" + FEW,
 }
 """In this order: a store must be there before it can be reported."""
 
@@ -108,6 +118,8 @@ LISTED: dict[str, str] = {
     "tests/cluster/test_slurm.py runs suites with such options",
     "pip install nox uv": "needs a package registry; CI does it in a clean environment (.ci/run)",
     "nox -s tests": "these tests",
+    "nox -s lint": "CI runs it (.ci/run)",
+    "nox -s types": "CI runs it (.ci/run)",
     "pytest tests/test_contracts.py tests/suite/test_fingerprint.py tests/zoo tests/metrics "
     "tests/test_documentation.py": "some of these tests",
     "nox -s cluster": "installs and starts SLURM, Ray, PostgreSQL and MLflow; half an hour",
@@ -119,7 +131,7 @@ LISTED: dict[str, str] = {
     "pip install --no-index --no-deps --no-compile --upgrade --target /tmp/site --find-links wheels "
     "-r benchmarks/gpu-wheels.txt": "needs what the command before it downloads",
     "python benchmarks/tuning.py": "minutes; tests/test_benchmarks.py runs a few of its pairs",
-    "python benchmarks/engines.py --trials 8": "minutes; tests/test_benchmarks.py measures the local engine",
+    "python benchmarks/engines.py --trials 12": "minutes; tests/test_benchmarks.py measures the local engine",
     "python benchmarks/bench_scale.py": "half an hour; tests/test_benchmarks.py measures a few trials",
     "python benchmarks/bench_evaluation.py": "minutes; tests/test_benchmarks.py runs a pair of each row",
     "harness check suites/regression.yaml --baseline results/baselines/regression.json": "minutes; nox -s regression",
@@ -138,6 +150,8 @@ LISTED: dict[str, str] = {
     "mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts 'stores.lab:5000' --artifacts-destination /srv/mlflow": (
         "a server that does not end; tests/cluster/test_stores.py starts one"
     ),
+    "harness merge alice/results bob/results": "tests/analysis/test_merging.py joins such stores",
+    "nox -s evidence -- collapse": "minutes; it is `harness plan`, `run` and `publish`, which run above",
     "harness ui": "a server that does not end; tests/test_security.py starts and stops it",
     "harness compare tiny.yaml fewer.yaml": "a refusal; tests/analysis/test_compare.py runs it",
     "harness judge train --data NAME [--set KEY=VALUE …]": "a form; tests/judge/test_labelled.py trains such a judge",
@@ -147,9 +161,10 @@ LISTED: dict[str, str] = {
     "harness judge agree suites/quickstart.yaml --samples 1000": "tests/judge/test_agree.py judges trials again",
     "harness run suites/quickstart.yaml --until-settled": "tests/analysis/test_looks.py runs until all is settled",
     "harness run suites/quickstart.yaml --set train.steps=100 --set seeds=1": PLANNED,
-    "harness run suites/quickstart.yaml --set 'matrix.tricks=[[], [feature_matching], [ema]]'": PLANNED,
-    "harness run suites/quickstart.yaml --set 'matrix.model.latent=[32, 100]' --set compare.pairs=null": PLANNED,
-    'harness run suites/quickstart.yaml --set exclude.0.reason="no features worth matching"': PLANNED,
+    "harness run suites/quickstart.yaml --set 'matrix.tricks=[[], [ema], [feature_matching]]'": PLANNED,
+    "harness run suites/quickstart.yaml --set 'matrix.model.latent=[32, 100]' --set compare.pairs=null"
+    " --set names={}": PLANNED,
+    'harness run suites/regression.yaml --set exclude.0.reason="one model is enough"': PLANNED,
     "harness run suites/tricks_ablation.yaml --set base.model.architecture.width=16": PLANNED,
     "harness run suites/tricks_ablation.yaml --set seeds=3": PLANNED,
     "harness run suites/tricks_ablation.yaml --set 'matrix.tricks=[[ema]]' --set "
@@ -168,7 +183,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A folder in which all suites of the pages are small; commands find each other's trials."""
     workspace = Workspace(tmp_path_factory.mktemp("documentation"), {"COLUMNS": "200"})
     small: Any = YAML(typ="safe").load(ROOT / "suites" / "quickstart.yaml")
-    small |= {"train": {"steps": 2, "batch_size": 8}, "seeds": 1}
+    small |= {"train": {"steps": 8, "batch_size": 8}, "seeds": 1}
     small["evaluate"] = {"samples": 32, "metrics": ["sharpness"]}
     small["compare"]["metric"] = "sharpness"
     (workspace.folder / "suites").mkdir()
@@ -176,12 +191,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "my_suite",
         "mine",
         "suites/quickstart",
-        "suites/tricks_ablation",
         "suites/collapse",
         "suites/mode_collapse_ring",
         "suites/gan_zoo",
     ):
         workspace.suite(path, **small | {"suite": Path(path).name})
+    tricks = {"matrix": {"tricks": [[], ["feature_matching"]]}, "exclude": [], "names": {}}
+    compare = {"compare": {"baseline": {"tricks": []}, "metric": "sharpness"}}
+    name = {"suite": "tricks_ablation", "base": {"model": "dcgan"}}
+    workspace.suite("suites/tricks_ablation", **small | tricks | compare | name)
     return workspace
 
 
@@ -194,6 +212,20 @@ def test_the_commands_of_blocks_run(workspace: Workspace) -> None:
         assert workspace.run(*words[1:], code=code), command
     for path in ("baselines/my_suite.json", "regression.xml", "regression.md", "results/tricks_ablation/report.html"):
         assert (workspace.folder / path).is_file(), path
+
+
+def test_the_snippets_for_a_ci_are_yaml_cache_the_store_and_run_commands_that_are_tested() -> None:
+    page = (ROOT / "docs" / "regression.md").read_text(encoding="utf-8")
+    github, gitlab = map(YAML(typ="safe").load, re.findall(r"^```yaml\n(.*?)^```", page, re.S | re.M))
+    steps = github["jobs"]["check"]["steps"]
+    ran = [[step["run"] for step in steps if "run" in step], gitlab["regression"]["script"]]
+    for lines in ran:
+        assert [line for line in lines if line.startswith("harness ")] == [line for line in lines if line in RUN] != []
+    places = [step["with"]["path"] for step in steps if step.get("uses", "").startswith("actions/cache/")]
+    assert [*places, *gitlab["regression"]["cache"]["paths"]] == ["results", "results", "results/"]
+    # What fails must not lose what was trained.
+    assert [step["if"] for step in steps if step.get("uses", "").startswith("actions/cache/save@")] == ["always()"]
+    assert gitlab["regression"]["cache"]["when"] == "always"
 
 
 @pytest.mark.slow
@@ -218,7 +250,14 @@ def test_a_command_has_the_options_that_are_shown(command: str) -> None:
     elif program == "python":
         assert (ROOT / words[0]).is_file() or command in LISTED
     else:
-        assert command in LISTED or command in ("pytest -m chaos --chaos-seed N", "pip install pytest")
+        assert command in LISTED or command in (
+            "pytest -m chaos --chaos-seed N",
+            "pip install pytest",
+            "pip install pre-commit",
+            "pip install jupyterlab",
+            "pip wheel --no-deps -w dist .",
+            "pip install dist/*.whl",
+        )
 
 
 def parse(group: click.Group, words: list[str], whole: bool) -> None:
@@ -256,6 +295,16 @@ def test_the_suite_of_a_command_can_be_read_with_its_settings(suite: str, option
 def test_the_zoo_names_every_plugin(kind: str) -> None:
     zoo = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8").partition("\n## Suites")[0]
     assert [name for name in registry.names(kind) if f"`{name}`" not in zoo] == []
+
+
+def test_what_every_shipped_suite_costs_stands_in_its_file_and_in_the_table() -> None:
+    page = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8").partition("\n## Suites\n")[2].partition("\n## ")[0]
+    table = dict(re.findall(r"^\| `(\w+)` \|.*\| ([\d.]+) \|$", page, re.M))
+    files = sorted((ROOT / "suites").glob("*.yaml"))
+    stated = {path.stem: re.search(COST, path.read_text(encoding="utf-8"), re.M) for path in files}
+    assert len(stated) >= 20
+    assert {name: found and found[1].split(" core-hours")[0] for name, found in stated.items()} == table
+    assert all(float(hours) > 0 for hours in table.values())
 
 
 def test_the_page_of_data_sets_names_every_one() -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from harness_cli import SEARCH, Workspace, numbers
 from mlflow import MlflowClient
 from PIL import Image
 
+from harness.analysis import pyfunc
 from harness.base import files
+from harness.base.errors import HarnessError
+from harness.suite import shipped
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +110,112 @@ def test_mlflow_holds_curves_and_files(finished: Workspace) -> None:
     assert files == {
         "config.json",
         "floors.json",
-        "generator.safetensors",
+        "generator",
         "histograms.json",
+        "images",
         "pictures",
         "protocol.json",
         "samples",
     }
     samples = {f.path for f in store.list_artifacts(run.info.run_id, "samples")}
-    assert samples == {f"samples/{name}.png" for name in ("step-000000", "step-000020", "final", "real")}
+    assert samples == {"samples/final.png", "samples/real.png"}
+    model = {f.path.removeprefix("generator/") for f in store.list_artifacts(run.info.run_id, "generator")}
+    assert model == {"MLmodel", "config.json", "generator.safetensors"}
+
+
+def test_mlflow_has_the_grids_as_images_with_steps(finished: Workspace) -> None:
+    store, run = client(finished), trial_runs(finished)[0]
+    assert run.data.tags["mlflow.loggedImages"] == "True"
+    names = {f.path for f in store.list_artifacts(run.info.run_id, "images")}
+    stems = {f"images/samples+step+{step:06d}+timestamp+0+grid" for step in (0, 20)}
+    assert names == {f"{stem}{ending}" for stem in stems for ending in (".png", "+compressed.webp")}
+    place = Path(run.info.artifact_uri.removeprefix("file://"))
+    for name in names:
+        with Image.open(place / name) as image:
+            assert image.size == (224, 224)
+
+
+def test_grids_have_the_names_that_mlflow_gives_them(finished: Workspace) -> None:
+    # The library's own call, in a run of its own: only the time and the random part of the names are other ones.
+    store, trial = client(finished), trial_runs(finished)[0].info
+    run_id = store.create_run(trial.experiment_id).info.run_id
+    with Image.open(finished.results / "tiny" / "figures" / "gan-samples-seed-0.png") as image:
+        store.log_image(run_id, image.copy(), key="samples", step=20)
+
+    def names(run: str) -> set[str]:
+        found = (file.path.replace("+000020", "+20") for file in store.list_artifacts(run, "images"))
+        return {re.sub(r"timestamp\+\d+\+[0-9a-z-]+", "timestamp", name) for name in found if "step+20" in name}
+
+    assert len(names(run_id)) == 2
+    assert names(run_id) == names(trial.run_id)
+    store.delete_run(run_id)
+
+
+def test_mlflow_has_the_data_as_an_input(finished: Workspace) -> None:
+    for run in trial_runs(finished):
+        [data] = run.inputs.dataset_inputs
+        assert (data.dataset.name, json.loads(data.dataset.source)["split"]) == ("digits", "train")
+        place = Path(run.info.artifact_uri.removeprefix("file://"))
+        protocol = json.loads((place / "protocol.json").read_text())
+        assert data.dataset.digest == protocol["fid"]["data_hash"]
+        assert {tag.key: tag.value for tag in data.tags} == {"mlflow.data.context": "training"}
+
+
+def test_the_generator_is_a_model_of_mlflow(finished: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = next(run for run in trial_runs(finished) if run.data.tags["seed"] == "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.results / 'mlflow.db'}")
+    [shown] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "mlflow.md").read_text("utf-8"), re.S)
+    names: dict[str, Any] = {}
+    exec(shown.replace("RUN", run.info.run_id), names)
+    model, other = names["model"], names["images"]
+    images = model.predict({"samples": [40, 24]})
+    assert (images.shape, images.dtype, other.shape) == ((64, 28, 28, 1), np.uint8, (64, 28, 28, 1))
+    assert (other != images).any()
+    # Those of the grid of the trial.
+    with Image.open(Path(run.info.artifact_uri.removeprefix("file://")) / "samples" / "final.png") as image:
+        grid = np.asarray(image)
+    assert (images.reshape(8, 8, 28, 28).transpose(0, 2, 1, 3).reshape(224, 224) == grid).all()
+    assert str(model.metadata.signature.outputs) == "[Tensor('uint8', (-1, 28, 28, 1))]"
+    [listed] = json.loads(run.data.tags["mlflow.log-model.history"])
+    assert (listed["run_id"], listed["artifact_path"]) == (run.info.run_id, "generator")
+
+
+def test_a_model_that_cannot_be_drawn_from_says_why(finished: Workspace) -> None:
+    folder = Path(trial_runs(finished)[0].info.artifact_uri.removeprefix("file://")) / "generator"
+    model = pyfunc._load_pyfunc(str(folder))
+    with pytest.raises(HarnessError, match="samples is -1: expected 0 or more"):
+        model.predict(pd.DataFrame({"samples": [-1]}))
+    assert len(model.predict(pd.DataFrame({"samples": [0]}))) == 0
+    damaged = finished.folder / "damaged"
+    shutil.copytree(folder, damaged)
+    (damaged / "config.json").write_text("{}")
+    with pytest.raises(HarnessError, match=r"settings have no 'model': restore a copy of config.json"):
+        pyfunc._load_pyfunc(str(damaged))
+
+
+def test_the_link_to_the_runs_is_that_of_a_saved_view(finished: Workspace) -> None:
+    said = finished.run("report", finished.folder / "tiny.yaml")
+    experiment = client(finished).get_experiment_by_name("tiny")
+    path = f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey=harness"
+    assert f"then http://127.0.0.1:5000{path}" in " ".join(said.split())
+    page = (finished.results / "tiny" / "report.html").read_text()
+    assert f'href="http://127.0.0.1:5000{path.replace("&", "&amp;")}"' in page
+    view = json.loads(experiment.tags["mlflow.sharedViewState.harness"])
+    state = json.loads(view["state"])
+    assert state["selectedColumns"][0] == "metrics.`sharpness`"
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "arm"}]
+
+
+def test_quality_over_training_is_a_curve_and_changes_no_number(finished: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    run = {"snapshots": 5, "quality": 50, "curve_points": 10}
+    compare = {"metric": "sharpness"}
+    workspace.run("run", workspace.suite(run=run, matrix={"tricks": [["ema"]]}, seeds=1, compare=compare))
+    [row] = workspace.table()
+    points = client(workspace).get_metric_history(row["mlflow_run_id"], "train/intermediate_sharpness")
+    assert [point.step for point in points] == [5, 10, 15]
+    assert len({point.value for point in points}) == 3
+    assert numbers([row]).items() <= numbers(finished.table()).items()
 
 
 def test_the_suite_s_run_has_the_answer(finished: Workspace) -> None:
@@ -302,7 +411,7 @@ def on_a_terminal(workspace: Workspace, *words: str | Path) -> str:
 def weights(workspace: Workspace) -> dict[str, bytes]:
     """Key -> the file of trained weights."""
     folders = {r.data.tags["key"]: Path(r.info.artifact_uri.removeprefix("file://")) for r in trial_runs(workspace)}
-    return {key: (folder / "generator.safetensors").read_bytes() for key, folder in folders.items()}
+    return {key: (folder / "generator" / "generator.safetensors").read_bytes() for key, folder in folders.items()}
 
 
 @pytest.mark.parametrize(
@@ -354,13 +463,25 @@ def test_list_names_everything(tmp_path: Path) -> None:
         assert set(names) <= set(listed)
 
 
+def test_a_command_has_the_name_of_a_suite_that_comes_with_the_harness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    comes = shipped.names()["quickstart"]
+    assert shipped.word(comes) == "quickstart"
+    assert shipped.word(tmp_path / "quickstart.yaml") == str(tmp_path / "quickstart.yaml")
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "quickstart.yaml").write_text("suite: quickstart\n")
+    assert shipped.word(comes) == str(comes)  # the name means another file here
+
+
 def test_suites_have_names_from_anywhere(tmp_path: Path) -> None:
     """Those that come with the harness, and before them those of the folder ``suites`` here."""
     workspace = Workspace(tmp_path)
     listed = {line.split()[0]: line for line in workspace.run("list", "suites").splitlines()}
-    assert "9 trials  Does a convolutional GAN" in listed["quickstart"]
-    assert listed["tricks_ablation"].endswith("[2 to 6 minutes per trial on one core]")
-    assert len(workspace.plan(Path("quickstart"))["trials"]) == 9
+    assert "15 trials  Does a convolutional GAN" in listed["quickstart"]
+    assert listed["tricks_ablation"].endswith(" core-hours]")
+    assert len(workspace.plan(Path("quickstart"))["trials"]) == 15
     (tmp_path / "suites").mkdir()
     workspace.suite("quickstart").rename(tmp_path / "suites" / "quickstart.yaml")
     assert "4 trials  Does it work?" in workspace.run("list", "suites")

@@ -577,6 +577,7 @@ def test_the_ui_listens_on_this_machine_alone_and_says_so(hostile: tuple[Workspa
     assert (plain.exit_code, more.exit_code) == (0, 0), plain.output + more.output
     assert "warning" not in plain.output
     assert "--host 0.0.0.0 is ignored" in more.output
+    assert "links in reports lead to port 5000" in plain.output
     assert started.call_count == 2
     for call in started.call_args_list:
         command = call.args[0]

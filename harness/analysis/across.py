@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
-from harness.analysis import family
+from harness.analysis import distributions, family
 from harness.analysis.family import Group
 from harness.analysis.statistics import Interval, Sample
 
@@ -87,7 +86,7 @@ def widened(found: Interval, seeds: int, strata: int, confidence: float = 0.95) 
     if seeds < 2:
         return Interval(found.mean, np.nan, np.nan)
     tail = (1 - confidence) / 2
-    ratio = float(stats.t.isf(tail, 2 * strata * (seeds - 1)) / stats.norm.isf(tail))
+    ratio = float(distributions.t_bound(tail, 2 * strata * (seeds - 1)) / distributions.normal_bound(tail))
     factor = math.sqrt(seeds / (seeds - 1)) * ratio
     return Interval(found.mean, *(found.mean + factor * (bound - found.mean) for bound in (found.low, found.high)))
 

@@ -19,10 +19,10 @@ from harness import judge
 from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.metrics.base import Value
-from harness.trial.artifacts import WEIGHTS
 from harness.trial.device import computing, on_device
 from harness.trial.evaluation import Evaluator, sampling_seed
 from harness.trial.run import restored
+from harness.trial.task import WEIGHTS
 
 if TYPE_CHECKING:
     from harness.analysis.results import Results
@@ -126,7 +126,7 @@ def _unfit(record: Record, arms: Mapping[str, Arm]) -> str | None:
         return f"it is not done ({record.state})"
     if record.key not in arms:
         return "the suite's matrix has no such trial (trials of a search are not judged)"
-    path = record.file(WEIGHTS)
+    path = record.weights
     if path is None or not path.is_file():
         return f"its file {WEIGHTS} is not at hand"
     if judge.of(arms[record.key].data.make()) is None:
@@ -160,7 +160,7 @@ class _BothJudges:
 
     def judged(self, record: Record, arm: Arm) -> Values:
         """The values of a trial by both judges."""
-        path, first = record.file(WEIGHTS), self.judges[0]
+        path, first = record.weights, self.judges[0]
         assert path is not None
         with computing(arm, first.device):
             model = restored(arm, record.seed, first.device, first.data.shape, self.training, path)

@@ -1,4 +1,4 @@
-"""Compares two arms, two runs or two suites of one results folder, and loads a suite's results for notebooks.
+"""Compares two arms, two runs or two suites of one results folder.
 
 Arms and suites are compared on paired seeds (``statistics.answers``), with Holm's correction over all tests of one
 comparison. Two single runs get no verdict. Values of different protocols are never compared.
@@ -21,7 +21,6 @@ from harness.analysis import questions as asking
 from harness.analysis.results import Results
 from harness.analysis.statistics import Question, Sample, Verdict
 from harness.base.errors import HarnessError
-from harness.base.files import expanded
 from harness.base.states import State
 from harness.base.validation import nearest
 from harness.store.record import Record
@@ -97,60 +96,6 @@ class Comparison:
         return pd.DataFrame(rows, columns=[self.of, "one", "other", *fields, "note"])
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A suite's results for notebooks.
-
-    Attributes:
-        results: everything that the store has of the suite.
-    """
-
-    results: Results
-
-    @functools.cached_property
-    def trials(self) -> pd.DataFrame:
-        """One row per trial; see ``Results.trials``."""
-        return self.results.trials()
-
-    @functools.cached_property
-    def curves(self) -> pd.DataFrame:
-        """One row per point of a training curve; see ``Results.curves``."""
-        return self.results.curves()
-
-    @functools.cached_property
-    def arms(self) -> pd.DataFrame:
-        """One row per arm, best first; see ``Results.leaderboard``."""
-        return self.results.leaderboard()
-
-    @functools.cached_property
-    def verdicts(self) -> pd.DataFrame:
-        """One row per arm that is compared with the baseline; see ``ArmVerdict``."""
-        columns = ["arm", "metric", *Verdict.__dataclass_fields__]
-        return pd.DataFrame([vars(verdict) for verdict in self.results.verdicts()], columns=columns)
-
-    def compare(self, one: str, other: str, metric: str | None = None) -> pd.DataFrame:
-        """Two arms, one row per value; see ``Comparison.table``."""
-        return arms(self.results, one, other, metric).table()
-
-
-def load(suite: str | Path, results: str | Path = "results", sets: Sequence[str] = ()) -> Loaded:
-    """The results that the store of a results folder has of a suite.
-
-    Args:
-        suite: a suite file, or the name of one in the folder ``suites`` here, or of one that comes with the harness.
-        results: the results folder.
-        sets: overrides, as in ``--set``.
-
-    Raises:
-        HarnessError: there is no such suite, it has errors, or the store has none of its trials.
-    """
-    path, results = expanded(suite), expanded(results)
-    found = loading.load(looks.progress(make_plan(read_suite(path, sets)), results).seen, results)
-    if not found.records:
-        raise HarnessError(f"the store in {results.absolute()} has no trial of {path}: run `harness run {path}` first")
-    return Loaded(looks.take(found, results))
-
-
 def compare(
     one: str, other: str, suite: Path | None, sets: Sequence[str], results: Path, metric: str | None
 ) -> Comparison:
@@ -181,8 +126,8 @@ def arms(results: Results, one: str, other: str, metric: str | None = None) -> C
         ProtocolMismatch: their values were measured by different protocols.
         HarnessError: an arm or a value is unknown, or an arm has no outcome yet.
     """
-    _arm(results, one)
-    _arm(results, other)
+    refuse_unknown(results, one)
+    refuse_unknown(results, other)
     if one == other:
         raise HarnessError(f"{one} was given twice: give two different arms")
     if metric is not None:
@@ -210,7 +155,7 @@ def _altered(results: Results, arms: Sequence[str]) -> Iterator[str]:
             yield f"{record.arm}, seed {record.seed} is left out: {record.state}: {record.reason}."
 
 
-def _arm(results: Results, name: str) -> None:
+def refuse_unknown(results: Results, name: str) -> None:
     """Raise ``HarnessError`` if the suite has no such arm, or if the arm has no outcome yet."""
     if name in results.arms:
         return

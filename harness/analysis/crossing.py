@@ -28,10 +28,10 @@ from harness.base.validation import nearest
 from harness.store.folders import Folders
 from harness.store.runs import Store, standing
 from harness.suite.plan import Plan, trials_of
-from harness.trial.artifacts import WEIGHTS
 from harness.trial.device import computing, on_device
 from harness.trial.evaluation import Evaluator, sampling_seed
 from harness.trial.run import restored
+from harness.trial.task import WEIGHTS
 
 if TYPE_CHECKING:
     from harness.metrics.base import Value
@@ -215,7 +215,7 @@ def _unfit(record: Record | None) -> str | None:
         return "it is not in the store, or its run was altered"
     if not record.done:
         return f"{record.state}: {record.reason}"
-    path = record.file(WEIGHTS)
+    path = record.weights
     return None if path is not None and path.is_file() else f"its file {WEIGHTS} is not at hand"
 
 
@@ -231,7 +231,7 @@ class _Again:
 
     def evaluated(self, trial: Trial, record: Record) -> Values:
         """The values of a finished trial, and those of the further evaluations of its model."""
-        path, evaluator = record.file(WEIGHTS), self._evaluator(trial.arm)
+        path, evaluator = record.weights, self._evaluator(trial.arm)
         assert path is not None
         values = [record.values]
         with computing(trial.arm, self.device):

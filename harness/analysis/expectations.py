@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
-from harness.analysis import protocol, statistics
+from harness.analysis import distributions, protocol, statistics
 from harness.analysis.statistics import Question, Sample, Verdict
 from harness.suite.cells import matches
 
@@ -180,7 +179,7 @@ def _one_sided(room: float, error: float, freedom: float) -> float:
     """p-value of "room is at most 0"; without any spread, 0 or 1."""
     if error == 0:
         return 0.0 if room >= 0 else 1.0
-    return float(stats.t.sf(room / error, freedom))
+    return float(distributions.t_above(room / error, freedom))
 
 
 def _decided(finding: Finding, test: _Test | None, corrected: Iterator[float], equal: Iterator[float]) -> Finding:

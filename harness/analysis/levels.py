@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+
+from harness.analysis import distributions
 
 Array = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ RESERVE = 0.05
 
 def spent(seeds: Sequence[float], levels: Sequence[float]) -> list[float]:
     """The chance that each look is the first whose two-sided p-value is at most its level, without a difference."""
-    bounds = stats.norm.isf(np.asarray(levels, dtype=float) / 2)
+    bounds = distributions.normal_bound(np.asarray(levels, dtype=float) / 2)
     chances, density, grid = [], None, np.zeros(0)
     for look, bound in enumerate(bounds):
         if density is None:
@@ -46,16 +47,17 @@ def _carried(
     """The density of the statistic at a look, between its bounds, where no bound was crossed before."""
     new = np.linspace(-bound, bound, GRID)
     if density is None:
-        return new, stats.norm.pdf(new)
+        return new, distributions.normal_density(new)
     before, now = seeds[look - 1], seeds[look]
     ratio, step = np.sqrt(before / now), np.sqrt(1 - before / now)
-    kernel = stats.norm.pdf((new[:, None] - ratio * grid[None, :]) / step) / step
+    kernel = distributions.normal_density((new[:, None] - ratio * grid[None, :]) / step) / step
     return new, kernel @ (density * _simpson(grid))
 
 
 def _crossing(before: float, now: float, grid: Array, density: Array, bound: float) -> float:
     ratio, step = np.sqrt(before / now), np.sqrt(1 - before / now)
-    beyond = stats.norm.sf((bound - ratio * grid) / step) + stats.norm.cdf((-bound - ratio * grid) / step)
+    beyond = distributions.normal_above((bound - ratio * grid) / step)
+    beyond += distributions.normal_above((bound + ratio * grid) / step)
     return float(np.sum(beyond * density * _simpson(grid)))
 
 
@@ -81,7 +83,7 @@ def constant(seeds: tuple[int, ...], taken: tuple[float, ...], alpha: float) -> 
         return sum(spent(seeds, [*taken, *[level] * rest])) - alpha
 
     lowest = alpha * 1e-6
-    return lowest if excess(lowest) >= 0 else float(optimize.brentq(excess, lowest, alpha, rtol=1e-4))
+    return lowest if excess(lowest) >= 0 else _root(excess, lowest, alpha)
 
 
 class Levels:
@@ -153,4 +155,10 @@ def _level(seeds: Sequence[float], taken: Sequence[float], chance: float) -> flo
     if not taken or chance <= 0:
         return chance
     lowest = chance * 1e-3
-    return float(optimize.brentq(lambda level: spent(seeds, [*taken, level])[-1] - chance, lowest, 1.0, rtol=1e-4))
+    return _root(lambda level: spent(seeds, [*taken, level])[-1] - chance, lowest, 1.0)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    from scipy import optimize  # slow to import; only suites with several looks need it
+
+    return float(optimize.brentq(function, low, high, rtol=1e-4))

@@ -157,9 +157,9 @@ def accept(plan: Plan, results: Path, changes: Sequence[str], commit: str) -> in
     return len(taken)
 
 
-def load(plan: Plan, results: Path, with_curves: bool = True) -> Results:
-    """The results of a suite so far, read from the store."""
-    store, asked = Store(results), _asked_for(plan, results)
+def load(plan: Plan, results: Path, with_curves: bool = True, store: Store | None = None) -> Results:
+    """The results of a suite so far, read from the store of a results folder, or from another ``store``."""
+    store, asked = store or Store(results), _asked_for(plan, results)
     runs = store.found(asked.all, with_files=True)
     main = _read(plan, asked.trials, asked.never, runs, store, with_curves)
     winners = None
@@ -212,7 +212,8 @@ def _read(
         for trial in trials
         if trial.key in stands and stands[trial.key].state is State.ALTERED
     )
-    return Results(plan, found, len(missing), store.shown, plan.suite.name, altered)
+    table = runs.tables.get(plan.suite.name, "")
+    return Results(plan, found, len(missing), store.shown, plan.suite.name, altered, table)
 
 
 def _without_values(trial: Trial, stands: Standing, run_id: str) -> Record:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.suite import Suite
     from harness.suite.plan import Plan
 
-FOLDER = "looks"
+FOLDER, ENDING = "looks", ".sealed"
 FORMAT = 1
 FORGOTTEN = "the looks at this suite are forgotten, so its verdicts are no longer paid for as a whole"
 
@@ -105,8 +105,40 @@ def keep_rounds(suite: Suite, results: Path) -> None:
         note(f"the rounds of {suite.name} cannot be recorded, so other commands do not know them ({error})")
 
 
+def bring(source: Path, results: Path, suite: str = "*") -> None:
+    """Copy the looks at a suite, or at all, into a folder that has none."""
+    for path in sorted((source / FOLDER).glob(f"{suite}{ENDING}")):
+        files.write_bytes(results / FOLDER / path.name, path.read_bytes())
+
+
+def join(source: Path, results: Path, keys: Set[str]) -> None:
+    """Add the looks of another folder that saw any of these trials, because they must be paid for, too.
+
+    What they settled stays settled if this folder has no look at the suite. Else the next look here decides anew, on
+    all trials: two histories that settled a question each on their own would err more often than is said.
+    """
+    for path in sorted((source / FOLDER).glob(f"*{ENDING}")):
+        own = results / FOLDER / path.name
+        own.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(own.with_suffix(".lock")):
+            mine = _joined(_content(own), _content(path), keys)
+            if any(mine["looks"].values()):
+                _write(own, mine)
+
+
+def _joined(mine: dict[str, Any], theirs: Mapping[str, Any], keys: Set[str]) -> dict[str, Any]:
+    """The looks of a suite here, with those of another folder that saw any of these trials."""
+    for metric, taken in theirs["looks"].items():
+        here = mine["looks"].setdefault(metric, [])
+        known, alone = {tuple(one["trials"]) for one in here}, not here
+        new = [one for one in taken if keys & set(one["trials"]) and tuple(one["trials"]) not in known]
+        here += [one if alone else one | {"settled": []} for one in new]
+        here.sort(key=lambda one: int(one["seeds"]))
+    return ({"rounds": theirs["rounds"]} if "rounds" in theirs else {}) | mine
+
+
 def _path(results: Path, suite: Suite) -> Path:
-    return results / FOLDER / f"{suite.name}.sealed"
+    return results / FOLDER / f"{suite.name}{ENDING}"
 
 
 def _content(path: Path) -> dict[str, Any]:

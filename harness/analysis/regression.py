@@ -174,6 +174,38 @@ def measured(results: Results) -> Baseline:
     return Baseline(format=FORMAT, suite=results.plan.suite.name, environment=_environment(results.records), arms=arms)
 
 
+def fixed(results: Results, arm: str) -> dict[str, str]:
+    """Column -> why it says little: all its values are equal, or at a limit of the metric."""
+    found = {}
+    for column, meaning in results.values.items():
+        values = [value for value in results.by_seed(arm, column).values() if np.isfinite(value)]
+        limit = statistics.limit(values, results.measure(column))
+        if limit in ("lowest", "highest"):
+            found[column] = f"{meaning.label} is {values[0]:g} on all seeds, the {limit} value that it can have"
+        elif len(values) > 1 and np.ptp(values) == 0:
+            found[column] = f"{meaning.label} is {values[0]:g} on all seeds"
+    return found
+
+
+def refuse_vacuous(results: Results) -> None:
+    """Check that the value that arms are compared on moves in every arm: a constant cannot tell a loss from noise.
+
+    Of an arm whose model cannot give that value, one of its others must move.
+
+    Raises:
+        HarnessError: it is constant over the seeds of an arm, or at a limit of its metric.
+    """
+    for arm in results.arms:
+        found = fixed(results, arm)
+        given = [results.metric] if results.offers(arm, results.metric) else list(results.values)
+        given = [column for column in given if any(column in record.values for record in results.of(arm))]
+        if given and all(column in found for column in given):
+            raise HarnessError(
+                f"the baseline of {arm} would be vacuous: {'; '.join(found[column] for column in given)}. Train "
+                "longer, or compare on a metric that moves (compare.metric); `--even-if-constant` writes it anyway"
+            )
+
+
 def _refuse_unknown(arm: str, records: Iterable[Record]) -> None:
     for record in protocol.unknown(records):
         raise HarnessError(

@@ -70,6 +70,8 @@ class Results:
         experiment: the MLflow experiment.
         altered: trials whose MLflow runs somebody changed after they ended. They have no values here, count as missing,
             and are in no verdict and no table except ``trials``.
+        table: the address of its runs in MLflow's interface; empty if there are none. Without a server it is that of
+            `harness ui`.
         look: which look at these results it is.
         searches: of a suite with a search: what was tried and chosen in each cell. ``records`` are its trials.
         confirmed: of a search with ``confirm``: the trials of the winners on new seeds, as the results of a suite
@@ -82,6 +84,7 @@ class Results:
     store: str
     experiment: str
     altered: tuple[Record, ...] = ()
+    table: str = ""
     look: Look = Look()
     searches: tuple[CellSearch, ...] = ()
     confirmed: Results | None = None
@@ -158,7 +161,17 @@ class Results:
 
     def differing(self, arm: str, other: str, metric: str | None = None) -> list[Difference]:
         """The fields in which protocols of the trials of both arms differ, each once; of one metric, or of all."""
-        return protocol.among([*self.of(arm), *self.of(other)], metric)
+        return self._unasked(protocol.among([*self.of(arm), *self.of(other)], metric))
+
+    @property
+    def protocols(self) -> list[Difference]:
+        """The fields in which protocols of any trials differ, each once."""
+        return self._unasked(protocol.among(self.records))
+
+    def _unasked(self, found: list[Difference]) -> list[Difference]:
+        """Without the number format of the training, if the suite asks what it does: if it is an axis without auto."""
+        asked = "auto" not in self.plan.suite.matrix.get("train.precision", ["auto"])
+        return [difference for difference in found if not (asked and difference.field == "trained_in")]
 
     @cached_property
     def mismatched(self) -> dict[str, list[Difference]]:
@@ -303,6 +316,31 @@ class Results:
         pair = (verdict.arm, verdict.baseline)
         hints = [(column, found[pair]) for column, found in self._elsewhere.items() if pair in found]
         return [column for column, (kind, p) in hints if kind == opposite and p <= statistics.ALPHA]
+
+    def effects(self, verdict: ArmVerdict) -> dict[int, float]:
+        """Seed -> its effect, on the scale of the metric: of a pair where seeds are paired, else against the baseline.
+
+        These are the trials that ``verdict.effect`` is of: it is the mean of their effects, taken as that scale does.
+        """
+        measure = self.measure(verdict.metric)
+        own, base = (
+            {seed: float(value) for seed, value in zip(kept, measure.transformed(list(kept.values())), strict=True)}
+            for kept in (self._counted(arm, verdict) for arm in (verdict.arm, verdict.baseline))
+        )
+        if not base:
+            return {}
+        if verdict.paired:
+            common = sorted(own.keys() & base.keys())
+            mean = float(np.mean([base[seed] for seed in common]))
+            return {seed: measure.effect(own[seed] - base[seed], mean) for seed in common}
+        mean = float(np.mean(list(base.values())))
+        return {seed: measure.effect(value - mean, mean) for seed, value in own.items()}
+
+    def _counted(self, arm: str, verdict: ArmVerdict) -> dict[int, float]:
+        """The values of an arm that a verdict is of: those of lost trials are not, unless it counts all."""
+        sample = questions.sample(self, arm, verdict.metric)
+        every = {seed: value for seed, value in sample.values.items() if np.isfinite(value)}
+        return every if verdict.whole else sample.rest
 
     def changes_nothing(self, arm: str, other: str) -> bool:
         """Whether all values of an arm are those of another to the bit, on every seed.

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from harness.base.errors import HarnessError
+from harness.base.seeds import derived
 from harness.suite.declaration import Evaluate, Train
 from harness.suite.plan import Arm
-from harness.trial.artifacts import GRID, WEIGHTS
+from harness.trial.artifacts import GRID
 from harness.trial.device import computing, on_device
 from harness.trial.evaluation import GENERATION_BATCH, sampling_seed
 from harness.trial.pictures import in_rows, save_tiles
 from harness.trial.run import restored
+from harness.trial.task import WEIGHTS
 from harness.zoo.data.pixels import as_floats, to_uint8
 from harness.zoo.models.base import in_float32
 from harness.zoo.registry import ChoiceError, choose
@@ -58,15 +60,55 @@ def sample(record: Record, n: int, out: Path, device: torch.device, by_class: bo
         raise HarnessError(f"{record.arm} draws points, not images: samples/final.png of the trial shows them")
     with computing(arm, device):
         model = generator(record, device)
-        rng = torch.Generator(device).manual_seed(sampling_seed(record.seed))
+        rng = _latents(record, device)
         with in_float32(model), torch.no_grad():
             pictures = _walk(model, record, arm, device) if walk else {}
-            parts = _of_classes(model, record, n, rng) if by_class else _any(model, n, rng)
+            of_any = (("", images) for images in _any(model, n, rng))
+            parts = _of_classes(model, record, n, rng) if by_class else of_any
             written, first = _save(parts, out / SAMPLES)
     for name, tiles in pictures.items():
         save_tiles(tiles, out / f"{name}.png")
     save_tiles(_grid(first), out / "grid.png")
     return written
+
+
+def draw(model: Model, record: Record, n: int, device: torch.device, label: int | None = None, part: int = 0) -> Tensor:
+    """n samples (n, channels, height, width) in [-1, 1], on the CPU.
+
+    Args:
+        model: the ``generator`` of the trial.
+        record: the trial.
+        n: the number of samples.
+        device: where the model is.
+        label: draw this class.
+        part: 0 for the images of the trial's evaluation, the first n of as many as one likes; any other whole number
+            for others.
+
+    Raises:
+        HarnessError: a class is asked for, and the model draws no images of a given class, or has no such class.
+    """
+    return images_of(model, arm_of(record), n, _latents(record, device, part), label)
+
+
+def images_of(model: Model, arm: Arm, n: int, rng: torch.Generator, label: int | None = None) -> Tensor:
+    """n samples (n, channels, height, width) in [-1, 1], on the CPU, of any class or of one; see ``draw``."""
+    with computing(arm, rng.device), in_float32(model), torch.no_grad():
+        parts = _any(model, n, rng) if label is None else _of_class(model, _known(model, arm, label), n, rng)
+        return torch.cat([torch.zeros(0, *model.shape[:3]), *(images.cpu() for images in parts)])
+
+
+def _known(model: Model, arm: Arm, label: int) -> int:
+    """The label of a class that the model draws on demand."""
+    present = _classes(model, arm.name, "a label")
+    if label not in present:
+        raise HarnessError(f"{arm.name} has no class {label}: its classes are {', '.join(map(str, present))}")
+    return label
+
+
+def _latents(record: Record, device: torch.device, part: int = 0) -> torch.Generator:
+    """The random numbers of the trial's evaluation, or (``part`` not 0) others."""
+    seed = sampling_seed(record.seed)
+    return torch.Generator(device).manual_seed(derived(seed, f"part {part}") if part else seed)
 
 
 def generator(record: Record, device: torch.device) -> Model:
@@ -75,7 +117,7 @@ def generator(record: Record, device: torch.device) -> Model:
     Raises:
         HarnessError: the trial has published no weights, or they do not fit its settings.
     """
-    path = record.file(WEIGHTS)
+    path = record.weights
     if not record.done or path is None or not path.is_file():
         why = f"it is {record.state}" if not record.done else f"its file {WEIGHTS} is not at hand ({path})"
         raise HarnessError(f"{record.arm}, seed {record.seed}, cannot be sampled: {why}")
@@ -91,9 +133,20 @@ def arm_of(record: Record) -> Arm:
         HarnessError: they are missing, or this harness does not know them (a plug-in is not installed).
     """
     config = record.read("config.json")
+    if not config:
+        raise HarnessError(f"{record.arm}, seed {record.seed}: its file config.json is not at hand")
+    return arm_with(config, f"{record.arm}, seed {record.seed}", record.arm)
+
+
+def arm_with(config: Mapping[str, Any], whose: str, name: str = "") -> Arm:
+    """The arm with the settings of a trial's ``config.json``.
+
+    Raises:
+        HarnessError: a part is missing, or this harness does not know it. ``whose`` is what the message begins with.
+    """
     try:
         return Arm(
-            name=record.arm,
+            name=name,
             model=choose("models", config["model"]),
             tricks=tuple(choose("tricks", trick) for trick in config["tricks"]),
             data=choose("data", config["data"]),
@@ -101,35 +154,49 @@ def arm_of(record: Record) -> Arm:
             evaluate=Evaluate.model_validate(config["evaluate"]),
         )
     except KeyError as error:
-        raise HarnessError(f"{record.arm}, seed {record.seed}: its file config.json is not at hand") from error
+        raise HarnessError(f"{whose}: the settings have no {error}: restore a copy of config.json") from error
     except (ChoiceError, ValueError) as error:
         raise HarnessError(
-            f"{record.arm}, seed {record.seed}, has settings that this harness does not know ({error}): install the "
-            "plug-in or the version that trained it"
+            f"{whose}, has settings that this harness does not know ({error}): install the plug-in or the version that "
+            "trained it"
         ) from error
 
 
-def _any(model: Model, n: int, rng: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+def _any(model: Model, n: int, rng: torch.Generator) -> Iterator[Tensor]:
     """Images (n, channels, height, width) in [-1, 1], part by part, as an evaluation draws them."""
     for begin in range(0, n, GENERATION_BATCH):
-        yield "", model.sample(min(GENERATION_BATCH, n - begin), rng)
+        yield model.sample(min(GENERATION_BATCH, n - begin), rng)
+
+
+def _of_class(model: Model, label: int, n: int, rng: torch.Generator) -> Iterator[Tensor]:
+    """The same of one class; only of a model that is conditional."""
+    for begin in range(0, n, GENERATION_BATCH):
+        labels = torch.full((min(GENERATION_BATCH, n - begin),), label, device=model.training.labels.device)
+        yield model.sample_classes(labels, rng)
 
 
 def _of_classes(model: Model, record: Record, n: int, rng: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-    """The same for each class, with the class as the name of its folder."""
-    if "conditional" not in model.capabilities(model.settings):
-        raise HarnessError(f"--by-class: the model of {record.arm} draws no images of a given class")
-    present = model.training.labels.bincount().nonzero()[:, 0]
-    each = -(-n // len(present))
+    """As many images of each class, part by part, with the class as the name of their folder."""
+    present = _classes(model, record.arm, "--by-class")
     for label in present:
-        for begin in range(0, each, GENERATION_BATCH):
-            yield str(int(label)), model.sample_classes(label.repeat(min(GENERATION_BATCH, each - begin)), rng)
+        yield from ((str(label), images) for images in _of_class(model, label, -(-n // len(present)), rng))
+
+
+def _classes(model: Model, arm: str, asked: str) -> list[int]:
+    """The classes that the model draws on demand.
+
+    Raises:
+        HarnessError: it draws none.
+    """
+    if "conditional" not in model.capabilities(model.settings):
+        raise HarnessError(f"{asked}: the model of {arm} draws no images of a given class")
+    return [int(label) for label in model.training.labels.bincount().nonzero()[:, 0]]
 
 
 def _walk(model: Model, record: Record, arm: Arm, device: torch.device) -> Mapping[str, Tensor]:
     """The model's paths through its latent space."""
     real = as_floats(arm.data.make().load("test").images[: GRID * GRID].to(device))
-    rng = torch.Generator(device).manual_seed(sampling_seed(record.seed))
+    rng = _latents(record, device)
     found = {name: tiles for name, tiles in model.pictures(real, rng).items() if name in PATHS}
     if not found:
         raise HarnessError(f"--walk: the model of {record.arm} has no latent space to walk through")

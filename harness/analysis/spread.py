@@ -19,7 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
+
+from harness.analysis import distributions
 
 Array = NDArray[np.float64]
 
@@ -83,7 +85,7 @@ def moderated(variance: Array, n: Array, baseline: int | None = 0, weights: Arra
     prior, common, alike = _prior(variance, d, others)
     prior = prior[..., None] * np.ones_like(d)
     with np.errstate(divide="ignore", invalid="ignore"):
-        tail = stats.f.sf(variance / common[..., None], d, np.maximum(prior, 1e-6))
+        tail = distributions.f_above(variance / common[..., None], d, np.maximum(prior, 1e-6))
     threshold = np.full(variance.shape[-1], OUTLYING)
     if baseline is not None:
         threshold[baseline] = OUTLYING_BASELINE
@@ -178,5 +180,5 @@ def seeds_matter(groups: Array) -> Array:
     between = arms * (shared**2).sum(-1) / (seeds - 1)
     within = ((centred - shared[..., None, :]) ** 2).sum((-1, -2)) / ((arms - 1) * (seeds - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = stats.f.sf(between / within, seeds - 1, (arms - 1) * (seeds - 1))
+        p = distributions.f_above(between / within, seeds - 1, (arms - 1) * (seeds - 1))
     return np.asarray(np.nan_to_num(p, nan=1.0))

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from harness.analysis import distributions
 from harness.analysis import spread as spreads
 from harness.analysis.levels import ONE, Levels
 from harness.analysis.scales import Better, Measure
@@ -168,7 +168,7 @@ def interval(values: ArrayLike, confidence: float = 0.95, measure: Measure | Non
     mean = float(x.mean())
     if len(x) == 1:
         return Interval(mean, np.nan, np.nan)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    half = float(distributions.t_bound((1 - confidence) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
     least, most = (measure.least, measure.most) if measure else (-math.inf, math.inf)
     return Interval(mean, max(mean - half, least), min(mean + half, most))
 
@@ -219,8 +219,7 @@ def failure_rate(failed: int, trials: int, confidence: float = 0.95) -> Interval
     """The share of failed trials, with Wilson's interval, in [0, 1]; NaN without trials."""
     if trials == 0:
         return Interval(np.nan, np.nan, np.nan)
-    bounds = stats.binomtest(failed, trials).proportion_ci(confidence, method="wilson")
-    return Interval(failed / trials, float(bounds.low), float(bounds.high))
+    return Interval(failed / trials, *distributions.wilson(failed, trials, confidence))
 
 
 def _costs(values: ArrayLike, better: Better) -> NDArray[np.float64]:
@@ -433,7 +432,7 @@ class _Shares:
             own, other = term.samples[term.arm], term.samples[term.baseline]
             a, b, n, m = own.lost, other.lost, len(own.values), len(other.values)
             first = max(0, a + b - m)
-            table = stats.hypergeom.pmf(np.arange(first, min(n, a + b) + 1), n + m, a + b, n)
+            table = distributions.hypergeometric(np.arange(first, min(n, a + b) + 1), n + m, a + b, n)
             chances, least = np.convolve(chances, table), least + first
             lost, baseline_lost = lost + a, baseline_lost + b
             expected += (a + b) * n / max(n + m, 1)
@@ -573,7 +572,7 @@ class _Estimate:
         """Two-sided p-value of no difference; NaN without an estimate."""
         if self.error == 0:
             return 1.0 if self.difference == 0 else self.least
-        return max(float(2 * stats.t.sf(abs(self.difference) / self.error, self.freedom)), self.least)
+        return max(float(2 * distributions.t_above(abs(self.difference) / self.error, self.freedom)), self.least)
 
     @property
     def p_equal(self) -> float:
@@ -583,13 +582,13 @@ class _Estimate:
             return 1.0
         if self.error == 0:
             return self.least
-        return max(min(1.0, float(2 * stats.t.sf(room / self.error, self.freedom))), self.least)
+        return max(min(1.0, float(2 * distributions.t_above(room / self.error, self.freedom))), self.least)
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """The interval of the difference."""
         if self.error == 0:
             return self.difference, self.difference
-        half = float(stats.t.isf((1 - confidence) / 2, self.freedom)) * self.error
+        half = float(distributions.t_bound((1 - confidence) / 2, self.freedom)) * self.error
         return self.difference - half, self.difference + half
 
 
@@ -843,9 +842,9 @@ def _power_difference(
     effect: float, spread: float, n: NDArray[Any], freedom: NDArray[Any], alpha: float
 ) -> NDArray[np.float64]:
     """The chance that the two-sided t test of n seeds finds the effect."""
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
+    critical = distributions.t_bound(alpha / 2, freedom)
     # Only the tail on the effect's side: a significant difference of the wrong sign settles nothing.
-    found = stats.nct.sf(critical, freedom, abs(effect) / spread * np.sqrt(n))
+    found = distributions.noncentral_t_above(critical, freedom, abs(effect) / spread * np.sqrt(n))
     return np.asarray(np.nan_to_num(found))
 
 
@@ -863,11 +862,11 @@ def _power_equivalence(
     """
     if not margins[0] < effect < margins[1]:
         return np.zeros(len(n))
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
+    critical = distributions.t_bound(alpha / 2, freedom)
     error = spread / np.sqrt(n)
     # Normal in place of noncentral t, which is slow and numerically unsafe at such large shifts.
-    above = stats.norm.sf(critical - (effect - margins[0]) / error)
-    below = stats.norm.sf(critical - (margins[1] - effect) / error)
+    above = distributions.normal_above(critical - (effect - margins[0]) / error)
+    below = distributions.normal_above(critical - (margins[1] - effect) / error)
     return np.asarray(above + below - 1)
 
 
@@ -878,7 +877,7 @@ def _further(estimate: _Estimate, alpha: float, alpha_equal: float) -> Further |
     """
     if not estimate.error > 0:
         return None
-    likely = stats.t.ppf(np.linspace(*LIKELY, 7), estimate.freedom)
+    likely = distributions.t_bound(np.linspace(*LIKELY, 7), estimate.freedom)
     needed = [
         _needed(float(effect), estimate.spread, estimate.margins, SIZES, alpha, POWER, alpha_equal, estimate.paired)
         for effect in estimate.difference + likely * estimate.error
@@ -906,7 +905,7 @@ def welch_worse(values: ArrayLike, before: ArrayLike, better: Better) -> float:
     error, freedom = _welch(x, y)
     if error == 0:
         return 1 / math.comb(len(x) + len(y), len(x)) if loss > 0 else 1.0
-    return float(stats.t.sf(loss / error, freedom))
+    return float(distributions.t_above(loss / error, freedom))
 
 
 def welch_detectable(values: ArrayLike, before: ArrayLike, level: float, power: float = POWER) -> float:
@@ -921,13 +920,13 @@ def welch_detectable(values: ArrayLike, before: ArrayLike, level: float, power: 
     error, freedom = _welch(x, y)
     if error == 0:
         return 0.0 if 1 / math.comb(len(x) + len(y), len(x)) <= level else np.inf
-    return float((stats.t.isf(level, freedom) + stats.t.ppf(power, freedom)) * error)
+    return float((distributions.t_bound(level, freedom) + distributions.t_bound(1 - power, freedom)) * error)
 
 
 def more_failures(failed: int, trials: int, failed_before: int, trials_before: int) -> float:
     """One-sided p-value of "no more failures than before", by Fisher's exact test."""
-    table = [[failed, trials - failed], [failed_before, trials_before - failed_before]]
-    return float(stats.fisher_exact(table, alternative="greater")[1])
+    now, before = (failed, trials - failed), (failed_before, trials_before - failed_before)
+    return distributions.fisher_above((now, before))
 
 
 def _welch(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

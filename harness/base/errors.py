@@ -28,6 +28,10 @@ class HarnessError(Exception):
     def __str__(self) -> str:
         return "\n".join(map(visible, self.lines))
 
+    def _render_traceback_(self) -> list[str]:
+        """What notebooks show: the message, as the command line does."""
+        return [str(self) if self.placed else f"error: {self}"]
+
     @property
     def sentence(self) -> str:
         """The whole message in one line."""

@@ -215,7 +215,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors atomically as safetensors, with a digest of their names and content in the header."""
     from safetensors.torch import save
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # The format refuses tensors that share memory: features and logits of points are one tensor.
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_bytes(path, save(whole, {"sha256": _digest(whole)}))
 
 

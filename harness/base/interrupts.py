@@ -22,9 +22,24 @@ EXIT_CODE = 130
 SHOW_CURSOR = b"\x1b[?25h"
 
 
+_call: str | None = None
+"""What runs here instead of the command, if Python code does: a call."""
+
+
+@contextlib.contextmanager
+def called(call: str) -> Iterator[None]:
+    """Inside the ``with`` block this call is what runs, and not the command `harness`."""
+    global _call
+    before, _call = _call, call
+    try:
+        yield
+    finally:
+        _call = before
+
+
 def command_line() -> str:
-    """The command line of this process, safe to print: without passwords (``--storage``)."""
-    return visible(discreet(shlex.join(["harness", *sys.argv[1:]])))
+    """What runs in this process, safe to print: its command line, without passwords (``--storage``), or a call."""
+    return _call or visible(discreet(shlex.join(["harness", *sys.argv[1:]])))
 
 
 def interrupted_message() -> str:

@@ -47,10 +47,11 @@ def console(**settings: Any) -> Console:
     """A console for tables, progress and texts. ``settings`` are those of rich's ``Console``.
 
     It shows every character that a terminal would obey as its escape; styles and movements of rich itself remain. Where
-    it does not print on a terminal, nothing is folded to a width, unless COLUMNS or ``settings`` state one.
+    it prints neither on a terminal nor in a notebook, nothing is folded to a width, unless COLUMNS or ``settings``
+    state one.
     """
     made = _escaping()(**settings)
-    if not made.is_terminal and "width" not in settings and not os.environ.get("COLUMNS"):
+    if not (made.is_terminal or made.is_jupyter) and "width" not in settings and not os.environ.get("COLUMNS"):
         made.width = WIDE
     return made
 

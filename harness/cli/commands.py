@@ -17,9 +17,10 @@ from harness.base.errors import HarnessError
 from harness.base.files import expanded
 from harness.base.messages import visible
 from harness.base.terminal import echo
-from harness.base.version import __version__, commit
-from harness.cli import completion
+from harness.base.version import __version__
+from harness.cli import completion, running
 from harness.cli.engines import device_option, engine_options
+from harness.store import views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from harness.cli.engines import Where
     from harness.cli.telling import Telling
     from harness.store.garbage import Kind
-    from harness.store.runs import Standing
     from harness.suite import Suite
-    from harness.suite.plan import Plan, Trial
+    from harness.suite.plan import Plan
     from harness.zoo.data.base import DataSet
     from harness.zoo.registry import Choice
 
@@ -275,7 +275,7 @@ def run(
     planned, results = _planning(results, smoke, only)
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     read = [read_suite(path, sets) for path in suites]
-    plans = [planned(_with_rounds(suite) if until_settled else suite) for suite in read]
+    plans = [planned(running.with_rounds(suite) if until_settled else suite) for suite in read]
     _refuse_one_name(plans)
     codes = [0]
     for plan in (plan for suite, plan in zip(read, plans, strict=True) if until_settled and suite.rounds is None):
@@ -283,7 +283,7 @@ def run(
 
         looks.keep_rounds(plan.suite, results)
     for plan in plans:
-        codes.append(_run_plan(plan, results, where, accepted, telling))
+        codes.append(_ran(plan, results, where, accepted, telling))
         if codes[-1] == interrupts.EXIT_CODE:
             break
     sys.exit(max(codes))
@@ -302,123 +302,13 @@ def _refuse_one_name(plans: Sequence[Plan]) -> None:
             )
 
 
-def _with_rounds(suite: Suite) -> Suite:
-    """The suite with rounds; as it is if it has some."""
-    from harness.suite.declaration import Rounds
-
-    if suite.rounds is not None:
-        return suite
-    if suite.search is not None or suite.seeds != tuple(range(len(suite.seeds))) or len(suite.seeds) < 2:
-        raise HarnessError(
-            f"--until-settled cannot be used with {suite.path}: it needs a suite without a search, whose seeds are a "
-            "number of at least 2"
-        )
-    start = len(suite.seeds)
-    return suite.model_copy(update={"declared_seeds": Rounds(start=start, most=max(start, Rounds().most))})
-
-
-def _run_plan(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...], telling: Telling) -> int:
-    from harness import report
-    from harness.analysis import loading, looks
-    from harness.execution import finished
-    from harness.report import words
-    from harness.store import folders
-    from harness.suite.rates import uneven
-
-    if warning := uneven(plan):
-        telling.say(warning)
-    with folders.exclusive(results, interrupts.command_line()):
-        if accepted:
-            n = loading.accept(plan, results, accepted, commit())
-            telling.say(f"accepted {words.count(n, 'result')} of other code; the runs say so")
-        for text in words.changes(loading.of_other_code(plan, results)):
-            telling.say(text)
-        while True:
-            rounds = looks.progress(plan, results)
-            if plan.suite.rounds is not None:
-                telling.say(words.of_round(rounds))
-            new = _trained(rounds.plan, results, where, telling)
-            if new is None:
-                return interrupts.EXIT_CODE
-            outcome = looks.take(loading.load(rounds.plan, results), results)
-            if looks.progress(plan, results).over or outcome.missing or looks.exhausted(outcome):
-                break
-        page = report.write(outcome, folders.Folders(results).report(plan.suite.name, bool(plan.only)))
-        if new and not plan.only:
-            _publish(outcome, page, results)
-            finished.remember(rounds.plan, results)  # the database is another one now
-            loading.load(rounds.plan, results)  # what is read of it now, the next command need not read
-    telling.report(outcome, page)
+def _ran(plan: Plan, results: Path, where: Where, accepted: tuple[str, ...], telling: Telling) -> int:
+    """Run a plan and tell its results; returns the exit code."""
+    if (ended := running.run(plan, results, where, telling, accepted)) is None:
+        return interrupts.EXIT_CODE
+    telling.report(*ended)
+    outcome, _ = ended
     return FAILED if outcome.missing or any(not record.state.own for record in outcome.failures) else 0
-
-
-def _publish(outcome: Results, page: Path, results: Path) -> None:
-    """Put the result onto the suite's run in MLflow. The report is there already, so a silent store is only told of."""
-    from harness.report import shelf
-    from harness.store.runs import Store
-
-    try:
-        shelf.publish(outcome, page, Store(results))
-    except HarnessError as error:
-        echo(f"MLflow's run of the suite does not show this result: {error}", err=True)
-
-
-def _trained(plan: Plan, results: Path, where: Where, telling: Telling) -> bool | None:
-    """Train the trials that the plan lacks; the caller holds the store's lock.
-
-    Returns: whether anything may have been to do; None after an interrupt.
-    """
-    from harness.execution import finished
-
-    if finished.is_known(plan, results):
-        with telling.listener() as listener:
-            listener.planned(len(plan.trials), len(plan.trials), ())
-        return False
-    _fetch_all(plan, telling)
-    from harness.execution import driver
-
-    engine = where.make(plan, results)
-    try:
-        with telling.listener() as listener:
-            driver.Driver(plan, results, engine, listener).run()
-    except driver.Interrupted:
-        telling.say(interrupts.interrupted_message())
-        return None
-    finally:
-        engine.close()
-    finished.remember(plan, results)
-    return True
-
-
-def _fetch_all(plan: Plan, telling: Telling) -> None:
-    """Download missing data and weights once, before several workers would do it at the same time, and verify them.
-
-    Both splits are read in full: the test split is needed only after a trial has trained, too late to learn that it is
-    damaged.
-    """
-    from harness.suite.plan import nested
-    from harness.zoo.data.base import SPLITS
-
-    arms = [cell.arm for cell in plan.cells if cell.excluded is None]
-    choices = {choice for arm in arms for choice in (arm.data, *nested(arm.model)) if choice.kind == "data"}
-    for choice in sorted(choices, key=lambda choice: choice.name):
-        data: DataSet = choice.make()
-        missing = not data.present()
-        if missing:
-            telling.say(f"{choice.name} is not on this machine: downloading it")
-        where = data.fetch()
-        for split in SPLITS:
-            data.load(split)
-        if missing:
-            telling.say(where)
-    asking = [arm for arm in arms if arm.evaluate.features == "inception"]
-    if asking:
-        from harness import judge
-        from harness.judge.inception import weights_file
-
-        lacking = judge.missing(asking[0].data)
-        own = f"a judge of these data ({lacking})" if lacking else "the judge of these data: leave out `features`"
-        weights_file(own)  # downloads the weights and checks their digest before the first trial
 
 
 def _keep_the_exit_code() -> None:
@@ -437,6 +327,11 @@ def _keep_the_exit_code() -> None:
 )
 @click.option("--update", is_flag=True, help="Write a new baseline and show the changes.")
 @click.option(
+    "--even-if-constant",
+    is_flag=True,
+    help="With --update: also write a baseline in which the compared value of an arm is constant, or at a limit.",
+)
+@click.option(
     "--alpha",
     type=click.FloatRange(0, 0.5, min_open=True),
     default=0.01,
@@ -454,6 +349,7 @@ def check(
     suite: Path,
     baseline_path: Path,
     update: bool,
+    even_if_constant: bool,
     alpha: float,
     junit: Path | None,
     markdown: Path | None,
@@ -477,6 +373,8 @@ def check(
 
     if update and only:
         raise HarnessError("--update writes a baseline of the whole suite: leave out --only")
+    if even_if_constant and not update:
+        raise HarnessError("--even-if-constant is for --update")
     terminal.keep_going(results / terminal.LOG, interrupts.command_line())
     tables.forget(junit, markdown)
     plan = chosen(make_plan(read_suite(suite, sets)), only)
@@ -485,11 +383,14 @@ def check(
         regression.refuse_other(baseline, plan)
     console = terminal.console()
     with folders.exclusive(results, interrupts.command_line()):
-        if _trained(plan, results, where, Printed()) is None:
+        if running.train(plan, results, where, Printed()) is None:
             sys.exit(interrupts.EXIT_CODE)
         found = loading.load(plan, results)
     if update:
-        tables.update(regression.measured(found), baseline_path, console)
+        measured = regression.measured(found)
+        if not even_if_constant:
+            regression.refuse_vacuous(found)
+        tables.update(measured, baseline_path, console)
         return
     outcome = regression.check(found, baseline, alpha)
     tables.show(outcome, console)
@@ -503,51 +404,37 @@ def check(
 @set_option
 @results_option
 @smoke_option
+@click.option("--measure", is_flag=True, help="Time a few steps and an evaluation of each arm that the store lacks.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def plan(suite: Path, only: tuple[str, ...], sets: tuple[str, ...], results: Path, smoke: bool, as_json: bool) -> None:
-    """Show every cell and trial with its key and state. Trains nothing."""
-    from harness.cli import overview
+def plan(
+    suite: Path,
+    only: tuple[str, ...],
+    sets: tuple[str, ...],
+    results: Path,
+    smoke: bool,
+    measure: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Show every cell and trial with its key and state, and what they cost. Trains nothing.
+
+    The cost comes from the trials in the store. With --measure, arms that it does not know are timed on this machine:
+    seconds for each. Nothing of it is stored.
+    """
+    from harness.cli import overview, planning
     from harness.suite import read_suite
 
     planned, results = _planning(results, smoke, only)
-    read = read_suite(suite, sets)
-    if read.rounds is not None or (results / "looks").is_dir():
-        from harness.analysis import looks
-
-        made = looks.progress(planned(looks.with_rounds(read, results)), results).plan
-    else:
-        made = planned(read)
-    states, guess, remarks = _stored(made, results)
+    found = planning.outlook(planning.with_progress(read_suite(suite, sets), results, planned), results)
+    if measure:
+        found = planning.measured(found, device)
     if as_json:
-        echo(overview.as_json(made, states, guess))
-        for text in remarks if states is None else ():
+        echo(overview.as_json(found))
+        for text in found.remarks if found.states is None else ():
             echo(text, err=True)
     else:
-        overview.show(made, states, guess)
-        for text in remarks:
-            echo(text)
-
-
-def _stored(plan: Plan, results: Path) -> tuple[dict[str, Standing] | None, Callable[[Trial], float | None], list[str]]:
-    """The states and durations that the store has for the plan, and remarks on it.
-
-    The states are None if the store is a server that does not answer. Without a store it imports nothing heavy.
-    """
-    from harness.store import addresses, studies
-
-    if not (results / "mlflow.db").is_file() and not addresses.tracking():
-        lost = f"{results} has an {studies.FILE} but no mlflow.db: all trials would be trained again. To keep the "
-        lost += "results, restore a copy of mlflow.db first"
-        return {}, lambda trial: None, [lost] if (results / studies.FILE).is_file() else []
-    from harness.analysis import loading
-    from harness.report import words
-    from harness.store.addresses import Silent
-
-    try:
-        remarks = words.changes(loading.of_other_code(plan, results))
-        return loading.states(plan, results), loading.seconds_per_trial(plan, results), remarks
-    except Silent as error:  # the cells are known without the store
-        return None, lambda trial: None, [f"{error}; the states of the trials are not known"]
+        overview.show(found)
 
 
 @main.command()
@@ -733,7 +620,7 @@ def noise(
         trials = f"{words.count(len(crossed.trials), 'arm')} × {seeds}² trials = {len(crossed.plan.trials)}"
         more = words.count(evaluations - 1, "more evaluation")
         echo(f"{trials}, of which {crossed.todo(results)} are to be trained; then {more} of each trained model")
-        if _trained(crossed.plan, results, where, Printed()) is None:
+        if running.train(crossed.plan, results, where, Printed()) is None:
             sys.exit(interrupts.EXIT_CODE)
         found = crossing.sources(crossed, results, resolve(where.device), evaluations, columns, echo)
         path = shown.write(found, results / plan.suite.name)
@@ -805,7 +692,7 @@ def doctor(results: Path) -> None:
 
 @main.command()
 @results_option
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), default=views.PORT, show_default=True, help="Port on 127.0.0.1.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Only 127.0.0.1 is allowed; see the warning.")
 def ui(results: Path, port: int, host: str) -> None:
     """Start the MLflow UI on this store, on 127.0.0.1."""
@@ -1077,6 +964,126 @@ def export(
     else:
         write_bytes(out, content)
         echo(str(out))
+
+
+@main.command()
+@click.argument("suites", nargs=-1, type=Place(path_type=Path), metavar="[SUITE...]", shell_complete=completion.suites)
+@click.option(
+    "--out",
+    type=Place(file_okay=False, path_type=Path),
+    default=Path("site"),
+    show_default=True,
+    help="Folder of the site: published/SUITE/ for each suite, and the index of all that is published there.",
+)
+@click.option(
+    "--check",
+    "checked",
+    type=Place(path_type=Path),
+    metavar="FOLDER",
+    help="Publish nothing. Compute the tables of a published folder, or of a site, again from its trials.",
+)
+@_set_option
+@results_option
+def publish(suites: tuple[Path, ...], out: Path, checked: Path | None, sets: tuple[str, ...], results: Path) -> None:
+    """Write the results of suites into folders that carry what made them, and an index of these.
+
+    Exit code of --check: 1 if a table differs from its trials.
+    """
+    if checked is not None:
+        if suites or sets:
+            raise HarnessError("--check publishes nothing: leave out the suites and --set")
+        _prove(checked)
+        return
+    if not suites:
+        raise HarnessError("name a suite to publish, or --check FOLDER")
+    from harness.analysis import looks
+    from harness.analysis.merging import PUBLISHED
+    from harness.report import publishing, site
+    from harness.store.runs import Store
+    from harness.suite import read_suite
+
+    planned, results = _planning(results, False, ())
+    for path in suites:
+        found = _so_far(planned(looks.with_rounds(read_suite(path, sets), results)), results)
+        if not found.records:
+            raise _nothing_finished(path, results)
+        folder = out / PUBLISHED / found.plan.suite.name
+        made = publishing.publish(found, Store(results), results, folder)
+        echo(f"{folder}: {made.answer}")
+    echo(f"Index    {site.write(out)}")
+
+
+def _prove(place: Path) -> None:
+    """Compute the tables of a published folder, or of all of a site, again."""
+    from harness.report import proof, publishing
+
+    folders = publishing.folders(place) or [place]
+    if not folders[0].is_dir():
+        raise HarnessError(f"there is no folder {place}")
+    proofs = [proof.prove(folder) for folder in folders]
+    for each in proofs:
+        echo(each.sentence)
+        for line in each.differences:
+            echo(f"  {line}")
+    sys.exit(FAILED if any(each.differences for each in proofs) else 0)
+
+
+@main.command()
+@click.argument("what", metavar="FOLDER#ARM")
+@click.option(
+    "--seeds",
+    type=click.IntRange(2, 100),
+    default=3,
+    show_default=True,
+    help="Fresh seeds of each arm that is needed.",
+)
+@results_option
+@engine_options
+@interrupts.ending_at_once()
+def verify(what: str, seeds: int, results: Path, where: Where) -> None:
+    """Train fresh seeds of a published arm here: reproduced, contradicted, or cannot tell?
+
+    Exit code 1 when the published result is contradicted. The fresh trials are stored apart, in RESULTS/verify.
+    """
+    from harness.analysis import loading, verification
+    from harness.cli import verify as telling
+    from harness.cli.telling import Printed
+    from harness.report import proof
+    from harness.store import folders
+    from harness.suite.choosing import chosen
+
+    folder, arm = telling.named(what)
+    place = results / telling.FOLDER
+    with proof.replayed(folder) as published:
+        fresh = verification.fresh_seeds(published, arm, seeds)
+        plan = chosen(published.plan, [arm]).with_seeds(fresh)
+        with folders.exclusive(place, interrupts.command_line()):
+            if running.train(plan, place, where, Printed()) is None:
+                sys.exit(interrupts.EXIT_CODE)
+            found = verification.verify(published, loading.load(plan, place, with_curves=False), arm)
+        for line in telling.told(found, published):
+            echo(line)
+    sys.exit(FAILED if found.answer == "contradicted" else 0)
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True, type=Place(path_type=Path), metavar="STORE...")
+@results_option
+@interrupts.ending_at_once()
+def merge(sources: tuple[Path, ...], results: Path) -> None:
+    """Take the trials of other results folders, or of published folders, into --results.
+
+    No trial is there twice, and the trials of an arm keep one protocol. `harness run` then trains only what is
+    missing. Interrupted, the same command goes on.
+    """
+    from harness.analysis import merging
+    from harness.cli import merge as telling
+    from harness.store import folders
+
+    with folders.exclusive(results, interrupts.command_line()):
+        for merged in merging.merge(sources, results, echo):
+            for line in telling.told(merged, results):
+                echo(line)
 
 
 @main.command()

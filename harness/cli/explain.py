@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.base.errors import HarnessError
 from harness.base.messages import visible
@@ -14,7 +14,9 @@ from harness.base.validation import nearest, shown
 from harness.zoo import registry
 
 if TYPE_CHECKING:
-    from harness.zoo.registry import Entry, Settings
+    from pydantic import BaseModel
+
+    from harness.zoo.registry import Entry
 
 BOUNDS = (("minimum", "≥ {}"), ("exclusiveMinimum", "> {}"), ("maximum", "≤ {}"), ("exclusiveMaximum", "< {}"))
 
@@ -35,17 +37,25 @@ def explain(name: str) -> list[str]:
         )
     lines: list[str] = []
     for kind in kinds:
-        lines += [*([""] if lines else []), *_of(registry.find(kind, name))]
+        lines += [*([""] if lines else []), *_told(registry.find(kind, name))]
     return [visible(line) for line in lines]
 
 
-def _of(entry: Entry) -> Iterator[str]:
-    """The lines about an entry."""
+class Setting(NamedTuple):
+    """A setting of a plug-in or a key of a suite, as text: its default, what it may be, and what it means."""
+
+    name: str
+    default: str
+    range: str
+    meaning: str
+
+
+def facts(entry: Entry) -> Iterator[str]:
+    """What there is to say of an entry besides its summary, text and settings, a line each."""
     plugin = entry.plugin
     assert plugin is not None  # find() refuses broken entries
-    yield f"{entry.name} ({entry.kind}): {entry.summary}"
     if entry.paper:
-        yield f"{entry.paper}"
+        yield entry.paper
     if entry.rates_from:
         yield f"learning rates: {entry.rates_from}"
     if entry.name != plugin.name:
@@ -57,26 +67,39 @@ def _of(entry: Entry) -> Iterator[str]:
             yield f"{word.replace('conflicts', 'conflicts with')}: {', '.join(names)}"
     for label, value in getattr(plugin, "values", {}).items():
         good = f"best near {value.target:g}" if value.target is not None else f"{value.better} is better"
-        yield f"column {label}: {value.summary} ({good})"
-    yield ""
-    yield from (inspect.getdoc(sys.modules[plugin.__module__]) or "").splitlines()
-    yield ""
-    yield from _settings(plugin.Settings, entry.settings)
+        yield f"column {label} ({good}): {value.summary}"
 
 
-def _settings(settings: type[Settings], changed: Mapping[str, Any]) -> Iterator[str]:
-    """A part for each setting: its default, what it may be, and what it means."""
-    schema = settings.model_json_schema()
-    if not schema.get("properties"):
-        yield "it has no settings"
-        return
-    for name, field in settings.model_fields.items():
-        described = schema["properties"].get(field.alias or name, {})
+def text(entry: Entry) -> str:
+    """The text at the top of an entry's file: its equation, and where it comes from."""
+    assert entry.plugin is not None
+    return inspect.getdoc(sys.modules[entry.plugin.__module__]) or ""
+
+
+def settings(model: type[BaseModel], changed: Mapping[str, Any]) -> Iterator[Setting]:
+    """The settings of a model of pydantic; ``changed`` has the defaults that a preset changes."""
+    schema = model.model_json_schema()
+    for name, field in model.model_fields.items():
+        described = schema.get("properties", {}).get(field.alias or name, {})
         default = changed.get(name, field.get_default(call_default_factory=True) if not field.is_required() else None)
         wanted = "must be given" if field.is_required() else f"default {_text(default)}"
-        yield f"{name}: {', '.join(filter(None, [wanted, _range(described)]))}"
-        if field.description:
-            yield f"    {field.description}"
+        yield Setting(field.alias or name, wanted, _range(described), field.description or "")
+
+
+def _told(entry: Entry) -> Iterator[str]:
+    """The lines about an entry."""
+    yield f"{entry.name} ({entry.kind}): {entry.summary}"
+    yield from facts(entry)
+    yield ""
+    yield from text(entry).splitlines()
+    yield ""
+    assert entry.plugin is not None
+    own = list(settings(entry.plugin.Settings, entry.settings))
+    for setting in own:
+        yield f"{setting.name}: {', '.join(filter(None, [setting.default, setting.range]))}"
+        yield from [f"    {setting.meaning}"] if setting.meaning else []
+    if not own:
+        yield "it has no settings"
 
 
 def _range(described: Mapping[str, Any]) -> str:
@@ -99,6 +122,8 @@ def _text(value: Any) -> str:
         return str(value["name"])
     if value is None or isinstance(value, bool):
         return json.dumps(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_text, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

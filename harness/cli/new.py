@@ -188,7 +188,7 @@ class CLASS(Metric):
     summary = "difference in mean brightness"
     paper = "none: my own"
     # Column -> label, which direction is better ("lower" or "higher"), its meaning; one entry per number.
-    values = {"NAME": Value("LABEL", "lower", "difference of the mean brightness from the real images'", digits=3)}
+    values = {"NAME": Value("LABEL", "lower", "Difference in mean brightness to real images. 0 is good.", digits=3)}
     # Where noise may be as good as real images, say so: noise_is_not_worse = {"NAME": "why"}
 
     def compute(self, samples, reference):

@@ -1,10 +1,11 @@
-"""The progress of a run: live bars on a terminal, plain lines elsewhere."""
+"""The progress of a run: live bars on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from harness.trial.task import Outcome
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_PICTURES = 0.5
+"""How often the output of a notebook's cell is replaced."""
+LAST_LINES = 12
+"""The messages and outcomes that it shows."""
 
 
 @dataclass
@@ -216,6 +221,82 @@ class Bars:
             self.progress.remove_task(task)
 
 
+class Cell:
+    """The output of a notebook's cell: bars for the suite and for each trial that runs, and the last messages."""
+
+    def __init__(self) -> None:
+        self.remaining = Remaining()
+        self.total = self.done = 0
+        self._running: dict[str, tuple[Trial, int, str]] = {}
+        self._lines: list[str] = []
+        self._shown = 0.0
+
+    def __enter__(self) -> Cell:
+        from IPython.display import display
+
+        self._handle = display(self._picture(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._running.clear()
+        self._show()
+
+    def planned(self, total: int, done: int, trials: Sequence[Trial]) -> None:
+        self.total, self.done = total, done
+        self.remaining.planned(total - done, trials)
+        self._show()
+
+    def began(self, trial: Trial) -> None:
+        self.remaining.began(trial)
+        self._running[trial.key] = trial, 0, "starting"
+        self._show()
+
+    def stepped(self, trial: Trial, step: int, point: dict[str, float]) -> None:
+        self.remaining.stepped(trial, step)
+        evaluating = step == trial.arm.train.steps
+        text = "evaluating" if evaluating else "  ".join(f"{name} {value:.3g}" for name, value in point.items())
+        self._running[trial.key] = trial, step, text
+        if time.monotonic() - self._shown > SECONDS_BETWEEN_PICTURES:
+            self._show()
+
+    def ended(self, trial: Trial, outcome: Outcome) -> None:
+        self.remaining.ended(trial, outcome)
+        self._running.pop(trial.key, None)
+        self.done += outcome.state is not State.INTERRUPTED
+        self.note(f"{trial.label}: {verdict(outcome)}")
+
+    def settled(self, trials: int) -> None:
+        self.remaining.settled(trials)
+        self.done += trials
+        self._show()
+
+    def note(self, text: str) -> None:
+        self._lines = [*self._lines, visible(text)][-LAST_LINES:]
+        self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        self._handle.update(self._picture(), raw=True)
+
+    def _picture(self) -> dict[str, str]:
+        """What the cell shows, as HTML and as text, by media type."""
+        left = self.remaining.text() if self.done < self.total else ""
+        whole = f"{self.done} of {self.total} trials" + (f", {left}" if left else "")
+        rows = [(whole, self.done, self.total, "")]
+        rows += [(trial.label, step, trial.arm.train.steps, text) for trial, step, text in self._running.values()]
+        table = "".join(
+            f'<tr><td style="text-align: left">{escape(visible(name))}</td>'
+            f'<td><progress value="{value}" max="{max(1, most)}"></progress></td>'
+            f'<td style="text-align: left">{escape(text)}</td></tr>'
+            for name, value, most, text in rows
+        )
+        lines = "<br>".join(map(escape, self._lines))
+        return {
+            "text/html": f"<table>{table}</table><small>{lines}</small>",
+            "text/plain": "\n".join([whole, *self._lines]),
+        }
+
+
 def verdict(outcome: Outcome) -> str:
     """An outcome in a few words."""
     if outcome.state is State.DONE:
@@ -224,6 +305,8 @@ def verdict(outcome: Outcome) -> str:
     return f"{outcome.state}: {outcome.reason}" if outcome.reason else outcome.state
 
 
-def display(console: Console) -> Bars | Lines:
-    """Bars on a terminal, lines elsewhere."""
+def display(console: Console) -> Bars | Cell | Lines:
+    """Bars on a terminal and in a notebook, lines elsewhere."""
+    if console.is_jupyter:
+        return Cell()
     return Bars(console) if console.is_terminal else Lines(console)

@@ -199,11 +199,11 @@ class Driver:
             self._claim_journals(work)
             with self.claims.alone(f"suites in {self.store.shown}"):  # no two parent runs of one suite
                 self.delivery.deliver()
-                _, parent = self.delivery.suite(self.plan.suite.name)
+                experiment, parent = self.delivery.suite(self.plan.suite.name)
             self.delivery.remember(running)
             if (other := self.store.other_file(self.plan.suite)) is not None:
                 self.listener.note(other)
-            self.store.describe(parent, self.plan.suite)
+            self.store.describe(experiment, parent, self.plan.suite)
             return *self._known(), parent
 
     def _claim_journals(self, work: Path) -> None:

@@ -29,6 +29,7 @@ from harness.base.diagnosis import storage_error
 from harness.base.errors import HarnessError
 from harness.base.seeds import derived
 from harness.base.states import State
+from harness.execution import parameters
 from harness.store import sqlite
 from harness.store.shared import Shared
 from harness.store.studies import FILE, Studies
@@ -214,16 +215,19 @@ class MatrixQueue(Queue):
         """The keys that have a value in the study."""
         self._newest = -1
         """The last of its trials that has been read, by its number over all studies."""
-        self._reconcile(store, known)
+        self._cells = {cell.name: cell for cell in plan.cells}
+        self._run = plan.suite.run
+        self._reconcile(plan, store, known)
 
     @property
     def remaining(self) -> int:
         return len(self._todo)
 
-    def _reconcile(self, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
+    def _reconcile(self, plan: Plan, store: optuna.storages.BaseStorage, known: Mapping[str, Known]) -> None:
         """Bring the study in line with the store of results."""
         entered = _trials(self.study)
         self._note(entered)
+        self._space = parameters.space(plan.suite.matrix, entered)
         for frozen in entered:
             if not frozen.state.is_finished() and self._shared is None:  # the queue of an older harness
                 store.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
@@ -251,14 +255,20 @@ class MatrixQueue(Queue):
 
     def _add(self, trial: Trial, known: Known) -> None:
         attributes = {"key": trial.key, "arm": trial.arm.name, "seed": trial.seed}
+        cell = self._cells.get(trial.arm.name)
+        params, kinds = parameters.of(cell.axes if cell else {}, self._space)
         value = known.values.get(self.metric, math.nan)
         if known.state is State.DONE and math.isfinite(value):
-            self.study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
+            told = optuna.trial.create_trial(value=value, params=params, distributions=kinds, user_attrs=attributes)
+            self.study.add_trial(told)
             return
         # A done trial without the metric: it does not apply to this model.
         reason = known.reason if known.state is not State.DONE else f"it has no value of {self.metric}"
         attributes |= {"state": known.state, "reason": reason}
-        self.study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=attributes))
+        failed = optuna.trial.create_trial(
+            state=TrialState.FAIL, params=params, distributions=kinds, user_attrs=attributes
+        )
+        self.study.add_trial(failed)
 
     def next(self) -> Work | None:
         if not self._waiting:
@@ -268,7 +278,17 @@ class MatrixQueue(Queue):
         trial = self._waiting[arm].popleft()
         if not self._waiting[arm]:
             del self._waiting[arm]
-        return Work(trial)
+        return Work(trial, self._over_training(trial))
+
+    def _over_training(self, trial: Trial) -> Intermediate | None:
+        """The evaluations during training that the suite asks for; none if the model has no value of the metric."""
+        cell = self._cells.get(trial.arm.name)
+        parts = cell and cell.combination.parts
+        metric = next(each.plugin for each in trial.arm.evaluate.metrics if self.metric in each.plugin.values)
+        if not self._run.quality or not parts or metric.requires - parts.offers:
+            return None
+        every = max(1, round(trial.arm.train.steps / max(1, self._run.snapshots - 1)))
+        return Intermediate(every, self._run.quality, self.metric)
 
     def _urgency(self, arm: str) -> tuple[bool, float]:
         """How early a trial of an arm should run: first of all one of each, then by the seconds that they take.

@@ -15,6 +15,7 @@ from harness.base.diagnosis import storage_error
 from harness.base.messages import messages_to
 from harness.base.states import State
 from harness.execution.engine import Died, Ended, Event, Measured, Noted, Started, Stepped
+from harness.execution.usage import Usage
 from harness.store.journal import Journal
 from harness.trial.task import Outcome, RecordingError, Task
 
@@ -203,10 +204,16 @@ class Recording:
     answer: bool | None = None
     """The driver's answer to the last ``Measured``."""
     records: Journal = field(init=False)
+    usage: Usage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.usage = Usage(self.worker.device)
 
     def points(self, points: list[tuple[str, int, float]]) -> None:
         with _recording():
             self.records.points(points)
+            if points and (used := self.usage.due()):
+                self.records.usage(points[-1][1], used)
 
     def file(self, path: Path, folder: str = "") -> None:
         with _recording():

@@ -20,6 +20,7 @@ class Value:
     """One number of a metric: its label in tables, and how to read it.
 
     Attributes:
+        summary: what it measures and which value is good, in one or two plain sentences for readers of the report.
         least: the lowest possible value; at a limit the metric cannot tell arms apart, and tables say so.
         most: the highest possible value; "classes": the number of classes of the data.
         scale: how arms are compared. ratio: by a factor (distances and errors, 0 is perfect); share: a part of a

@@ -26,7 +26,16 @@ class TestError(Metric):
     requires = frozenset({"classifier"})
     uses_features = False
     values = {
-        "test_error": Value("Test error", "lower", "reference images classified wrongly", 2, True, 0, 1, scale="share")
+        "test_error": Value(
+            "Test error",
+            "lower",
+            "Reference images that the classifier labels wrongly. 0 % is perfect.",
+            2,
+            True,
+            0,
+            1,
+            scale="share",
+        )
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:

@@ -35,7 +35,8 @@ class CodeAccuracy(Metric):
         "code_error": Value(
             "Code error",
             "lower",
-            "reference images whose category is matched with another class",
+            "Real images that the learned code puts into another class than their own. 0 %: it has found the "
+            "classes without labels.",
             percent=True,
             least=0,
             most=1,

@@ -37,7 +37,7 @@ class ConditionalAccuracy(Metric):
         "conditional_accuracy": Value(
             "Conditional accuracy",
             "higher",
-            "images that show the requested class",
+            "Samples that show the class that was asked for, as the judge sees it. 100 %: the generator always obeys.",
             1,
             True,
             least=0,

@@ -57,30 +57,82 @@ class ModeCoverage(Metric):
     uses_features = False
     values = {
         "covered_classes": Value(
-            "Classes covered", "higher", "classes with enough accepted samples", 1, False, *COUNT, counts_classes=True
+            "Classes covered",
+            "higher",
+            "Classes of the data that the generator draws well enough for the judge. All classes is good; "
+            "each one less is a lost class: mode collapse.",
+            1,
+            False,
+            *COUNT,
+            counts_classes=True,
         ),
-        "argmax_classes": Value("Classes, any quality", "higher", "the same, of all samples", 1, False, *COUNT),
+        "argmax_classes": Value(
+            "Classes, any quality",
+            "higher",
+            "The classes among the samples, however bad a sample is. All classes is good; if it is higher "
+            "than Classes covered, some classes are drawn badly.",
+            1,
+            False,
+            *COUNT,
+        ),
         "effective_classes": Value(
-            "Effective classes", "higher", "exp of the accepted samples' entropy", 2, False, *COUNT
+            "Effective classes",
+            "higher",
+            "How evenly the accepted samples are spread over the classes: 10 means ten equally frequent "
+            "classes. The number of classes of the data is good.",
+            2,
+            False,
+            *COUNT,
         ),
         "kl_to_train": Value(
             "KL to training",
             "lower",
-            "KL(accepted ‖ training histogram), in nats",
+            "How far the frequencies of the classes among the accepted samples are from those of the "
+            "training data, in nats. 0: they are equal.",
             3,
             least=0,
             scale="ratio",
             grain=1e-3,
         ),
         "refused": Value(
-            "Refused", "lower", "share of samples whose shape is of no class", 1, True, *SHARE, scale="share"
+            "Refused",
+            "lower",
+            "Samples whose shape is of no class: the judge cannot read them. Good is the share that it "
+            "refuses of real images.",
+            1,
+            True,
+            *SHARE,
+            scale="share",
         ),
-        "other_style": Value("Other style", "lower", "share without the data's pixels", 1, True, *SHARE, scale="share"),
+        "other_style": Value(
+            "Other style",
+            "lower",
+            "Samples whose pixels do not look like the data's (strokes, grey levels), whatever they show. "
+            "Good is the share of real images.",
+            1,
+            True,
+            *SHARE,
+            scale="share",
+        ),
         "class_spread": Value(
-            "Class spread", "higher", "spread within classes, of the real (at most 1)", 3, False, *SHARE, scale="share"
+            "Class spread",
+            "higher",
+            "How varied the samples of one class are, compared with real ones. 1: as varied as real images; "
+            "near 0: one picture again and again.",
+            3,
+            False,
+            *SHARE,
+            scale="share",
         ),
         "class_recall": Value(
-            "Class recall", "higher", "recall within classes, the mean over classes", 3, False, *SHARE, scale="share"
+            "Class recall",
+            "higher",
+            "Real images of a class that some sample of the class looks like, the mean over the classes. 1: "
+            "every kind of each class is drawn.",
+            3,
+            False,
+            *SHARE,
+            scale="share",
         ),
     }
 

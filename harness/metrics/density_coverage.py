@@ -40,10 +40,22 @@ class DensityCoverage(OfFeatures):
     settings: DensityCoverageSettings
     values = {
         "density": Value(
-            "Density", "higher", "mean number of real balls that hold a sample, / k", 3, least=0, target=1.0
+            "Density",
+            "higher",
+            "How closely the samples lie among the real images. About 1 is good; far above 1, they crowd "
+            "where real images are most alike.",
+            3,
+            least=0,
+            target=1.0,
         ),
         "coverage": Value(
-            "Coverage", "higher", "share of real images whose ball holds a sample", 3, least=0, most=1, scale="share"
+            "Coverage",
+            "higher",
+            "Real images that have a sample close to them. 1: the samples are as varied as the data.",
+            3,
+            least=0,
+            most=1,
+            scale="share",
         ),
     }
 

@@ -29,7 +29,12 @@ class EnergyDistance(Metric):
     paper = "Székely and Rizzo 2013"
     values = {
         "energy_distance": Value(
-            "Energy distance", "lower", "0 for equal distributions of points", digits=4, scale="ratio", grain=1e-4
+            "Energy distance",
+            "lower",
+            "Distance between the samples' points and the data's. 0: both have the same distribution.",
+            digits=4,
+            scale="ratio",
+            grain=1e-4,
         )
     }
 

@@ -47,7 +47,17 @@ class FrechetDistance(OfFeatures):
     name = "fid"
     summary = "Fréchet distance of Gaussians fitted to judge (or Inception) features"
     paper = "Heusel et al. 2017, equation 6"
-    values = {"fid": Value("FID", "lower", "Fréchet distance", least=0, scale="ratio", grain=0.01)}
+    values = {
+        "fid": Value(
+            "FID",
+            "lower",
+            "Distance of the samples from real images, by their features (Fréchet distance). Blur, artefacts "
+            "and lost classes raise it. Good is the value of real images, near 0.",
+            least=0,
+            scale="ratio",
+            grain=0.01,
+        )
+    }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
@@ -87,7 +97,14 @@ class InceptionScore(Metric):
     Settings = InceptionScoreSettings
     settings: InceptionScoreSettings
     values = {
-        "inception_score": Value("Inception score", "higher", "exp(E KL(p(y|x) ‖ p(y)))", least=1, most="classes")
+        "inception_score": Value(
+            "Inception score",
+            "higher",
+            "High if each sample is clearly of one class, and all classes are equally frequent. The best "
+            "possible is the number of classes. Variety within a class does not count.",
+            least=1,
+            most="classes",
+        )
     }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
@@ -124,7 +141,17 @@ class KernelDistance(OfFeatures):
     paper = "Bińkowski et al. 2018, section 4"
     Settings = KernelDistanceSettings
     settings: KernelDistanceSettings
-    values = {"kid": Value("KID", "lower", "kernel distance (can fall below 0)", digits=4, scale="ratio", grain=1e-4)}
+    values = {
+        "kid": Value(
+            "KID",
+            "lower",
+            "Distance of the samples from real images, by their features (kernel distance). It is fair to "
+            "few samples, where FID is not. Near 0 is good; it can fall a little below.",
+            digits=4,
+            scale="ratio",
+            grain=1e-4,
+        )
+    }
 
     def compute(self, samples: Images, reference: Reference) -> dict[str, float]:
         size = self._subset_size(samples, reference)
@@ -197,10 +224,23 @@ class PrecisionRecall(OfFeatures):
     settings: PrecisionRecallSettings
     values = {
         "precision": Value(
-            "Precision", "higher", "share of samples inside a real image's ball", 3, least=0, most=1, scale="share"
+            "Precision",
+            "higher",
+            "Samples that look like some real image. 1: all do. It says nothing about variety.",
+            3,
+            least=0,
+            most=1,
+            scale="share",
         ),
         "recall": Value(
-            "Recall", "higher", "share of real images inside a sample's ball", 3, least=0, most=1, scale="share"
+            "Recall",
+            "higher",
+            "Real images that some sample looks like. 1: the generator draws every kind of image; a low "
+            "value: some kinds are lost.",
+            3,
+            least=0,
+            most=1,
+            scale="share",
         ),
     }
 

@@ -75,14 +75,20 @@ class Memorisation(Metric):
         "memorisation": Value(
             "Memorisation",
             "lower",
-            "chance that a sample is nearer to the training set than a test image",
+            "Chance that a sample is nearer to a training image than a test image is. About 0.5 is good; "
+            "near 1, the generator copies training images.",
             3,
             least=0,
             most=1,
             target=0.5,
         ),
         "data_copying": Value(
-            "Data copying C_T", "higher", "far below 0 (say −3): the samples are copies", digits=1, target=0.0
+            "Data copying C_T",
+            "higher",
+            "Whether samples are nearer to training images than test images are (C_T). About 0 is good; far "
+            "below 0 (say −3), the generator copies training images.",
+            digits=1,
+            target=0.0,
         ),
     }
     noise_is_not_worse = dict.fromkeys(

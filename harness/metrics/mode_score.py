@@ -37,7 +37,11 @@ class ModeScore(Metric):
     uses_features = False
     values = {
         "mode_score": Value(
-            "MODE score", "higher", "Inception score with a penalty KL(samples ‖ training classes)", most="classes"
+            "MODE score",
+            "higher",
+            "As the Inception score, lowered where the samples' classes are not as frequent as in the "
+            "training data. The best possible is the number of classes.",
+            most="classes",
         )
     }
 

@@ -39,7 +39,7 @@ class HighQualityModes(Metric):
         "modes": Value(
             "Modes covered",
             "higher",
-            "modes nearest to at least one sample within 3σ",
+            "Modes of the data that at least one sample hits (within 3σ). All modes is good; fewer is mode collapse.",
             1,
             False,
             0,
@@ -49,7 +49,7 @@ class HighQualityModes(Metric):
         "high_quality": Value(
             "High quality",
             "higher",
-            "share of samples within 3σ of the nearest mode",
+            "Samples that lie on a mode (within 3σ). 100 %: no sample lies between the modes.",
             1,
             True,
             least=0,
@@ -59,7 +59,7 @@ class HighQualityModes(Metric):
         "mode_kl": Value(
             "KL to uniform",
             "lower",
-            "KL(high-quality samples' modes ‖ uniform), in nats",
+            "How unevenly the samples on modes are spread over all modes, in nats. 0: evenly.",
             3,
             least=0,
             scale="ratio",

@@ -38,7 +38,7 @@ class OptimalDiscriminator(Metric):
         "optimal_distance": Value(
             "|D − D*|",
             "lower",
-            "mean distance of D to the optimal discriminator",
+            "Mean distance of the discriminator D from the best possible one, D*. 0: D is as good as it can be.",
             3,
             least=0,
             most=1,
@@ -48,7 +48,8 @@ class OptimalDiscriminator(Metric):
         "optimal_advantage": Value(
             "D* advantage",
             "lower",
-            "mean |2 D* − 1|: how well the best discriminator could tell",
+            "How well the best possible discriminator could tell samples from data: mean |2 D* − 1|. 0: it "
+            "could only guess, so the samples are perfect.",
             3,
             least=0,
             most=1,

@@ -34,7 +34,8 @@ class Reconstruction(Metric):
         "reconstruction_mse": Value(
             "Reconstruction MSE",
             "lower",
-            "squared error per pixel, intensities in [0, 1]",
+            "Squared error of a pixel, intensities in [0, 1], after an image was encoded and drawn again. 0 "
+            "is perfect.",
             4,
             least=0,
             most=1,

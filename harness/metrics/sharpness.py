@@ -41,7 +41,8 @@ class Sharpness(Metric):
         "sharpness": Value(
             "Sharpness",
             "higher",
-            "relative to real images: 1 is equally sharp, below 1 blurrier",
+            "How sharp the samples are, compared with real images. 1: equally sharp; below 1: blurred; above "
+            "1: noise or hard edges.",
             3,
             least=0,
             target=1.0,

@@ -52,7 +52,7 @@ class TranslationQuality(Metric):
         "class_preserved": Value(
             "Class preserved",
             "higher",
-            "translations that the judge sees in their source's class",
+            "Translated images that keep the class of their source, as the judge sees it. 100 % is perfect.",
             1,
             True,
             0,
@@ -62,7 +62,8 @@ class TranslationQuality(Metric):
         "cycle_error": Value(
             "Cycle error",
             "lower",
-            "mean absolute difference of a pixel in [0, 1], translated there and back",
+            "Mean difference of a pixel, in [0, 1], between an image and itself after it was translated "
+            "there and back. 0 is perfect.",
             4,
             least=0,
             scale="ratio",

@@ -46,7 +46,8 @@ class TwoSample(OfFeatures):
         "two_sample_accuracy": Value(
             "Two-sample accuracy",
             "lower",
-            "of a classifier of samples against real images; .5 is ideal",
+            "How often a classifier can tell samples from real images. 0.5 is good: it can only guess; 1: it "
+            "always knows.",
             3,
             most=1,
             target=0.5,
@@ -54,7 +55,8 @@ class TwoSample(OfFeatures):
         "two_sample_p": Value(
             "Two-sample p",
             "higher",
-            "chance of such an accuracy if samples and real images were alike",
+            "Chance of such an accuracy if samples and real images were alike. A high value is good; below "
+            "0.05, they differ.",
             3,
             least=0,
             scale="share",

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.base.messages import note
+from harness.trial.task import SNAPSHOTS, step_of
 
 if TYPE_CHECKING:
     from harness.store.record import Record
+
+
+END = "end"
+"""The caption of samples that were drawn after training."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,10 @@ class Picture:
 
 def grids(record: Record) -> list[Picture]:
     """The sample grids of a trial in the order of training, the final one last."""
-    found = []
-    files = [path for path in record.folder("samples") if path.match("step-*.png") or path.name == "final.png"]
-    for path in sorted(files, key=lambda path: (path.name == "final.png", path.name)):
-        if (picture := grid(path)) is not None:
-            found.append(picture)
+    samples = record.folder("samples")  # in older runs with the grids over training
+    files = {step: path for path in (*samples, *record.folder(SNAPSHOTS)) if (step := step_of(path.name)) is not None}
+    drawn = [files[step] for step in sorted(files)] + [path for path in samples if path.name == "final.png"]
+    found = [picture for picture in map(grid, drawn) if picture is not None]
     # The snapshot after the last step is the same image as the final grid.
     if len(found) > 1 and found[-2].path.read_bytes() == found[-1].path.read_bytes():
         del found[-2]
@@ -55,11 +59,21 @@ def grid(path: Path) -> Picture | None:
     return Picture(_when(path), path, *size) if size is not None else None
 
 
+def last(record: Record) -> Picture | None:
+    """The samples of a trained model; None if the trial has none, or if the file is damaged."""
+    path = _sampled(record, "final.png")
+    return grid(path) if path else None
+
+
 def real(record: Record) -> Picture | None:
     """Real images, drawn as the samples of this trial are; None if it has none."""
-    path = next((path for path in record.folder("samples") if path.name == "real.png"), None)
+    path = _sampled(record, "real.png")
     size = _png_size(path) if path else None
     return Picture("real", path, *size) if path and size else None
+
+
+def _sampled(record: Record, name: str) -> Path | None:
+    return next((path for path in record.folder("samples") if path.name == name), None)
 
 
 def pictures(record: Record) -> list[Picture]:
@@ -71,7 +85,7 @@ def pictures(record: Record) -> list[Picture]:
 def thinned(images: list[Picture], budget: int, most: int = 7) -> list[Picture]:
     """At most ``most`` grids, evenly spaced from first to last, of at most ``budget`` bytes together.
 
-    The last grid is always kept, even if it alone exceeds the budget.
+    The last grid is always kept, even if it alone exceeds the budget. Empty without grids.
     """
     for n in range(min(most, len(images)), 1, -1):
         chosen = [images[round(i * (len(images) - 1) / (n - 1))] for i in range(n)]
@@ -91,8 +105,8 @@ def fitting(images: list[Picture], budget: int) -> list[Picture]:
 
 
 def _when(path: Path) -> str:
-    step = path.stem.removeprefix("step-")
-    return f"step {int(step)}" if step.isdecimal() else "end"
+    step = step_of(path.name)
+    return END if step is None else f"step {step}"
 
 
 def _png_size(path: Path) -> tuple[int, int] | None:

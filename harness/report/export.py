@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -77,6 +78,18 @@ def _latex(results: Results) -> str:
         f"  {' & '.join(map(latex, head))} \\\\\n"
         "  \\midrule\n" + "".join(f"  {' & '.join(row)} \\\\\n" for row in cells) + "  \\bottomrule\n\\end{tabular}\n"
     )
+
+
+def html(results: Results) -> str:
+    """The leaderboard as a table of HTML, for notebooks."""
+    head, rows = _rows(results)
+    heads = "".join(f"<th>{escape(text)}</th>" for text in head)
+    cells = [
+        "".join(f"<td>{f'<b>{escape(cell.text)}</b>' if cell.best else escape(cell.text)}</td>" for cell in row)
+        for row in rows
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
 class Cell(NamedTuple):

@@ -70,7 +70,7 @@ class Drawing:
         """The figure as the text of an SVG file."""
         if self.kept is not None:
             return plots.off_white(self.kept[f"{self.stem}.svg"].decode(), self.description)
-        return plots.svg(self._figure)
+        return plots.svg(self.figure)
 
     @property
     def inline(self) -> str:
@@ -83,10 +83,11 @@ class Drawing:
         if self.kept is not None:
             return self.kept
         white = plots.on_white(self.svg, self.description).encode()
-        return {f"{self.stem}.svg": white, f"{self.stem}.png": plots.png(self._figure)}
+        return {f"{self.stem}.svg": white, f"{self.stem}.png": plots.png(self.figure)}
 
     @cached_property
-    def _figure(self) -> Figure:
+    def figure(self) -> Figure:
+        """The figure itself."""
         return self.plot(*self.given)
 
 
@@ -206,6 +207,7 @@ def _forest(results: Results, colours: Mapping[str, str]) -> Iterator[Drawing]:
             low=scale * v.low,
             high=scale * v.high,
             verdict=v.kind,
+            seeds=[scale * effect for effect in results.effects(v).values()],
         )
         for v in verdicts
     ]

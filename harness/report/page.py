@@ -8,53 +8,77 @@ from __future__ import annotations
 import base64
 import io
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from harness.analysis import across, interactions, protocol, statistics, tuning
+from harness.analysis import across, interactions, protocol, tuning
 from harness.base.files import write_bytes
-from harness.report import animation, artifacts, contrasts, figures, plots, sources, tables, unfinished, words
+from harness.report import (
+    animation,
+    board,
+    citation,
+    contrasts,
+    figures,
+    gallery,
+    plots,
+    sources,
+    tables,
+    unfinished,
+    words,
+)
+from harness.report.board import TableCell
+from harness.report.gallery import Card
 from harness.report.tuning import Tuning
-from harness.suite import choosing
+from harness.store import views
+from harness.suite import choosing, shipped
 
 if TYPE_CHECKING:
-    import pandas as pd
     from markupsafe import Markup
 
     from harness.analysis.expectations import Finding
     from harness.analysis.results import Results
-    from harness.metrics.base import Value
     from harness.report.unfinished import Unfinished
-    from harness.store.record import Record
 
-IMAGE_BYTES = 2_400_000
-"""The limit for all sample grids of a page, in bytes before base64, which makes them a third larger."""
-PICTURE_BYTES = 2_400_000
-"""The limit for all other pictures of models, in bytes before base64."""
 BEGUN = 12
 """Unfinished trials that are shown."""
-SMALLEST, LARGEST = 200, 480
-"""The width of such a picture on the page, in pixels: small ones are enlarged by a whole factor."""
+MOVING_BYTES = 2_400_000
+"""The size from which on an animation is a file beside the page, in bytes."""
 
 
-def write(results: Results, folder: Path, store: Path | None = None) -> Path:
+def write(results: Results, folder: Path, store: Path | None = None, again: str | None = None) -> Path:
     """Write report.html, its tables (CSV and Markdown) and its figures (SVG and PNG) into a folder.
 
-    ``store`` is the results folder, if the folder does not lie in it. Each file is replaced as a whole or left
-    unchanged. Figures of an earlier report are removed.
+    ``store`` is the results folder, if the folder does not lie in it; ``again`` the command that runs the suite again,
+    if it is not the one of this store. Each file is replaced as a whole or left unchanged. Figures of an earlier report
+    are removed.
 
     Returns: the path of the page.
     """
-    judged = results.judged or results
     shown = [str(arm) for arm in results.leaderboard()["arm"][: tables.SHOWN]]
     tuned = Tuning(results) if results.searches else None
     drawings = figures.draw(results, shown) + (tuned.drawings() if tuned else [])
     figures.reuse(folder / "figures", drawings)
-    cards = _cards(results, shown, drawings)
+    cards = gallery.cards(results, shown, drawings)
+    files = texts(results)
+    for name, text in files.items():
+        write_bytes(folder / name, text.encode())
+    place = store or folder.parent
+    begun = unfinished.trials(results, place)
+    moving = _animation(cards, folder / "figures" / animation.NAME)
+    others = {animation.NAME: moving} if moving else {}
+    pictures = {stem: path for card in cards for stem, path in card.files.items()}
+    figures.save(folder / "figures", drawings, pictures, others)
+    page = folder / "report.html"
+    told = again or command(results, place)
+    write_bytes(page, html(results, told, drawings, cards, list(files), moving, begun).encode())
+    return page
+
+
+def texts(results: Results) -> dict[str, str]:
+    """Name -> text of the tables beside the page."""
+    judged = results.judged or results
     files = {
         "trials.csv": tables.csv(results.trials()),
         "curves.csv": tables.csv(results.curves()),
@@ -69,26 +93,18 @@ def write(results: Results, folder: Path, store: Path | None = None) -> Path:
     if results.plan.suite.expect:
         files["expectations.csv"] = tables.csv(judged.expectations_table())
         files["expectations.md"] = _expectations_markdown(judged)
-    if tuned:
+    if results.searches:
+        tuned = Tuning(results)
         files["searches.csv"] = tables.csv(tuned.table())
         files["tuning.csv"] = tables.csv(tuning.table(tuned.curves))
     if results.confirmed:
         files["confirmed.csv"] = tables.csv(results.confirmed.trials())
-    for name, text in files.items():
-        write_bytes(folder / name, text.encode())
-    place = store or folder.parent
-    begun = unfinished.trials(results, place)
-    moving = _animation(cards, folder / "figures" / animation.NAME)
-    others = {animation.NAME: moving} if moving else {}
-    figures.save(folder / "figures", drawings, _picture_files(shown, cards), others)
-    page = folder / "report.html"
-    write_bytes(page, html(results, command(results, place), drawings, cards, moving, begun).encode())
-    return page
+    return files
 
 
 def command(results: Results, store: Path) -> str:
     """The command line that runs the suite again with the same results folder."""
-    arguments = ["harness", "run", str(results.plan.suite.path)]
+    arguments = ["harness", "run", shipped.word(results.plan.suite.path)]
     for override in results.plan.suite.sets:
         arguments += ["--set", override]
     for pattern in results.plan.only:
@@ -106,6 +122,7 @@ def html(
     again: str,
     drawings: Sequence[figures.Drawing],
     cards: Sequence[Card],
+    files: Sequence[str],
     moving: bytes | None = None,
     begun: Sequence[Unfinished] = (),
 ) -> str:
@@ -116,6 +133,7 @@ def html(
         again: the command that runs the suite again.
         drawings: the figures.
         cards: the arms that are shown.
+        files: the tables beside the page.
         moving: samples over training as a GIF, if there are enough snapshots.
         begun: the trials that have not ended.
     """
@@ -128,7 +146,7 @@ def html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "inline": _inline}
     environment.globals.update(light=plots.LIGHT, dark=dark(), words=words, pieces=sources.code_and_prose)
     judged = results.judged or results
     findings = judged.expectations()
@@ -140,7 +158,6 @@ def html(
         again=again,
         chosen=choosing.told(results.plan),
         compared=results.values[results.metric],
-        compared_index=list(results.values).index(results.metric),
         headline=words.headline(results),
         sentences=_sentences(results),
         reading=words.reading(judged),
@@ -152,22 +169,27 @@ def html(
         tally=words.tally(findings) if findings else "",
         expected=[_expected(finding, judged) for finding in findings],
         excluded=[(cell.name, cell.excluded) for cell in results.plan.cells if cell.excluded is not None],
-        leaderboard=_leaderboard(results),
+        board=board.board(results),
         hidden=len(results.arms) - len(shown),
         lacking=[arm for arm in shown if not all(results.offers(arm, column) for column in results.values)],
-        floors=_floors(results),
         comparison=_comparison(judged, results.arms),
         forest=next((_safe(d.inline) for d in drawings if not d.arm and d.stem == "forest"), None),
         forest_title=next((d.caption for d in drawings if not d.arm and d.stem == "forest"), "Effects"),
         cards=cards,
-        moving=_gif(moving) if moving else None,
-        begun=[(trial, _image(trial.last, trial.last.width) if trial.last else None) for trial in begun[:BEGUN]],
+        stems=figures.slugs(shown),
+        seeds_shown=gallery.SEEDS,
+        runs_at=f"{views.site(results.store)}/#/runs/",
+        local=not results.store.startswith("http"),
+        files=[name for name in files if name.endswith(".csv")],
+        citation=citation.bibtex(results),
+        moving=_gif(moving, _all_points(cards)) if moving else None,
+        begun=[(trial, gallery.image(trial.last) if trial.last else None) for trial in begun[:BEGUN]],
         begun_more=len(begun[BEGUN:]),
         failures=results.failures,
         sources=sources.sources(results),
         explained=sources.explained(results),
         protocol=_protocol(results),
-        differing=protocol.told(protocol.among(results.records)),
+        differing=protocol.told(results.protocols),
         environment=_environment(results),
     )
 
@@ -229,59 +251,6 @@ def _expectations_markdown(results: Results) -> str:
 
 
 @dataclass(frozen=True)
-class TableCell:
-    """A number in a table: with full precision, for sorting, and as shown."""
-
-    exact: str
-    mean: str
-    bounds: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the leaderboard."""
-
-    arm: str
-    colour: str
-    baseline: bool
-    n: int
-    failed: TableCell
-    verdict: str
-    cells: list[TableCell]
-
-
-def _leaderboard(results: Results) -> list[Row]:
-    baseline = (results.judged or results).baseline
-    colours = plots.colours(results.arms, baseline)
-    verdicts = {verdict.arm: verdict.kind for verdict in results.verdicts()}
-    return [
-        Row(
-            arm=row["arm"],
-            colour=colours[row["arm"]],
-            baseline=row["arm"] == baseline,
-            n=row["n"],
-            failed=_failed(row["failed"], row["n"] + row["failed"]),
-            verdict=verdicts.get(row["arm"], "other protocol" if row["arm"] in results.mismatched else ""),
-            cells=[_cell(results, row, column, value) for column, value in results.values.items()],
-        )
-        for _, row in results.leaderboard().head(tables.SHOWN).iterrows()
-    ]
-
-
-def _cell(results: Results, row: pd.Series[Any], column: str, meaning: Value) -> TableCell:
-    mean = float(row[f"{column}_mean"])
-    inside = words.bounds(row[f"{column}_low"], row[f"{column}_high"], meaning)
-    shown = words.mean(mean, meaning, results.limit(row["arm"], column))
-    return TableCell(repr(mean) if np.isfinite(mean) else "", shown, inside)
-
-
-def _failed(failed: int, trials: int) -> TableCell:
-    """The number of failed trials, with the interval of the failure rate."""
-    rate = statistics.failure_rate(failed, trials)
-    return TableCell(str(failed), str(failed), f"{words.share(rate.low)} to {words.share(rate.high)}")
-
-
-@dataclass(frozen=True)
 class Compared:
     """A row of the comparison: an arm against the baseline on the compare metric."""
 
@@ -318,162 +287,37 @@ def _comparison(results: Results, arms: Sequence[str]) -> list[Compared]:
     return rows
 
 
-def _floors(results: Results) -> dict[str, str]:
-    """Column -> the value of real images against real images, from the first trial that recorded it."""
-    recorded = next(filter(None, (record.read("floors.json") for record in results.records)), {})
-    return {
-        column: words.number(float(recorded[column]), meaning) if column in recorded else words.NOTHING
-        for column, meaning in results.values.items()
-        if recorded
-    }
-
-
 # --- arms ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Image:
-    """A picture on the page: caption, file, data URI, and its shown size in pixels."""
-
-    caption: str
-    path: Path
-    uri: str
-    width: int
-    height: int
-    smooth: bool
-    """Whether the page shows it smaller than its file is."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """The section of one arm on the page: samples, pictures and figures."""
-
-    arm: str
-    colour: str
-    baseline: bool
-    made_of: str
-    outcome: str
-    seed: int
-    points: bool
-    """Whether samples are points in the plane; otherwise they are tiles of pixels."""
-    grids: list[Image]
-    snapshots: list[artifacts.Picture]
-    """All grids over training, of which ``grids`` are some."""
-    real: artifacts.Picture | None
-    """Real images, drawn in the same way."""
-    shown_seed: int
-    pictures: list[Image]
-    left_out: int
-    """The number of pictures that exceed the limit of the page."""
-    figures: list[tuple[str, Markup]]
-    """Caption and drawing."""
-
-
-def _cards(results: Results, shown: list[str], drawings: Sequence[figures.Drawing]) -> list[Card]:
-    baseline = (results.judged or results).baseline
-    colours = plots.colours(results.arms, baseline)
-    share = max(len(shown), 1)
-    cards = []
-    for arm in shown:
-        records = results.of(arm)
-        first, snapshots = _first_with(artifacts.grids, records)
-        grids = artifacts.thinned(snapshots, IMAGE_BYTES // share)
-        pictured, pictures = _first_with(artifacts.pictures, records)
-        fitting = artifacts.fitting(pictures, PICTURE_BYTES // share)
-        cards.append(
-            Card(
-                arm=arm,
-                colour=colours[arm],
-                baseline=arm == baseline,
-                made_of=" + ".join(filter(None, (records[0].model, records[0].tricks))) + f" on {records[0].data}",
-                outcome=_outcome(records),
-                seed=first.seed,
-                points=_points(first),
-                grids=[_image(grid, grid.width) for grid in grids],
-                snapshots=snapshots,
-                real=artifacts.real(first),
-                shown_seed=pictured.seed,
-                pictures=[_image(picture, _shown_width(picture)) for picture in fitting],
-                left_out=len(pictures) - len(fitting),
-                figures=[(drawing.caption, _safe(drawing.inline)) for drawing in drawings if drawing.arm == arm],
-            )
-        )
-    return cards
-
-
-def _first_with(
-    of: Callable[[Record], list[artifacts.Picture]], records: Sequence[Record]
-) -> tuple[Record, list[artifacts.Picture]]:
-    """The first record with such pictures, and the pictures; if no record has any, the first record and []."""
-    found = ((record, of(record)) for record in records)
-    return next((pair for pair in found if pair[1]), (records[0], []))
 
 
 def _animation(cards: Sequence[Card], earlier: Path) -> bytes | None:
     """Samples over training of the baseline, then of the other arms, in the order of the leaderboard."""
     ordered = sorted(cards, key=lambda card: not card.baseline)
-    real = next((card.real for card in ordered if card.real), None)
-    return animation.gif({card.arm: card.snapshots for card in ordered}, real, earlier)
+    real = next((card.plain_real for card in ordered if card.plain_real), None)
+    return animation.gif({card.arm: card.snapshots for card in ordered}, real, earlier, _all_points(cards))
+
+
+def _all_points(cards: Sequence[Card]) -> bool:
+    return all(card.points for card in cards)
 
 
 class Moving(NamedTuple):
-    """An animation on the page. It is embedded, unless it is too large."""
+    """An animation on the page. It is embedded, unless it is too large. ``points``: it has scatter plots only."""
 
     uri: str
     width: int
     height: int
+    points: bool
 
 
-def _gif(content: bytes) -> Moving:
+def _gif(content: bytes, points: bool) -> Moving:
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
         size = image.size
-    embedded = len(content) <= IMAGE_BYTES
+    embedded = len(content) <= MOVING_BYTES
     uri = f"data:image/gif;base64,{base64.b64encode(content).decode()}" if embedded else f"figures/{animation.NAME}"
-    return Moving(uri, *size)
-
-
-def _picture_files(shown: Sequence[str], cards: Sequence[Card]) -> dict[str, Path]:
-    """Stem of the copy -> file, for all grids and pictures that the page shows."""
-    stems = figures.slugs(shown)
-    return {
-        f"{stems[card.arm]}-{kind}-{figures.slug(image.caption)}": image.path
-        for card in cards
-        for kind, images in (("samples", card.grids), ("picture", card.pictures))
-        for image in images
-    }
-
-
-def _outcome(records: list[Record]) -> str:
-    """The number of an arm's trials and failures, the interval of the failure rate, and the median duration."""
-    failed = sum(not record.done for record in records)
-    seconds = np.median([record.seconds_train for record in records])
-    text = f"{words.count(len(records), 'trial')}, {seconds:.0f} s of training each (median)"
-    return text + (f"; failed: {words.failures(failed, len(records))}" if failed else "; none failed")
-
-
-def _image(picture: artifacts.Picture, width: int) -> Image:
-    content = base64.b64encode(picture.path.read_bytes()).decode()
-    height = round(picture.height * width / max(picture.width, 1))
-    uri = f"data:image/png;base64,{content}"
-    return Image(picture.caption, picture.path, uri, width, height, smooth=width < picture.width)
-
-
-def _shown_width(picture: artifacts.Picture) -> int:
-    return min(picture.width * max(1, round(SMALLEST / max(picture.width, 1))), LARGEST)
-
-
-def _points(record: Record) -> bool:
-    """Whether the data of a trial are points in the plane."""
-    from harness.base.errors import HarnessError
-    from harness.zoo import registry
-
-    try:
-        plugin = registry.find("data", record.data).plugin
-    except HarnessError:
-        return False
-    return bool(plugin is not None and plugin.points)
+    return Moving(uri, *size, points)
 
 
 # --- protocol and environment ----------------------------------------------------------------------------
@@ -508,6 +352,11 @@ def _environment(results: Results) -> list[tuple[str, str]]:
         )
         for field in fields
     ]
+
+
+def _inline(drawing: figures.Drawing) -> Markup:
+    """A drawing as an element of the page."""
+    return _safe(drawing.inline)
 
 
 def _safe(drawing: str) -> Markup:

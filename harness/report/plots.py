@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from harness.analysis.tuning import Curve
+
+T = TypeVar("T", float, tuple[float, int])
 
 INK, MUTED, LINE, WASH = "#1d2329", "#5c6771", "#dde2e7", "#eef1f4"
 BASELINE = "#6b7480"
@@ -41,13 +43,15 @@ LIGHT = {"ink": INK, "muted": MUTED, "line": LINE, "wash": WASH, "baseline": BAS
 
 PNG_DPI = 200
 """The resolution of PNG files: a figure of 3.5 inches is 700 pixels wide."""
+SEEDS = 100
+"""The most points of seeds that a row of the forest plot has."""
 MARKED = 40
 """A histogram of at most this many bins shows the shares of the training data as marks."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One row of the forest plot; low and high are NaN without an interval."""
+    """One row of the forest plot; low and high are NaN without an interval. ``seeds``: the effect of each seed."""
 
     arm: str
     colour: str
@@ -55,6 +59,7 @@ class Effect:
     low: float
     high: float
     verdict: str
+    seeds: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -86,34 +91,47 @@ class EffectAxis:
 
 
 def forest(effects: Sequence[Effect], axis: EffectAxis) -> Figure:
-    """Effects with their intervals, one row per comparison; the band is what counts as no difference."""
-    names = [wrapped(effect.arm) for effect in effects]
-    room = max((name.count("\n") for name in names), default=0)
-    figure, axes = _axes(6.6, 0.75 + (0.34 + 0.1 * room) * len(effects))
+    """Effects with their intervals, one row per comparison; the band is what counts as no difference.
+
+    Its name stands above each interval, so that the figure is narrow enough for a phone; the points of the seeds are
+    below.
+    """
+    names = [wrapped(effect.arm, 44) for effect in effects]
+    lines = 1 + max((name.count("\n") for name in names), default=0)
+    pitch = 0.28 + 0.145 * lines  # inches
+    figure, axes = _axes(5.2, 0.6 + pitch * len(effects))
     if axis.log:
         axes.set_xscale("log")
         _factors(axes, [bound for effect in effects for bound in (effect.effect, effect.low, effect.high)])
     if axis.band is not None:
         axes.axvspan(*axis.band, color=WASH, zorder=0)
-    axes.axvline(axis.neutral, color=MUTED, linewidth=0.9, zorder=1)
-    for row, effect in enumerate(effects):
+    axes.axvline(axis.neutral, color=MUTED, linewidth=0.9, zorder=1, gid="no-difference")
+    above: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "bottom", "fontsize": 8.5}
+    for row, (effect, name) in enumerate(zip(effects, names, strict=True)):
         colour = LIGHT[effect.colour]
         if np.isfinite(effect.low):
             axes.plot([effect.low, effect.high], [row, row], color=colour, linewidth=2, zorder=2)
-        axes.plot([effect.effect], [row], "o", color=colour, markersize=6, zorder=3)
-    axes.set_ylim(len(effects) - 0.4, -0.6)
-    axes.set_yticks(range(len(effects)), names)
-    right = axes.twinx()
-    right.set_ylim(axes.get_ylim())
-    right.set_yticks(range(len(effects)), [effect.verdict for effect in effects])
-    for side in (axes, right):
-        side.tick_params(axis="y", length=0)
-        for spine in ("left", "right", "top"):
-            side.spines[spine].set_visible(False)
+        axes.plot([effect.effect], [row], "o", color=colour, markersize=6, zorder=4)
+        seeds = spaced([seed for seed in effect.seeds if np.isfinite(seed)], SEEDS)
+        below = [row + 0.11 / pitch] * len(seeds)
+        axes.plot(seeds, below, "o", color=colour, alpha=0.55, markersize=2.6, markeredgewidth=0, zorder=3)
+        axes.text(0, row - 0.07 / pitch, name, color=INK, parse_math=False, **above)
+        axes.text(1, row - 0.07 / pitch, effect.verdict, color=MUTED, ha="right", parse_math=False, **above)
+    axes.set_ylim(len(effects) - 1 + 0.2 / pitch, -(pitch - 0.13) / pitch)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
     arrow = "← better" if axis.better == "lower" else "better →"
     axes.set_xlabel(f"{axis.label}   ({arrow})", parse_math=False)
-    _plain(axes, right)
+    _plain(axes)
     return figure
+
+
+def spaced(items: Sequence[T], most: int) -> list[T]:
+    """The items, sorted; of more than ``most`` so many, evenly spaced."""
+    ordered = sorted(items)
+    if len(ordered) <= most:
+        return ordered
+    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, most).round().astype(int)]
 
 
 def _factors(axes: Axes, bounds: Sequence[float]) -> None:
@@ -122,23 +140,25 @@ def _factors(axes: Axes, bounds: Sequence[float]) -> None:
     low, high = min([*known, 0.8]), max([*known, 1.25])
     low, high = max(low, 1e-3) / 1.15, min(high, 1e3) * 1.15
     steps = [factor * 10.0**power for power in range(-3, 4) for factor in (1, 2, 5)]
-    shown = [step for step in steps if low <= step <= high]
-    if len(shown) < 3:
-        shown = [step for step in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0) if low <= step <= high]
+    finer = [0.5, 0.7, 1.0, 1.4, 2.0], [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75]
+    inside = [[step for step in each if low <= step <= high] for each in (steps, *finer)]
+    shown = next((each for each in inside if len(each) >= 3), inside[-1])
     axes.set_xlim(low, high)
     axes.set_xticks(shown, [f"× {step:g}" for step in shown])
     axes.set_xticks([], minor=True)
 
 
 def panels(curves: pd.DataFrame) -> list[Panel]:
-    """The panels for these curves; all arms share the limits of a panel, so that they can be compared."""
+    """The panels for these curves. All arms share the limits of a panel, so that they can be compared.
+
+    The two losses have axes of their own: their sizes have nothing to do with each other.
+    """
     found = list(dict.fromkeys(curves["name"]))
+    pair = ("d_real", "d_fake")
     groups: list[tuple[str, tuple[str, ...]]] = [
-        ("Losses", ("generator_loss", "discriminator_loss")),
-        ("Discriminator's mean output", ("d_real", "d_fake")),
+        (name.replace("_", " ").capitalize(), (name,)) for name in found if name not in pair
     ]
-    grouped = {name for _, names in groups for name in names}
-    groups += [(name.replace("_", " "), (name,)) for name in found if name not in grouped]
+    groups.append(("Discriminator's mean output", pair))
     result = []
     for title, names in groups:
         present = tuple(name for name in names if name in found)

@@ -72,7 +72,9 @@ def console(results: Results, report_path: Path, console: Console) -> None:
     say(f"Report   {report_path}")
     tables = ["trials.csv", "leaderboard.csv"] + ["expectations.csv"] * bool(results.plan.suite.expect)
     say(f"Tables   {', '.join(str(report_path.parent / name) for name in tables)}")
-    say(f"MLflow   {shlex.join(['harness', 'ui', *flag(report_path.parent.parent)])}")
+    ui = shlex.join(["harness", "ui", *flag(report_path.parent.parent)])
+    served = results.store.startswith("http")  # then the server is there already
+    say(f"MLflow   {'' if served else f'{ui}, then '}{results.table}" if results.table else f"MLflow   {ui}")
 
 
 def compared(comparison: Comparison, console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.report.artifacts import Picture, grid
 from harness.store.folders import Folders
+from harness.trial.task import step_of
 
 if TYPE_CHECKING:
     from harness.analysis.results import Results
@@ -41,7 +42,7 @@ def trials(results: Results, folder: Path) -> list[Unfinished]:
     for trial in results.plan.trials:
         work = Folders(folder).work / trial.key
         if trial.key not in ended and work.is_dir():
-            drawn = sorted(work.glob("step-*.png"))
-            last = grid(drawn[-1]) if drawn else None
+            drawn = {step: path for path in work.glob("*.png") if (step := step_of(path.name)) is not None}
+            last = grid(drawn[max(drawn)]) if drawn else None
             found.append(Unfinished(trial.arm.name, trial.seed, trial.arm.train.steps, last))
     return found

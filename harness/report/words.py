@@ -51,6 +51,11 @@ def mean(value: float, meaning: Value, limit: Limit | None) -> str:
     return f"{shown} ({LIMITS[limit]})" if limit else shown
 
 
+def all_seeds(n: int) -> str:
+    """All seeds of an arm that has so many."""
+    return f"all {n} seeds" if n > 1 else "the only seed"
+
+
 def bounds(low: float, high: float, meaning: Value, signed: bool = False) -> str:
     """An interval; empty if there is none."""
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -247,9 +252,10 @@ def headline(results: Results) -> str:
     meaning = results.values[results.metric]
     idle = [verdict for verdict in verdicts if results.changes_nothing(verdict.arm, verdict.baseline)]
     moving = [verdict for verdict in verdicts if verdict not in idle]
-    parts = [_group(kind, [v for v in moving if v.kind == kind], meaning) for kind in SYMBOLS]
-    parts.append(_group(IDLE, idle, meaning))
     bases = unique(verdict.baseline for verdict in verdicts)
+    several = len(bases) > 1
+    parts = [_group(kind, [v for v in moving if v.kind == kind], meaning, several) for kind in SYMBOLS]
+    parts.append(_group(IDLE, idle, meaning, several))
     against = f"Against {bases[0]} on" if len(bases) == 1 else "On"
     text = f"{against} {meaning.label}: {'; '.join(part for part in parts if part)}."
     failing = [f"{arm} ({n} of {len(results.of(arm))})" for arm in results.arms if (n := _failed(results, arm))]
@@ -273,14 +279,15 @@ def _best(results: Results) -> str:
     )
 
 
-def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value) -> str:
-    """The arms with one kind of verdict: up to three by name, more as a number."""
+def _group(kind: str, verdicts: Sequence[ArmVerdict], meaning: Value, several: bool) -> str:
+    """The arms with one kind of verdict: up to three by name, more as a number; with baselines if they are several."""
     if not verdicts:
         return ""
-    alone = len({v.arm for v in verdicts}) == len(verdicts)
-    names = [v.arm if alone else f"{v.arm} (against {v.baseline})" for v in verdicts]
-    if kind in ("better", "worse"):
-        names = [f"{v.arm} ({told(v.effect, meaning)})" if v.kind == v.rest else v.arm for v in verdicts]
+    names = []
+    for v in verdicts:
+        about = [told(v.effect, meaning)] if kind in ("better", "worse") and v.kind == v.rest else []
+        about += [f"against {v.baseline}"] if several else []
+        names.append(f"{v.arm} ({' '.join(about)})" if about else v.arm)
     many = len(names) > 3
     subject = f"{len(names)} arms" if many else listed(names)
     verb = "is" if len(names) == 1 else "are"

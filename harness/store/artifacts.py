@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from harness.base import digests
+from harness.base.errors import HarnessError
 from harness.base.files import cache_folder, write_bytes, write_json
 from harness.store.addresses import connected
+from harness.suite.declaration import NAME
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -111,6 +114,18 @@ def put(address: str, run: str, folder: Path) -> None:
 
 
 _PUT = "UPDATE runs SET artifact_uri = :uri WHERE run_uuid = :id"
+
+
+def refuse_odd(run_id: str, tags: Mapping[str, str]) -> None:
+    """Check what becomes the name of a folder here: the file that it comes from may be anybody's.
+
+    Raises:
+        HarnessError: it is no name that the harness gives.
+    """
+    named = (run_id, r"[0-9a-f]{32}"), (tags["key"], r"[0-9a-f]{16}"), (tags["suite"], NAME)
+    for text, pattern in named:
+        if not re.fullmatch(pattern, text):
+            raise HarnessError(f"run {run_id}: {text!r} is no name that the harness gives: do not use this store")
 
 
 class Fetched:

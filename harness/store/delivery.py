@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from harness.base import digests, surroundings
 from harness.base.states import State
@@ -17,11 +19,11 @@ from harness.store.addresses import brief
 from harness.store.claims import Claims
 from harness.store.journal import Journal, Line
 from harness.store.runs import SECONDS, Store, flat
-from harness.store.seals import CURVE_PREFIX, TRIAL
-from harness.trial.task import Outcome
+from harness.store.seals import CURVE_PREFIX, TRIAL, USAGE_PREFIX
+from harness.trial.task import MODEL, Outcome
 
 with surroundings.environment():  # as in ``runs.library``
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
     from mlflow.exceptions import MlflowException
 
 surroundings.imported()
@@ -48,10 +50,11 @@ def _sealed(path: Path, outcome: dict[str, str], numbers: Mapping[str, float]) -
             config = _parameters(entry)
         if entry["kind"] == "environment":
             tags["environment"] = " ".join(sorted(entry["tags"]))
-        # PNG files have their own checksums, and may be too many for a tag.
-        if entry["kind"] == "file" and not entry["name"].endswith(".png") and (path.parent / entry["name"]).is_file():
+        # PNG files have their own checksums, and pictures may be too many for a tag.
+        picture = entry["kind"] == "file" and entry["name"].endswith((".png", ".webp"))
+        if entry["kind"] == "file" and not picture and (path.parent / entry["name"]).is_file():
             content = (path.parent / entry["name"]).read_bytes()
-            files["/".join(filter(None, (entry["folder"], entry["name"])))] = digests.of_bytes(content)
+            files["/".join(filter(None, (entry["folder"], Path(entry["name"]).name)))] = digests.of_bytes(content)
     end = outcome | {seals.FILES: json.dumps(files, sort_keys=True)}
     return end | seals.of(tags | end, numbers, points, config)
 
@@ -256,10 +259,15 @@ class Delivery:
                 batch.metrics += [
                     _metric(CURVE_PREFIX + name, value, step, entry) for name, step, value in entry["points"]
                 ]
+            case "usage":
+                used = entry["used"].items()
+                batch.metrics += [_metric(USAGE_PREFIX + name, value, entry["step"], entry) for name, value in used]
             case "file":
                 path = folder / entry["name"]
                 if path.is_file():  # a user may have emptied the work folder; deliver the rest
                     self._file(path, entry["folder"], place)
+                    if (entry["folder"], entry["name"]) == (MODEL, "MLmodel"):
+                        batch.tags |= _model(json.loads(path.read_bytes()), place.run_id, entry["time"])
             case "interrupt":
                 self.store.client.set_tag(place.run_id, "state", State.INTERRUPTED)
                 self.store.client.set_terminated(place.run_id, "KILLED", entry["time"])
@@ -301,11 +309,13 @@ class Delivery:
         place.run_id = "" if place.certain else self._only(place)
         if not place.run_id:
             own = {"role": TRIAL, "token": place.token, "suite": suite, "mlflow.parentRunId": parent}
-            own["results_folder"] = self.store.place_of_results
+            own |= {"results_folder": self.store.place_of_results, "mlflow.loggedImages": "True"}
             name = f"{tags['arm']}, seed {tags['seed']}"
             run = self.store.client.create_run(place.experiment, entry["time"], tags | own, name)
             place.artifacts = self.store.put(run, suite)
             place.run_id = str(run.info.run_id)
+        if "data" in entry:  # a journal of an older harness has none; a second call changes nothing
+            self.store.client.log_inputs(place.run_id, [_data(entry["data"])])
 
     def suite(self, name: str) -> tuple[str, str]:
         """The ids of a suite's experiment and parent run; creates them if there are none."""
@@ -342,6 +352,20 @@ class Delivery:
         if key not in self.claims.free([key]):
             return True
         return any(run.info.run_id != run_id and run.info.status == "FINISHED" for run in self.store.of_key(key))
+
+
+def _data(data: dict[str, Any]) -> DatasetInput:
+    """The data that a trial is trained on, as MLflow's interface lists them."""
+    source = json.dumps({"settings": data["settings"], "split": "train"})
+    named = Dataset(data["name"], data["digest"], source_type="harness", source=source)
+    return DatasetInput(named, [InputTag("mlflow.data.context", "training")])
+
+
+def _model(model: dict[str, Any], run_id: str, time: int) -> dict[str, str]:
+    """The tag by which MLflow's interface shows a folder of a run as a model, with what its ``MLmodel`` says."""
+    when = datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    shown = {name: model[name] for name in ("artifact_path", "flavors")}
+    return {"mlflow.log-model.history": json.dumps([{"run_id": run_id, "utc_time_created": when, **shown}])}
 
 
 def _metric(name: str, value: float, step: int, entry: Line) -> Metric:

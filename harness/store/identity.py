@@ -20,6 +20,7 @@ from harness.suite.plan import Trial, key_of
 
 SETTINGS, CODE, PARTS, STREAMS, ACCEPTED = "settings", "code", "code_parts", "streams", "code_accepted"
 """The tags. Only a trial whose random streams have seeds of their own has the tag of streams."""
+TAGS = (SETTINGS, CODE, PARTS, STREAMS, ACCEPTED)
 UNKNOWN = "unknown"
 """The code of a run that an older version recorded without its code."""
 LONGEST_TAG = 8000

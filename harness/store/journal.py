@@ -13,11 +13,12 @@ Every run has a unique token and every record its time, so that a record that is
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ from harness.trial.task import Outcome
 
 if TYPE_CHECKING:
     from harness.suite.plan import Trial
+    from harness.zoo.data.base import DataSet
+    from harness.zoo.registry import Choice
 
 NAME = "records.jsonl"
 LASTING = ("begin", "interrupt", "delivered", "end")
@@ -78,7 +81,8 @@ class Journal:
             "seed": str(trial.seed),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._append("begin", token=uuid.uuid4().hex, suite=suite, tags=tags, config=arm.config())
+        data = {"name": arm.data.name, "digest": _digest(arm.data), "settings": arm.data.canonical()}
+        self._append("begin", token=uuid.uuid4().hex, suite=suite, tags=tags, config=arm.config(), data=data)
         self.begun = True
 
     def resume(self) -> None:
@@ -95,6 +99,10 @@ class Journal:
         new = [point for point in points if point[1] > self._steps.get(point[0], -1)]
         if new:
             self._append("points", points=new)
+
+    def usage(self, step: int, used: dict[str, float]) -> None:
+        """Record what the trial uses of its machine at a step (name -> number). It is neither sealed nor read again."""
+        self._append("usage", step=step, used=used)
 
     def file(self, path: Path, folder: str) -> None:
         """Record a file of the work folder as an artifact of the run, in this folder of its artifacts."""
@@ -117,8 +125,7 @@ class Journal:
 
     def _append(self, kind: str, **content: Any) -> None:
         entry = {"time": int(time.time() * 1000), "kind": kind, **content}
-        body = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
-        line = b"%s %s\n" % (digests.checksum(body), body)
+        line = _line(entry)
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         size = os.fstat(handle).st_size
         try:
@@ -142,6 +149,29 @@ class Journal:
                 self.interrupted = kind == "interrupt"
             case "end":
                 self.outcome = Outcome(**entry["outcome"])
+
+
+def _line(entry: Line) -> bytes:
+    body = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
+    return b"%s %s\n" % (digests.checksum(body), body)
+
+
+def write(folder: Path, entries: Iterable[Line]) -> None:
+    """Write the whole journal of a trial that has ended, and flush it to the disk; each entry has its time.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with (folder / NAME).open("wb") as file:
+        file.writelines(map(_line, entries))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@functools.cache
+def _digest(data: Choice[DataSet]) -> str:
+    """The digest of a data set as protocols have it. Most trials of a run share their data."""
+    return data.make().digest()[:16]
 
 
 def read(path: Path, offset: int = 0) -> Iterator[tuple[Line, int]]:

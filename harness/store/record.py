@@ -13,6 +13,7 @@ from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.states import State
 from harness.store.artifacts import Fetched
+from harness.trial.task import MODEL, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ class Record:
         if self.fetched is not None:
             return self.fetched.file(name)
         return self.artifacts / name if self.artifacts is not None else None
+
+    @property
+    def weights(self) -> Path | None:
+        """The file with the weights that generate samples; None if it is not at hand. Older runs have it elsewhere."""
+        inside = f"{MODEL}/{WEIGHTS}"
+        return self.file(inside if inside in self.files else WEIGHTS)
 
     def folder(self, name: str) -> list[Path]:
         """The files in one of its folders, in the order of their names."""

@@ -14,9 +14,9 @@ import re
 import socket
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +26,7 @@ from harness.base.errors import HarnessError
 from harness.base.files import create_atomically, temporary_folder
 from harness.base.messages import discreet, note
 from harness.base.states import State
-from harness.store import addresses, artifacts, curves, identity, journal, seals, sqlite
+from harness.store import addresses, artifacts, curves, identity, journal, seals, sqlite, views
 from harness.store.addresses import Silent, brief
 from harness.store.record import Record
 from harness.store.seals import CURVE_PREFIX, CURVES_SEAL, FILES, SEAL, Point
@@ -34,6 +34,7 @@ from harness.store.stored import Contents, Memory, Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
     from mlflow.entities import Run as MlflowRun
 
     from harness.suite import Suite
@@ -52,11 +53,16 @@ def library() -> Any:
 
 
 class Store:
-    """The MLflow store of a results folder (or the server that ``MLFLOW_TRACKING_URI`` names)."""
+    """The MLflow store of a results folder (or the server that ``MLFLOW_TRACKING_URI`` names).
 
-    def __init__(self, results: Path) -> None:
+    Args:
+        results: the results folder.
+        alone: the store in the folder itself, whatever the environment names.
+    """
+
+    def __init__(self, results: Path, alone: bool = False) -> None:
         self.results = results.resolve()
-        self._given = addresses.tracking()
+        self._given = "" if alone else addresses.tracking()
         self.file = addresses.file(self._given) if self._given else self.results / artifacts.STORE
         """The file, if the store is a file of this machine; else None."""
         self._told = False
@@ -201,8 +207,7 @@ class Store:
                 f"the path of {self.results} is too long: a database of MLflow keeps at most {LONGEST_PLACE} "
                 f"characters of {location}: use a shorter --results"
             )
-        # Without this tag MLflow's UI shows the experiment as one of language models.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {KIND: "custom_model_development"}
         return str(self.client.create_experiment(called, artifact_location=location, tags=tags))
 
     def parent(self, suite: str, experiment: str) -> str:
@@ -233,6 +238,12 @@ class Store:
         """The folder of a run's files; None if they are not on this machine."""
         return artifacts.place(run.info.artifact_uri, run.info.run_id, self.results, self.own)
 
+    def tables(self, site: str) -> dict[str, str]:
+        """The addresses of the experiments of suites, below that of the interface, by name; the newest first."""
+        with self.answering():
+            found = [each for each in self._experiments(self.client) if KIND in each.tags]
+            return {each.name: site + views.path(each) for each in found}
+
     def fetched(self, run: Run) -> artifacts.Fetched | None:
         """The files of a run, if only MLflow's client can read them."""
         if self.local or artifacts.local_path(run.info.artifact_uri) is not None:
@@ -246,8 +257,9 @@ class Store:
             self._told = True
             note(f"files of trials cannot be fetched from {self.shown} ({brief(error)}): what needs them is left out")
 
-    def describe(self, parent: str, suite: Suite) -> None:
-        """Store the suite's question and its text in the parent run."""
+    def describe(self, experiment: str, parent: str, suite: Suite) -> None:
+        """Store the suite's question and its text in the parent run, and in the experiment how its runs are shown."""
+        self.client.set_experiment_tag(experiment, views.TAG, views.arms(dict.fromkeys([suite.metric, *suite.columns])))
         self.client.set_tag(parent, "mlflow.note.content", suite.question)
         self.client.set_tag(parent, FILE, f"{socket.gethostname()}:{suite.path.absolute()}")
         # If killed, MLflow's log_text would leave a file in the system's temporary folder. From this folder the next
@@ -342,37 +354,39 @@ class Store:
 
     def _read(self) -> Contents:
         """Read the store through MLflow, page by page."""
-        found = Contents([], {})
+        found = Contents([], {}, {})
         with self.answering():
-            client = self.client
-            experiments, token = self._experiments(client), None
+            client, token = self.client, None
+            experiments = {str(each.experiment_id): each for each in self._experiments(client)}
             while experiments:
                 page = client.search_runs(
-                    experiments,
+                    list(experiments),
                     "",  # not by role: a trial whose role was changed must be found, too
                     library().entities.ViewType.ACTIVE_ONLY,
                     max_results=PAGE,
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
-                for run in map(Run.of, page):
+                for each in page:
+                    run = Run.of(each)
                     tags = run.data.tags
                     if seals.ours(tags):
                         self._look_at_files(run)
                         found.runs.append(run)
                     elif tags.get("role") == "suite" and FILE in tags:
                         found.files[tags.get("suite", "")] = tags[FILE]
+                        found.tables[tags.get("suite", "")] = views.path(experiments[str(each.info.experiment_id)])
                 token = page.token
                 if not token:
                     break
         return found
 
-    def _experiments(self, client: MlflowClient) -> list[str]:
-        """The ids of all experiments, page by page."""
-        found, token = list[str](), None
+    def _experiments(self, client: MlflowClient) -> list[Experiment]:
+        """All experiments, page by page, the newest first."""
+        found, token = list[Any](), None
         while True:
             several = client.search_experiments(page_token=token)
-            found += [str(experiment.experiment_id) for experiment in several]
+            found += several
             token = several.token
             if not token:
                 return found
@@ -385,7 +399,7 @@ class Store:
         """
         with self.answering():
             client = self.client
-            experiments = self._experiments(client)
+            experiments = [str(each.experiment_id) for each in self._experiments(client)]
             order = ["attributes.start_time ASC"]
             found = [Run.of(run) for run in client.search_runs(experiments, f"tags.key = '{key}'", order_by=order)]
             for run in found:
@@ -399,8 +413,9 @@ class Store:
         """
         trials = list(trials)
         wanted, alike = {trial.key for trial in trials}, {trial.settings: trial.key for trial in trials}
-        found = Found({}, {})
-        runs = self.runs() if self.exists else []
+        contents = self.contents() if self.exists else Contents([], {}, {})
+        runs, site = contents.runs, views.site(self.shown)
+        found = Found({}, {}, tables={suite: site + path for suite, path in contents.tables.items()})
         if with_files and not self.local:
             self._fetch([run for run in runs if of_trials(run, wanted)])
         for run in runs:
@@ -528,7 +543,7 @@ class Store:
         for run_id, name, step, value in read:
             if name in names[run_id]:
                 found[run_id].add((name.removeprefix(CURVE_PREFIX), step, value))
-        return {run.info.run_id: _whole(run, sorted(found[run.info.run_id])) for run in runs}
+        return {run.info.run_id: whole_curves(run, sorted(found[run.info.run_id])) for run in runs}
 
 
 _last: dict[Memory, Contents] = {}
@@ -568,6 +583,8 @@ def _bytes(path: Path) -> bytes | None:
 
 READ_AGAIN = ("protocol.json", "floors.json", "histograms.json")
 """The files of a run that the harness reads again, besides pictures (PNG files have their own checksums)."""
+KIND = "mlflow.experimentKind"
+"""The tag of an experiment without which MLflow's interface shows it as one of language models."""
 PAGE = 1000
 """Runs in one answer of a store, and metrics in one request: MLflow's own limit."""
 FETCHERS = 8
@@ -634,11 +651,13 @@ class Found:
         current: key -> the run that is the result of the trial.
         other: key -> the runs with the same settings and other code, the oldest first.
         old: the number of runs of an older harness, which do not have the hash of their settings.
+        tables: suite -> the address of its runs in MLflow's interface, that of `harness ui` if the store is no server.
     """
 
     current: dict[str, Run]
     other: dict[str, list[Run]]
     old: int = 0
+    tables: Mapping[str, str] = field(default_factory=dict)
 
     def of_other_code(self, trials: Iterable[Trial]) -> dict[str, Run]:
         """Key -> the run of other code to show for a trial. Call it for arms without runs of the current code.
@@ -682,7 +701,7 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield path, json.dumps(value) if isinstance(value, list) else value
 
 
-def _whole(run: Run, points: list[Point]) -> list[Point]:
+def whole_curves(run: Run, points: list[Point]) -> list[Point]:
     """The points of a run's curves; none if one was changed."""
     return points if run.data.tags.get(CURVES_SEAL) in (None, seals.curves(points)) else []
 

@@ -23,6 +23,8 @@ TRIAL = "trial"
 """The tag ``role`` of a trial's run."""
 CURVE_PREFIX = "train/"
 """MLflow metrics with this prefix are curves; the others are final values."""
+USAGE_PREFIX = "system/"
+"""MLflow metrics with this prefix say what a trial used of its machine. They are neither sealed nor read."""
 
 _READ = ("key", "arm", "model", "tricks", "data", "seed", "state", "reason", "environment", CURVES_SEAL, FILES)
 """The tags of a run that are read, besides those that the tag ``environment`` lists and those of its identity."""
@@ -108,6 +110,12 @@ def key(tags: Mapping[str, str], wanted: Iterable[str]) -> str | None:
     if sealed is not None and (said is None or _digest(said) != sealed):
         return next((one for one in wanted if _digest(one) == sealed), None)
     return said if said in set(wanted) else None
+
+
+def kept(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a run that the harness reads, with their seals: without those of MLflow, of others, and of places."""
+    own = ("role", "suite", *_names(tags), SEAL, identity.ACCEPTED)
+    return {name: text for name, text in tags.items() if name in own or name.startswith(PARAMETERS_SEAL)}
 
 
 def _differences(sealed: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, Any]]) -> list[str]:

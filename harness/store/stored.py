@@ -23,7 +23,7 @@ from harness.store.seals import Point
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-FORMAT = 1
+FORMAT = 2
 READ_AGAIN = "it is read again"
 Stamp = list[int]
 """The size of a file and its modification time in ns; empty if there is none."""
@@ -73,10 +73,11 @@ class Run:
 
     @classmethod
     def of(cls, run: MlflowRun) -> Run:
-        """A run as MLflow gives it."""
+        """A run as MLflow gives it, without what the trial used of its machine."""
         info, data = run.info, run.data
+        metrics = {name: value for name, value in data.metrics.items() if not name.startswith(seals.USAGE_PREFIX)}
         kept = Info(str(info.run_id), str(info.status), int(info.start_time or 0), str(info.artifact_uri or ""))
-        return cls(kept, Data(dict(data.tags), dict(data.metrics), dict(data.params)))
+        return cls(kept, Data(dict(data.tags), metrics, dict(data.params)))
 
 
 @dataclass
@@ -86,10 +87,12 @@ class Contents:
     Attributes:
         runs: the runs of all trials, the oldest first.
         files: suite -> the machine and the path of its file, as its parent run has them.
+        tables: suite -> where MLflow's interface shows its runs (``views.path``).
     """
 
     runs: list[Run]
     files: dict[str, str]
+    tables: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -113,13 +116,13 @@ class Memory:
             return None
         found = json.loads(kept)
         texts: list[str] = found["texts"]
-        return Contents([_unpacked(row, texts) for row in found["runs"]], found["files"])
+        return Contents([_unpacked(row, texts) for row in found["runs"]], found["files"], found["tables"])
 
     def keep(self, contents: Contents) -> None:
         """Remember the contents of the store."""
         texts: dict[str, int] = {}
         rows = [_packed(run, texts) for run in contents.runs]
-        value = {"files": contents.files, "runs": rows, "texts": list(texts)}
+        value = {"files": contents.files, "tables": contents.tables, "runs": rows, "texts": list(texts)}
         self._write(self._runs, json.dumps(value).encode())
 
     def curves(self, suite: str, runs: Sequence[str]) -> dict[str, list[Point]] | None:

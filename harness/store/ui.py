@@ -12,8 +12,11 @@ import sys
 from harness.base import interrupts
 from harness.base.errors import HarnessError
 from harness.base.terminal import echo
-from harness.store import sqlite
+from harness.store import sqlite, views
 from harness.store.runs import Store
+
+SHOWN = 20
+"""The largest number of suites whose addresses are printed, the newest first."""
 
 
 def serve(store: Store, port: int) -> None:
@@ -46,8 +49,11 @@ def serve(store: Store, port: int) -> None:
     backend = sqlite.elsewhere(file) if file else store.address
     environment |= dict.fromkeys(("MLFLOW_BACKEND_STORE_URI", "MLFLOW_REGISTRY_STORE_URI"), backend)
     environment.pop("MLFLOW_TRACKING_URI", None)
-    address = f"http://127.0.0.1:{port}/#/experiments"
-    echo(f"MLflow on {store.shown}: {address} (choose Model training at the left; Ctrl-C ends it)")
+    echo(f"MLflow on {store.shown}: {views.here(port)} (Ctrl-C ends it)")
+    for name, address in list(store.tables(views.here(port)).items())[:SHOWN]:
+        echo(f"  {name}  {address}")
+    if port != views.PORT:
+        echo(f"  links in reports lead to port {views.PORT}: they open while `harness ui` runs without --port")
     # In its own process group: MLflow forwards Ctrl-C to a child that already got it from the terminal, and that child
     # prints a traceback at the second one.
     orders, ordered = iter([signal.SIGTERM]), False

@@ -6,7 +6,7 @@ Import the names below from here, and ``make_plan`` from ``harness.suite.plan``.
 """
 
 from harness.suite.declaration import Evaluate, Expectation, Resources, Run, Search, Train
-from harness.suite.reading import Suite, SuiteError, read_suite, suite_schema
+from harness.suite.reading import Suite, SuiteError, read_suite, suite_of, suite_schema
 
 __all__ = [
     "Evaluate",
@@ -18,5 +18,6 @@ __all__ = [
     "SuiteError",
     "Train",
     "read_suite",
+    "suite_of",
     "suite_schema",
 ]

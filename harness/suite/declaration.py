@@ -42,12 +42,14 @@ RESERVED = {
     "artifacts",
     "baselines",
     "cache",
+    "intake",
     "looks",
     "mlflow",
     "optuna",
     "published",
     "results",
     "smoke",
+    "verify",
     "work",
 } | {
     # On Windows these names open devices, in any folder.
@@ -267,6 +269,13 @@ class Run(Settings):
     checkpoint_seconds: float = Field(30, gt=0, description="seconds between checkpoints")
     snapshots: int = Field(6, ge=0, le=1000, description="sample grids drawn during training")
     curve_points: int = Field(200, ge=1, le=100_000, description="points of each training curve")
+    quality: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="samples with which the compare metric is computed at the snapshots before the end, as a curve "
+        "over training; 0: it is not",
+    )
     fuse: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
         "auto",
         description="trials that a worker trains side by side; auto: several on a GPU, one on a CPU; same numbers",

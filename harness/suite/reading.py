@@ -7,6 +7,7 @@ The steps: YAML with places (``document.py``) → overrides → sections (``decl
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -136,9 +137,33 @@ def read_suite(path: Path, sets: Sequence[str] = ()) -> Suite:
         SuiteError: the suite has errors; all of them, in the order of their lines.
     """
     path = shipped.located(path)
-    content = _content(path)
+    return _checked(_content(path), path, sets)
+
+
+def suite_of(keys: Mapping[str, Any]) -> Suite:
+    """The suite with these keys, which are those of a suite file. Files in it are relative to the current folder.
+
+    Its text is JSON, which is YAML. Its path is that of the file in the current folder that would have its name.
+
+    Raises:
+        SuiteError: the suite has errors; all of them.
+    """
     try:
-        document = read(content)
+        content = json.dumps(keys, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    except (TypeError, ValueError) as error:  # an array of NumPy, a circle
+        raise SuiteError([f"{IN_PYTHON}: expected plain values, as in a suite file: {error}"]) from error
+    suite = _checked(content, Path("suite.yaml"), (), IN_PYTHON)
+    return suite.model_copy(update={"path": Path(f"{suite.name}.yaml")})
+
+
+IN_PYTHON = "harness.Suite"
+"""The place of a problem of a suite that is in no file."""
+
+
+def _checked(content: bytes, path: Path, sets: Sequence[str], source: str = "") -> Suite:
+    """The suite of this text. Files in it are relative to the folder of ``path``; ``source``: see ``document.read``."""
+    try:
+        document = read(content, override=source)
         problems = document.problems + [found for text in sets for found in _override(document, text)]
         problems += _plugins(document, path.parent)
         suite = None if problems else _Checker(document).suite()
@@ -378,6 +403,8 @@ class _Checker:
             return
         if declaration.rounds is not None:
             self.add(("seeds",), "a search has no rounds: give a number of seeds, and search.confirm for new ones")
+        if declaration.run.quality:
+            self.add(("run", "quality"), "is not for a suite with a search: search.pruner evaluates during training")
         cells = [places.combinations[place] for place in sorted(places.of({}))]
         if bare := [cell for cell in cells if not space_of(declaration.search, cell)]:
             axes = ", ".join(f"{axis}: {shown(value)}" for axis, value in bare[0].axes.items())

@@ -37,3 +37,8 @@ def is_name(path: Path) -> bool:
 def located(path: Path) -> Path:
     """The suite file that a name means; any other path as it is."""
     return names().get(path.name, path) if is_name(path) else path
+
+
+def word(path: Path) -> str:
+    """What means this suite file on a command line: its name, if it comes with the harness and no other has it here."""
+    return path.stem if path.is_absolute() and names().get(path.stem) == path else str(path)

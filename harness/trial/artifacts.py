@@ -9,7 +9,9 @@ import torch
 
 from harness.base.files import write_bytes, write_json
 from harness.trial.evaluation import Evaluation, sampling_seed
-from harness.trial.pictures import in_rows, save_points, save_tiles
+from harness.trial.mlmodel import CONFIG, model_of
+from harness.trial.pictures import above_nearest, in_rows, save_points, save_thumbnail, save_tiles
+from harness.trial.task import MODEL, SNAPSHOTS, WEIGHTS, snapshot, step_of
 from harness.zoo.data.pixels import as_floats
 from harness.zoo.models.base import Model
 
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
     from harness.trial.task import Recorder, Task
     from harness.zoo.data.base import DataSet
 
-WEIGHTS = "generator.safetensors"
-"""The file with the weights that generate samples."""
 GRID = 8
 """Rows and columns of a grid of samples."""
+NEAREST = "samples_above_their_nearest_training_images"
+"""The picture that shows whether samples are copies."""
 POINTS = 2500
 """Points in a picture of samples, for data sets of points."""
 
@@ -35,17 +37,17 @@ class Files:
         self.model = model
         self.recorder = recorder
         self.data = data
-        self._json("config.json", task.trial.arm.config() | _seeds(task.trial))
+        self._settings("")
 
     def snapshot(self, step: int) -> None:
         """Save a grid of samples. Its latents are the same throughout training."""
-        self._keep(self._grid(f"step-{step:06d}.png"), "samples")
+        self._keep_snapshot(self._grid(snapshot(step)))
 
     def snapshots_until(self, step: int) -> None:
         """Record again the snapshots made before a checkpoint: a trial that starts again has a new journal."""
-        for path in sorted(self.folder.glob("step-*.png")):
-            if int(path.stem.removeprefix("step-")) <= step:
-                self._keep(path, "samples")
+        for path in sorted(self.folder.glob("*.png")):
+            if (drawn := step_of(path.name)) is not None and drawn <= step:
+                self._keep_snapshot(path)
 
     def final(self, evaluation: Evaluation) -> None:
         """Save the files that exist only at the end of a trial."""
@@ -61,7 +63,9 @@ class Files:
         self._json("floors.json", evaluation.floors)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.weights().items()}
         write_bytes(self.folder / WEIGHTS, save(weights))
-        self._keep(self.folder / WEIGHTS)
+        self._keep(self.folder / WEIGHTS, MODEL)
+        self._settings(MODEL)
+        self._json("MLmodel", model_of(self.task.trial, self.model, self.data), MODEL)
 
     def _grid(self, name: str) -> Path:
         return self._drawn(self.model.sample(self._shown, self._rng()), name)
@@ -88,18 +92,27 @@ class Files:
         return torch.Generator(self.model.compute.device).manual_seed(sampling_seed(self.task.trial.seeds.samples))
 
     def _pictures(self) -> None:
-        """Save the other pictures of the model: interpolations, reconstructions, traversals of its codes."""
+        """Save the other pictures of the model: interpolations, reconstructions, codes, and the nearest real images."""
         if self.data.points:
             return
         real = as_floats(self.data.load("test").images[: GRID * GRID].to(self.model.compute.device))
-        for name, tiles in self.model.pictures(real, self._rng()).items():
+        samples = self.model.sample(GRID * GRID // 2, self._rng())
+        nearest = {NEAREST: above_nearest(samples, self.data.load("train").images, GRID)}
+        for name, tiles in (self.model.pictures(real, self._rng()) | nearest).items():
             path = self.folder / f"{name}.png"
             save_tiles(tiles, path)
             self._keep(path, "pictures")
 
-    def _json(self, name: str, value: Any) -> None:
+    def _settings(self, folder: str) -> None:
+        self._json(CONFIG, self.task.trial.arm.config() | _seeds(self.task.trial), folder)
+
+    def _json(self, name: str, value: Any, folder: str = "") -> None:
         write_json(self.folder / name, value)
-        self._keep(self.folder / name)
+        self._keep(self.folder / name, folder)
+
+    def _keep_snapshot(self, path: Path) -> None:
+        self._keep(path, SNAPSHOTS)
+        self._keep(save_thumbnail(path), SNAPSHOTS)
 
     def _keep(self, path: Path, folder: str = "") -> None:
         self.recorder.file(path, folder)

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness.zoo.data.pixels import to_uint8
+from harness.zoo.data.pixels import as_floats, to_uint8
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
+BLOCK = 4096
+"""Training images that are compared at a time."""
+THUMBNAIL = 256
+"""The longest side of a small picture, in pixels."""
 PLANE = 256
 """Pixels along each side of a scatter plot, which shows [-1, 1]²."""
 
@@ -26,8 +31,40 @@ def in_rows(images: Tensor, columns: int) -> Tensor:
     return images[: rows * columns].reshape(rows, columns, *images.shape[1:])
 
 
+def above_nearest(samples: Tensor, training: Tensor, columns: int) -> Tensor:
+    """Samples in rows, below each row the training images that are nearest to its samples, as tiles.
+
+    Nearest is the smallest squared error of the pixels. A sample that is a copy has its original below it.
+
+    Args:
+        samples: (n, channels, height, width) in [-1, 1].
+        training: (m, channels, height, width) as uint8.
+        columns: samples in a row; n is a multiple of it.
+
+    Returns: (2 n / columns, columns, channels, height, width) in [-1, 1], on the device of the samples.
+    """
+    own = samples.float().flatten(1)
+    best = torch.full((len(own),), torch.inf, device=own.device)
+    found = torch.zeros(len(own), dtype=torch.long)
+    for start in range(0, len(training), BLOCK):
+        block = as_floats(training[start : start + BLOCK].to(own.device)).flatten(1)
+        # The square of a sample is the same for all training images.
+        distances, places = (block.square().sum(1) - 2 * own @ block.T).min(1)
+        found = torch.where((distances < best).cpu(), start + places.cpu(), found)
+        best = torch.minimum(distances, best)
+    originals = as_floats(training[found].to(own.device))
+    rows = [in_rows(images, columns) for images in (samples.float(), originals)]
+    return torch.stack(rows, 1).flatten(0, 1)
+
+
 def save_tiles(tiles: Tensor, path: Path) -> None:
-    """Draw images in [-1, 1], shape (rows, columns, channels, height, width).
+    """Draw images into a file; see ``tiled``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tiled(tiles).save(path)
+
+
+def tiled(tiles: Tensor) -> Image:
+    """One picture of images in [-1, 1], shape (rows, columns, channels, height, width).
 
     One channel is drawn in grey, three in colour. With any other number, only the first channel is drawn.
     """
@@ -37,12 +74,31 @@ def save_tiles(tiles: Tensor, path: Path) -> None:
         tiles = tiles[:, :, :1]
     rows, columns, channels, height, width = tiles.shape
     pixels = to_uint8(tiles).cpu().permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels).numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels).save(path)
+    return Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
+
+
+def save_thumbnail(path: Path) -> Path:
+    """Draw a picture again, small: the second file of MLflow's ``log_image``, which its interface shows.
+
+    Returns: the file, a WebP.
+    """
+    from PIL import Image
+
+    small = path.with_name(f"{path.stem}+compressed.webp")
+    with Image.open(path) as image:
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        image.save(small)
+    return small
 
 
 def save_points(points: Tensor, path: Path) -> None:
-    """Draw points (n, 2, 1, 1) in [-1, 1]², dark on white, with the second coordinate upwards.
+    """Draw points into a file; see ``scattered``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scattered(points).save(path)
+
+
+def scattered(points: Tensor) -> Image:
+    """A picture of points (n, 2, 1, 1) in [-1, 1]², dark on white, with the second coordinate upwards.
 
     A pixel with more points is darker. A single point is already half dark, so that a mode with few points shows.
     """
@@ -52,5 +108,4 @@ def save_points(points: Tensor, path: Path) -> None:
     counts = torch.zeros(PLANE, PLANE)
     counts.index_put_((PLANE - 1 - places[:, 1], places[:, 0]), torch.ones(len(places)), accumulate=True)
     shade = 255 * (-counts).exp2()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(shade.round().to(torch.uint8).numpy()).save(path)
+    return Image.fromarray(shade.round().to(torch.uint8).numpy())

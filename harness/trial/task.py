@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -60,6 +61,24 @@ def _unpacked(_: None, *content: Any) -> Task:
 
 TRACEBACK = "traceback.txt"
 """The artifact of a run with the traceback of its failure."""
+MODEL, WEIGHTS = "generator", "generator.safetensors"
+"""The folder of a run's artifacts that is an MLflow model, and its file with the weights that generate samples."""
+SNAPSHOTS = "images"
+"""The folder with the grids of samples over training: where MLflow's interface looks for images with a step."""
+
+
+def snapshot(step: int) -> str:
+    """The name of the grid of a step, as MLflow's ``log_image(key="samples", step=step)`` gives it.
+
+    But without the time, so that a grid that is drawn again replaces the first.
+    """
+    return f"samples+step+{step:06d}+timestamp+0+grid.png"
+
+
+def step_of(name: str) -> int | None:
+    """The step of a grid, from the name of its file; older ones are ``step-000100.png``. None if it is none."""
+    found = re.fullmatch(r"(?:samples\+step\+(\d+)\+timestamp\+0\+grid|step-(\d+))\.png", name)
+    return int(found[1] or found[2]) if found else None
 
 
 @dataclass

@@ -16,7 +16,7 @@ CAPABILITIES: Mapping[str, str] = {
     "generator": "a network that generates images: Game.generator",
     "discriminator": "a network that tells real images from generated ones: Game.discriminator",
     "discriminator_features": "the discriminator's last hidden layer, which can be extended: Discriminator.extend",
-    "latent": "the generator's input is z: Game.latent, Game.noise",
+    "latent": "the generator's input is z: Game.latent, Game.noise; for metrics Game.latents and images_from",
     "targets": "the discriminator is trained towards targets that can be changed",
     "adam": "the discriminator's optimiser is Adam: Game.discriminator_optimiser",
     "generator_batch_norm": "the generator has batch normalisation",
@@ -26,7 +26,8 @@ CAPABILITIES: Mapping[str, str] = {
     "conditional": "Model.sample_classes: samples of given classes",
     "classifier": "Model.classify",
     "codes": "Model.codes: categories that the model found by itself",
-    "reconstruction": "Model.reconstruct",
+    "code_inputs": "sample_codes: samples of given codes, of which settings.categories and settings.continuous exist",
+    "reconstruction": "Model.reconstruct; encode and decode, its two halves",
     "translation": "Model.translate",
 }
 """Name -> what it means."""

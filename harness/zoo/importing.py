@@ -16,11 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import no_file
 
 _files: dict[str, Path] = {}
 """Name of a module -> its file, for the files that were imported here."""
+_contents: dict[str, str] = {}
+"""Name of such a module -> the digest of its file when it was added."""
 
 
 def files() -> tuple[Path, ...]:
@@ -37,7 +40,7 @@ def from_file(path: Path) -> types.ModuleType:
     name = path.stem
     _refuse(path)
     if name in sys.modules:  # added before, or imported by a script or notebook
-        _files[name] = path.resolve()
+        _keep(name, path)
     else:
         specification = importlib.util.spec_from_file_location(name, path.resolve())
         assert specification is not None  # it ends in .py
@@ -49,8 +52,26 @@ def from_file(path: Path) -> types.ModuleType:
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise HarnessError(f"{path}{_line(error, path)}: {_why(error)}") from error
-        _files[name] = path.resolve()
+        _keep(name, path)
     return sys.modules[name]
+
+
+def _keep(name: str, path: Path) -> None:
+    _files[name] = path.resolve()
+    _contents.setdefault(name, digests.of_file(path))
+
+
+def refuse_changed() -> None:
+    """Refuse to go on with plug-in files that were changed after their import: workers would import other code.
+
+    Only a process that lives longer than one command can meet this: a notebook.
+
+    Raises:
+        HarnessError: a file was changed, or is gone.
+    """
+    for name, path in _files.items():
+        if not path.is_file() or digests.of_file(path) != _contents[name]:
+            raise HarnessError(f"{path} was changed after it was imported: restart the notebook's kernel or the script")
 
 
 def again(file: str) -> types.ModuleType:

@@ -33,9 +33,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     longer = workspace.suite("longer", **QUICK | {"train": QUICK["train"] | {"steps": 4}})  # type: ignore[operator]
     evaluate = {"samples": 64, "metrics": ["sharpness"]}
     fewer = workspace.suite("fewer", **QUICK, matrix={"tricks": [[]]}, evaluate=evaluate)
-    matrix = {"train.precision": ["float32", "bfloat16"]}
-    halves = workspace.suite("halves", **QUICK, matrix=matrix, compare={"metric": "sharpness"})
-    workspace.run("run", tiny, longer, fewer, halves, "--workers", "1", "--device", "cpu")
+    formats = {"train.precision": ["float32", "bfloat16"]}
+    halves = workspace.suite("halves", **QUICK, matrix=formats, compare={"metric": "sharpness"})
+    digits = {"data": ["digits", {"name": "digits", "limit": 500}]}
+    amounts = workspace.suite("amounts", **QUICK, matrix=digits, compare={"metric": "sharpness"})
+    workspace.run("run", tiny, longer, fewer, halves, amounts, "--workers", "1", "--device", "cpu")
     return workspace
 
 
@@ -88,20 +90,41 @@ def test_the_same_trials_are_not_tested(trained: Workspace) -> None:
 def test_other_protocols_are_refused_by_field(trained: Workspace) -> None:
     output = trained.run("compare", "tiny.yaml", "fewer.yaml", code=2)
     assert "samples: 100 against 64" in output
-    assert "trained_in" not in output
     runs = [trained.table(name)[0]["mlflow_run_id"] for name in ("tiny", "fewer")]
     assert "samples: 100 against 64" in trained.run("compare", *runs, code=2)
-    one, other = _arms(trained, "halves")
-    output = trained.run("compare", one, other, "--suite", "halves.yaml", code=2)
-    assert "trained_in:" in output
-    assert "bfloat16" in output
+    one, other = _arms(trained, "amounts")
+    output = trained.run("compare", one, other, "--suite", "amounts.yaml", code=2)
+    assert "data_hash: " in output
+    runs = [row["mlflow_run_id"] for row in trained.table("halves") if row["seed"] == "0"]
+    assert "trained_in: " in trained.run("compare", *runs, code=2)
 
 
 def test_the_summary_names_the_arms_without_a_verdict(trained: Workspace) -> None:
-    output = trained.run("report", "halves.yaml")
+    output = trained.run("report", "amounts.yaml")
     assert "different protocols, so there is no verdict" in output
     assert "no verdict on" in output
-    assert "trained_in: bfloat16 against float32" in output
+    assert "data_hash: " in output
+
+
+def test_a_suite_that_asks_about_the_number_format_has_a_verdict(trained: Workspace) -> None:
+    output = trained.run("report", "halves.yaml")
+    assert "no verdict on" not in output
+    assert "against gan with precision=float32" in output
+    one, other = _arms(trained, "halves")
+    assert "trained_in" not in trained.run("compare", one, other, "--suite", "halves.yaml")
+    warning = "measured by different protocols"
+    pages = {name: (trained.results / name / "report.html").read_text() for name in ("halves", "amounts")}
+    assert warning not in pages["halves"]
+    assert warning in pages["amounts"]
+
+
+def test_a_number_format_that_a_machine_chooses_is_compared_with_no_other(trained: Workspace) -> None:
+    asked = harness.load(trained.folder / "halves.yaml", trained.results).results
+    suite = asked.plan.suite.model_copy(update={"matrix": {"train.precision": ("float32", "auto")}})
+    chosen = dataclasses.replace(asked, plan=dataclasses.replace(asked.plan, suite=suite))
+    assert asked.protocols == []
+    assert {difference.field for difference in chosen.protocols} == {"trained_in"}
+    assert {difference.field for difference in chosen.differing(*asked.arms)} == {"trained_in"}
 
 
 @pytest.mark.parametrize(

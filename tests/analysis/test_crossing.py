@@ -22,10 +22,10 @@ from harness.base.seeds import derived
 from harness.store.runs import Store
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
-from harness.trial.artifacts import WEIGHTS
 from harness.trial.device import computing
 from harness.trial.evaluation import Evaluator, sampling_seed
 from harness.trial.run import restored
+from harness.trial.task import MODEL, WEIGHTS
 
 SMALL = ("noise", "tiny.yaml", "--seeds", "3", "--workers", "1", "--device", "cpu")
 CPU = torch.device("cpu")
@@ -145,7 +145,7 @@ def test_the_component_of_the_evaluation_is_what_many_evaluations_of_each_model_
     many: dict[str, list[float]] = {"sharpness": [], "fid": []}
     with computing(trials[0].arm, CPU):
         for trial in trials:
-            path = store.record(runs[trial.key], "gan", False, trial).file(WEIGHTS)
+            path = store.record(runs[trial.key], "gan", False, trial).weights
             assert path is not None
             model = restored(trial.arm, trial.seed, CPU, data.shape, evaluator.training, path)
             values = [evaluator.evaluate(model, sampling_seed(derived(number, "test"))).values for number in range(50)]
@@ -176,7 +176,7 @@ def test_an_evaluation_is_computed_once(measured: tuple[Workspace, list[str]], m
 def test_a_trial_without_weights_is_left_out_by_name(measured: tuple[Workspace, list[str]], tmp_path: Path) -> None:
     workspace = measured[0].copy(tmp_path / "copy")
     workspace.environment["COLUMNS"] = "160"
-    [first, *_] = sorted(workspace.results.glob(f"artifacts/tiny/*/artifacts/{WEIGHTS}"))
+    [first, *_] = sorted(workspace.results.glob(f"artifacts/tiny/*/artifacts/{MODEL}/{WEIGHTS}"))
     config = json.loads((first.parent / "config.json").read_text())
     first.unlink()
     printed = workspace.run(*SMALL, code=1)

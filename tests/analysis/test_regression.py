@@ -201,3 +201,17 @@ def test_from_the_first_baseline_to_red(tmp_path: Path) -> None:
     assert "no longer has more" in workspace.run(*words, code=2)
     path.write_text("{")
     assert "damaged" in workspace.run(*words, code=2)
+
+
+def test_a_vacuous_baseline_is_refused_unless_told_so(tmp_path: Path) -> None:
+    workspace, path = Workspace(tmp_path), tmp_path / "b.json"
+    # After so few steps no sample shows a digit, on any seed.
+    suite = workspace.suite(matrix={"tricks": [[]]}, evaluate={"samples": 64, "metrics": ["mode_coverage"]}, compare={})
+    words: tuple[str | Path, ...] = ("check", suite, "--baseline", path, "--update")
+    refused = workspace.run(*words, code=2)
+    assert "the baseline of gan would be vacuous: " in refused
+    assert " is 0 on all seeds, the lowest value that it can have" in refused
+    assert not path.exists()
+    workspace.run(*words, "--even-if-constant")
+    assert path.is_file()
+    assert "is for --update" in workspace.run(*words[:-1], "--even-if-constant", code=2)

@@ -19,6 +19,7 @@ TABLES = {
     "analysis/across.py",
     "analysis/results.py",
     "analysis/expectations.py",
+    "report/board.py",
     "report/page.py",
     "report/tables.py",
     "report/terminal.py",

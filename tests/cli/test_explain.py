@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -43,8 +45,18 @@ def test_a_preset_names_what_it_changes_and_has_its_own_defaults() -> None:
     assert "latent: default 128, a whole number ≥ 1 and ≤ 4096" in lines
 
 
-def test_a_metric_says_what_is_good() -> None:
-    assert any(line.startswith("column fid: ") and line.endswith("(lower is better)") for line in explain("fid"))
+def test_a_metric_says_what_is_good_in_the_words_of_the_report() -> None:
+    plugin = registry.find("metrics", "fid").plugin
+    assert plugin is not None
+    assert f"column fid (lower is better): {plugin.values['fid'].summary}" in explain("fid")
+
+
+def test_every_built_in_metric_says_in_sentences_what_it_measures_and_what_is_good() -> None:
+    for entry in registry.entries("metrics"):
+        for column, value in entry.plugin.values.items():
+            assert value.summary[0].isupper(), column
+            assert value.summary.endswith("."), column
+            assert re.search(r"\bgood\b|\d|best possible", value.summary.lower()), column
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:

@@ -41,7 +41,11 @@ def test_an_arm_is_shown_with_its_settings_once_and_all_its_trials(workspace: Wo
     assert "fid.samples = 100" in shown
     assert "  device = cpu" in shown
     images = [Path(line.split(" = ")[1]) for line in shown.splitlines() if line.endswith(".png")]
-    assert {path.name for path in images} >= {"final.png", "interpolation.png"}
+    assert {path.name for path in images} >= {
+        "final.png",
+        "interpolation.png",
+        "samples_above_their_nearest_training_images.png",
+    }
     assert all(path.is_file() for path in images)
 
 

@@ -291,6 +291,15 @@ def test_what_no_machine_has_is_refused(user: User) -> None:
     assert "3 cores" in output
 
 
+def test_the_variable_of_ray_names_no_cluster(user: User, cluster: Cluster) -> None:
+    """Neither a cluster that is there is joined because of it, nor is one that was given forgotten for it."""
+    suite = user.workspace.suite(seeds=1)
+    there = Workspace(user.workspace.folder, user.workspace.environment | {"RAY_ADDRESS": cluster.address})
+    assert "--address HOST:PORT" in " ".join(ended(there.start("run", suite, "--engine", "ray"), 2).split())
+    nobody = Workspace(user.workspace.folder, user.workspace.environment | {"RAY_ADDRESS": f"127.0.0.1:{free_port()}"})
+    ended(nobody.start("run", suite, "--engine", "ray", "--address", cluster.address), 0)
+
+
 class TestNoCluster:
     """Messages that need no cluster. None waits for an answer that does not come (see ``test_travel``)."""
 

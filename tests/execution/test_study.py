@@ -91,6 +91,34 @@ def test_the_first_of_every_arm_comes_first_and_then_the_arm_that_takes_longest(
     assert order == [(quick, 0), (slow, 0), (slow, 1), (slow, 2), (quick, 1), (quick, 2)]
 
 
+def test_the_axes_of_the_matrix_are_parameters_of_the_study(tmp_path: Path) -> None:
+    axes = {"tricks": [[], ["ema"], ["ema", "r1"]], "model.latent": [16, 64]}
+    queue = MatrixQueue(plan(tmp_path, matrix=axes, seeds=1, compare={"metric": "sharpness"}), storage(tmp_path), {})
+    while (work := queue.next()) is not None:
+        queue.tell(work.trial.key, Outcome(State.DONE, "", {"sharpness": 1.0 + work.trial.arm.model.settings.latent}))
+    found = {(trial.params["tricks"], trial.params["model.latent"]): trial.value for trial in queue.study.trials}
+    assert found == {(t, n): 1.0 + n for t in ("none", "ema", "ema + r1") for n in (16, 64)}
+    assert optuna.importance.get_param_importances(queue.study)["model.latent"] > 0.9
+
+
+def test_a_value_that_is_new_on_an_axis_of_choices_has_a_parameter_of_its_own(tmp_path: Path) -> None:
+    def told(tricks: list[list[str]], latent: list[int]) -> list[dict[str, object]]:
+        axes = {"tricks": tricks, "model.latent": latent}
+        made = plan(tmp_path, matrix=axes, seeds=1, compare={"metric": "sharpness"})
+        queue = MatrixQueue(made, storage(tmp_path), {})
+        for each in made.trials:
+            queue.tell(each.key, Outcome(State.FAILED, "so"))
+        return [each.params for each in queue.study.trials]
+
+    assert told([[], ["ema"]], [16])[-1] == {"tricks": "ema", "model.latent": 16}
+    # A range may grow, and choices may be fewer.
+    assert told([["ema"]], [128])[-1] == {"tricks": "ema", "model.latent": 128}
+    assert told([["r1"], ["ema"]], [16])[-2:] == [
+        {"tricks (2)": "r1", "model.latent": 16},
+        {"tricks (2)": "ema", "model.latent": 16},
+    ]
+
+
 def test_the_next_run_knows_how_long_an_arm_takes(tmp_path: Path) -> None:
     made = plan(tmp_path, seeds=2)
     seconds = dict(zip((cell.arm.name for cell in made.cells), (1.0, 5.0), strict=True))

@@ -50,7 +50,7 @@ def test_without_a_finished_trial_it_says_so(tmp_path: Path) -> None:
 
 def test_a_trial_without_its_weights_is_named(tiny_store: Workspace, tmp_path: Path) -> None:
     workspace = tiny_store.copy(tmp_path / "copy")
-    first, *others = sorted(workspace.results.glob("artifacts/tiny/*/artifacts/generator.safetensors"))
+    first, *others = sorted(workspace.results.glob("artifacts/tiny/*/artifacts/generator/generator.safetensors"))
     first.unlink()
     printed = workspace.run("judge", "agree", "tiny.yaml", "--samples", "50")
     assert printed.count("judged by mnist and") == len(others) == 3

@@ -42,7 +42,11 @@ class Of(SimpleNamespace):
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("conditional_accuracy", {}), ("mode_score", {}), ("stacked_modes", {"threshold": None}), ("translation", {})],
+    [
+        *(("code_effects", {"images": 2000}), ("interpolation", {"pairs": 2000})),
+        *(("conditional_accuracy", {}), ("latent_interpolation", {"pairs": 2000}), ("mode_score", {})),
+        *(("stacked_modes", {"threshold": None}), ("translation", {})),
+    ],
 )
 def test_protocols_state_the_judge_and_the_first_sixteen_digits_of_its_digest(name: str, more: dict[str, Any]) -> None:
     expected = {"judge": "j", "judge_hash": "0123456789abcdef", **more}
@@ -54,15 +58,22 @@ def test_protocols_state_the_judge_and_the_first_sixteen_digits_of_its_digest(na
 def test_which_metrics_need_a_judge_or_more_than_samples_of_a_model() -> None:
     plugins = {name: registry.find("metrics", name).plugin for name in registry.names("metrics")}
     assert {name for name, plugin in plugins.items() if plugin.needs_judge} == {
-        *("conditional_accuracy", "mode_coverage", "mode_score", "stacked_modes", "translation")
+        *("code_effects", "conditional_accuracy", "curvature", "interpolation", "latent_interpolation"),
+        *("mode_coverage", "mode_score", "stacked_modes", "translation"),
     }
     assert {name: set(plugin.requires) for name, plugin in plugins.items() if plugin.requires} == {
         "code_accuracy": {"codes"},
+        "code_effects": {"code_inputs"},
         "conditional_accuracy": {"conditional"},
+        "interpolation": {"reconstruction"},
+        "latent_interpolation": {"generator", "latent"},
+        "likelihood": {"likelihood"},
         "optimal_discriminator": {"probability"},
         "reconstruction": {"reconstruction"},
+        "saddle": {"probability"},
         "test_error": {"classifier"},
         "translation": {"translation"},
+        "two_sample_reconstructed": {"reconstruction"},
     }
     assert not TestError.__test__  # pytest is not to collect it
 

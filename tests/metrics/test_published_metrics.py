@@ -9,47 +9,61 @@ import pytest
 from harness.metrics import (
     classification_error,
     code_accuracy,
+    code_effects,
     conditional_accuracy,
     coverage,
+    curvature,
     fidelity,
+    interpolation,
+    likelihood,
     memorisation,
     modes_2d,
     neighbours,
     optimal_discriminator,
     reconstruction,
+    saddle,
     sharpness,
     stacked_modes,
     translation,
     two_sample,
+    two_sample_reconstructed,
 )
 from harness.zoo import registry
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "code_accuracy": {},
+    "code_effects": {},
     "conditional_accuracy": {},
+    "curvature": {},
     "density_coverage": {"neighbours": 5},  # Naeem et al. 2020, section 3: k = 5
     "energy_distance": {},
     "fid": {},
     "high_quality_modes": {},
     "inception_score": {"splits": 10},  # Salimans et al. 2016, the authors' code: the mean of ten splits
+    "interpolation": {},
     "kid": {"subsets": 100, "subset_size": 1000},  # Bińkowski et al. 2018, as in the authors' code
+    "latent_interpolation": {},
+    "likelihood": {},
     "memorisation": {"cells": 10, "least": 20},  # no published number: a cell for each of ten classes
     "mode_coverage": {"share": 0.05, "confidence": None},  # no published number: docs/judges.md has the threshold
     "mode_score": {},
     "optimal_discriminator": {},
     "precision_recall": {"neighbours": 3},  # Kynkäänniemi et al. 2019: k = 3
     "reconstruction": {},
+    "saddle": {},
     "sharpness": {},
     "stacked_modes": {},
     "test_error": {},
     "translation": {"images": 2000},
     "two_sample": {},
+    "two_sample_reconstructed": {},
 }
 
 CONSTANTS: dict[Any, dict[str, Any]] = {
     # How many images are passed on at once: it divides the random numbers of a model among its batches.
     conditional_accuracy: {"SEED": 2014, "BATCH": 500},
     code_accuracy: {"BATCH": 500},
+    code_effects: {"SEED": 2016, "IMAGES": 2000, "BATCH": 500},
     classification_error: {"BATCH": 500},
     reconstruction: {"AT_ONCE": 500, "MOST": 10_000},
     sharpness: {"BATCH": 2000},
@@ -59,7 +73,12 @@ CONSTANTS: dict[Any, dict[str, Any]] = {
         "LEAST": 50,
         "ROWS": 250,
     },  # torch-fidelity's own seed; at least 50 samples of a class in a split
+    curvature: {"ONE": 1},
+    likelihood: {"MOST": 2000, "DRAWS": 64, "AT_ONCE": 100, "SEED": 2016},
+    saddle: {"AT_ONCE": 500},
+    two_sample_reconstructed: {"AT_ONCE": 500},
     coverage: {"NEIGHBOURS": 3},  # Kynkäänniemi et al. 2019: k = 3
+    interpolation: {"SEED": 2013, "PAIRS": 2000, "BATCH": 500},
     memorisation: {"SEED": 2020},
     translation: {"SEED": 2017},
     modes_2d: {"WITHIN": 3.0},  # Srivastava et al. 2017, table 1: within three standard deviations

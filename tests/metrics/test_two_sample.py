@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from harness.judge.points import Points
+from harness.metrics.images import Images
 from harness.metrics.two_sample import halves, p_value
 from harness.zoo import registry
 
@@ -76,3 +79,12 @@ def test_no_warning_reaches_the_user_and_constant_features_do_no_harm() -> None:
         warnings.simplefilter("error")
         values = measure(torch.ones(40, 3), torch.ones(40, 3))
     assert values["two_sample_accuracy"] == pytest.approx(0.5)
+
+
+def test_points_of_the_reference_are_kept_in_the_cache_as_their_features(tmp_path: Path) -> None:
+    points = ring(20, (0, 3), 0)[:, :, None, None]
+    for _ in range(2):  # the second is read from the cache
+        kept = Images(points, Points(), None, tmp_path)
+        assert torch.equal(kept.features, points.flatten(1))
+    [file] = tmp_path.glob("features-*.safetensors")
+    assert file.stat().st_size > 0

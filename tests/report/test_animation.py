@@ -40,7 +40,9 @@ def shade_of(frame: np.ndarray, column: int) -> int:
 def test_a_frame_for_each_moment_and_a_shorter_arm_keeps_its_end(tmp_path: Path) -> None:
     long = strip(tmp_path, {"step 0": 10, "step 10": 60, "step 20": 110, "step 30": 160})
     short = strip(tmp_path, {"step 0": 20, "step 10": 70, "step 20": 120})
-    content = animation.gif({"long": long, "short": short}, picture(tmp_path, "real", 230), tmp_path / "none.gif")
+    content = animation.gif(
+        {"long": long, "short": short}, picture(tmp_path, "real", 230), tmp_path / "none.gif", False
+    )
     assert content is not None
     found = frames(content)
     assert len(found) == 4
@@ -50,17 +52,31 @@ def test_a_frame_for_each_moment_and_a_shorter_arm_keeps_its_end(tmp_path: Path)
 
 
 def test_too_few_snapshots_make_no_animation(tmp_path: Path) -> None:
-    assert animation.gif({"arm": strip(tmp_path, {"step 0": 10, "end": 20})}, None, tmp_path / "none.gif") is None
+    assert (
+        animation.gif({"arm": strip(tmp_path, {"step 0": 10, "end": 20})}, None, tmp_path / "none.gif", False) is None
+    )
 
 
 def test_the_same_pictures_are_not_drawn_again(tmp_path: Path) -> None:
     arms = {"arm": strip(tmp_path, {"step 0": 10, "step 1": 90, "end": 200})}
     earlier = tmp_path / animation.NAME
-    content = animation.gif(arms, None, earlier)
+    content = animation.gif(arms, None, earlier, False)
     assert content is not None
     # Marked, to tell it from one that was drawn anew.
     earlier.write_bytes(content + b"\0")
-    assert animation.gif(arms, None, earlier) == content + b"\0"
+    assert animation.gif(arms, None, earlier, False) == content + b"\0"
     picture(tmp_path, "end", 200).path.write_bytes(arms["arm"][0].path.read_bytes())
-    again = animation.gif(arms, None, earlier)
+    again = animation.gif(arms, None, earlier, False)
     assert again not in (None, content + b"\0", content)
+
+
+def test_pixels_have_dark_paper_and_points_white(tmp_path: Path) -> None:
+    arms, earlier = {"arm": strip(tmp_path, {"step 0": 10, "step 1": 90, "end": 200})}, tmp_path / animation.NAME
+    corners = []
+    for points in (False, True):
+        content = animation.gif(arms, None, earlier, points)
+        assert content is not None
+        earlier.write_bytes(content)  # the other paper is not an animation that shows the same
+        corners.append(int(frames(content)[0][2, 2]))
+    assert corners[0] < 40
+    assert corners[1] > 250

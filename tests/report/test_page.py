@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import ARMS, maker
+from made_up import ARMS, SUITE, maker
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
@@ -161,7 +161,8 @@ def test_failures_have_their_reasons(written: tuple[Results, Path, Page]) -> Non
 def test_the_page_needs_nothing_but_itself(written: tuple[Results, Path, Page]) -> None:
     page = written[2]
     for tag, attributes in page.tags:
-        for name in ("src", "href", "srcset", "poster"):
+        # A link is followed only if a reader presses it.
+        for name in ("src", "srcset", "poster") if tag == "a" else ("src", "href", "srcset", "poster"):
             target = attributes.get(name) or ""
             assert target == "" or target.startswith(("data:", "#")), (tag, target)
         assert tag not in ("link", "iframe", "object")
@@ -200,6 +201,197 @@ def test_one_seed_and_no_value_at_all_still_give_a_page(make_results: Make, tmp_
 def test_a_run_that_is_not_whole_says_so(make_results: Make, tmp_path: Path) -> None:
     page = Page(report.write(make_results(missing=7), tmp_path / "out").read_text(encoding="utf-8"))
     assert re.search(r"\b7\b[^.]*trial", page.text)
+
+
+# --- what stands where -----------------------------------------------------------------------------------
+
+
+def ids(page: Page) -> list[str]:
+    return [attributes["id"] or "" for _, attributes in page.tags if attributes.get("id")]
+
+
+def links(page: Page) -> list[str]:
+    return [attributes.get("href") or "" for tag, attributes in page.tags if tag == "a"]
+
+
+def test_the_verdict_comes_first_then_the_picture_then_the_figures(written: tuple[Results, Path, Page]) -> None:
+    text = written[2].text
+    headline = words.headline(written[0])
+    assert text.index(headline) < text.index("Samples of a trial of each arm") < text.index("Mean over the finished")
+
+
+def test_the_verdict_names_the_baselines_where_there_are_several(make_results: Make) -> None:
+    pairs = """pairs:
+    - {arm: {tricks: [feature_matching]}, baseline: {tricks: []}}
+    - {arm: {tricks: [feature_matching]}, baseline: {tricks: [ema]}}
+"""
+    text = SUITE.replace("compare: {baseline: {tricks: []}, metric: fid}", f"compare:\n  metric: fid\n  {pairs}")
+    headline = words.headline(make_results(text=text))
+    assert re.fullmatch(
+        r"On FID: dcgan \+ feature_matching \(FID × 0\.\d+ against dcgan\) and "
+        r"dcgan \+ feature_matching \(FID × 0\.\d+ against dcgan \+ ema\) are better\.",
+        headline.partition(" Trials failed")[0],
+    ), headline
+    assert "(FID ×" in (one := words.headline(make_results()))
+    assert one.startswith("Against dcgan on FID: ")
+    assert "against" not in one
+
+
+def test_contents_and_anchors_lead_somewhere(written: tuple[Results, Path, Page]) -> None:
+    page = written[2]
+    names = ids(page)
+    assert len(set(names)) == len(names)
+    targets = [link.removeprefix("#") for link in links(page) if link.startswith("#")]
+    assert {"verdict", "training", "leaderboard", "effects", "arms", "protocol", "suite", "files"} <= set(targets)
+    assert set(targets) <= set(names)
+    for arm in ("dcgan", "dcgan-feature-matching", "dcgan-one-sided-label-smoothing", "dcgan-ema"):
+        assert f"arm-{arm}" in targets
+
+
+def test_downloads_lie_beside_the_page(written: tuple[Results, Path, Page]) -> None:
+    _, path, page = written
+    offered = [a["href"] or "" for tag, a in page.tags if tag == "a" and "download" in a]
+    assert set(offered) == {file.name for file in path.parent.glob("*.csv")}
+
+
+def test_every_shown_trial_links_to_its_run(written: tuple[Results, Path, Page]) -> None:
+    results, _, page = written
+    found = {link.rpartition("/")[2] for link in links(page) if link.startswith("http://127.0.0.1:5000/#/runs/")}
+    assert found == {record.run_id for record in results.records}
+    assert "open while harness ui shows this store, without another --port ." in page.text
+
+
+def test_runs_of_a_server_are_linked_there_without_a_password(make_results: Make, tmp_path: Path) -> None:
+    at = {"store": "https://me:***@mlflow.example/base/", "table": "https://mlflow.example/base/#/experiments/1"}
+    results = dataclasses.replace(make_results(), **at)
+    page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
+    runs = [link for link in links(page) if "/runs/" in link]
+    assert runs
+    assert all(link.startswith("https://mlflow.example/base/#/runs/") for link in runs)
+    assert "harness ui" not in page.text
+
+
+def test_a_report_can_be_cited_with_what_makes_it_comparable(make_results: Make, tmp_path: Path) -> None:
+    from harness.report.citation import bibtex
+
+    results = make_results(text=maker_text("Does 10 % of {noise} & more help a_b?"))
+    text = bibtex(results)
+    assert text.count("@") == 2
+    assert r"title = {Does 10 \% of \{noise\} \& more help a\_b?}" in text
+    assert re.search(r"suite made\\_up; 20 trials; protocol [0-9a-f]{12}; written \d{4}-\d\d-\d\d", text)
+    changed = dataclasses.replace(results.records[0], parts={"harness.x:y": "1234"})
+    with_code = bibtex(dataclasses.replace(results, records=(changed, *results.records[1:])))
+    assert re.search(r"; code [0-9a-f]{12}; ", with_code)
+    page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
+    assert " ".join(text.split()) in page.text
+
+
+def maker_text(question: str) -> str:
+    from made_up import SUITE
+
+    return SUITE.replace("Which training tricks help a DCGAN on digits, and by how much?", f"'{question}'")
+
+
+# --- the leaderboard -------------------------------------------------------------------------------------
+
+
+def boards(page: Page) -> list[list[str]]:
+    """The columns that each table of the leaderboard can be sorted by: which end is the best."""
+    found: list[list[str]] = []
+    for tag, attributes in page.tags:
+        if tag == "table" and "board" in (attributes.get("class") or "").split():
+            found.append([])
+        if tag == "th" and attributes.get("data-best"):
+            found[-1].append(attributes["data-best"] or "")
+    return found
+
+
+def test_no_table_of_the_leaderboard_is_wider_than_a_window(make_results: Make) -> None:
+    from made_up import SUITE
+
+    from harness.report.board import board
+
+    many = SUITE.replace("fid, inception_score, mode_coverage", "inception_score, mode_coverage, fid, kid")
+    results = make_results(text=many)
+    stacks = board(results).stacks
+    assert sorted(column.name for stack in stacks for column in stack) == sorted(results.values)
+    assert stacks[0][0].name == "fid"  # what arms are compared on
+    assert len(stacks[0]) <= 6  # beside the verdicts
+    assert all(len(stack) <= 8 for stack in stacks[1:])
+    coverage = [n for n, stack in enumerate(stacks) for column in stack if column.name in ("refused", "class_recall")]
+    assert len(set(coverage)) == 1  # one metric, one table
+
+
+def test_the_first_press_on_a_heading_puts_the_best_first(written: tuple[Results, Path, Page]) -> None:
+    [first, second] = boards(written[2])
+    arm, n, failed, verdict, fid, inception = first
+    assert (arm, n, failed, verdict) == ("ascending", "descending", "ascending", "ascending")
+    assert (fid, inception) == ("ascending", "descending")
+    assert second == ["ascending", *["descending"] * 3, *["ascending"] * 3, *["descending"] * 2]  # arm, classes, …
+
+
+def test_a_column_with_a_target_is_sorted_by_the_distance_to_it(make_results: Make) -> None:
+    from made_up import SUITE
+
+    from harness.report.board import board
+
+    results = make_results(text=SUITE.replace("mode_coverage]", "mode_coverage, sharpness]"))
+    values = {"dcgan": 1.2, "dcgan + ema": 0.9}
+    records = [
+        dataclasses.replace(record, values=record.values | {"sharpness": values[record.arm]})
+        for record in results.records
+        if record.arm in values and record.done
+    ]
+    found = board(dataclasses.replace(results, records=tuple(records)))
+    [column] = [column for stack in found.stacks for column in stack if column.name == "sharpness"]
+    assert column.best == "ascending"
+    keys = {row.arm: float(row.cells["sharpness"].exact) for row in found.rows}
+    assert keys == pytest.approx({"dcgan": 0.2, "dcgan + ema": 0.1})
+
+
+def test_a_cell_has_a_point_for_each_seed_where_its_value_is(written: tuple[Results, Path, Page]) -> None:
+    from harness.report.board import board
+
+    results = written[0]
+    every = [v for arm in results.arms for v in results.by_seed(arm, "fid").values() if np.isfinite(v)]
+    low, high = math.log(min(every)), math.log(max(every))  # FIDs are compared as factors
+    for row in board(results).rows:
+        own = {seed: v for seed, v in results.by_seed(row.arm, "fid").items() if np.isfinite(v)}
+        cell = row.cells["fid"]
+        places = [float(x) for x in re.findall(r"M([\d.]+) 4h0", cell.points)]
+        assert places == pytest.approx(
+            sorted(4 + 92 * (math.log(v) - low) / (high - low) for v in own.values()), abs=0.06
+        )
+        assert cell.seeds.count("seed ") == len(own)
+        for seed, value in own.items():
+            assert f"seed {seed}: {value:.2f}" in cell.seeds
+    assert written[2].text.count("seed 0: ") >= 4
+
+
+def test_a_thousand_seeds_are_sixty_points(make_results: Make) -> None:
+    from harness.report.board import POINTS, board
+
+    results = make_results(seeds=2, arms={"dcgan": (14.0, 0.0)})
+    [one, _] = results.records
+    many = [dataclasses.replace(one, seed=seed, values=one.values | {"fid": 10.0 + seed}) for seed in range(1000)]
+    [row] = board(dataclasses.replace(results, records=tuple(many))).rows
+    cell = row.cells["fid"]
+    assert cell.points.count("M") == POINTS == 60
+    assert cell.seeds.startswith("60 of 1000 seeds: seed 0: 10.00, ")
+    assert cell.seeds.endswith("seed 999: 1009.00")
+
+
+def test_an_arm_at_the_ceiling_of_a_metric_says_so(written: tuple[Results, Path, Page]) -> None:
+    text = written[2].text
+    assert "10.0 (max)" in text
+    assert "all 5 seeds" in text
+    assert "All 5 seeds are at the ceiling of Classes covered (10.0)." in text
+
+
+def test_every_column_is_explained_in_the_words_of_its_metric(written: tuple[Results, Path, Page]) -> None:
+    results, _, page = written
+    for value in results.values.values():
+        assert f"{value.label} {words.arrow(value)} {value.summary}" in page.text
 
 
 # --- paper and measurement -------------------------------------------------------------------------------
@@ -403,7 +595,7 @@ def test_a_model_s_own_pictures_are_shown_once_an_arm(written: tuple[Results, Pa
 def test_pictures_for_which_there_is_no_room_are_counted(
     make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.report.page.PICTURE_BYTES", 0)
+    monkeypatch.setattr("harness.report.gallery.PICTURE_BYTES", 0)
     page = Page(report.write(make_results(), tmp_path / "out").read_text(encoding="utf-8"))
     assert not any("walk" in (attributes.get("alt") or "") for _, attributes in page.tags)
     assert "The MLflow run of this arm has 2 more pictures" in page.text
@@ -417,6 +609,80 @@ def test_points_are_shown_as_they_were_drawn(
     page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
     assert any("points" in (attributes.get("class") or "").split() for tag, attributes in page.tags if tag == "ul")
     assert any((attributes.get("alt") or "").startswith("Scatter plot") for _, attributes in page.tags)
+
+
+def test_the_samples_of_every_seed_stand_beside_real_images(written: tuple[Results, Path, Page]) -> None:
+    results, path, page = written
+    alts = [attributes["alt"] or "" for tag, attributes in page.tags if tag == "img"]
+    for arm in results.arms:
+        assert f"Grid of real images, beside {arm}" in alts
+        for record in results.of(arm):
+            shown = f"Grid of samples of {arm}, seed {record.seed}, end" in alts
+            assert shown == record.done
+    [failed] = [record.seed for record in results.records if not record.done]
+    assert f"seed {failed}: diverged" in page.text
+    assert (path.parent / "figures" / "dcgan-samples-seed-4.png").is_file()
+    assert (path.parent / "figures" / "dcgan-real.png").is_file()
+
+
+def test_every_picture_can_be_enlarged_by_mouse_and_keyboard(written: tuple[Results, Path, Page]) -> None:
+    tags = written[2].tags
+    moving = [
+        n for n, (tag, attributes) in enumerate(tags) if tag == "img" and "Animation" in (attributes["alt"] or "")
+    ]
+    for n, (tag, _) in enumerate(tags):
+        if tag == "img" and n not in moving:
+            assert tags[n - 1] == ("button", {"type": "button", "class": "zoom", "title": "Enlarge"})
+    assert any(tag == "dialog" for tag, _ in tags)
+
+
+def test_of_many_seeds_the_first_are_shown_and_the_others_counted(make_results: Make, tmp_path: Path) -> None:
+    results = make_results(seeds=14, arms={"dcgan": (14.0, 0.0)})
+    page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
+    ends = [a["alt"] for tag, a in page.tags if tag == "img" and (a["alt"] or "").endswith(", end")]
+    assert len(ends) == 12
+    assert "The first 12 seeds are shown; 2 more trials in MLflow." in page.text
+
+
+def test_samples_for_which_there_is_no_room_are_named(
+    make_results: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.report.gallery.SEED_BYTES", 0)
+    results = make_results(seeds=3, arms={"dcgan": (14.0, 0.0)})
+    page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
+    ends = [a["alt"] for tag, a in page.tags if tag == "img" and (a["alt"] or "").endswith(", end")]
+    assert ends == ["Grid of samples of dcgan, seed 0, end"]
+    assert "seed 1: no picture here" in page.text
+
+
+# --- the forest plot and the curves ----------------------------------------------------------------------
+
+
+def test_the_effects_of_the_seeds_have_the_effect_as_their_mean(make_results: Make) -> None:
+    results = make_results()
+    for verdict in results.verdicts():
+        if math.isnan(verdict.effect):
+            continue
+        effects = results.effects(verdict)
+        assert len(effects) == verdict.n
+        assert math.exp(np.mean(np.log(list(effects.values())))) == pytest.approx(verdict.effect)
+
+
+def test_the_figure_of_the_page_with_effects_has_the_points_of_the_seeds() -> None:
+    axis = plots.EffectAxis("FID, factor", 1.0, None, True, "lower")
+    effect = plots.Effect("ema", "arm-0", 0.9, 0.8, 1.0, "better", seeds=[0.85, 0.95, 0.9])
+    [axes] = plots.forest([effect], axis).axes
+    points = [line for line in axes.lines if line.get_linestyle() == "None" and len(line.get_xdata()) == 3]
+    assert sorted(points[0].get_xdata()) == [0.85, 0.9, 0.95]
+    assert {"ema", "better"} <= {text.get_text() for text in axes.texts}
+
+
+def test_the_losses_have_axes_of_their_own(make_results: Make) -> None:
+    panels = {panel.names: panel for panel in plots.panels(make_results().curves())}
+    generator, discriminator = panels["generator_loss",], panels["discriminator_loss",]
+    assert (generator.title, discriminator.title) == ("Generator loss", "Discriminator loss")
+    assert (generator.low, generator.high) != (discriminator.low, discriminator.high)
+    assert panels["d_real", "d_fake"].title == "Discriminator's mean output"
 
 
 # --- where it comes from ---------------------------------------------------------------------------------
@@ -494,7 +760,7 @@ def test_values_of_different_protocols_are_marked_on_top(make_results: Make, tmp
     path = report.write(results, tmp_path / "other")
     page = Page(path.read_text(encoding="utf-8"))
     warned = page.text.index("were measured by different protocols")
-    assert warned < page.text.index("Verdict")
+    assert warned < page.text.index(words.headline(results))
     assert "samples: 2000 against 777" in page.text[warned:]
     assert "There is no verdict and no mean for dcgan + ema" in page.text
     assert pd.read_csv(path.parent / "verdicts.csv")["verdict"].isna().all()
@@ -553,20 +819,20 @@ def test_every_figure_of_the_page_is_a_file_and_old_ones_go(make_results: Make, 
     (folder / ".written.json").write_text("[]", encoding="utf-8")  # damaged: nothing is known of earlier figures
     report.write(make_results(), folder.parent)
     (folder / "mine.png").write_bytes(b"kept")
-    (folder / "dcgan-losses.svg").write_bytes(b"another file of mine, in the place of a figure")
+    (folder / "dcgan-generator-loss.svg").write_bytes(b"another file of mine, in the place of a figure")
     first = {path.name for path in folder.iterdir()}
     fewer = {arm: numbers for arm, numbers in ARMS.items() if arm == "dcgan + ema"}
     page = Page(report.write(make_results(arms=fewer), folder.parent).read_text(encoding="utf-8"))
     names = {path.name for path in folder.iterdir()}
-    assert {"dcgan-ema-losses.svg", "dcgan-ema-histogram-classes.png", "notes.txt", "mine.png"} <= names
+    assert {"dcgan-ema-generator-loss.svg", "dcgan-ema-histogram-classes.png", "notes.txt", "mine.png"} <= names
     assert {name for name in names if name.startswith("dcgan-") and not name.startswith("dcgan-ema")} == {
-        "dcgan-losses.svg"
+        "dcgan-generator-loss.svg"
     }
     assert first > names
-    for name in ("mine.png", "dcgan-losses.svg"):
+    for name in ("mine.png", "dcgan-generator-loss.svg"):
         (folder / name).unlink()
     drawn = [path for path in folder.iterdir() if path.suffix == ".svg"]
-    assert len(drawn) == sum(tag == "svg" for tag, _ in page.tags)
+    assert len(drawn) == sum(tag == "svg" and "class" not in attributes for tag, attributes in page.tags)
     for path in drawn:
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -100,17 +100,19 @@ def runs(client: MlflowClient, suite: str, seed: int) -> list[Run]:
 
 
 VARYING = {"token", "seal", "results_folder", "mlflow.parentRunId", "mlflow.user", "mlflow.runName", "suite"}
+VARYING |= {"mlflow.log-model.history"}  # it has the id of the run
 
 
 def content(client: MlflowClient, run: Run, folder: Path) -> dict[str, Any]:
     """All that a run holds and that must not depend on how it came there."""
-    names = [name for name in run.data.metrics if not name.startswith("seconds_")]
+    names = [name for name in run.data.metrics if not name.startswith(("seconds_", "system/"))]
     folder.mkdir()
     files = Path(client.download_artifacts(run.info.run_id, "", str(folder)))
     return {
         "status": run.info.status,
         "tags": {name: value for name, value in run.data.tags.items() if name not in VARYING},
         "params": run.data.params,
+        "data": [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs],
         "metrics": {n: [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, n)] for n in names},
         "files": {str(p.relative_to(files)): p.read_bytes() for p in sorted(files.rglob("*")) if p.is_file()},
     }

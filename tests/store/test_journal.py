@@ -213,6 +213,26 @@ def test_what_was_left_is_not_told_again_at_every_start(
     assert (run.info.status, steps(store, run)) == ("FINISHED", [1, 2, 3, 4, 5, 6])
 
 
+@pytest.mark.parametrize("digits", [1, 400])
+def test_what_a_trial_used_is_a_system_metric_and_is_not_read(
+    tmp_path: Path, trials: tuple[Trial, ...], digits: int
+) -> None:
+    store = Store(tmp_path)
+    store.create()
+    made = written(store.results / "work" / "a", trials[0])
+    made.usage(5, {"process_memory_usage_megabytes": 812.5})
+    # The names of so many values are too long for a seal: it is one digest of all of them.
+    values = {f"value_{number:020d}": float(number) for number in range(digits)}
+    made.end(Outcome(State.DONE, values=values))
+    Delivery(store, store.results / "work", print).deliver()
+    [there] = runs(store, trials[0])
+    [point] = store.client.get_metric_history(there.info.run_id, "system/process_memory_usage_megabytes")
+    assert (point.step, point.value) == (5, 812.5)
+    [run] = store.runs()
+    assert run.changes == []
+    assert store.record(run, "arm").values == values
+
+
 def test_the_sign_of_zero_is_lost_and_no_damage(tmp_path: Path, trials: tuple[Trial, ...]) -> None:
     store = Store(tmp_path)
     store.create()

@@ -43,7 +43,7 @@ def whole(workspace: Workspace, seeds: int) -> None:
     for record in records:
         assert record.artifacts is not None
         assert record.artifacts.is_relative_to(workspace.results)
-        assert (record.artifacts / "generator.safetensors").is_file()
+        assert (record.artifacts / "generator" / "generator.safetensors").is_file()
 
 
 def test_a_moved_folder_goes_on_where_it_is(tiny_store: Workspace, tmp_path: Path) -> None:

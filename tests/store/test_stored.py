@@ -23,8 +23,9 @@ def test_contents_and_curves_come_back_as_they_were(tmp_path: Path) -> None:
     other = Run(Info("b", "RUNNING", 6, ""), Data({"seed": "1", "p": "fid"}, {}, {}))
     memory = Memory(tmp_path / "cache", tmp_path / "mlflow.db", "state")
     assert memory.contents() is None
-    memory.keep(Contents([one, other], {"suite": "host:/file"}))
-    assert memory.contents() == Contents([one, other], {"suite": "host:/file"})
+    contents = Contents([one, other], {"suite": "host:/file"}, {"suite": "/#/experiments/1/runs"})
+    memory.keep(contents)
+    assert memory.contents() == contents
     known = memory.contents()
     assert known is not None
     assert [run.changes for run in known.runs] == [one.changes, other.changes]

@@ -52,15 +52,15 @@ def test_every_cell_is_trained_with_every_seed(tmp_path: Path) -> None:
 
 def test_excluded_cells_stay_listed_with_their_reason(tmp_path: Path) -> None:
     text = GOOD + (
-        "matrix: {model.architecture: [dcgan, fully_connected], model.architecture.generator_norm: [true]}\n"
+        "matrix: {model.architecture: [dcgan, fully_connected], model.architecture.discriminator_norm: [true]}\n"
         "exclude: [{where: {model.architecture: fully_connected}, reason: it has none}]\n"
     )
     trained, excluded = plan(tmp_path, text, "seeds=1").cells
     assert (trained.excluded, excluded.excluded) == (None, "it has none")
-    assert excluded.name == "model.architecture=fully_connected, model.architecture.generator_norm=true"
+    assert excluded.name == "model.architecture=fully_connected, model.architecture.discriminator_norm=true"
     assert excluded.axes == {
         "model.architecture": "fully_connected",
-        "model.architecture.generator_norm": True,
+        "model.architecture.discriminator_norm": True,
     }
     with pytest.raises(HarnessError, match="excluded"):
         _ = excluded.arm

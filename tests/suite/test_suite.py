@@ -820,9 +820,10 @@ def test_an_axis_leads_into_the_default_architecture_and_into_a_trick(tmp_path: 
 
 def test_an_excluded_cell_may_be_impossible(tmp_path: Path) -> None:
     text = (
-        GOOD + "matrix:\n  model.architecture: [dcgan, fully_connected]\n  model.architecture.generator_norm: [true]\n"
+        GOOD
+        + "matrix:\n  model.architecture: [dcgan, fully_connected]\n  model.architecture.discriminator_norm: [true]\n"
     )
-    assert "unknown key 'generator_norm'" in problems(tmp_path, text)[0]
+    assert "unknown key 'discriminator_norm'" in problems(tmp_path, text)[0]
     exclude = "exclude: [{where: {model.architecture: fully_connected}, reason: it has none}]\n"
     suite = read(tmp_path, text + exclude)
     assert [combination.excluded for combination in suite.combinations] == [None, "it has none"]

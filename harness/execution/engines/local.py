@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -147,7 +148,8 @@ class _Worker:
             starting = context()
             self.pipe, theirs = starting.Pipe()
             self.process = starting.Process(target=work, args=(theirs, self.log, self.device), daemon=True)
-            with _signals_blocked():  # the worker inherits this, and ignores the signals when it has started
+            # The worker inherits the blocked signals, and ignores them when it has started.
+            with _signals_blocked(), _without_main():
                 self.process.start()
             theirs.close()
             self._up = True
@@ -287,6 +289,16 @@ def _signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that starts a worker: the worker would import it first, and a script would run in it again."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _end_with_parent() -> None:

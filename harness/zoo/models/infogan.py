@@ -38,7 +38,7 @@ class InfoGANSettings(GANSettings):
     latent: int = Field(62, ge=1, le=4096, description="dimensions of z, the part of the input without a meaning")
     categories: int = Field(10, ge=2, le=1000, description="values of the categorical code (K)")
     continuous: int = Field(2, ge=0, le=64, description="continuous codes")
-    category_weight: float = Field(1.0, gt=0, le=1e3, description="λ of the categorical code")
+    category_weight: float = Field(1.0, ge=0, le=1e3, description="λ of the categorical code; 0: without this term")
     continuous_weight: float = Field(0.1, ge=0, le=1e3, description="λ of the continuous codes")
     generator_rate: float = Field(1e-3, gt=0, le=1, description="learning rate of the generator")
     discriminator_rate: float = Field(
@@ -62,7 +62,7 @@ class InfoGAN(GAN):
 
     @classmethod
     def capabilities(cls, settings: GANSettings) -> frozenset[str]:
-        return super().capabilities(settings) | {"codes"}
+        return super().capabilities(settings) | {"codes", "code_inputs"}
 
     def make_generator(self, architecture: Architecture) -> nn.Module:
         return architecture.generator(self.latent_size)
@@ -118,6 +118,10 @@ class InfoGAN(GAN):
             features = self.discriminate(images, labels).features
             read: Tensor = self.recogniser(features.float())
         return read[:, : self.settings.categories].softmax(1)
+
+    def sample_codes(self, codes: Tensor, rng: torch.Generator) -> Tensor:
+        """One image for each row of codes (n, K + C): the category one-hot, then the continuous codes; z is drawn."""
+        return self.images_from(torch.cat([self.noise(len(codes), self.settings.latent, rng), codes], 1))
 
     def pictures(self, images: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """The pictures of every GAN, ``category`` (one column per category) and ``code_1``, … (each from −2 to 2)."""

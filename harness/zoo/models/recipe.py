@@ -24,13 +24,17 @@ separate: with a linear classifier training stops as soon as no hyperplane separ
 
 Only samples of the held-out part are fed back, because a classifier may have memorised its training samples.
 
+What the real images are for shows ``real: noise``: uniform noise stands in their place, so that no classifier ever sees
+a real image. It then learns where the generator's samples lie and where not, and the generator spreads over the whole
+cube [-1, 1]ᵈ, where the classifier is at chance: only real images say which images are wanted.
+
 One step is one round. Its images are chosen from the whole training split without repetition, so that no image is in
 both parts. The mini-batch that the step is given only sets the size of the mini-batches of classifier and generator.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -63,6 +67,9 @@ class RecipeSettings(registry.Settings):
         description="the classifier of real against synthetic images",
     )
     latent: int = Field(100, ge=1, le=4096, description="dimensions of z ~ N(0, 1)")
+    real: Literal["data", "noise"] = Field(
+        "data", description="the real images of a round: those of the data, or uniform noise in their place"
+    )
     images: int = Field(1024, ge=8, description="real images of a round, and equally many synthetic ones")
     held_out: float = Field(0.5, ge=0.1, le=0.9, description="share of both that the classifier is tested on")
     z: float = Field(1.645, ge=0, le=10, description="standard deviations above ½ that count as better than chance")
@@ -129,8 +136,11 @@ class Recipe(Model):
         return float(caught.float().mean())
 
     def _collect(self) -> Tensor:
-        """The real images of this round, in random order, without repetition."""
+        """The real images of this round, in random order, without repetition; or noise in their place."""
         stored = self.training.images
+        if self.settings.real == "noise":
+            size = (min(self.settings.images, len(stored)), *stored.shape[1:])
+            return 2 * torch.rand(size, device=stored.device, generator=self.rng) - 1
         places = torch.randperm(len(stored), device=stored.device, generator=self.rng)[: self.settings.images]
         return as_floats(stored[places])
 

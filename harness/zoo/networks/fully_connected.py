@@ -22,6 +22,7 @@ class FullyConnectedSettings(registry.Settings):
     """Sizes of the fully connected networks."""
 
     width: int = Field(1024, ge=8, le=8192, multiple_of=4, description="units of the widest hidden layer")
+    generator_norm: bool = Field(False, description="batch normalisation in the generator's hidden layers")
     slope: float = Field(0.2, ge=0, le=1, description="slope of the leaky ReLU below zero")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout in the discriminator's hidden layers")
 
@@ -35,12 +36,18 @@ class FullyConnected(Architecture):
     Settings = FullyConnectedSettings
     settings: FullyConnectedSettings
 
+    @classmethod
+    def batch_norm(cls, settings: FullyConnectedSettings) -> frozenset[str]:
+        return frozenset({"generator"} if settings.generator_norm else ())
+
     def generator(self, latent: int) -> nn.Module:
         nn, width, slope = torch.nn, self.settings.width, self.settings.slope
         sizes = [latent, width // 4, width // 2, width]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes):
-            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]
+            layers.append(nn.Linear(inputs, outputs, bias=not self.settings.generator_norm))
+            layers += [nn.BatchNorm1d(outputs)] if self.settings.generator_norm else []
+            layers.append(nn.LeakyReLU(slope))
         image = self.shape[:3]
         return nn.Sequential(*layers, nn.Linear(width, prod(image)), nn.Tanh(), nn.Unflatten(1, image))
 

@@ -90,6 +90,21 @@ def draw_from(rng: torch.Generator, network: nn.Module) -> None:
             module.rng = rng
 
 
+class Point(nn.Module):
+    """The same point for every latent; its coordinates are the parameters.
+
+    Args:
+        start: the coordinates at first, (d,).
+    """
+
+    def __init__(self, start: torch.Tensor) -> None:
+        super().__init__()
+        self.place = nn.Parameter(start)
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.place[None, :, None, None].expand(len(latents), -1, 1, 1)
+
+
 class Gain(nn.Module):
     """Multiplies its input by a constant."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
+
+from harness.zoo.optimisation import tensors
 
 
 class StandardDeviation(nn.Module):
@@ -151,3 +155,33 @@ class WithReference(nn.Module):
         finally:
             for layer in layers:
                 layer.learning = False
+
+
+class Ensemble(nn.Module):
+    """Several states of one network. A batch is divided into equal parts, in order, one for each state.
+
+    Args:
+        network: every state is its present one.
+        members: the number of states.
+    """
+
+    def __init__(self, network: nn.Module, members: int) -> None:
+        super().__init__()
+        self.members = members
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.names = [name for name, _ in (*network.named_parameters(), *network.named_buffers())]
+        stacks = [tensor.detach().repeat(members, *[1] * tensor.ndim) for tensor in tensors(network)]
+        self.states = nn.ParameterList(nn.Parameter(stack, requires_grad=False) for stack in stacks)
+
+    def keep(self, member: Tensor, network: nn.Module) -> None:
+        """Let the state of the member with this number (a scalar on the device) be that of the network."""
+        with torch.no_grad():
+            for stack, now in zip(self.states, tensors(network), strict=True):
+                stack.index_copy_(0, member.view(1), now.detach().unsqueeze(0))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        parts = []
+        for member, part in enumerate(latents.chunk(self.members)):
+            state = {name: stack[member] for name, stack in zip(self.names, self.states, strict=True)}
+            parts.append(torch.func.functional_call(self.network, state, (part,)))
+        return torch.cat(parts)

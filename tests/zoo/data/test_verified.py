@@ -13,7 +13,7 @@ import test_mnist
 from PIL import Image
 
 from harness.base.errors import HarnessError
-from harness.cli.commands import _fetch_all
+from harness.cli.running import fetch_all
 from harness.cli.telling import Silence
 from harness.suite import read_suite
 from harness.suite.plan import make_plan
@@ -82,7 +82,7 @@ def verify(folder: Path, data: str) -> None:
         text = "suite: s\ndata: digits\nbase: {model: {name: cyclegan, source: mnist}}\n"
     (folder / "s.yaml").write_text(f"{text}evaluate: {{metrics: [sharpness], features: auto}}\n")
     folder_module._looked_through.cache_clear()  # another process looks again
-    _fetch_all(make_plan(read_suite(folder / "s.yaml")), Silence())
+    fetch_all(make_plan(read_suite(folder / "s.yaml")), Silence())
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -28,6 +28,9 @@ def test_the_information_term() -> None:
     read = torch.tensor([[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]])
     codes = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
     assert float(information(read, codes, settings)) == pytest.approx(math.log(2) + (1 + 4) / 2 / 2)
+    # without the information term the codes are part of the noise
+    settings = InfoGANSettings(categories=2, continuous=2, category_weight=0, continuous_weight=0)
+    assert float(information(read, codes, settings)) == 0
 
 
 def test_codes_are_one_category_and_numbers_between_minus_one_and_one() -> None:

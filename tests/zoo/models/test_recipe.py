@@ -103,6 +103,22 @@ def test_fed_back_are_the_held_out_synthetic_samples_that_are_labelled_so(monkey
     assert len(torch.unique(collected, dim=0)) == 100, "no real image in both parts"
 
 
+def test_with_noise_in_place_of_real_images_nothing_sees_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, toy, fed = on_ring(real="noise", images=2000, held_out=0.5), ByValue(), []
+    model.training = Labelled(torch.full_like(model.training.images, torch.nan), model.training.labels)
+    monkeypatch.setattr(model, "_classifier", lambda size: toy)
+    monkeypatch.setattr(model, "_improve", lambda *args: fed.append(args))
+    monkeypatch.setattr("harness.zoo.models.recipe.no_better_than_chance", lambda *_: False)
+    model.step(NOTHING)
+    collected = fed[0][3]
+    assert torch.equal(collected, torch.cat([toy.asked[0], toy.fitted[0]]))
+    assert collected.shape == (2000, 2, 1, 1)
+    # Uniform in [-1, 1]: mean 0, variance ⅓, every quarter of the line equally often.
+    assert collected.mean().abs() < 0.03
+    assert float(collected.var()) == pytest.approx(1 / 3, abs=0.02)
+    assert (collected.histc(4, -1, 1) / 4000 - 0.25).abs().max() < 0.03
+
+
 def test_nothing_is_fed_back_where_no_synthetic_sample_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     model = on_ring(images=100)
     monkeypatch.setattr(

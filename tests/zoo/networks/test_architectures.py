@@ -110,6 +110,20 @@ def test_what_they_refuse() -> None:
         assert "8×8" in choice.plugin.refusal(choice.settings, Shape(2, 1, 1, 8))
 
 
+@pytest.mark.parametrize("norm", [False, True])
+def test_fully_connected_networks_may_have_batch_normalisation_in_the_generator(norm: bool) -> None:
+    choice = registry.choose("networks", {"name": "fully_connected", "width": 64, "generator_norm": norm})
+    made = choice.make(Shape(1, 8, 8, 10))
+    assert choice.plugin.batch_norm(choice.settings) == ({"generator"} if norm else set())
+    counts = [
+        sum(isinstance(layer, nn.BatchNorm1d) for layer in network.modules())
+        for network in (made.generator(5), made.discriminator(1))
+    ]
+    assert counts == [3 if norm else 0, 0]
+    # A shift before a normalisation does nothing.
+    assert sum(layer.bias is None for layer in made.generator(5) if isinstance(layer, nn.Linear)) == 3 * norm
+
+
 def test_mlp_s_generator_is_not_bounded_and_its_discriminator_has_a_gain() -> None:
     generator, discriminator = networks({"name": "mlp", "width": 8, "gain": 3.0}, Shape(2, 1, 1, 8))
     with torch.no_grad():
@@ -144,3 +158,19 @@ def test_dropout_draws_anew_for_every_value_and_at_every_pass() -> None:
         (first[:, 4:], first[:, :-4]),
     ):
         assert float((one == other).float().mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_dirac_gan_is_a_point_and_a_linear_function() -> None:
+    plane = Shape(2, 1, 1, 8)
+    generator, discriminator = networks("dirac", plane)
+    assert sum(p.numel() for p in (*generator.parameters(), *discriminator.parameters())) == 4
+    points = generator(torch.randn(3, 6))
+    assert torch.equal(points, points[:1].expand(3, 2, 1, 1))  # whatever the latent is
+    for vector in (generator.place, discriminator.body[1].weight):
+        assert float(vector.detach().norm()) == pytest.approx(0.5)
+    with torch.no_grad():
+        discriminator.body[1].weight.copy_(torch.tensor([[2.0, -1.0]]))
+    # ψ = (2, −1): 2 · 3 − 1 · 4, and no constant.
+    seen = discriminator(torch.tensor([[3.0, 4.0], [0.0, 0.0]]).view(2, 2, 1, 1))
+    assert seen.logits.tolist() == [2, 0]
+    assert not torch.equal(networks("dirac", plane)[0].place, generator.place)  # in a random direction

@@ -29,6 +29,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "packing": {"size": 2},  # Lin et al. 2018, table 1: PacGAN2, the smallest of its packs
     "r1": {"weight": 10.0, "final": None},  # Mescheder et al. 2018: γ = 10, the same at every step
     "r2": {"weight": 10.0, "final": None},  # the same
+    "self_ensemble": {"members": 10},  # Wang et al. 2016 choose the members by hand
+    "sgd": {"generator_rate": 0.1, "discriminator_rate": 0.1},  # no published rates
     "spectral_norm": {},  # Miyato et al. 2018, algorithm 1: nothing to set
     # Heusel et al. 2017 give the rule; 1e-4 and 4e-4 are those of Zhang et al. 2019 (self-attention GAN).
     "ttur": {"generator_rate": 1e-4, "discriminator_rate": 4e-4},

@@ -158,7 +158,7 @@ def without_tricks() -> list[str]:
 
 def test_models_without_an_opponent_take_no_tricks() -> None:
     assert without_tricks() == [
-        *("autoencoder", "cyclegan", "discriminator_only", "recipe", "semi_supervised", "vae", "vae_gan")
+        *("autoencoder", "bent_vae", "cyclegan", "discriminator_only", "recipe", "semi_supervised", "vae", "vae_gan")
     ]
 
 

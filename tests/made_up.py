@@ -149,6 +149,7 @@ def artifacts(folder: Path, rng: np.random.Generator, fid: float, diverged: bool
     if diverged:
         return
     (folder / "samples" / "final.png").write_bytes(grid(rng, 0.1))
+    (folder / "samples" / "real.png").write_bytes(grid(np.random.default_rng(0), 0.0))
     (folder / "pictures").mkdir(exist_ok=True)
     for name in ("latent_walk", "interpolation"):
         (folder / "pictures" / f"{name}.png").write_bytes(grid(rng, 0.05))
