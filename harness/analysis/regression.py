@@ -8,8 +8,10 @@ sides; a change of code moves the random numbers, and even where it does not, ro
 within some hundred steps. The two samples of seeds count as independent, and the test is Welch's t. If seeds do share
 something, the true error of the difference is smaller than the assumed one, and the check errs towards green.
 
-Each column of each arm is one one-sided test of "worse than the baseline"; the failures of each arm are one test by
-Fisher's exact test. Holm's procedure bounds the chance of a false alarm over all tests: ``ALPHA`` by default.
+Each column of each arm is one one-sided test of "worse than the baseline", on the scale on which verdicts compare it
+(``scales``): FIDs differ and vary by a factor, and five of them would hide a doubled FID on their own scale. The
+failures of each arm are one test by Fisher's exact test. Holm's procedure bounds the chance of a false alarm over all
+tests: ``ALPHA`` by default.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from harness.analysis import protocol, statistics
-from harness.analysis.scales import Better
+from harness.analysis.scales import Array, Measure
 from harness.base import digests
 from harness.base.errors import HarnessError
 from harness.base.files import write_bytes
@@ -106,7 +108,8 @@ class ColumnCheck:
         before: the mean in the baseline (for failures: their number).
         now: the mean now (for failures: their number); NaN if there is none.
         p: the p-value of "not worse", corrected by Holm's procedure; NaN if there was no test.
-        detectable: the smallest loss that the test finds with a chance of 80 %.
+        detectable: the smallest loss that the test finds with a chance of 80 %, in the unit of the values (of a target:
+            of the distance to it).
         note: an explanation for the reader.
     """
 
@@ -316,38 +319,47 @@ def check(results: Results, baseline: Baseline, alpha: float = ALPHA) -> Check:
             protocol.refuse(protocol.differences(before.protocol, arm.protocol), f"the baseline and now of {name}")
             new = arm.columns.keys() - before.columns.keys()
             _refuse_names(f"the baseline of {name} lacks", new, "`--update` writes a new baseline")
-    better: dict[str, Better] = {name: value.better for name, value in results.values.items()}
-    return Check(baseline.suite, alpha, tuple(compared(now, baseline, better, alpha)))
+    measures = {name: results.measure(name) for name in results.values}
+    return Check(baseline.suite, alpha, tuple(compared(now, baseline, measures, alpha)))
 
 
 def compared(
-    now: Baseline, baseline: Baseline, better: Mapping[str, Better], alpha: float = ALPHA
+    now: Baseline, baseline: Baseline, measures: Mapping[str, Measure], alpha: float = ALPHA
 ) -> list[ColumnCheck]:
-    """The result for every column of every arm, and for the failures of every arm."""
+    """The result for every column of every arm, and for the failures of every arm.
+
+    Args:
+        now: the values of today.
+        baseline: those that they must not be worse than; its columns are in ``measures``.
+        measures: how the values of each column are compared.
+        alpha: the chance of a false alarm over all tests.
+    """
     pairs = [(arm, column) for arm, before in baseline.arms.items() for column in [*before.columns, FAILURES]]
-    raw = [_p(now.arms[arm], baseline.arms[arm], column, better) for arm, column in pairs]
+    raw = [_p(now.arms[arm], baseline.arms[arm], column, measures) for arm, column in pairs]
     return [
         _failures(arm, now.arms[arm], baseline.arms[arm], p, alpha)
         if column == FAILURES
-        else _cell(arm, column, now.arms[arm], baseline.arms[arm], p, alpha, alpha / len(pairs))
+        else _cell(arm, column, now.arms[arm], baseline.arms[arm], measures[column], p, alpha, alpha / len(pairs))
         for (arm, column), p in zip(pairs, statistics.holm(raw), strict=True)
     ]
 
 
-def _p(now: ArmBaseline, before: ArmBaseline, column: str, better: Mapping[str, Better]) -> float:
+def _p(now: ArmBaseline, before: ArmBaseline, column: str, measures: Mapping[str, Measure]) -> float:
     if column == FAILURES:
         return statistics.more_failures(len(now.failures), now.trials, len(before.failures), before.trials)
     if column not in now.columns or now.columns[column].values == before.columns[column].values:
         return 1.0
-    return statistics.welch_worse(_values(now, column), _values(before, column), better[column])
+    return statistics.welch_worse(*_costs(now, before, column, measures[column]), "lower")
 
 
-def _values(arm: ArmBaseline, column: str) -> list[float]:
-    return list(arm.columns[column].values.values())
+def _costs(now: ArmBaseline, before: ArmBaseline, column: str, measure: Measure) -> tuple[Array, Array]:
+    """The values of both as costs, on the scale on which they are compared."""
+    one, other = (measure.cost(list(arm.columns[column].values.values())) for arm in (now, before))
+    return one, other
 
 
 def _cell(
-    arm: str, column: str, now: ArmBaseline, before: ArmBaseline, p: float, alpha: float, level: float
+    arm: str, column: str, now: ArmBaseline, before: ArmBaseline, measure: Measure, p: float, alpha: float, level: float
 ) -> ColumnCheck:
     """The result for a column. ``level``: the level at which Holm's procedure tests the smallest p-value."""
     was = before.columns[column]
@@ -356,7 +368,8 @@ def _cell(
     found = now.columns[column]
     if found.values == was.values:
         return ColumnCheck(arm, column, "equal or better", was.mean, found.mean, 1.0, 0.0, "the same to the bit")
-    detectable = statistics.welch_detectable(_values(now, column), _values(before, column), level)
+    costs, costs_before = _costs(now, before, column, measure)
+    detectable = measure.loss(statistics.welch_detectable(costs, costs_before, level), float(costs_before.mean()))
     state: State = "equal or better"
     if p <= alpha:
         state = "worse"

@@ -78,6 +78,16 @@ class Measure:
         x = self.transformed(values)
         return x if self.better == "lower" else -x
 
+    def loss(self, difference: float, cost: float) -> float:
+        """What a rise of the mean cost loses, in the unit of the values (of a target: of the distance to it).
+
+        Args:
+            difference: of the mean costs, at least 0; can be infinite.
+            cost: the mean cost before.
+        """
+        sign = 1 if self.better == "lower" else -1
+        return abs(self.original(sign * (cost + difference)) - self.original(sign * cost))
+
     def effect(self, difference: float, baseline: float) -> float:
         """A difference of transformed means as the effect that is shown.
 

@@ -15,10 +15,11 @@ from harness_cli import Workspace
 
 from harness.analysis import regression, statistics
 from harness.analysis.regression import ArmBaseline, Baseline, ColumnCheck, Distribution, compared
+from harness.analysis.scales import Measure
 from harness.base.errors import HarnessError
 from harness.report import regression as tables
 
-BETTER: dict[str, statistics.Better] = {"fid": "lower", "score": "higher"}
+MEASURES = {"fid": Measure("lower", "ratio"), "score": Measure("higher")}
 
 
 def of(columns: dict[str, list[float]], trials: int = 5, failures: dict[str, str] | None = None) -> Baseline:
@@ -29,7 +30,7 @@ def of(columns: dict[str, list[float]], trials: int = 5, failures: dict[str, str
 
 
 def states(now: Baseline, before: Baseline) -> dict[str, str]:
-    return {cell.column: cell.state for cell in compared(now, before, BETTER)}
+    return {cell.column: cell.state for cell in compared(now, before, MEASURES)}
 
 
 def test_welch_by_hand() -> None:
@@ -64,11 +65,11 @@ def test_false_alarms_and_detection_by_simulation() -> None:
 
 def test_a_whole_check_of_many_columns_keeps_its_rate() -> None:
     rng = np.random.default_rng(1)
-    columns = {f"c{number}": "lower" for number in range(30)}
+    columns = {f"c{number}": Measure("lower") for number in range(30)}
     red = 0
     for _ in range(150):
         now, before = (of({name: list(rng.normal(10, 1, 5)) for name in columns}) for _ in range(2))
-        red += any(cell.state == "worse" for cell in compared(now, before, columns))  # type: ignore[arg-type]
+        red += any(cell.state == "worse" for cell in compared(now, before, columns))
     assert red <= 6  # 1.5 expected; more than six has a chance of 0.1 %
 
 
@@ -85,10 +86,31 @@ def test_the_outcomes() -> None:
     }
 
 
+def test_each_column_is_tested_on_its_own_scale() -> None:
+    # FIDs vary by a factor: their logarithms find this loss, their means are too noisy for it.
+    before, worse = of({"fid": [35, 28, 41, 37, 30]}), of({"fid": [80, 52, 118, 61, 96]})
+    assert states(worse, before)["fid"] == "worse"
+    plain = {cell.column: cell.state for cell in compared(worse, before, {"fid": Measure("lower")})}
+    assert plain["fid"] == "too noisy to tell"
+    # A value with a target is good near it: further above it is worse, though the value is higher.
+    target = {"share": Measure("lower", "target", target=0.5)}
+    near, far = of({"share": [0.5, 0.52, 0.49, 0.51, 0.48]}), of({"share": [0.8, 0.82, 0.79, 0.2, 0.21]})
+    assert [cell.state for cell in compared(far, near, target) if cell.column == "share"] == ["worse"]
+    assert [cell.state for cell in compared(near, far, target) if cell.column == "share"] == ["equal or better"]
+
+
+def test_the_smallest_loss_is_in_the_unit_of_the_values() -> None:
+    assert Measure("lower", "ratio").loss(math.log(1.5), math.log(10)) == pytest.approx(5)
+    assert Measure("higher", "ratio").loss(math.log(2), -math.log(10)) == pytest.approx(5)  # 10 falls to 5
+    assert Measure("higher").loss(3, -10) == pytest.approx(3)
+    share = Measure("higher", "share")
+    assert share.loss(float(share.cost(0.6) - share.cost(0.9)), float(share.cost(0.9))) == pytest.approx(0.3)
+
+
 def test_failures_are_named_and_a_majority_is_red() -> None:
     before = of({"fid": [10, 11, 10, 9, 10]})
     one = of({"fid": [10, 11, 10, 9]}, failures={"4": "diverged: NaN"})
-    [cell] = [cell for cell in compared(one, before, BETTER) if cell.column == "failures"]
+    [cell] = [cell for cell in compared(one, before, MEASURES) if cell.column == "failures"]
     assert (cell.state, cell.note) == ("equal or better", "seed 4 diverged: NaN")
     most = of({"fid": [10, 11]}, failures={str(seed): "diverged: NaN" for seed in (2, 3, 4)})
     assert states(most, before)["failures"] == "worse"
