@@ -19,8 +19,8 @@ from harness_cli import Workspace
 from ruamel.yaml import YAML
 
 from harness.cli.commands import main
-from harness.cli.overview import COST
 from harness.suite import read_suite
+from harness.suite.shipped import COST
 from harness.zoo import registry
 
 ROOT = Path(__file__).parents[1]

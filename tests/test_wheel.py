@@ -46,6 +46,8 @@ def test_the_wheel_runs_in_an_empty_folder(site: Path, tmp_path: Path) -> None:
     listed = python(site, tmp_path, "-m", "harness", "list", "suites")
     assert {line.split()[0] for line in listed.splitlines()} == {path.stem for path in (ROOT / "suites").glob("*.yaml")}
     assert "broken" not in listed
+    page = python(site, tmp_path, "-m", "harness", "docs", "plugins")
+    assert page == (ROOT / "docs" / "plugins.md").read_text()
     quick = ("--workers", "1", "--device", "cpu")
     python(site, tmp_path, "-m", "harness", "run", "quickstart", "--smoke", *quick)
     assert (tmp_path / "results" / "smoke" / "quickstart" / "report.html").is_file()

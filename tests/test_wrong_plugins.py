@@ -14,6 +14,7 @@ from torch import nn
 from harness.base.errors import HarnessError
 from harness.plugins import Architecture, Shape, Trick
 from harness.zoo.compatibility import refusals
+from harness.zoo.objectives import Targets
 from harness.zoo.registry import choose
 
 TRICKS = '''"""Tricks with mistakes."""
@@ -144,6 +145,9 @@ class Returns(Trick):
     def rates(self, rates: Any) -> Any:
         return self.value
 
+    def targets(self, targets: Any) -> Any:
+        return self.value
+
 
 IMAGES = torch.zeros(16, 1, 28, 28, requires_grad=True)
 
@@ -159,6 +163,9 @@ IMAGES = torch.zeros(16, 1, 28, 28, requires_grad=True)
         ("generator_loss", 0.5, "must return a scalar, got 0.5"),
         ("generator_loss", torch.zeros(()), "returned a scalar that has no gradient, so it changes nothing"),
         ("generator_gradients", [], "returned a list: [] (expected nothing: change each parameter's .grad in place)"),
+        ("targets", None, "returned None (expected Targets(real, fake))"),
+        ("targets", Targets(torch.ones(16)), "returned a tensor of shape (16,) as the target of real images (expected"),
+        ("targets", Targets(torch.ones(()), 0.1), None),
         ("rates", None, "returned None (expected Rates(generator, discriminator))"),
         ("discriminator_input", IMAGES * 2, None),
         ("generator_loss", IMAGES.mean(), None),
@@ -172,7 +179,7 @@ def test_each_hook_is_checked_where_it_returns(
     trick = Returns({})
     trick.guard()
     given = {"discriminator_input": (IMAGES, None), "generator_loss": (None, None, None)}.get(hook, (None, None))
-    given = given if hook != "rates" else (None,)
+    given = given if hook not in ("rates", "targets") else (None,)
     if said is None:
         assert getattr(trick, hook)(*given) is value
         return

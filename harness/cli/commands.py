@@ -168,7 +168,7 @@ plugin_option = click.option(
     metavar="FILE.py",
     expose_value=False,
     callback=_add_plugins,
-    help="A file with tricks, models, networks, metrics or data of your own (repeatable); docs/plugins.md.",
+    help="A file with tricks, models, networks, metrics or data of your own (repeatable): `harness docs plugins`.",
 )
 
 
@@ -649,6 +649,19 @@ def explain(name: str) -> None:
     from harness.cli import explain as explanation
 
     for line in explanation.explain(name):
+        echo(line)
+
+
+@main.command()
+@click.argument("page", required=False, shell_complete=completion.pages)
+def docs(page: str | None) -> None:
+    """Show a page of the documentation; without a name, list the pages."""
+    from harness.cli import pages
+
+    if page is not None:
+        pages.show(page)
+        return
+    for line in pages.titles():
         echo(line)
 
 

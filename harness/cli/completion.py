@@ -61,5 +61,12 @@ def plugins(context: Context, parameter: Parameter, begun: str) -> list[str]:
     return _beginning(sorted({name for kind in registry.KINDS for name in registry.names(kind)}), begun)
 
 
+def pages(context: Context, parameter: Parameter, begun: str) -> list[str]:
+    """The names of the pages of the documentation."""
+    from harness.cli import pages
+
+    return _beginning(pages.pages(), begun)
+
+
 def _beginning(words: Iterable[str], begun: str) -> list[str]:
     return [word for word in dict.fromkeys(words) if word.startswith(begun)]

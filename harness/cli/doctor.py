@@ -113,6 +113,8 @@ def _data() -> Iterator[Finding]:
                 yield Finding(f"data {name}", f"content {data.digest()[:16]}")
             except HarnessError as error:  # the files exist but are damaged
                 yield Finding(f"data {name}", "", str(error))
+        elif "path" in type(data).Settings.model_fields:  # it reads images of the user's own
+            yield Finding(f"data {name}", f"named in a suite: `data: {{name: {name}, path: …}}`")
         else:
             yield Finding(f"data {name}", "", f"not on this machine: `harness data fetch {name}`, or set HARNESS_DATA")
 

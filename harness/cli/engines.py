@@ -142,5 +142,5 @@ def _line(path: tuple[int | str, ...], why: str, name: object, more: Mapping[str
     if option not in more:
         return f"--engine: {'.'.join(map(str, path)) + ': ' if path else ''}{why}"
     if f"unknown key '{option}'" in why:
-        return f"--{option} is for engines that have such a setting (docs/cluster.md); {shown(name)} has none"
+        return f"--{option} is for engines that have such a setting (`harness docs cluster`); {shown(name)} has none"
     return f"--{option}: {why}"

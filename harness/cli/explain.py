@@ -33,7 +33,7 @@ def explain(name: str) -> list[str]:
         every = sorted({name for names in known.values() for name in names})
         raise HarnessError(
             f"there is no plug-in {shown(name)}{nearest(name, every)}: `harness list models` lists names (also of "
-            f"{', '.join(kind for kind in registry.KINDS if kind != 'models')})"
+            f"{', '.join(kind for kind in registry.KINDS if kind != 'models')}); {registry.OWN}"
         )
     lines: list[str] = []
     for kind in kinds:

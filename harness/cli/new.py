@@ -32,7 +32,7 @@ class CLASS(Trick):
     Settings = CLASSSettings
     settings: CLASSSettings
     requires = frozenset({"discriminator"})  # what the model must offer: harness/zoo/capabilities.py
-    # Say `capturable = True` for one CUDA graph a step on a GPU: docs/plugins.md has the rules.
+    # Say `capturable = True` for one CUDA graph a step on a GPU: `harness docs plugins` has the rules.
 
     # Override the hooks that you need: `help(harness.plugins.Trick)` lists them. Your own methods begin with _.
     def discriminator_input(self, images, game):

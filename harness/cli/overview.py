@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -110,14 +109,10 @@ def suites() -> list[str]:
             suite = read_suite(path)
             cells = sum(cell.excluded is None for cell in suite.combinations)
             tried = suite.search.n_trials if suite.search else 1
-            stated = re.search(COST, suite.text, re.M)
-            cost = f"  [{stated[1]}]" if stated else ""
+            stated = shipped.cost(suite.text)
+            cost = f"  [{stated}]" if stated else ""
             text = f"{cells * tried * len(suite.seeds):>5} trials  {suite.question}{cost}"
         except HarnessError as error:
             text = f"broken: {str(error).splitlines()[0]}"
         lines.append(visible(f"{name:<22} {text}"))
     return lines
-
-
-COST = r"^# cost: (.+?)\s*$"
-"""The line of a suite file that says what the suite costs."""

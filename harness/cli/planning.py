@@ -13,7 +13,7 @@ from harness.base.messages import note
 from harness.base.states import State
 from harness.cli.progress import duration
 from harness.execution.devices import cores
-from harness.suite import choosing
+from harness.suite import choosing, shipped
 from harness.suite.cells import space_of
 from harness.suite.declaration import points
 
@@ -77,9 +77,11 @@ class Outlook:
         """What these trials cost, in core-hours and by the clock; how to find out if nothing is known."""
         known = [(trial, seconds) for trial in trials if (seconds := self.seconds(trial)) is not None]
         if trials and not known:
+            stated = shipped.cost(self.plan.suite.text)
             yield (
                 "this store has no finished trial of these models yet, so there is no estimate of the time: --measure "
                 "times a few steps of each arm"
+                + (f". The whole suite as it stands in its file cost {stated} when it was written" if stated else "")
             )
         if not known:
             return

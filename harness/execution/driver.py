@@ -157,7 +157,7 @@ class Driver:
         if not self.studies.shared and not self.store.local:
             self.listener.note(
                 f"a driver in another results folder that uses {self.store.shown} would train the same trials: to "
-                "share the work, name a database for the queues of both (--storage; docs/stores.md)"
+                "share the work, name a database for the queues of both (--storage; `harness docs stores`)"
             )
         self._tell_of_lost()
         sqlite.stamp(self.results)

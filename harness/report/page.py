@@ -179,6 +179,7 @@ def html(
         stems=figures.slugs(shown),
         seeds_shown=gallery.SEEDS,
         runs_at=f"{views.site(results.store)}/#/runs/",
+        in_view=views.TRAINING,
         local=not results.store.startswith("http"),
         files=[name for name in files if name.endswith(".csv")],
         citation=citation.bibtex(results),

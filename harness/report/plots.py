@@ -105,7 +105,10 @@ def forest(effects: Sequence[Effect], axis: EffectAxis) -> Figure:
         _factors(axes, [bound for effect in effects for bound in (effect.effect, effect.low, effect.high)])
     if axis.band is not None:
         axes.axvspan(*axis.band, color=WASH, zorder=0)
-    axes.axvline(axis.neutral, color=MUTED, linewidth=0.9, zorder=1, gid="no-difference")
+    # Only beside the intervals: a whole line would run through the names.
+    rows = np.arange(len(effects))
+    ends = (rows - 0.05 / pitch, rows + 0.2 / pitch)
+    axes.vlines([axis.neutral] * len(rows), *ends, color=MUTED, linewidth=0.9, zorder=1, gid="no-difference")
     above: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "bottom", "fontsize": 8.5}
     for row, (effect, name) in enumerate(zip(effects, names, strict=True)):
         colour = LIGHT[effect.colour]

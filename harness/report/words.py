@@ -201,7 +201,7 @@ def outlook(verdict: Verdict, meaning: Value) -> str:
         return f"more than {statistics.MOST_SEEDS} seeds would be needed to settle it"
     low, high = verdict.further
     if high is None:
-        return f"{count(low, 'more seed')} or many times as many would settle it"
+        return f"{count(low, 'more seed')} at best, perhaps many times as many, would settle it"
     return f"{low} to {count(high, 'more seed')} would settle it" if low < high else f"{low} more would settle it"
 
 

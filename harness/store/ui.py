@@ -37,7 +37,7 @@ def serve(store: Store, port: int) -> None:
         except OSError as error:
             raise HarnessError(f"port {port} on 127.0.0.1 cannot be used ({error}): choose another --port") from error
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1"]
+    command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]  # without a line for each request
     # Without the job runner the server needs .5 GB of memory instead of 1.5 GB.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     file = sqlite.readable(store.file) if store.file else None
@@ -49,7 +49,7 @@ def serve(store: Store, port: int) -> None:
     backend = sqlite.elsewhere(file) if file else store.address
     environment |= dict.fromkeys(("MLFLOW_BACKEND_STORE_URI", "MLFLOW_REGISTRY_STORE_URI"), backend)
     environment.pop("MLFLOW_TRACKING_URI", None)
-    echo(f"MLflow on {store.shown}: {views.here(port)} (Ctrl-C ends it)")
+    echo(f"MLflow on {store.shown}: {views.here(port)}{views.HOME} (Ctrl-C ends it)")
     for name, address in list(store.tables(views.here(port)).items())[:SHOWN]:
         echo(f"  {name}  {address}")
     if port != views.PORT:

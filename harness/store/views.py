@@ -22,6 +22,10 @@ TAG = "mlflow.sharedViewState.harness"
 """The tag of an experiment with the view."""
 NAME = "Arms"
 """What MLflow's list of saved views calls it."""
+TRAINING = "workflowType=machine_learning"
+"""What an address says at its end, so that the interface shows training, and not language models."""
+HOME = f"/#/experiments?{TRAINING}"
+"""Where the interface lists the experiments."""
 
 
 def arms(columns: Iterable[str]) -> str:
@@ -39,7 +43,7 @@ def arms(columns: Iterable[str]) -> str:
 def path(experiment: Experiment) -> str:
     """Where the interface shows the runs of an experiment, in its view if it has one, without the server's name."""
     view = f"&viewStateShareKey={TAG.rpartition('.')[2]}" if TAG in experiment.tags else ""
-    return f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning{view}"
+    return f"/#/experiments/{experiment.experiment_id}/runs?{TRAINING}{view}"
 
 
 def site(store: str) -> str:

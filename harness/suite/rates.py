@@ -25,7 +25,8 @@ def uneven(plan: Plan) -> str:
         return ""
     return (
         f"warning: the learning rates of {', '.join(tuned)} are tuned, those of the other models are not: "
-        f"{'; '.join(others)}. A difference may be one of tuning; a search tunes every cell alike (docs/tuning.md)"
+        f"{'; '.join(others)}. A difference may be one of tuning; a search tunes every cell alike "
+        "(`harness docs tuning`)"
     )
 
 

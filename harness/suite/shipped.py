@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 
 HERE = Path("suites")
+COST = r"^# cost: (.+?)\s*$"
+"""The line of a suite file that says what the suite costs."""
 
 
 def folders() -> list[Path]:
@@ -42,3 +45,9 @@ def located(path: Path) -> Path:
 def word(path: Path) -> str:
     """What means this suite file on a command line: its name, if it comes with the harness and no other has it here."""
     return path.stem if path.is_absolute() and names().get(path.stem) == path else str(path)
+
+
+def cost(text: str) -> str:
+    """What a suite costs, as its text states it, such as "0.3 core-hours"; empty if it does not."""
+    found = re.search(COST, text, re.M)
+    return found[1] if found else ""

@@ -84,7 +84,7 @@ def again(file: str) -> types.ModuleType:
 def _refuse(path: Path) -> None:
     """Refuse what is no file of Python code whose name is free."""
     if not path.exists():
-        raise HarnessError(f"{path}: no such file: expected a Python file with plug-ins (docs/plugins.md)")
+        raise HarnessError(f"{path}: no such file: expected a Python file with plug-ins (`harness docs plugins`)")
     if (what := no_file(path)) or path.suffix != ".py":
         raise HarnessError(f"{path}: {what or 'no Python file'}: expected a file whose name ends in .py, with plug-ins")
     name = path.stem

@@ -45,7 +45,7 @@ _BASES = {**{f"{folder}.base": kind for kind, folder in FOLDERS.items()}, "harne
 """Module of a base class -> the kind of the plug-ins that derive from it."""
 _added: dict[str, types.ModuleType] = {}
 """The plug-in files of this process, as modules, by their names."""
-OWN = "one of your own comes with --plugin FILE.py, or `plugins: [FILE.py]` in the suite (docs/plugins.md)"
+OWN = "one of your own comes with --plugin FILE.py, or `plugins: [FILE.py]` in the suite (`harness docs plugins`)"
 
 
 class Settings(BaseModel):

@@ -64,4 +64,5 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         explain("emma")
     done = CliRunner().invoke(main, ["explain", "emma"])
     assert done.exit_code == 2
+    assert "one of your own comes with --plugin FILE.py" in done.output
     assert "Traceback" not in done.output

@@ -74,7 +74,7 @@ def test_the_command_line_says_whose_setting_an_option_is(tmp_path: Path) -> Non
     workspace = Workspace(tmp_path)
     suite = workspace.suite()
     output = workspace.run("run", suite, "--slurm", "partition=gpu", code=2)
-    assert "--slurm is for engines that have such a setting (docs/cluster.md); 'local' has none" in output
+    assert "--slurm is for engines that have such a setting (`harness docs cluster`); 'local' has none" in output
     output = workspace.run("run", suite, "--engine", "slurm", "--slurm", "time=3", code=2)
     assert "--slurm: time cannot be given: resources.time of the suite says it" in output
 

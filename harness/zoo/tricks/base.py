@@ -107,7 +107,12 @@ class Trick(Plugin):
         return images
 
     def targets(self, targets: Targets) -> Targets:
-        """Change the discriminator's targets."""
+        """Change the discriminator's targets: one number for all real and one for all generated images of a batch.
+
+        Noise on the target of each real image is a term of the loss instead. With cross-entropy, a target t + ε adds
+        −ε · C(x) (``objectives.cross_entropy``): return ``-(noise * real.scores.logits).mean()`` from
+        ``discriminator_loss``, with ``noise`` drawn on the logits' device.
+        """
         return targets
 
     def discriminator_loss(self, game: Game, real: Scored, fake: Scored) -> torch.Tensor | None:

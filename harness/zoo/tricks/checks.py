@@ -69,6 +69,20 @@ def _term(trick: Any, returned: Any, given: tuple[Any, ...]) -> str | None:
     return None
 
 
+def _targets(trick: Any, returned: Any, given: tuple[Any, ...]) -> str | None:
+    if not isinstance(returned, Targets):
+        return f"returned {_shown(returned)} (expected Targets(real, fake))"
+    for name, value in returned._asdict().items():
+        one = value.ndim == 0 if isinstance(value, torch.Tensor) else isinstance(value, int | float)
+        if not one:
+            return (
+                f"returned {_shown(value)} as the target of {name} images (expected one number for all images; noise "
+                "on the target of each image is a term of the loss: return `-(noise * real.scores.logits).mean()` from "
+                "`discriminator_loss`, for cross-entropy)"
+            )
+    return None
+
+
 def _in_place(trick: Any, returned: Any, given: tuple[Any, ...]) -> str | None:
     if returned is None:
         return None
@@ -93,7 +107,7 @@ CHECKS: Mapping[str, Check] = {
     "discriminator_channels": _a(int, "a number of channels"),
     "rates": _a(Rates, "Rates(generator, discriminator)"),
     "discriminator_input": _images,
-    "targets": _a(Targets, "Targets(real, fake)"),
+    "targets": _targets,
     "discriminator_loss": _term,
     "discriminator_gradients": _in_place,
     "opponent": _none_or(_a(dict, "None, or a dict of parameters and buffers by name")),
