@@ -178,7 +178,7 @@ def html(
         cards=cards,
         stems=figures.slugs(shown),
         seeds_shown=gallery.SEEDS,
-        runs_at=f"{views.site(results.store)}/#/runs/",
+        runs_at=views.trials(results.table, results.store),
         in_view=views.TRAINING,
         local=not results.store.startswith("http"),
         files=[name for name in files if name.endswith(".csv")],

@@ -46,6 +46,16 @@ def path(experiment: Experiment) -> str:
     return f"/#/experiments/{experiment.experiment_id}/runs?{TRAINING}{view}"
 
 
+def trials(table: str, store: str) -> str:
+    """The beginning of the addresses of trials, before the id of a run and ``?TRAINING``.
+
+    Args:
+        table: the address of the suite's runs; "" if it has none.
+        store: the address of the store. An address with the id alone is sent on to the page about language models.
+    """
+    return f"{table.partition('/runs?')[0]}/runs/" if table else f"{site(store)}/#/runs/"
+
+
 def site(store: str) -> str:
     """The address of the interface of a store: the server's, without a password; else that of `harness ui`."""
     return re.sub(r"//[^/@]*@", "//", store).rstrip("/") if store.startswith("http") else here()

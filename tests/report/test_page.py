@@ -257,21 +257,23 @@ def test_downloads_lie_beside_the_page(written: tuple[Results, Path, Page]) -> N
 def test_every_shown_trial_links_to_its_run(written: tuple[Results, Path, Page]) -> None:
     results, _, page = written
     found = {
-        link.rpartition("/")[2].partition("?workflowType=machine_learning")[0]
+        link.removeprefix("http://127.0.0.1:5000/#/runs/")
         for link in links(page)
-        if link.startswith("http://127.0.0.1:5000/#/runs/")
+        if link.startswith("http://127.0.0.1:5000/")
     }
-    assert found == {record.run_id for record in results.records}
+    assert found == {f"{record.run_id}?workflowType=machine_learning" for record in results.records}
     assert "open while harness ui shows this store, without another --port ." in page.text
 
 
 def test_runs_of_a_server_are_linked_there_without_a_password(make_results: Make, tmp_path: Path) -> None:
-    at = {"store": "https://me:***@mlflow.example/base/", "table": "https://mlflow.example/base/#/experiments/1"}
+    runs_of = "https://mlflow.example/base/#/experiments/1/runs"
+    at = {"store": "https://me:***@mlflow.example/base/", "table": f"{runs_of}?workflowType=machine_learning"}
     results = dataclasses.replace(make_results(), **at)
     page = Page(report.write(results, tmp_path / "out").read_text(encoding="utf-8"))
     runs = [link for link in links(page) if "/runs/" in link]
     assert runs
-    assert all(link.startswith("https://mlflow.example/base/#/runs/") for link in runs)
+    ids = {f"{runs_of}/{record.run_id}?workflowType=machine_learning" for record in results.records}
+    assert set(runs) - ids <= {at["table"]}
     assert "harness ui" not in page.text
 
 
