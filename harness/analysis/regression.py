@@ -40,7 +40,8 @@ FORMAT: Literal[1] = 1
 ALPHA = 0.01
 """The chance that a check turns red although nothing is worse, over all its tests."""
 RELEVANT = 0.5
-"""The check should find a loss of this share of the baseline's mean; if noise hides it, the check says so."""
+"""The check should find a loss of this share of the baseline's mean (on the scale of the column: the geometric mean of
+FIDs, for example); if noise hides it, the check says so."""
 FAILURES = "failures"
 """The column of a test on the failed trials of an arm."""
 ENVIRONMENT = ("device", "precision", "threads", "git_commit", "harness", "python", "torch", "torch_fidelity")
@@ -369,11 +370,14 @@ def _cell(
     if found.values == was.values:
         return ColumnCheck(arm, column, "equal or better", was.mean, found.mean, 1.0, 0.0, "the same to the bit")
     costs, costs_before = _costs(now, before, column, measure)
-    detectable = measure.loss(statistics.welch_detectable(costs, costs_before, level), float(costs_before.mean()))
+    cost = float(costs_before.mean())
+    detectable = measure.loss(statistics.welch_detectable(costs, costs_before, level), cost)
+    # The distance to a target may be 0: there the values themselves say what is much.
+    size = abs(was.mean if measure.kind == "target" else measure.mean(cost))
     state: State = "equal or better"
     if p <= alpha:
         state = "worse"
-    elif detectable > RELEVANT * abs(was.mean):
+    elif detectable > RELEVANT * size:
         state = "too noisy to tell"
     return ColumnCheck(arm, column, state, was.mean, found.mean, p, detectable)
 

@@ -81,12 +81,20 @@ class Measure:
     def loss(self, difference: float, cost: float) -> float:
         """What a rise of the mean cost loses, in the unit of the values (of a target: of the distance to it).
 
+        Infinite if the rise is, or if no values of a share are so much worse.
+
         Args:
             difference: of the mean costs, at least 0; can be infinite.
             cost: the mean cost before.
         """
-        sign = 1 if self.better == "lower" else -1
-        return abs(self.original(sign * (cost + difference)) - self.original(sign * cost))
+        end = cost + difference if self.better == "lower" else -cost - difference
+        if math.isinf(end) or (self.kind == "share" and not 0 <= end <= math.pi / 2):
+            return math.inf
+        return abs(self.original(end) - self.mean(cost))
+
+    def mean(self, cost: float) -> float:
+        """The value whose cost this is: the mean of values, on their scale; of a target: their distance to it."""
+        return self.original(cost if self.better == "lower" else -cost)
 
     def effect(self, difference: float, baseline: float) -> float:
         """A difference of transformed means as the effect that is shown.

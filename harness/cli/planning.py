@@ -80,8 +80,7 @@ class Outlook:
             stated = shipped.cost(self.plan.suite.text)
             yield (
                 "this store has no finished trial of these models yet, so there is no estimate of the time: --measure "
-                "times a few steps of each arm"
-                + (f". The whole suite as it stands in its file cost {stated} when it was written" if stated else "")
+                "times a few steps of each arm" + (f". Its file puts the whole suite at {stated}" if stated else "")
             )
         if not known:
             return

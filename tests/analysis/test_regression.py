@@ -105,6 +105,34 @@ def test_the_smallest_loss_is_in_the_unit_of_the_values() -> None:
     assert Measure("higher").loss(3, -10) == pytest.approx(3)
     share = Measure("higher", "share")
     assert share.loss(float(share.cost(0.6) - share.cost(0.9)), float(share.cost(0.9))) == pytest.approx(0.3)
+    # Nothing is found: the spread is not known, or no share is so much worse.
+    for kind in ("ratio", "share", "plain", "target"):
+        assert Measure("lower", kind, target=0.0).loss(math.inf, 0.5) == math.inf
+        assert Measure("higher", kind, target=0.0).loss(math.inf, -0.5) == math.inf
+    assert share.loss(3.0, float(share.cost(0.9))) == math.inf
+
+
+def test_a_share_of_one_seed_is_too_noisy_to_tell() -> None:
+    refused = {"refused": Measure("lower", "share")}
+    [cell, _] = compared(of({"refused": [0.81]}), of({"refused": [0.8]}), refused)
+    assert cell.state == "too noisy to tell"
+
+
+def test_the_loss_that_is_looked_for_is_a_share_of_the_mean_on_the_scale() -> None:
+    # The geometric mean is 10.6, the arithmetic one 28.8. The loss that this spread hides, 9.3, is more than half of
+    # the one, and less than half of the other.
+    before = [5.0] * 75 + [100.0] * 25
+    [cell, _] = compared(
+        of({"fid": [5.1, *before[1:]]}, 100), of({"fid": before}, 100), {"fid": Measure("lower", "ratio")}
+    )
+    assert cell.detectable == pytest.approx(9.3, abs=0.2)
+    assert cell.state == "too noisy to tell"
+    # A target: the distance of the baseline is about 0, and a loss of half of the value would be found.
+    near = {"sharpness": [0.99, 1.0, 1.01, 1.0, 1.02]}
+    [cell, _] = compared(
+        of({"sharpness": [1.0] * 4 + [1.01]}), of(near), {"sharpness": Measure("lower", "target", target=1.0)}
+    )
+    assert cell.state == "equal or better"
 
 
 def test_failures_are_named_and_a_majority_is_red() -> None:

@@ -51,10 +51,10 @@ def test_without_a_store_the_plan_says_how_to_have_an_estimate(workspace: Worksp
     suite = workspace.suite()
     said = workspace.run("plan", suite)
     assert "--measure times a few steps of each arm" in said
-    assert "cost" not in said
+    assert "Its file" not in said
     path = workspace.folder / suite
     path.write_text(f"# cost: 0.3 core-hours\n{path.read_text()}")
-    assert "The whole suite as it stands in its file cost 0.3 core-hours" in workspace.run("plan", suite)
+    assert "Its file puts the whole suite at 0.3 core-hours" in workspace.run("plan", suite)
 
 
 def test_arms_are_timed_and_nothing_is_stored(workspace: Workspace) -> None:
