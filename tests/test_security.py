@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -596,6 +597,7 @@ def test_the_real_ui_listens_on_this_machine_alone_and_ends(hostile: tuple[Works
     try:
         assert waited(lambda: answers(port), process, seconds=120)
         assert listening(session(process.pid)) == {("127.0.0.1", port)}
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).close()
         if end.endswith("stuck"):
             for pid in set(session(process.pid)) - {process.pid}:
                 os.kill(pid, signal.SIGSTOP)
@@ -609,6 +611,8 @@ def test_the_real_ui_listens_on_this_machine_alone_and_ends(hostile: tuple[Works
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert "Traceback" not in output
+        assert f": http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning (Ctrl-C ends it)" in output
+        assert "GET /" not in output  # no line for a request
         assert waited(lambda: not session(process.pid), seconds=60)
     finally:
         for pid in session(process.pid):

@@ -15,6 +15,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -288,6 +289,18 @@ def expanded(path: str | Path) -> Path:
             f"./{text} if a folder has that name"
         )
     return Path(found)
+
+
+def brought(packed: str, source: str) -> Path:
+    """A folder that comes with the harness.
+
+    Args:
+        packed: its name in the installed package.
+        source: its name beside the package, in a checkout.
+    """
+    package = Path(str(resources.files("harness")))
+    inside = package / packed
+    return inside if inside.is_dir() else package.parent / source
 
 
 def cache_folder() -> Path:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
-
 from harness.base.errors import HarnessError
+from harness.base.files import brought
 from harness.base.terminal import console, echo
 from harness.base.validation import nearest, shown
 
@@ -15,15 +13,8 @@ GENERATED = "\n::: "
 
 def pages() -> dict[str, str]:
     """Name -> text of each page."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_folder().glob("*.md"))}
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(brought("docs", "docs").glob("*.md"))}
     return {name: text for name, text in texts.items() if GENERATED not in text}
-
-
-def _folder() -> Path:
-    """The pages that come with the harness: in an installed package, or beside it in a checkout."""
-    package = Path(str(resources.files("harness")))
-    packed = package / "docs"
-    return packed if packed.is_dir() else package.parent / "docs"
 
 
 def titles() -> list[str]:

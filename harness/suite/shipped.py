@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from importlib import resources
 from pathlib import Path
+
+from harness.base.files import brought
 
 HERE = Path("suites")
 COST = r"^# cost: (.+?)\s*$"
@@ -13,14 +14,7 @@ COST = r"^# cost: (.+?)\s*$"
 
 def folders() -> list[Path]:
     """Where suites are looked for by name, the first one first: the folder ``suites`` here, then those shipped."""
-    return [folder for folder in (HERE, _shipped()) if folder.is_dir()]
-
-
-def _shipped() -> Path:
-    """The suites that come with the harness: in an installed package, or beside it in a checkout."""
-    package = Path(str(resources.files("harness")))
-    packed = package / "shipped"
-    return packed if packed.is_dir() else package.parent / "suites"
+    return [folder for folder in (HERE, brought("shipped", "suites")) if folder.is_dir()]
 
 
 def names() -> dict[str, Path]:

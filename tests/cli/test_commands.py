@@ -18,6 +18,7 @@ def test_doctor_says_what_is_there_and_what_is_missing(workspace: Workspace) -> 
     workspace.environment = {"HARNESS_DATA": str(workspace.folder / "empty"), "COLUMNS": "200"}
     workspace.environment["HARNESS_CACHE"] = str(workspace.folder / "cache")
     output = workspace.run("doctor")
+    assert "ok data folder named in a suite" in " ".join(output.replace("│", "").split())  # nothing to fetch
     for expected in ("torch", "mlflow", "judge mnist", "weights", "data digits", "content", "store"):
         assert expected in output
     assert "harness data fetch mnist" in output

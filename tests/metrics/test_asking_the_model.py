@@ -19,14 +19,6 @@ from harness.zoo.data.pixels import as_floats
 ARBITER = judge.load("mnist", "cpu")
 
 
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    choice = registry.choose("data", "digits")
-    data = choice.make()
-    training, test = data.load("train"), data.load("test")
-    return Reference(test.images, ARBITER, ARBITER, test.labels, training, data)
-
-
 class Knowing:
     """A model that knows the reference: what it answers is ``answer(labels)``."""
 

@@ -18,14 +18,6 @@ from harness.zoo.data.pixels import as_floats
 ARBITER = judge.load("mnist", "cpu")
 
 
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    choice = registry.choose("data", "digits")
-    data = choice.make()
-    training, test = data.load("train"), data.load("test")
-    return Reference(test.images, ARBITER, ARBITER, test.labels, training, data)
-
-
 def drawn(*rows: str) -> torch.Tensor:
     """One image: a letter x is white."""
     return torch.tensor([[[[255 * (mark == "x") for mark in row] for row in rows]]]).to(torch.uint8)

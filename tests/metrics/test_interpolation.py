@@ -18,14 +18,6 @@ from harness.zoo.data.pixels import as_floats
 ARBITER = judge.load("mnist", "cpu")
 
 
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    choice = registry.choose("data", "digits")
-    data = choice.make()
-    training, test = data.load("train"), data.load("test")
-    return Reference(test.images, ARBITER, ARBITER, test.labels, training, data)
-
-
 def measure(name: str, model: Any, reference: Reference) -> dict[str, float]:
     choice = registry.choose("metrics", name)
     samples = Images(reference.pixels[:1], ARBITER, ARBITER, model=model)
