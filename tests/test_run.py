@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,27 @@ def test_quality_over_training_is_a_curve_and_changes_no_number(finished: Worksp
     assert [point.step for point in points] == [5, 10, 15]
     assert len({point.value for point in points}) == 3
     assert numbers([row]).items() <= numbers(finished.table()).items()
+
+
+def test_the_classes_of_the_snapshots_are_curves_and_a_table(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.run("run", workspace.suite(run={"snapshots": 5}, matrix={"tricks": [["ema"]]}, compare={"metric": "fid"}))
+    store, at_once, visited = client(workspace), [], []
+    for row in workspace.table():
+        points = {
+            name: store.get_metric_history(row["mlflow_run_id"], f"train/{name}")
+            for name in ("classes_at_once", "classes_visited")
+        }
+        assert [[point.step for point in each] for each in points.values()] == [[5, 10, 15, 20]] * 2
+        assert all(1 <= point.value <= 10 for each in points.values() for point in each)
+        at_once.append(statistics.mean(point.value for point in points["classes_at_once"]))
+        visited.append(points["classes_visited"][-1].value)
+    told = pd.read_csv(workspace.results / "tiny" / "visits.csv").iloc[0]
+    assert told["n"] == 2
+    assert float(told["at_once"]) == pytest.approx(statistics.mean(at_once))
+    assert float(told["visited"]) == pytest.approx(statistics.mean(visited))
+    page = (workspace.results / "tiny" / "report.html").read_text()
+    assert f'data-label="Classes visited">{statistics.mean(visited):.1f}<' in page
 
 
 def test_the_suite_s_run_has_the_answer(finished: Workspace) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.analysis import across, interactions, protocol, tuning
+from harness.analysis import across, interactions, protocol, tuning, visits
 from harness.base.files import write_bytes
 from harness.report import (
     animation,
@@ -87,8 +87,8 @@ def texts(results: Results) -> dict[str, str]:
         "verdicts.csv": tables.csv(tables.verdicts(judged)),
         "verdicts.md": tables.verdicts_markdown(judged),
     }
-    for name, table in (("interactions", interactions.table(results)), ("across", across.table(results))):
-        if len(table):
+    for name, module in (("interactions", interactions), ("across", across), ("visits", visits)):
+        if len(table := module.table(results)):
             files[f"{name}.csv"] = tables.csv(table)
     if results.plan.suite.expect:
         files["expectations.csv"] = tables.csv(judged.expectations_table())
@@ -184,6 +184,7 @@ def html(
         files=[name for name in files if name.endswith(".csv")],
         citation=citation.bibtex(results),
         moving=_gif(moving, _all_points(cards)) if moving else None,
+        visits=visits.table(results).to_dict("records"),
         begun=[(trial, gallery.image(trial.last) if trial.last else None) for trial in begun[:BEGUN]],
         begun_more=len(begun[BEGUN:]),
         failures=results.failures,

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from harness.trial.task import AT_ONCE, VISITED
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -70,6 +72,13 @@ class Panel:
     names: tuple[str, ...]
     low: float
     high: float
+
+
+PAIRS = {
+    "Discriminator's mean output": ("d_real", "d_fake"),
+    "Classes in the snapshots": (VISITED, AT_ONCE),
+}
+"""The panels with two curves: title -> their names; the second is dashed."""
 
 
 def colours(arms: Sequence[str], baseline: str) -> dict[str, str]:
@@ -157,11 +166,11 @@ def panels(curves: pd.DataFrame) -> list[Panel]:
     The two losses have axes of their own: their sizes have nothing to do with each other.
     """
     found = list(dict.fromkeys(curves["name"]))
-    pair = ("d_real", "d_fake")
+    paired = {name for names in PAIRS.values() for name in names}
     groups: list[tuple[str, tuple[str, ...]]] = [
-        (name.replace("_", " ").capitalize(), (name,)) for name in found if name not in pair
+        (name.replace("_", " ").capitalize(), (name,)) for name in found if name not in paired
     ]
-    groups.append(("Discriminator's mean output", pair))
+    groups += PAIRS.items()
     result = []
     for title, names in groups:
         present = tuple(name for name in names if name in found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.base.files import write_bytes, write_json
+from harness.trial import visits
 from harness.trial.evaluation import Evaluation, sampling_seed
 from harness.trial.mlmodel import CONFIG, model_of
 from harness.trial.pictures import above_nearest, in_rows, save_points, save_thumbnail, save_tiles
@@ -37,6 +38,7 @@ class Files:
         self.model = model
         self.recorder = recorder
         self.data = data
+        self._visits = visits.of(task.trial.arm.evaluate, data, self._shown, model.compute.device)
         self._settings("")
 
     def snapshot(self, step: int) -> None:
@@ -113,6 +115,9 @@ class Files:
     def _keep_snapshot(self, path: Path) -> None:
         self._keep(path, SNAPSHOTS)
         self._keep(save_thumbnail(path), SNAPSHOTS)
+        step = step_of(path.name)
+        if self._visits is not None and step is not None:
+            self.recorder.points(self._visits.read(path, step))
 
     def _keep(self, path: Path, folder: str = "") -> None:
         self.recorder.file(path, folder)

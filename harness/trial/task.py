@@ -66,6 +66,9 @@ MODEL, WEIGHTS = "generator", "generator.safetensors"
 SNAPSHOTS = "images"
 """The folder with the grids of samples over training: where MLflow's interface looks for images with a step."""
 
+AT_ONCE, VISITED = "classes_at_once", "classes_visited"
+"""The curves of the classes that the snapshots show (``harness.trial.visits``)."""
+
 
 def snapshot(step: int) -> str:
     """The name of the grid of a step, as MLflow's ``log_image(key="samples", step=step)`` gives it.
