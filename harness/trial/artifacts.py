@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,6 @@ class Files:
         self.model = model
         self.recorder = recorder
         self.data = data
-        self._visits = visits.of(task.trial.arm.evaluate, data, self._shown, model.compute.device)
         self._settings("")
 
     def snapshot(self, step: int) -> None:
@@ -118,6 +118,11 @@ class Files:
         step = step_of(path.name)
         if self._visits is not None and step is not None:
             self.recorder.points(self._visits.read(path, step))
+
+    @cached_property
+    def _visits(self) -> visits.Visits | None:
+        """What reads the classes of the snapshots, if a metric asks for the judge."""
+        return visits.of(self.task.trial.arm.evaluate, self.data, self._shown, self.model.compute.device)
 
     def _keep(self, path: Path, folder: str = "") -> None:
         self.recorder.file(path, folder)
