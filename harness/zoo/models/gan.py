@@ -102,6 +102,18 @@ class GAN(Model):
             DCGAN | {"generator_rate": 2e-3, "discriminator_rate": 5e-4, "beta2": 0.99},
             rates_from=TUNED,
         ),
+        "dcgan_hidden": Preset(
+            "DCGAN with InfoGAN's hidden layer in both players, averaged weights and the rates of a search",
+            "Radford et al. 2016; networks: Chen et al. 2016, section 7 and appendix",
+            {
+                "architecture": {"name": "dcgan", "hidden": 1024},
+                "generator_rate": 2.8e-3,
+                "discriminator_rate": 2.1e-4,
+                "beta2": 0.99,
+            },
+            ("ema",),
+            Origin("tuned", "MNIST, by the suite dcgan_search"),
+        ),
         "wgan": Preset(
             "Wasserstein GAN: critic with clipped weights, 5 critic steps",
             "Arjovsky et al. 2017, algorithm 1",
