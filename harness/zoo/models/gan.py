@@ -109,10 +109,9 @@ class GAN(Model):
                 "architecture": {"name": "dcgan", "hidden": 1024},
                 "generator_rate": 2.8e-3,
                 "discriminator_rate": 2.1e-4,
-                "beta2": 0.99,
             },
             ("ema",),
-            Origin("tuned", "MNIST, by the suite dcgan_search"),
+            Origin("tuned", "MNIST, by the suite dcgan_search, but beta2"),
         ),
         "wgan": Preset(
             "Wasserstein GAN: critic with clipped weights, 5 critic steps",
