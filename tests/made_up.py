@@ -139,6 +139,8 @@ def curves(rng: np.random.Generator, last: int) -> list[tuple[str, int, float]]:
             ("d_real", step, 0.5 + 0.2 * (1 - fade) + noise[2, i]),
             ("d_fake", step, 0.5 - 0.2 * (1 - fade) + noise[3, i]),
         ]
+        if step in STEPS[20::20]:
+            points += [("classes_at_once", step, 9 - 7 * fade), ("classes_visited", step, 10 - 5 * fade)]
     return [(name, step, float(value)) for name, step, value in points]
 
 

@@ -11,21 +11,26 @@ from harness.trial.task import AT_ONCE, VISITED
 if TYPE_CHECKING:
     from harness.analysis.results import Results
 
+FEWEST = 3
+"""Snapshots of a trial from which on the two numbers say different things."""
+
 
 def table(results: Results) -> pd.DataFrame:
-    """One row per arm with such curves, in the order of the leaderboard: arm, n, at_once, visited.
+    """One row per arm, in the order of the leaderboard: arm, n, snapshots, at_once, visited.
 
-    n is the number of its trials with these curves. ``at_once`` is the effective number of classes of a snapshot, the
-    mean over the snapshots of a trial, then over the trials; ``visited`` that of all snapshots of a trial together, the
-    mean over the trials. If the second is far above the first, the generator runs from class to class.
+    ``at_once`` is the effective number of classes of a snapshot, the mean over the snapshots of a trial, then over the
+    trials; ``visited`` that of all snapshots of a trial together, the mean over the trials. If the second is far above
+    the first, the generator runs from class to class. The more often one looks, the more is visited: of each arm only
+    the trials with the most snapshots count (n), and arms with fewer than ``FEWEST`` are left out.
     """
-    curves = results.curves()
-    columns = ["arm", "n", "at_once", "visited"]
+    curves = results.curves().sort_values("step")
     rows = []
     for arm in results.leaderboard()["arm"]:
-        own = curves[curves["arm"] == arm].sort_values("step")
-        at_once = own[own["name"] == AT_ONCE].groupby("key")["value"].mean()
-        visited = own[own["name"] == VISITED].groupby("key")["value"].last()
-        if len(at_once):
-            rows.append((arm, len(at_once), at_once.mean(), visited.mean()))
-    return pd.DataFrame(rows, columns=columns)
+        own = curves[curves["arm"] == arm]
+        at_once = own[own["name"] == AT_ONCE].groupby("key")["value"].agg(["size", "mean"])
+        most = at_once["size"].max() if len(at_once) else 0
+        if most >= FEWEST:
+            counted = at_once[at_once["size"] == most]
+            visited = own[own["name"] == VISITED].groupby("key")["value"].last()[counted.index]
+            rows.append((arm, len(counted), most, counted["mean"].mean(), visited.mean()))
+    return pd.DataFrame(rows, columns=["arm", "n", "snapshots", "at_once", "visited"])

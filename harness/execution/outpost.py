@@ -129,9 +129,9 @@ class Outpost:
         task = order.task
         self._same_data(order)
         _same_code(task)
-        checkpoint = order.luggage.checkpoint or self.checkpoints.load(task.key)
+        luggage = replace(order.luggage, checkpoint=order.luggage.checkpoint or self.checkpoints.load(task.key))
         with self._changing:
-            self._trial = Away(self.folder / task.key, order.luggage.journal, checkpoint)
+            self._trial = Away(self.folder / task.key, luggage)
         self._messages.put(replace(task, folder=self._trial.folder, cache=self.place / "cache"))
 
     def _same_data(self, order: Order) -> None:

@@ -23,6 +23,7 @@ from harness.base.messages import note
 from harness.base.states import State
 from harness.execution.engine import Ended, Event
 from harness.store.journal import NAME
+from harness.trial.task import step_of
 
 CHECKPOINT = "checkpoint.pt"
 UNFINISHED = (State.INTERRUPTED, State.OUT_OF_MEMORY)
@@ -48,32 +49,41 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Luggage:
-    """What a worker must have of a trial's folder before the trial begins: its journal, and its checkpoint, if any."""
+    """What a worker must have of a trial's folder before the trial begins.
+
+    Attributes:
+        journal: what the trial has recorded so far.
+        checkpoint: from which it goes on, if there is one.
+        snapshots: the grids of samples that were drawn before, by their names: curves go on from what they show.
+    """
 
     journal: bytes
     checkpoint: bytes | None
+    snapshots: Mapping[str, bytes]
 
     @classmethod
     def of(cls, folder: Path) -> Luggage:
         """What the driver has in this folder."""
-        return cls((folder / NAME).read_bytes(), _content(folder / CHECKPOINT))
+        snapshots = {path.name: path.read_bytes() for path in folder.glob("*.png") if step_of(path.name) is not None}
+        return cls((folder / NAME).read_bytes(), _content(folder / CHECKPOINT), snapshots)
 
 
 class Away:
-    """The folder of a trial on the machine that trains it. Begun with its journal, and its checkpoint if there is one.
+    """The folder of a trial on the machine that trains it, begun with what the driver has of it.
 
     Args:
         folder: on this machine.
-        journal: what it has recorded so far.
-        checkpoint: from which it goes on.
+        luggage: what the driver has.
     """
 
-    def __init__(self, folder: Path, journal: bytes, checkpoint: bytes | None) -> None:
+    def __init__(self, folder: Path, luggage: Luggage) -> None:
         self.folder = folder
-        write_bytes(folder / NAME, journal)
-        if checkpoint is not None:
-            write_bytes(folder / CHECKPOINT, checkpoint)
-        self._sent = len(journal)
+        write_bytes(folder / NAME, luggage.journal)
+        for name, grid in luggage.snapshots.items():
+            write_bytes(folder / name, grid)
+        if luggage.checkpoint is not None:
+            write_bytes(folder / CHECKPOINT, luggage.checkpoint)
+        self._sent = len(luggage.journal)
         self._saved = self._stamp()
 
     def pack(self, event: Event) -> Parcel:

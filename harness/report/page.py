@@ -184,7 +184,7 @@ def html(
         files=[name for name in files if name.endswith(".csv")],
         citation=citation.bibtex(results),
         moving=_gif(moving, _all_points(cards)) if moving else None,
-        visits=visits.table(results).to_dict("records"),
+        visits=visits.table(results).head(tables.SHOWN).to_dict("records"),
         begun=[(trial, gallery.image(trial.last) if trial.last else None) for trial in begun[:BEGUN]],
         begun_more=len(begun[BEGUN:]),
         failures=results.failures,

@@ -35,6 +35,7 @@ CANNOT_CHANGE_NUMBERS = frozenset(
         *("harness.base.diagnosis", "harness.base.validation", "harness.base.interrupts"),
         *("harness.base.states", "harness.base.digests", "harness.base.terminal"),
         *("harness.trial.task", "harness.trial.artifacts", "harness.trial.pictures", "harness.trial.environment"),
+        "harness.trial.visits",
         *("harness.trial.outcomes", "harness.zoo.models.paths", "harness.judge.catalogue", "harness.testing"),
     }
 )

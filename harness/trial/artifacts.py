@@ -47,9 +47,10 @@ class Files:
 
     def snapshots_until(self, step: int) -> None:
         """Record again the snapshots made before a checkpoint: a trial that starts again has a new journal."""
-        for path in sorted(self.folder.glob("*.png")):
-            if (drawn := step_of(path.name)) is not None and drawn <= step:
-                self._keep_snapshot(path)
+        steps = {path: step_of(path.name) for path in self.folder.glob("*.png")}
+        drawn = [(at, path) for path, at in steps.items() if at is not None and at <= step]
+        for _, path in sorted(drawn):
+            self._keep_snapshot(path)
 
     def final(self, evaluation: Evaluation) -> None:
         """Save the files that exist only at the end of a trial."""

@@ -1,8 +1,8 @@
 """Which classes the snapshots of a trial show: each of them, and all of them together. They change no number.
 
-A generator that has collapsed may run from one output to the next (Goodfellow et al. 2014, section 6; Metz et al. 2017,
-figure 1): whenever one looks, it draws one class or two, and over time it has drawn all of them. One evaluation at the
-end cannot tell that from a generator that stays where it is.
+A generator that has collapsed may run from one output to the next (Metz et al. 2017, figure 2): whenever one looks, it
+draws one class or two, and over time it has drawn all of them. One evaluation at the end cannot tell that from a
+generator that stays where it is.
 
 Every image of a snapshot counts for its most likely class, however bad it is: a collapsed generator draws few images
 that the judge would accept. The number of classes is the effective one, exp(entropy of their shares): n for n equally
@@ -11,6 +11,7 @@ frequent classes. Of 64 images of ten equally frequent classes it is 9.3 on aver
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,15 +69,23 @@ def of(evaluate: Evaluate, data: DataSet, images: int, device: torch.device) -> 
         device: where the judge computes. Torch's random states are the same afterwards as before.
     """
     from harness import judge
-    from harness.judge.judge import Judge
+
+    name = judge.of(data) if any(metric.plugin.needs_judge for metric in evaluate.metrics) else None
+    # The judge of stacked digits tells 1000 combinations of classes. A grid shows one channel or three.
+    if name is None or judge.image_shape(name) != tuple(data.shape[:3]) or data.shape[0] not in (1, 3):
+        return None
+    loaded = _judge(name, judge.digest(name), device)
+    return Visits(loaded) if 1 < loaded.classes <= images // FEWEST else None
+
+
+@functools.lru_cache(maxsize=1)
+def _judge(name: str, _digest: str, device: torch.device) -> Judge:
+    """The judge of this name, once for all trials of a worker as long as its weights stay the same."""
+    from harness import judge
     from harness.trial.evaluation import untouched_randomness
 
-    if not any(metric.plugin.needs_judge for metric in evaluate.metrics):
-        return None
     with untouched_randomness(device):
-        found = judge.load_for(data, device)
-    # The classes of a judge of stacked digits are their 1000 combinations.
-    return Visits(found) if isinstance(found, Judge) and images >= FEWEST * found.classes else None
+        return judge.load(name, device)
 
 
 def effective(shares: Tensor) -> float:

@@ -23,13 +23,12 @@ from harness.execution.engines import ray
 from harness.execution.travel import Away, Checkpoints, Luggage
 from harness.store.journal import NAME, Journal, read
 from harness.suite import Resources, Run
-from harness.trial.task import Outcome
+from harness.trial.task import Outcome, snapshot
 from harness.zoo import registry
 
 
 def away(home: Path, there: Path) -> Away:
-    luggage = Luggage.of(home)
-    return Away(there, luggage.journal, luggage.checkpoint)
+    return Away(there, Luggage.of(home))
 
 
 def test_the_journal_arrives_before_the_event_and_files_before_the_lines_that_name_them(tmp_path: Path) -> None:
@@ -63,6 +62,14 @@ def test_a_checkpoint_travels_when_it_is_new_and_when_another_worker_goes_on(tmp
     for state, kept in ((State.INTERRUPTED, True), (State.OUT_OF_MEMORY, True), (State.DONE, False)):
         parcel = there.pack(Ended(task.key, Outcome(state)))
         assert (travel.CHECKPOINT in parcel.files) == kept
+
+
+def test_the_snapshots_of_earlier_attempts_travel_so_that_curves_go_on_from_them(tmp_path: Path) -> None:
+    task = testing._task(tmp_path, 0)
+    (task.folder / snapshot(5)).write_bytes(b"grid")
+    (task.folder / "final.png").write_bytes(b"another picture")
+    there = away(task.folder, tmp_path / "there")
+    assert {path.name: path.read_bytes() for path in there.folder.glob("*.png")} == {snapshot(5): b"grid"}
 
 
 def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ def test_a_gpu_has_the_names_of_mlflow_s_own_monitor(monkeypatch: pytest.MonkeyP
     assert usage._gpu("cuda")["gpu_0_memory_usage_megabytes"] == 2500.0
 
 
+RUN = {"snapshots": 0, "curve_points": 10}  # snapshots have points of their own
+
+
 def test_a_trial_records_it_at_points_of_its_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Pipe:
         def send(self, event: object) -> None: ...
@@ -80,7 +83,7 @@ def test_a_trial_records_it_at_points_of_its_curves(tmp_path: Path, monkeypatch:
         def poll(self) -> bool:
             return False
 
-    made = make_plan(read_suite(Workspace(tmp_path).suite(seeds=1, matrix={"tricks": [[]]})))
+    made = make_plan(read_suite(Workspace(tmp_path).suite(seeds=1, matrix={"tricks": [[]]}, run=RUN)))
     folders, pipe = Folders(tmp_path), Pipe()
     task = Task(made.trials[0], made.suite.run, folders.work / made.trials[0].key, folders.cache)
     Journal(task.folder).begin("tiny", task.trial)

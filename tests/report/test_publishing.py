@@ -46,7 +46,7 @@ def test_a_folder_carries_what_made_it(site: Workspace, folder: Path) -> None:
     assert made.verdicts
     assert made.command == "harness run suite.yaml"
     names = {path.name for path in folder.iterdir()}
-    tables = {"trials.csv", "leaderboard.csv", "verdicts.csv", "visits.csv"}
+    tables = {"trials.csv", "leaderboard.csv", "verdicts.csv"}
     pages = {"report.html", "README.md", "pictures"}  # three grids and more make an animation
     assert names == tables | pages | {"suite.yaml", "made.json", "trials.jsonl.gz", "looks"}
     assert {path.name for path in folder.glob("pictures/*/samples/*")} == {"final.png", "real.png"}
@@ -63,7 +63,7 @@ def test_nothing_published_names_this_machine_s_folders(folder: Path, tmp_path_f
 
 def test_tables_are_computed_again_from_the_trials(site: Workspace) -> None:
     output = site.run("publish", "--check", site.folder / "site")
-    assert "published/tiny: 4 tables computed again from the trials, all equal" in output
+    assert "published/tiny: 3 tables computed again from the trials, all equal" in output
     assert "published/before: tables of older code, without their trials" in output
 
 

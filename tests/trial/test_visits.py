@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +78,26 @@ def test_nothing_is_read_without_a_metric_that_asks_for_the_judge_or_from_too_fe
     assert visits.of(evaluate("high_quality_modes"), ring, 2500, CPU) is None
 
 
+class Looking:
+    """A judge of small colour images that keeps what it is shown."""
+
+    classes, shape = 2, (3, 4, 6)
+
+    def assess(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen = images
+        return torch.eye(2)[torch.arange(len(images)) % 2], torch.ones(len(images))
+
+
+def test_a_grid_of_colour_images_that_are_not_square_is_cut_where_it_was_joined(tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (64, 3, 4, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    save_tiles(in_rows(as_floats(images), 8), tmp_path / "grid.png")
+    looking: Any = Looking()
+    assert Visits(looking).read(tmp_path / "grid.png", 1)[0] == (AT_ONCE, 1, pytest.approx(2))
+    assert torch.equal(looking.seen, images)
+
+
 def test_the_judge_leaves_torch_s_random_state_alone(digits: DataSet) -> None:
+    visits._judge.cache_clear()
     torch.manual_seed(3)
     before = torch.get_rng_state()
     visits.of(evaluate("mode_coverage"), digits, 64, CPU)

@@ -111,7 +111,7 @@ class GAN(Model):
                 "discriminator_rate": 2.1e-4,
             },
             ("ema",),
-            Origin("tuned", "MNIST, by the suite dcgan_search, but beta2"),
+            Origin("tuned", "MNIST, by the suite dcgan_search; beta2 by a probe"),
         ),
         "wgan": Preset(
             "Wasserstein GAN: critic with clipped weights, 5 critic steps",
