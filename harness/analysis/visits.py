@@ -23,10 +23,12 @@ def table(results: Results) -> pd.DataFrame:
     the first, the generator runs from class to class. The more often one looks, the more is visited: of each arm only
     the trials with the most snapshots count (n), and arms with fewer than ``FEWEST`` are left out.
     """
-    curves = results.curves().sort_values("step")
+    curves = results.curves()
+    curves = curves[curves["name"].isin((AT_ONCE, VISITED))].sort_values("step")  # few of many points
+    of_arms = dict(iter(curves.groupby("arm")))
     rows = []
-    for arm in results.leaderboard()["arm"]:
-        own = curves[curves["arm"] == arm]
+    for arm in (arm for arm in results.leaderboard()["arm"] if arm in of_arms):
+        own = of_arms[arm]
         at_once = own[own["name"] == AT_ONCE].groupby("key")["value"].agg(["size", "mean"])
         most = at_once["size"].max() if len(at_once) else 0
         if most >= FEWEST:

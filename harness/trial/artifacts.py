@@ -43,14 +43,14 @@ class Files:
 
     def snapshot(self, step: int) -> None:
         """Save a grid of samples. Its latents are the same throughout training."""
-        self._keep_snapshot(self._grid(snapshot(step)))
+        self._keep_snapshot(step, self._grid(snapshot(step)))
 
     def snapshots_until(self, step: int) -> None:
         """Record again the snapshots made before a checkpoint: a trial that starts again has a new journal."""
         steps = {path: step_of(path.name) for path in self.folder.glob("*.png")}
         drawn = [(at, path) for path, at in steps.items() if at is not None and at <= step]
-        for _, path in sorted(drawn):
-            self._keep_snapshot(path)
+        for at, path in sorted(drawn):
+            self._keep_snapshot(at, path)
 
     def final(self, evaluation: Evaluation) -> None:
         """Save the files that exist only at the end of a trial."""
@@ -113,11 +113,10 @@ class Files:
         write_json(self.folder / name, value)
         self._keep(self.folder / name, folder)
 
-    def _keep_snapshot(self, path: Path) -> None:
+    def _keep_snapshot(self, step: int, path: Path) -> None:
         self._keep(path, SNAPSHOTS)
         self._keep(save_thumbnail(path), SNAPSHOTS)
-        step = step_of(path.name)
-        if self._visits is not None and step is not None:
+        if self._visits is not None:
             self.recorder.points(self._visits.read(path, step))
 
     @cached_property

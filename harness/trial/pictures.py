@@ -77,6 +77,24 @@ def tiled(tiles: Tensor) -> Image:
     return Image.fromarray(pixels.squeeze(-1) if channels == 1 else pixels)
 
 
+def untiled(path: Path, shape: tuple[int, int, int]) -> Tensor:
+    """The images that ``save_tiles`` drew: (n, channels, height, width) as uint8, row by row.
+
+    Args:
+        path: the PNG.
+        shape: channels, 1 or 3, height and width of an image.
+    """
+    import numpy as np
+    from PIL import Image
+
+    channels, height, width = shape
+    with Image.open(path, formats=["PNG"]) as grid:
+        pixels = torch.from_numpy(np.array(grid))
+    rows, columns = len(pixels) // height, pixels.shape[1] // width
+    tiles = pixels.reshape(rows, height, columns, width, channels).permute(0, 2, 4, 1, 3)
+    return tiles.reshape(rows * columns, channels, height, width).contiguous()
+
+
 def save_thumbnail(path: Path) -> Path:
     """Draw a picture again, small: the second file of MLflow's ``log_image``, which its interface shows.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.trial.pictures import untiled
 from harness.trial.task import AT_ONCE, VISITED
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Visits:
         """
         if step == 0:
             return []
-        probabilities, _ = self.judge.assess(_images(path, self.judge.shape))
+        probabilities, _ = self.judge.assess(untiled(path, self.judge.shape))
         counts = torch.bincount(probabilities.argmax(1).cpu(), minlength=self.judge.classes).double()
         own = counts / counts.sum()
         self._shares += own
@@ -91,16 +92,3 @@ def _judge(name: str, _digest: str, device: torch.device) -> Judge:
 def effective(shares: Tensor) -> float:
     """exp(entropy) of shares (classes,) that sum to 1: the number of equally frequent classes with that entropy."""
     return float(torch.special.entr(shares).sum().exp())
-
-
-def _images(path: Path, shape: tuple[int, int, int]) -> Tensor:
-    """The images of a grid, (n, channels, height, width) as uint8."""
-    import numpy as np
-    from PIL import Image
-
-    channels, height, width = shape
-    with Image.open(path, formats=["PNG"]) as grid:
-        pixels = torch.from_numpy(np.array(grid))
-    rows, columns = len(pixels) // height, pixels.shape[1] // width
-    tiles = pixels.reshape(rows, height, columns, width, channels).permute(0, 2, 4, 1, 3)
-    return tiles.reshape(rows * columns, channels, height, width).contiguous()
